@@ -1,0 +1,212 @@
+//! Validated values: what the command line and the environment say, parsed before anything happens.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// The most pods one node is told to hold (the kubelet's `maxPods`).
+pub const MAX_PODS_PER_NODE: u32 = 500;
+/// Pods of the node that are not the workload's to use: head-room for a rolling update's surge.
+pub const RESERVED_PODS: u32 = 20;
+
+/// The first address of the link between host and nodes (198.18.0.0/24, RFC 2544): the host's own.
+pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// Prefix length of the link between host and nodes.
+pub const LINK_PREFIX: u8 = 24;
+/// External IPs come from here (a /24; .0 and .255 are not given away).
+pub const EXTERNAL_POOL: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 0);
+/// Prefix length of [`EXTERNAL_POOL`].
+pub const EXTERNAL_POOL_PREFIX: u8 = 24;
+/// Cluster IPs of Services; exists only inside the sandboxes.
+pub const SERVICE_CIDR: &str = "10.96.0.0/16";
+/// The API server's cluster IP: the first of [`SERVICE_CIDR`].
+pub const KUBERNETES_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+/// Pod addresses; exists only inside the sandboxes.
+pub const POD_CIDR: &str = "10.244.0.0/16";
+
+/// The Kubernetes namespace the workload lives in.
+pub const NAMESPACE: &str = "evenkeel";
+/// The name of the workload's Deployment, Service and PodDisruptionBudget.
+pub const WORKLOAD: &str = "server";
+
+/// A lab's name: 1 to 12 of `a-z`, `0-9`, `-`, starting and ending with a letter or digit.
+///
+/// Everything a lab puts on the host is named after it (the link `ek-NAME`, the cgroup `evenkeel-NAME`, the state
+/// directory), so that it can be found without any state; 12 is what an interface name leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LabName(String);
+
+impl LabName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host's end of the link to the lab's nodes.
+    #[must_use]
+    pub fn link(&self) -> String {
+        format!("ek-{}", self.0)
+    }
+
+    /// The one cgroup, below the root of every hierarchy, that holds all the lab's processes.
+    #[must_use]
+    pub fn cgroup(&self) -> String {
+        format!("evenkeel-{}", self.0)
+    }
+}
+
+impl fmt::Display for LabName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl FromStr for LabName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let ends = text.starts_with(good) && text.ends_with(good);
+        if (1..=12).contains(&text.len()) && ends && text.chars().all(|c| good(c) || c == '-') {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Error::BadLabName { given: text.to_owned() })
+        }
+    }
+}
+
+/// Where things are kept: one lab's state, and the programs that all labs share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// One lab's state, `/var/lib/evenkeel/NAME` unless told otherwise; `down` removes it.
+    pub state: PathBuf,
+    /// Built programs and images, keyed by what they were built from; survives `down`.
+    pub cache: PathBuf,
+}
+
+impl Paths {
+    /// The paths for one lab: `state_root` (`EVENKEEL_STATE_DIR`) and `cache` (`EVENKEEL_CACHE_DIR`) where given, else
+    /// `/var/lib/evenkeel`, and `/var/cache/evenkeel`.
+    #[must_use]
+    pub fn new(name: &LabName, state_root: Option<&Path>, cache: Option<&Path>) -> Self {
+        Self {
+            state: state_root.unwrap_or(Path::new("/var/lib/evenkeel")).join(name.as_str()),
+            cache: cache.unwrap_or(Path::new("/var/cache/evenkeel")).to_owned(),
+        }
+    }
+
+    /// The administrator's kubeconfig.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.join("kubeconfig")
+    }
+
+    /// One log a component, and its exact command beside it.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+}
+
+/// A number of pods: 0 to what the node can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Replicas(u32);
+
+impl Replicas {
+    /// The most that fits: the node's pods less the head-room for a rolling update.
+    pub const MAX: u32 = MAX_PODS_PER_NODE - RESERVED_PODS;
+
+    /// The count.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The count as Kubernetes' API takes it.
+    #[must_use]
+    pub fn as_i32(self) -> i32 {
+        // At most `MAX`, so it fits.
+        self.0.cast_signed()
+    }
+}
+
+impl fmt::Display for Replicas {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl FromStr for Replicas {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.parse::<u32>() {
+            Ok(count) if count <= Self::MAX => Ok(Self(count)),
+            _ => Err(Error::BadReplicas { given: text.to_owned(), max: Self::MAX }),
+        }
+    }
+}
+
+/// Parses a length of time: a whole or decimal number with `ms`, `s`, `m` or `h`; a bare number is seconds, as in
+/// autocannon's `-d 30`. It must be more than zero and at most a day.
+///
+/// # Errors
+/// [`Error::BadDuration`] for anything else.
+pub fn parse_duration(text: &str) -> Result<Duration, Error> {
+    let bad = || Error::BadDuration { given: text.to_owned() };
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return Err(bad());
+    }
+    let number: f64 = number.parse().map_err(|_| bad())?;
+    let seconds = match unit {
+        "ms" => number / 1000.0,
+        "" | "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(bad()),
+    };
+    if seconds > 0.0 && seconds <= 86_400.0 { Ok(Duration::from_secs_f64(seconds)) } else { Err(bad()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let parsed = |text: &str| parse_duration(text).ok().map(|d| d.as_millis());
+        assert_eq!(parsed("30"), Some(30_000));
+        assert_eq!(parsed("30s"), Some(30_000));
+        assert_eq!(parsed("250ms"), Some(250));
+        assert_eq!(parsed("1.5m"), Some(90_000));
+        assert_eq!(parsed("1h"), Some(3_600_000));
+        for bad in ["", "0", "0s", "-1", "1w", "s", "abc", "1e9", "inf", "NaN", "25h", "1 s", "1.2.3s"] {
+            assert_eq!(parsed(bad), None, "{bad:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn replicas() {
+        assert_eq!("10".parse::<Replicas>().unwrap().get(), 10);
+        assert_eq!("0".parse::<Replicas>().unwrap().get(), 0);
+        for bad in ["-1", "0.5", "1e9", "abc", "", "481", "99999999999"] {
+            assert!(bad.parse::<Replicas>().is_err(), "{bad:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn lab_names() {
+        assert!("lab".parse::<LabName>().is_ok());
+        assert!("a-2".parse::<LabName>().is_ok());
+        for bad in ["", "-a", "a-", "Lab", "a_b", "../x", "abcdefghijklm", "a b"] {
+            assert!(bad.parse::<LabName>().is_err(), "{bad:?} must be refused");
+        }
+    }
+}

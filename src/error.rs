@@ -1,0 +1,321 @@
+//! The one error type: what happened and why in one sentence, what to do next in another, and an exit code.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error as ThisError;
+
+/// Everything that can go wrong. `Display` is one sentence (what happened, why); [`Error::hint`] is what to do next.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    // --- asked for something impossible: exit 2, nothing was changed ---
+    /// A lab name that cannot name an interface or a directory.
+    #[error("{given:?} is no name for a lab: it takes 1 to 12 lower-case letters, digits and inner dashes")]
+    BadLabName {
+        /// What was given.
+        given: String,
+    },
+    /// A replica count that is no whole number, or does not fit.
+    #[error("{given:?} is no number of pods: it takes a whole number from 0 to {max}, what the node can hold")]
+    BadReplicas {
+        /// What was given.
+        given: String,
+        /// The most that fits.
+        max: u32,
+    },
+    /// A duration that is none.
+    #[error("{given:?} is no length of time: it takes a number above 0 with ms, s, m or h, at most 24h")]
+    BadDuration {
+        /// What was given.
+        given: String,
+    },
+    /// Any other value that cannot be used.
+    #[error("{given:?} cannot be used for {what}: {why}")]
+    BadValue {
+        /// The option or argument.
+        what: &'static str,
+        /// What was given.
+        given: String,
+        /// What it takes.
+        why: String,
+    },
+    /// A file that should hold an image and does not.
+    #[error("{} is no image that can be deployed: {why}", path.display())]
+    BadImage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A path that stands where a directory must be.
+    #[error("{} is a file, but the lab keeps its state in a directory of that name", path.display())]
+    StateIsFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A load test's target is neither the lab, nor loopback, nor named by the explicit flag.
+    #[error("{target} is not the lab's: traffic to it would leave through {via}, so no load was sent")]
+    ForeignTarget {
+        /// The address that was asked for.
+        target: String,
+        /// Where its route leads.
+        via: String,
+    },
+
+    // --- it failed: exit 1 ---
+    /// No cluster of that name runs.
+    #[error("no lab is up")]
+    NoLab,
+    /// A lab of that name runs, and what was asked for would make and remove one.
+    #[error("the lab {name:?} is up, and a demo makes and removes one of its own")]
+    LabIsUp {
+        /// The lab.
+        name: String,
+    },
+    /// A lab runs, but nothing is deployed in it.
+    #[error("nothing is deployed in the lab")]
+    NoWorkload,
+    /// Only root may make namespaces, links and cgroups.
+    #[error("{verb} needs root, because it makes or enters namespaces, links and cgroups")]
+    NeedsRoot {
+        /// The verb.
+        verb: &'static str,
+    },
+    /// Programs the cluster needs are neither on PATH nor in the cache.
+    #[error("the cluster needs programs that are not here: {}", missing.join(", "))]
+    MissingPrograms {
+        /// Their names.
+        missing: Vec<String>,
+        /// The exact command that brings them.
+        remedy: String,
+    },
+    /// The kernel cannot do something the cluster needs.
+    #[error("this kernel cannot do what a cluster needs: {}", missing.join("; "))]
+    MissingKernel {
+        /// What was tried, and what the kernel said.
+        missing: Vec<String>,
+    },
+    /// Programs could not be brought.
+    #[error("{what} could not be installed: {why}")]
+    InstallFailed {
+        /// The module or package.
+        what: String,
+        /// Why.
+        why: String,
+        /// What to do.
+        hint: String,
+    },
+    /// An image could not be made.
+    #[error("{what} could not be built: {why}")]
+    BuildFailed {
+        /// The image.
+        what: String,
+        /// Why.
+        why: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A program failed; the whole command can be pasted.
+    #[error("`{command}` failed ({outcome}){}", said(tail))]
+    Program {
+        /// The command, pasteable.
+        command: String,
+        /// "exit 3", "signal 9", "not found".
+        outcome: String,
+        /// The end of what it wrote.
+        tail: String,
+    },
+    /// A component of the cluster died or never became ready.
+    #[error("{component} {what}{}", said(tail))]
+    Component {
+        /// The component.
+        component: String,
+        /// "exited with code 1 while starting", "was not ready after 30 s (connection refused)".
+        what: String,
+        /// The last lines of its log.
+        tail: String,
+        /// The whole log.
+        log: PathBuf,
+    },
+    /// Something did not happen before its deadline.
+    #[error("{what} did not happen within {seconds} s: {why}")]
+    Deadline {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        seconds: u64,
+        /// How far it got.
+        why: String,
+    },
+    /// A rollout cannot succeed.
+    #[error("the pods cannot start: {reason}")]
+    RolloutStuck {
+        /// The reason as Kubernetes tells it, with the pod's name.
+        reason: String,
+    },
+    /// The host already uses an address, link or name of the lab's.
+    #[error("the lab's {what} is taken on this machine: {by}")]
+    Taken {
+        /// The address range, link or name.
+        what: String,
+        /// What holds it.
+        by: String,
+    },
+    /// A manifest that is carried along cannot be understood.
+    #[error("the manifest {file} cannot be understood: {why}")]
+    Manifest {
+        /// The file, below manifests/.
+        file: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Kubernetes said no, or nothing.
+    #[error("Kubernetes did not {action}: {}", answer(source))]
+    Kubernetes {
+        /// What was asked of it: "apply Deployment evenkeel/server".
+        action: String,
+        /// Its answer.
+        source: Box<kube::Error>,
+    },
+    /// The kubeconfig cannot be used.
+    #[error("the lab's kubeconfig {} cannot be used: {why}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The load test could not begin.
+    #[error("no load could be sent to {target}: {why}")]
+    Load {
+        /// The address.
+        target: String,
+        /// Why.
+        why: String,
+    },
+    /// A whole run, and no request was answered.
+    #[error("{target} answered no request: {why}")]
+    NoAnswer {
+        /// The URL.
+        target: String,
+        /// What happened instead.
+        why: String,
+    },
+    /// A file or a kernel interface said no.
+    #[error("could not {action}: {source}")]
+    Io {
+        /// What was tried, with the path.
+        action: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Parts of the lab are still there after `down`.
+    #[error("parts of the lab could not be removed: {}", left.join("; "))]
+    Residue {
+        /// Each with the reason.
+        left: Vec<String>,
+    },
+
+    // --- interrupted: exit 130 ---
+    /// Ctrl-C; what `up` and `demo` began has been undone.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// A tail of output as the end of a sentence: nothing, or its lines indented below.
+fn said(tail: &str) -> String {
+    let tail = tail.trim_end();
+    if tail.is_empty() { String::new() } else { format!(":\n  {}", tail.replace('\n', "\n  ")) }
+}
+
+/// What the API server said, in its own words; what lies deepest where it said nothing.
+fn answer(source: &kube::Error) -> String {
+    if let kube::Error::Api(status) = source {
+        return status.message.clone();
+    }
+    let mut deepest: &dyn std::error::Error = source;
+    while let Some(deeper) = deepest.source() {
+        deepest = deeper;
+    }
+    format!("it cannot be asked ({deepest})")
+}
+
+impl Error {
+    /// Wraps an I/O error with what was tried: `Error::io("read /proc/mounts", source)`.
+    pub fn io(action: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io { action: action.into(), source }
+    }
+
+    /// Wraps an I/O error with a verb and a path: `Error::file("read", path, source)`.
+    pub fn file(verb: &str, path: &Path, source: std::io::Error) -> Self {
+        Self::io(format!("{verb} {}", path.display()), source)
+    }
+
+    /// Wraps Kubernetes' answer with what was asked: `Error::kubernetes("list pods", source)`.
+    pub fn kubernetes(action: impl Into<String>, source: kube::Error) -> Self {
+        Self::Kubernetes { action: action.into(), source: Box::new(source) }
+    }
+
+    /// What to do next, in one sentence or a command; empty where the sentence says it all.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::BadLabName { .. } => "choose another: evenkeel --name lab2 up".into(),
+            Self::BadReplicas { .. } => "for example: evenkeel scale 10".into(),
+            Self::BadDuration { .. } => "for example: 30s, 500ms or 2m".into(),
+            Self::BadValue { .. } | Self::Interrupted => String::new(),
+            Self::BadImage { .. } => "make one with: evenkeel build".into(),
+            Self::StateIsFile { path } => format!("move it away, or remove it: rm {}", path.display()),
+            Self::ForeignTarget { .. } => {
+                "load goes to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
+            }
+            Self::NoLab => "start one: evenkeel up".into(),
+            Self::LabIsUp { .. } => "use it: evenkeel deploy, evenkeel test; or end it first: evenkeel down".into(),
+            Self::NoWorkload => "deploy the server: evenkeel deploy".into(),
+            Self::NeedsRoot { verb } => format!("run it as root: sudo evenkeel {verb}"),
+            Self::MissingPrograms { remedy, .. } => format!("bring them with: {remedy}"),
+            Self::MissingKernel { .. } => {
+                "evenkeel doctor shows each probe; load the module or choose another kernel".into()
+            }
+            Self::InstallFailed { hint, .. } | Self::BuildFailed { hint, .. } => hint.clone(),
+            Self::Program { .. } => "run the command by hand to see more".into(),
+            Self::Component { log, .. } => format!("the whole log: {}", log.display()),
+            Self::Deadline { .. } => {
+                "evenkeel status shows what is amiss; evenkeel logs --component kubelet tells more".into()
+            }
+            Self::RolloutStuck { .. } => "evenkeel status shows the pods; evenkeel logs shows what they said".into(),
+            Self::Taken { .. } => "free it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),
+            Self::Manifest { file, .. } => format!("mend manifests/{file} and build evenkeel again"),
+            Self::Kubernetes { .. } => "evenkeel status shows whether the API server is well".into(),
+            Self::Kubeconfig { .. } => "make a new lab: evenkeel down, then evenkeel up".into(),
+            Self::Load { .. } => "evenkeel status shows whether the Service has an address and pods".into(),
+            Self::NoAnswer { .. } => {
+                "look at what listens there; evenkeel status shows the lab's Service and its pods".into()
+            }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                "run it as root, or choose another place with EVENKEEL_STATE_DIR and EVENKEEL_CACHE_DIR".into()
+            }
+            Self::Io { .. } => "free space, permissions and the path are the first things to look at".into(),
+            Self::Residue { .. } => "run evenkeel down once more, as root".into(),
+        }
+    }
+
+    /// 2: asked for something impossible, nothing was changed; 130: interrupted; 1: everything else.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::BadLabName { .. }
+            | Self::BadReplicas { .. }
+            | Self::BadDuration { .. }
+            | Self::BadValue { .. }
+            | Self::BadImage { .. }
+            | Self::StateIsFile { .. }
+            | Self::ForeignTarget { .. } => 2,
+            Self::Interrupted => 130,
+            _ => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Every variant, as a person reads it.
+
+use std::fmt::Write;
+
+use super::*;
+
+/// One of each variant.
+fn samples() -> Vec<Error> {
+    let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    let why = || "connection refused".to_owned();
+    let refused = kube::core::Status::failure("deployments.apps \"server\" is forbidden", "Forbidden").with_code(403);
+    vec![
+        Error::BadLabName { given: "My Lab".into() },
+        Error::BadReplicas { given: "-1".into(), max: 480 },
+        Error::BadDuration { given: "1w".into() },
+        Error::BadValue { what: "--connections", given: "0".into(), why: "it takes a whole number above 0".into() },
+        Error::BadImage { path: "image.tar".into(), why: "there is no such file".into() },
+        Error::StateIsFile { path: "/var/lib/evenkeel".into() },
+        Error::ForeignTarget { target: "192.0.2.1:80".into(), via: "eth0".into() },
+        Error::NoLab,
+        Error::LabIsUp { name: "lab".into() },
+        Error::NoWorkload,
+        Error::NeedsRoot { verb: "up" },
+        Error::MissingPrograms {
+            missing: vec!["etcd".into(), "nft".into()],
+            remedy: "evenkeel up --install-tools".into(),
+        },
+        Error::MissingKernel { missing: vec!["overlayfs: no such device".into()] },
+        Error::InstallFailed { what: "runc".into(), why: "no C compiler".into(), hint: "apt-get install gcc".into() },
+        Error::BuildFailed { what: "server".into(), why: "no cargo".into(), hint: "install Rust".into() },
+        Error::Program { command: "ip link show".into(), outcome: "exit 1".into(), tail: "no such device\n".into() },
+        Error::Component {
+            component: "etcd".into(),
+            what: "exited with code 1 while starting".into(),
+            tail: "panic: disk\nis full".into(),
+            log: "/var/lib/evenkeel/lab/logs/lab-0/etcd.log".into(),
+        },
+        Error::Deadline { what: "the rollout".into(), seconds: 60, why: "1 of 2 pods ready".into() },
+        Error::RolloutStuck {
+            reason: "pod server-x, container server: ErrImageNeverPull: image is not present".into(),
+        },
+        Error::Taken { what: "address 198.18.0.1".into(), by: "link eth1".into() },
+        Error::Manifest { file: "service.yaml", why: "line 3: unexpected end".into() },
+        Error::kubernetes("apply Deployment server", kube::Error::Api(refused.boxed())),
+        Error::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() },
+        Error::Load { target: "198.18.1.1:80".into(), why: why() },
+        Error::NoAnswer { target: "http://198.18.1.1/".into(), why: why() },
+        Error::file("write", "/var/lib/evenkeel/lab/kubeconfig".as_ref(), denied()),
+        Error::file("read", "/proc/mounts".as_ref(), missing()),
+        Error::Residue { left: vec!["link ek-lab: busy".into(), "cgroup /sys/fs/cgroup/evenkeel-lab: busy".into()] },
+        Error::Interrupted,
+    ]
+}
+
+/// Does not compile when a variant is new: give it a sample above, and a name here and in [`NAMES`].
+fn name(error: &Error) -> &'static str {
+    match error {
+        Error::BadLabName { .. } => "BadLabName",
+        Error::BadReplicas { .. } => "BadReplicas",
+        Error::BadDuration { .. } => "BadDuration",
+        Error::BadValue { .. } => "BadValue",
+        Error::BadImage { .. } => "BadImage",
+        Error::StateIsFile { .. } => "StateIsFile",
+        Error::ForeignTarget { .. } => "ForeignTarget",
+        Error::NoLab => "NoLab",
+        Error::LabIsUp { .. } => "LabIsUp",
+        Error::NoWorkload => "NoWorkload",
+        Error::NeedsRoot { .. } => "NeedsRoot",
+        Error::MissingPrograms { .. } => "MissingPrograms",
+        Error::MissingKernel { .. } => "MissingKernel",
+        Error::InstallFailed { .. } => "InstallFailed",
+        Error::BuildFailed { .. } => "BuildFailed",
+        Error::Program { .. } => "Program",
+        Error::Component { .. } => "Component",
+        Error::Deadline { .. } => "Deadline",
+        Error::RolloutStuck { .. } => "RolloutStuck",
+        Error::Taken { .. } => "Taken",
+        Error::Manifest { .. } => "Manifest",
+        Error::Kubernetes { .. } => "Kubernetes",
+        Error::Kubeconfig { .. } => "Kubeconfig",
+        Error::Load { .. } => "Load",
+        Error::NoAnswer { .. } => "NoAnswer",
+        Error::Io { .. } => "Io",
+        Error::Residue { .. } => "Residue",
+        Error::Interrupted => "Interrupted",
+    }
+}
+
+const NAMES: usize = 28;
+
+#[test]
+fn every_variant_says_what_happened_and_what_to_do() {
+    let mut text = String::new();
+    let mut names = std::collections::BTreeSet::new();
+    for error in samples() {
+        names.insert(name(&error));
+        writeln!(text, "{} (exit {})\nerror: {error}", name(&error), error.exit_code()).unwrap();
+        if !error.hint().is_empty() {
+            writeln!(text, "hint: {}", error.hint()).unwrap();
+        }
+        text.push('\n');
+    }
+    assert_eq!(names.len(), NAMES, "a variant has no sample");
+    insta::with_settings!({ snapshot_path => "../../tests/snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("errors", text.trim_end());
+    });
+}

@@ -1,0 +1,179 @@
+//! The one way to spawn a program: an argument list, never a shell.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+
+use crate::error::Error;
+
+/// A program with its arguments and what it needs of the environment. `Display` is a command that can be pasted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// The program's path.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Variables set on top of the caller's environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// The directory it runs in, where that matters.
+    pub directory: Option<PathBuf>,
+}
+
+impl Invocation {
+    /// `program` with `args`.
+    pub fn new<A: AsRef<OsStr>>(program: impl Into<PathBuf>, args: impl IntoIterator<Item = A>) -> Self {
+        Self {
+            program: program.into(),
+            args: args.into_iter().map(|a| a.as_ref().to_owned()).collect(),
+            env: Vec::new(),
+            directory: None,
+        }
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the directory.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// The command, in a process group of its own and bound to die with the thread that spawns it; stdin is empty.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = self.detached_command();
+        // SAFETY: prctl with PR_SET_PDEATHSIG is async-signal-safe and touches only the child itself.
+        #[allow(unsafe_code, reason = "the parent-death signal can only be set between fork and exec")]
+        unsafe {
+            command.pre_exec(|| {
+                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(io::Error::from)
+            });
+        }
+        command
+    }
+
+    /// Like [`Invocation::command`], but it outlives its parent.
+    #[must_use]
+    pub fn detached_command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).envs(self.env.iter().map(|(k, v)| (k, v))).stdin(Stdio::null()).process_group(0);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
+    }
+
+    /// Runs it to its end and returns what it wrote to stdout.
+    ///
+    /// # Errors
+    /// [`Error::Program`] when it cannot be started or does not exit with 0; the tail is of stderr.
+    pub fn run(&self) -> Result<Vec<u8>, Error> {
+        let output = self.command().output().map_err(|source| self.not_started(&source))?;
+        self.check(output)
+    }
+
+    /// Like [`Invocation::run`] without blocking the runtime; dropped before its end, the program is killed.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`].
+    pub async fn run_async(&self) -> Result<Vec<u8>, Error> {
+        let mut command = tokio::process::Command::from(self.command());
+        let output = command.kill_on_drop(true).output().await.map_err(|source| self.not_started(&source))?;
+        self.check(output)
+    }
+
+    fn check(&self, output: Output) -> Result<Vec<u8>, Error> {
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        Err(Error::Program {
+            command: self.to_string(),
+            outcome: outcome(output.status),
+            tail: last_lines(&String::from_utf8_lossy(&output.stderr), 10),
+        })
+    }
+
+    /// The error for a program that could not be started.
+    #[must_use]
+    pub fn not_started(&self, source: &io::Error) -> Error {
+        Error::Program { command: self.to_string(), outcome: source.to_string(), tail: String::new() }
+    }
+}
+
+impl fmt::Display for Invocation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(directory) = &self.directory {
+            write!(formatter, "cd {} && ", quoted(directory.as_os_str()))?;
+        }
+        for (name, value) in &self.env {
+            write!(formatter, "{}={} ", name.to_string_lossy(), quoted(value))?;
+        }
+        formatter.write_str(&quoted(self.program.as_os_str()))?;
+        self.args.iter().try_for_each(|arg| write!(formatter, " {}", quoted(arg)))
+    }
+}
+
+/// "exit 3" or "signal 9".
+#[must_use]
+pub fn outcome(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "no exit status".into(),
+    }
+}
+
+/// The last `count` lines of a text.
+#[must_use]
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// The last `count` lines of a file; empty when it cannot be read.
+#[must_use]
+pub fn tail_of(path: &Path, count: usize) -> String {
+    std::fs::read(path).map(|bytes| last_lines(&String::from_utf8_lossy(&bytes), count)).unwrap_or_default()
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_can_be_pasted() {
+        let invocation = Invocation::new("/bin/echo", ["a b", "it's", "", "x=1"]).env("A", "1 2").directory("/tmp");
+        assert_eq!(invocation.to_string(), r"cd /tmp && A='1 2' /bin/echo 'a b' 'it'\''s' '' x=1");
+    }
+
+    #[test]
+    fn failure_names_command_exit_and_tail() {
+        let error = Invocation::new("/bin/sh", ["-c", "echo oh no >&2; exit 3"]).run().unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("exit 3") && text.contains("oh no") && text.contains("/bin/sh"), "{text}");
+    }
+
+    #[test]
+    fn missing_program_is_an_error() {
+        assert!(Invocation::new("/does/not/exist", ["x"]).run().is_err());
+    }
+}

@@ -1,0 +1,122 @@
+//! Typed events of long work. The library emits them; `cli::terminal` renders them as a spinner, plain lines or JSON.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// What happened, for whoever watches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A step began.
+    Started {
+        /// The step, as an imperative phrase: "start the control plane".
+        step: String,
+    },
+    /// A step is under way and has something new to say: "kubelet ready", "7 of 10 pods ready".
+    Detail {
+        /// The step.
+        step: String,
+        /// The news.
+        text: String,
+    },
+    /// A step ended well.
+    Done {
+        /// The step.
+        step: String,
+        /// How long it took, in seconds.
+        seconds: f64,
+        /// What came of it, where that is worth a word: "3 programs".
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        result: Option<String>,
+    },
+    /// A step failed; the error itself follows by its own way.
+    Failed {
+        /// The step.
+        step: String,
+        /// How long it took to fail, in seconds.
+        seconds: f64,
+    },
+    /// A sentence outside any step.
+    Note {
+        /// The sentence.
+        text: String,
+    },
+}
+
+/// Where events go. Cheap to clone.
+#[derive(Clone)]
+pub struct Progress(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Progress {
+    /// Sends every event to `sink`.
+    pub fn new(sink: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sink))
+    }
+
+    /// Drops every event.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self::new(|_| {})
+    }
+
+    /// Passes on an event that was made elsewhere (by the sandbox, say).
+    pub fn emit(&self, event: Event) {
+        (self.0)(event);
+    }
+
+    /// A sentence outside any step.
+    pub fn note(&self, text: impl Into<String>) {
+        self.emit(Event::Note { text: text.into() });
+    }
+
+    /// Begins a step; end it with [`Step::done`]. Dropped without that, it counts as failed.
+    #[must_use]
+    pub fn step(&self, step: impl Into<String>) -> Step {
+        let step = step.into();
+        self.emit(Event::Started { step: step.clone() });
+        Step { progress: self.clone(), name: step, began: Instant::now(), ended: false }
+    }
+}
+
+/// A step under way.
+pub struct Step {
+    progress: Progress,
+    name: String,
+    began: Instant,
+    ended: bool,
+}
+
+impl Step {
+    /// News of the step.
+    pub fn detail(&self, text: impl Into<String>) {
+        self.progress.emit(Event::Detail { step: self.name.clone(), text: text.into() });
+    }
+
+    /// The step ended well; says how long it took.
+    pub fn done(self) -> Duration {
+        self.end(None)
+    }
+
+    /// The step ended well, with a word on what came of it.
+    pub fn done_with(self, result: impl Into<String>) -> Duration {
+        self.end(Some(result.into()))
+    }
+
+    fn end(mut self, result: Option<String>) -> Duration {
+        let took = self.began.elapsed();
+        self.ended = true;
+        self.progress.emit(Event::Done { step: self.name.clone(), seconds: took.as_secs_f64(), result });
+        took
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        if !self.ended {
+            let seconds = self.began.elapsed().as_secs_f64();
+            self.progress.emit(Event::Failed { step: self.name.clone(), seconds });
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The distribution's package manager, and its names for what a cluster needs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use super::find::on_path;
+use super::program::Package;
+use crate::error::Error;
+use crate::process::{Invocation, last_lines, outcome};
+use crate::progress::Step;
+use crate::shutdown::{self, Shutdown};
+
+/// A package manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manager {
+    Apt,
+    Dnf,
+    Pacman,
+    Zypper,
+    Apk,
+}
+
+impl Manager {
+    /// The manager of the distribution that this os-release describes; the error is the distribution's name.
+    pub(super) fn of(os_release: &str) -> Result<Self, String> {
+        let field = |name: &str| {
+            os_release
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+                .map_or("", |value| value.trim().trim_matches(['"', '\'']))
+        };
+        let known = |id: &str| match id {
+            "debian" | "ubuntu" => Some(Self::Apt),
+            "fedora" | "rhel" | "centos" => Some(Self::Dnf),
+            "arch" => Some(Self::Pacman),
+            "suse" | "opensuse" | "opensuse-leap" | "opensuse-tumbleweed" => Some(Self::Zypper),
+            "alpine" => Some(Self::Apk),
+            _ => None,
+        };
+        let mut ids = std::iter::once(field("ID")).chain(field("ID_LIKE").split_whitespace());
+        ids.find_map(known).ok_or_else(|| field("ID").to_owned())
+    }
+
+    /// The manager of this machine, if it is here; the error is a clause that says why not.
+    pub(super) fn of_this_machine() -> Result<(Self, PathBuf), String> {
+        let os_release = fs::read_to_string("/etc/os-release").or_else(|_| fs::read_to_string("/usr/lib/os-release"));
+        let manager = Self::of(&os_release.unwrap_or_default()).map_err(|name| match name.as_str() {
+            "" => "this distribution does not say what it is".to_owned(),
+            name => format!("evenkeel does not know the packages of this distribution ({name})"),
+        })?;
+        let path = on_path(manager.name(), &[]).ok_or_else(|| format!("{} is not on this machine", manager.name()))?;
+        Ok((manager, path))
+    }
+
+    /// The name of its program.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Apt => "apt-get",
+            Self::Dnf => "dnf",
+            Self::Pacman => "pacman",
+            Self::Zypper => "zypper",
+            Self::Apk => "apk",
+        }
+    }
+
+    /// Its name for a package.
+    pub(super) fn package(self, package: Package) -> &'static [&'static str] {
+        match (package, self) {
+            (Package::Nftables, _) => &["nftables"],
+            (Package::Iptables, Self::Dnf) => &["iptables-nft"],
+            (Package::Iptables, _) => &["iptables"],
+            (Package::Iproute, Self::Dnf) => &["iproute"],
+            (Package::Iproute, _) => &["iproute2"],
+            (Package::Conntrack, Self::Apt) => &["conntrack"],
+            (Package::Conntrack, _) => &["conntrack-tools"],
+            (Package::Mount, Self::Apt) => &["mount"],
+            (Package::UtilLinux | Package::Mount, _) => &["util-linux"],
+            (Package::Compiler, Self::Apt) => &["gcc", "libc6-dev"],
+            (Package::Compiler, Self::Apk) => &["gcc", "musl-dev"],
+            (Package::Compiler, Self::Zypper) => &["gcc", "glibc-devel"],
+            (Package::Compiler, _) => &["gcc"],
+            (Package::Libseccomp, Self::Apt) => &["libseccomp-dev"],
+            (Package::Libseccomp, Self::Apk) => &["libseccomp-dev", "linux-headers"],
+            (Package::Libseccomp, Self::Pacman) => &["libseccomp"],
+            (Package::Libseccomp, _) => &["libseccomp-devel"],
+            (Package::PkgConfig, Self::Apt | Self::Zypper) => &["pkg-config"],
+            (Package::PkgConfig, Self::Dnf) => &["pkgconf-pkg-config"],
+            (Package::PkgConfig, _) => &["pkgconf"],
+        }
+    }
+
+    /// Its names for packages, each once.
+    pub(super) fn packages(self, packages: &[Package]) -> Vec<&'static str> {
+        let mut names: Vec<&str> = packages.iter().flat_map(|&package| self.package(package)).copied().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// What it is told in order to install `names`.
+    fn install_args(self, names: &[&'static str]) -> Vec<&'static str> {
+        let verb: &[&str] = match self {
+            // Another apt may be at work, as on a machine that has just booted: wait for it.
+            Self::Apt => &["-o", "DPkg::Lock::Timeout=120", "install", "-y", "--no-install-recommends"],
+            Self::Dnf => &["install", "-y"],
+            Self::Pacman => &["-S", "--needed", "--noconfirm"],
+            Self::Zypper => &["--non-interactive", "install", "--no-recommends"],
+            Self::Apk => &["add"],
+        };
+        verb.iter().chain(names).copied().collect()
+    }
+
+    /// The command that a person would type to install `names`.
+    pub(super) fn by_hand(self, names: &[&'static str]) -> String {
+        let command = match self {
+            Self::Apt => "apt-get install -y",
+            Self::Dnf => "dnf install -y",
+            Self::Pacman => "pacman -S",
+            Self::Zypper => "zypper install",
+            Self::Apk => "apk add",
+        };
+        format!("{command} {}", names.join(" "))
+    }
+
+    /// What it is told in order to refresh its lists.
+    fn update_args(self) -> &'static [&'static str] {
+        match self {
+            // Without this, lists that could not be fetched are but a warning.
+            Self::Apt => &["-o", "DPkg::Lock::Timeout=120", "-o", "APT::Update::Error-Mode=any", "update"],
+            Self::Dnf => &["makecache"],
+            Self::Pacman => &["-Sy"],
+            Self::Zypper => &["--non-interactive", "refresh"],
+            Self::Apk => &["update"],
+        }
+    }
+
+    /// Whether it has no lists yet, as in a fresh container.
+    fn lacks_lists(self) -> bool {
+        let (directory, suffix) = match self {
+            Self::Apt => ("/var/lib/apt/lists", "Packages"),
+            Self::Apk => ("/var/cache/apk", "tar.gz"),
+            Self::Pacman => ("/var/lib/pacman/sync", ".db"),
+            Self::Dnf | Self::Zypper => return false,
+        };
+        let listed = |name: &str| name.ends_with(suffix) || name.contains("_Packages");
+        !fs::read_dir(directory)
+            .is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| listed(&e.file_name().to_string_lossy()))))
+    }
+}
+
+/// Has the package manager at `path` install `names`; with old or no lists it refreshes them first.
+///
+/// A package manager that is stopped midway leaves half a package: told to stop, this waits until it is done.
+pub(super) async fn install(
+    (manager, path): (Manager, &Path),
+    names: &[&'static str],
+    step: &Step,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let command =
+        |args: &[&str]| Invocation::new(path, args).env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
+    let install = command(&manager.install_args(names));
+    let failed = |why: String| Error::InstallFailed {
+        what: names.join(", "),
+        why,
+        hint: format!("run it by hand to see more, then try again: {}", manager.by_hand(names)),
+    };
+    let refresh = async || {
+        step.detail("refreshing the package lists");
+        let refreshed = shutdown::unless(shutdown, command(manager.update_args()).run_async()).await;
+        refreshed.map(drop).map_err(|error| match error {
+            Error::Program { .. } => failed(error.to_string()),
+            other => other,
+        })
+    };
+    let fresh = manager.lacks_lists();
+    if fresh {
+        refresh().await?;
+    }
+    step.detail(format!("installing {}", names.join(", ")));
+    let mut result = run(&install, step, shutdown).await?;
+    if result.is_err() && !fresh {
+        refresh().await?;
+        result = run(&install, step, shutdown).await?;
+    }
+    result.map_err(failed)
+}
+
+/// Runs a package manager to its end, come what may. The inner error is a clause with the end of what it wrote.
+async fn run(command: &Invocation, step: &Step, shutdown: &Shutdown) -> Result<Result<(), String>, Error> {
+    let mut child = tokio::process::Command::from(command.detached_command());
+    let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let ended = child.map_err(|source| command.not_started(&source))?.wait_with_output();
+    tokio::pin!(ended);
+    let output = tokio::select! {
+        output = &mut ended => output,
+        () = shutdown.cancelled() => {
+            step.detail("stopping as soon as the package manager is done");
+            let _ = ended.await;
+            return Err(Error::Interrupted);
+        }
+    };
+    let output = output.map_err(|source| command.not_started(&source))?;
+    if output.status.success() {
+        return Ok(Ok(()));
+    }
+    let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+    let tail = last_lines(&String::from_utf8_lossy(said), 5);
+    Ok(Err(format!("`{command}` failed ({}): {}", outcome(output.status), tail.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_are_known_by_their_kin() {
+        let of = |text: &str| Manager::of(text);
+        assert_eq!(of("NAME=\"Debian\"\nID=debian\n"), Ok(Manager::Apt));
+        assert_eq!(of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Ok(Manager::Apt));
+        assert_eq!(of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"), Ok(Manager::Dnf));
+        assert_eq!(of("ID='opensuse-leap'\nID_LIKE='suse opensuse'\n"), Ok(Manager::Zypper));
+        assert_eq!(of("ID=manjaro\nID_LIKE=arch\n"), Ok(Manager::Pacman));
+        assert_eq!(of("ID=alpine\nVERSION_ID=3.22\n"), Ok(Manager::Apk));
+        assert_eq!(of("VARIANT_ID=debian\nID=void\n"), Err("void".to_owned()));
+        assert_eq!(of(""), Err(String::new()));
+    }
+
+    #[test]
+    fn packages_are_named_once() {
+        let packages = [Package::UtilLinux, Package::Mount, Package::Conntrack];
+        assert_eq!(Manager::Apt.packages(&packages), ["conntrack", "mount", "util-linux"]);
+        assert_eq!(Manager::Dnf.packages(&packages), ["conntrack-tools", "util-linux"]);
+    }
+}

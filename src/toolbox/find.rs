@@ -1,0 +1,219 @@
+//! Where the programs are: on PATH first, then in the cache, each asked for its version.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use futures::future::join_all;
+use serde::Serialize;
+
+use super::memory::Memory;
+use super::module::Module;
+use super::program::{Program, Source};
+use super::version;
+
+/// Where administrators' programs are, whether the caller's PATH says so or not.
+const SYSTEM_DIRECTORIES: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
+/// Where distributions put CNI plugins.
+const PLUGIN_DIRECTORIES: &[&str] = &["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
+
+/// What was found of one program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// The program.
+    pub program: Program,
+    /// Where it is; nothing when none was found that will do.
+    pub path: Option<PathBuf>,
+    /// Its version, where it says one.
+    pub version: Option<String>,
+    /// Why there is no path.
+    pub problem: Option<String>,
+    /// What was found and will not do, in the order of the search.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// A program of the right name that will not do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PassedOver {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is wrong with it: "is version 1.35.2, but 1.36 is needed".
+    pub why: String,
+}
+
+impl Found {
+    /// Whether a lab cannot be started for want of it.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.path.is_none() && !self.program.is_optional()
+    }
+}
+
+/// Looks for every program, on PATH and in the places such programs usually are, then in `cache`; the first that will
+/// do is taken.
+pub async fn find(cache: &Path) -> Vec<Found> {
+    let places = Places::of_this_machine(cache);
+    let memory = RefCell::new(Memory::read(cache));
+    let found = join_all(Program::ALL.iter().map(|&program| search(program, &places, &memory))).await;
+    memory.into_inner().write(cache);
+    found
+}
+
+/// The directories that are searched, the cache's last.
+struct Places {
+    programs: Vec<PathBuf>,
+    plugins: Vec<PathBuf>,
+    built: BTreeMap<Module, PathBuf>,
+}
+
+impl Places {
+    fn of_this_machine(cache: &Path) -> Self {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut told = std::env::var_os("CNI_PATH").unwrap_or_default();
+        told.push(":");
+        told.push(&path);
+        Self {
+            programs: directories(&path, SYSTEM_DIRECTORIES),
+            plugins: directories(&told, PLUGIN_DIRECTORIES),
+            built: built(cache),
+        }
+    }
+
+    /// Where a program may be, in the order of preference.
+    fn of(&self, program: Program) -> impl Iterator<Item = PathBuf> {
+        let brought = if program.is_cni_plugin() { &self.plugins } else { &self.programs };
+        let built = match program.source() {
+            Source::Built(module) => self.built.get(&module),
+            Source::Packaged(_) => None,
+        };
+        brought.iter().chain(built).map(move |directory| directory.join(program.name()))
+    }
+}
+
+/// Where this binary's pins are built to.
+fn built(cache: &Path) -> BTreeMap<Module, PathBuf> {
+    Module::ALL.iter().map(|module| (*module, module.pins().bin(cache))).collect()
+}
+
+/// The directories of a PATH-like variable and `more`, each once, even under two names (`/bin`, `/usr/bin`).
+fn directories(variable: &OsStr, more: &[&str]) -> Vec<PathBuf> {
+    let mut seen = Vec::new();
+    let mut directories = Vec::new();
+    for directory in std::env::split_paths(variable).chain(more.iter().map(PathBuf::from)) {
+        let Ok(real) = directory.canonicalize() else { continue };
+        if directory.is_absolute() && !seen.contains(&real) {
+            seen.push(real);
+            directories.push(directory);
+        }
+    }
+    directories
+}
+
+async fn search(program: Program, places: &Places, memory: &RefCell<Memory>) -> Found {
+    let mut passed_over = Vec::new();
+    for path in places.of(program).filter(|path| is_executable(path)) {
+        let answer = ask(program, &path, memory).await;
+        if let Some(why) = version::judge(program, &answer) {
+            passed_over.push(PassedOver { path, why });
+        } else {
+            let version = answer.ok().and_then(|answer| version::shown(program, &answer));
+            return Found { program, path: Some(path), version, problem: None, passed_over };
+        }
+    }
+    let problem = match passed_over.first() {
+        Some(PassedOver { path, why }) => format!("{} {why}", path.display()),
+        None => "not found".to_owned(),
+    };
+    Found { program, path: None, version: None, problem: Some(problem), passed_over }
+}
+
+async fn ask(program: Program, path: &Path, memory: &RefCell<Memory>) -> Result<String, String> {
+    if let Some(answer) = memory.borrow().answer(path) {
+        return Ok(answer.to_owned());
+    }
+    let answer = version::ask(program, path).await?;
+    memory.borrow_mut().learn(path, &answer);
+    Ok(answer)
+}
+
+/// The first program of that name on PATH or in the system's directories, whatever its version.
+pub(super) fn on_path(name: &str, more: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let more: Vec<&str> = more.iter().chain(SYSTEM_DIRECTORIES).copied().collect();
+    directories(&path, &more).into_iter().map(|directory| directory.join(name)).find(|path| is_executable(path))
+}
+
+pub(super) fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that says whatever it is told to, in a directory of its own.
+    fn script(directory: &Path, name: &str, says: &str) -> PathBuf {
+        fs::create_dir_all(directory).unwrap();
+        let path = directory.join(name);
+        fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    async fn searched(program: Program, path: &[&Path], cache: &Path) -> Found {
+        let programs = path.iter().map(|path| path.to_path_buf()).collect();
+        let places = Places { programs, plugins: Vec::new(), built: built(cache) };
+        search(program, &places, &RefCell::default()).await
+    }
+
+    #[tokio::test]
+    async fn path_comes_before_the_cache() {
+        let room = tempfile::tempdir().unwrap();
+        let (path, cache) = (room.path().join("path"), room.path().join("cache"));
+        let mine = script(&path, "kubelet", "Kubernetes v1.36.1");
+        script(&Module::Kubernetes.pins().bin(&cache), "kubelet", "Kubernetes v1.36.3");
+        let found = searched(Program::Kubelet, &[&path], &cache).await;
+        assert_eq!((found.path, found.version.as_deref()), (Some(mine), Some("1.36.1")));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_version_is_passed_over_and_named() {
+        let room = tempfile::tempdir().unwrap();
+        let (path, cache) = (room.path().join("path"), room.path().join("cache"));
+        let old = script(&path, "kubelet", "Kubernetes v1.30.0");
+        let found = searched(Program::Kubelet, &[&path], &cache).await;
+        assert!(found.is_missing());
+        assert!(found.problem.unwrap().contains("1.30.0"));
+
+        let cached = script(&Module::Kubernetes.pins().bin(&cache), "kubelet", "Kubernetes v1.36.3");
+        let found = searched(Program::Kubelet, &[&path], &cache).await;
+        assert_eq!(found.path, Some(cached));
+        assert_eq!(found.passed_over.len(), 1);
+        assert_eq!(found.passed_over[0].path, old);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_run_is_no_program() {
+        let room = tempfile::tempdir().unwrap();
+        fs::write(room.path().join("nft"), "no program").unwrap();
+        fs::create_dir(room.path().join("ip")).unwrap();
+        for program in [Program::Nft, Program::Ip] {
+            let found = searched(program, &[room.path()], room.path()).await;
+            assert_eq!(found.problem.as_deref(), Some("not found"), "{program}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_searched_once() {
+        let room = tempfile::tempdir().unwrap();
+        let real = room.path().join("real");
+        fs::create_dir(&real).unwrap();
+        let alias = room.path().join("alias");
+        std::os::unix::fs::symlink(&real, &alias).unwrap();
+        let variable = std::env::join_paths([&alias, &real, &room.path().join("gone")]).unwrap();
+        assert_eq!(directories(&variable, &[]), [alias]);
+    }
+}

@@ -1,0 +1,274 @@
+//! Whether the kernel can do what a cluster needs: tried out in namespaces of its own, leaving nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::Uid;
+use serde::Serialize;
+
+use super::program::Program;
+use super::{Found, Toolbox};
+use crate::error::Error;
+use crate::process::Invocation;
+
+/// Where the cgroup hierarchies are.
+const CGROUPS: &str = "/sys/fs/cgroup";
+/// The controllers that the kubelet and runc use; the last three are their own only in version 1.
+const CONTROLLERS: [&str; 7] = ["cpu", "cpuset", "memory", "pids", "cpuacct", "devices", "freezer"];
+
+/// What is tried, in this order.
+const NEEDS: [&str; 6] = ["namespaces", "overlayfs", "veth links", "bridges", "nftables", "cgroups"];
+
+/// Of what kube-proxy uses, what a kernel may have been built without: NAT, conntrack, maps of verdicts, random choice,
+/// a look at the routes, masquerade.
+const RULES: &str = "\
+add table ip evenkeel
+add chain ip evenkeel nat { type nat hook prerouting priority -100; }
+add chain ip evenkeel post { type nat hook postrouting priority 100; }
+add chain ip evenkeel to
+add rule ip evenkeel to meta l4proto tcp dnat to 192.0.2.1:80
+add map ip evenkeel services { type ipv4_addr . inet_proto . inet_service : verdict; }
+add rule ip evenkeel nat ct state new ip daddr . meta l4proto . th dport vmap @services
+add rule ip evenkeel nat fib daddr type local numgen random mod 2 vmap { 0 : goto to, 1 : goto to }
+add rule ip evenkeel post meta mark and 0x4000 != 0 masquerade";
+
+/// One thing that was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Probe {
+    /// What a cluster needs: "overlayfs".
+    pub what: &'static str,
+    /// How that went.
+    #[serde(flatten)]
+    pub result: Outcome,
+}
+
+/// How a probe went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", content = "detail", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It works; with a word on how, where there is one.
+    Works(String),
+    /// It does not; with the reason.
+    Fails(String),
+    /// It could not be tried; with the reason.
+    Untried(String),
+}
+
+impl From<Result<String, String>> for Outcome {
+    fn from(result: Result<String, String>) -> Self {
+        result.map_or_else(Self::Fails, Self::Works)
+    }
+}
+
+/// The programs that ask the kernel for links and rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tools {
+    ip: Option<PathBuf>,
+    nft: Option<PathBuf>,
+}
+
+impl From<&[Found]> for Tools {
+    fn from(found: &[Found]) -> Self {
+        let path = |program| found.iter().find(|found| found.program == program).and_then(|found| found.path.clone());
+        Self { ip: path(Program::Ip), nft: path(Program::Nft) }
+    }
+}
+
+impl From<&Toolbox> for Tools {
+    fn from(toolbox: &Toolbox) -> Self {
+        let path = |program| Some(toolbox.path(program).to_owned());
+        Self { ip: path(Program::Ip), nft: path(Program::Nft) }
+    }
+}
+
+/// Tries all that a cluster needs of the kernel.
+#[must_use]
+pub fn probe(tools: &Tools) -> Vec<Probe> {
+    if !Uid::effective().is_root() {
+        let untried = |what| Probe { what, result: Outcome::Untried("only root can try it".to_owned()) };
+        return NEEDS.map(untried).to_vec();
+    }
+    let [spaces, overlays, veths, bridging, nftables, controllers] = NEEDS;
+    // A thread of its own each: namespaces are entered by a thread, and end with it.
+    let (namespaces, inside) = thread::scope(|scope| {
+        let namespaces = scope.spawn(namespaces);
+        let inside = scope.spawn(|| inside(tools));
+        (namespaces.join(), inside.join())
+    });
+    let broken = || Outcome::Fails("the probe itself broke".to_owned());
+    let namespaces = namespaces.map_or_else(|_| broken(), Outcome::from);
+    let [overlay, veth, bridge, rules] = inside.unwrap_or_else(|_| std::array::from_fn(|_| broken()));
+    vec![
+        Probe { what: spaces, result: namespaces },
+        Probe { what: overlays, result: overlay },
+        Probe { what: veths, result: veth },
+        Probe { what: bridging, result: bridge },
+        Probe { what: nftables, result: rules },
+        Probe { what: controllers, result: cgroups(Path::new(CGROUPS)).into() },
+    ]
+}
+
+/// Tries all that a cluster needs of the kernel, and says so only if something fails.
+///
+/// # Errors
+/// [`Error::MissingKernel`] with what was tried and what the kernel said.
+pub fn require(toolbox: &Toolbox) -> Result<(), Error> {
+    verdict(&probe(&Tools::from(toolbox)))
+}
+
+/// An error when a probe failed.
+///
+/// # Errors
+/// [`Error::MissingKernel`] with what was tried and what the kernel said.
+pub fn verdict(probes: &[Probe]) -> Result<(), Error> {
+    let failed = |probe: &Probe| match &probe.result {
+        Outcome::Fails(why) => Some(format!("{}: {why}", probe.what)),
+        Outcome::Works(_) | Outcome::Untried(_) => None,
+    };
+    let missing: Vec<String> = probes.iter().filter_map(failed).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Error::MissingKernel { missing }) }
+}
+
+fn namespaces() -> Result<String, String> {
+    enter(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)?;
+    enter(CloneFlags::CLONE_NEWPID)?;
+    Ok("mount, network, UTS, IPC and PID".to_owned())
+}
+
+fn enter(namespaces: CloneFlags) -> Result<(), String> {
+    unshare(namespaces).map_err(|errno| errno.desc().to_owned())
+}
+
+/// The probes that need a network and a mount table which go away with this thread.
+fn inside(tools: &Tools) -> [Outcome; 4] {
+    let entered = enter(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).and_then(|()| {
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).map_err(|errno| errno.desc().to_owned())
+    });
+    if let Err(why) = entered {
+        return std::array::from_fn(|_| Outcome::Untried(format!("no namespaces to try it in ({why})")));
+    }
+    let (ip, nft) = (tools.ip.as_deref(), tools.nft.as_deref());
+    let veth = asked("ip", ip, &["link", "add", "ek0", "type", "veth", "peer", "name", "ek1"]);
+    let bridge = asked("ip", ip, &["link", "add", "ekbr", "type", "bridge"]);
+    let rules = asked("nft", nft, &[RULES]);
+    // Last, for it hides a directory that the programs may be in.
+    [overlay().into(), veth, bridge, rules]
+}
+
+fn asked(name: &str, program: Option<&Path>, args: &[&str]) -> Outcome {
+    match program {
+        Some(program) => quietly(&Invocation::new(program, args)).into(),
+        None => Outcome::Untried(format!("{name} is missing")),
+    }
+}
+
+fn quietly(command: &Invocation) -> Result<String, String> {
+    match command.run() {
+        Ok(_) => Ok(String::new()),
+        Err(Error::Program { outcome, tail, .. }) => Err(tail.lines().next().map_or(outcome, str::to_owned)),
+        Err(other) => Err(other.to_string()),
+    }
+}
+
+/// Stacks two directories in memory, as the sandbox's containers are, and writes through the stack.
+fn overlay() -> Result<String, String> {
+    let room = Path::new("/run");
+    let mounted = |what: &str, target: &Path, options: Option<&str>| {
+        mount(Some(what), target, Some(what), MsFlags::empty(), options)
+            .map_err(|errno| format!("no {what} could be mounted ({})", errno.desc()))
+    };
+    mounted("tmpfs", room, None)?;
+    let layers = ["lower", "upper", "work", "merged"].map(|layer| room.join(layer));
+    let made = layers.iter().try_for_each(fs::create_dir);
+    made.map_err(|source| format!("no directory could be made in memory ({source})"))?;
+    let [lower, upper, work, merged] = layers;
+    let options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    mounted("overlay", &merged, Some(&options))?;
+    fs::write(merged.join("file"), "written")
+        .map_err(|source| format!("nothing could be written to an overlay ({source})"))?;
+    Ok("in memory".to_owned())
+}
+
+/// Makes a cgroup in each hierarchy that a cluster uses, and removes it again.
+fn cgroups(root: &Path) -> Result<String, String> {
+    let unified = fs::read_to_string(root.join("cgroup.controllers"));
+    let (version, wanted) = if unified.is_ok() { (2, &CONTROLLERS[..4]) } else { (1, &CONTROLLERS[..]) };
+    let has = |controller: &str| match &unified {
+        Ok(there) => there.split_whitespace().any(|name| name == controller),
+        Err(_) => root.join(controller).join("cgroup.procs").exists(),
+    };
+    let missing: Vec<&str> = wanted.iter().copied().filter(|controller| !has(controller)).collect();
+    if !missing.is_empty() {
+        return Err(format!("version {version} without {}", missing.join(", ")));
+    }
+    let hierarchies: Vec<PathBuf> = match version {
+        2 => vec![root.to_owned()],
+        _ => wanted.iter().map(|controller| root.join(controller)).collect(),
+    };
+    for hierarchy in hierarchies {
+        let cgroup = hierarchy.join(format!("evenkeel.probe.{}", std::process::id()));
+        fs::create_dir(&cgroup)
+            .and_then(|()| fs::remove_dir(&cgroup))
+            .map_err(|source| format!("no cgroup could be made in {} ({source})", hierarchy.display()))?;
+    }
+    Ok(format!("version {version} with {}", wanted.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_probes_make_one_error() {
+        let works = Probe { what: "bridges", result: Outcome::Works(String::new()) };
+        let untried = Probe { what: "nftables", result: Outcome::Untried("nft is missing".to_owned()) };
+        let fails = Probe { what: "overlayfs", result: Outcome::Fails("no such device".to_owned()) };
+        assert!(verdict(&[works.clone(), untried.clone()]).is_ok());
+        let error = verdict(&[works, untried, fails]).unwrap_err();
+        assert!(error.to_string().ends_with(": overlayfs: no such device"), "{error}");
+        assert!(error.hint().contains("doctor"));
+    }
+
+    #[test]
+    fn cgroups_of_both_versions_are_told_apart() {
+        let room = tempfile::tempdir().unwrap();
+        let hierarchies = room.path();
+        assert!(cgroups(hierarchies).unwrap_err().starts_with("version 1 without cpu,"));
+        for controller in CONTROLLERS {
+            fs::create_dir(hierarchies.join(controller)).unwrap();
+            fs::write(hierarchies.join(controller).join("cgroup.procs"), "").unwrap();
+        }
+        assert!(cgroups(hierarchies).unwrap().starts_with("version 1 with"));
+        fs::write(hierarchies.join("cgroup.controllers"), "cpuset cpu io pids\n").unwrap();
+        assert_eq!(cgroups(hierarchies), Err("version 2 without memory".to_owned()));
+        fs::write(hierarchies.join("cgroup.controllers"), "cpuset cpu io memory pids\n").unwrap();
+        assert_eq!(cgroups(hierarchies), Ok("version 2 with cpu, cpuset, memory, pids".to_owned()));
+        let left = fs::read_dir(hierarchies).unwrap().filter_map(Result::ok);
+        assert!(!left.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().contains("probe")));
+    }
+
+    #[test]
+    fn probes_leave_nothing_behind() {
+        let mounts = || fs::read_to_string("/proc/self/mounts").unwrap();
+        let before = mounts();
+        let tools = Tools { ip: Some("ip".into()), nft: Some("nft".into()) };
+        let probes = probe(&tools);
+        let tried: Vec<&str> = probes.iter().map(|probe| probe.what).collect();
+        assert_eq!(tried, NEEDS);
+
+        let links = fs::read_to_string("/proc/net/dev").unwrap();
+        assert!(!["ek0:", "ek1:", "ekbr:"].iter().any(|link| links.contains(link)), "{links}");
+        assert_eq!(mounts(), before);
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        assert_eq!(asked("nft", None, &[]), Outcome::Untried("nft is missing".to_owned()));
+        let failed = quietly(&Invocation::new("/bin/sh", ["-c", "echo 'RTNETLINK answers: no' >&2; exit 2"]));
+        assert_eq!(failed, Err("RTNETLINK answers: no".to_owned()));
+    }
+}

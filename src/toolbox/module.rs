@@ -1,0 +1,232 @@
+//! The upstream programs that are built from source: pinned in `toolbox/MODULE/go.mod`, carried in this binary.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::program::{Program, Source};
+
+/// A Go module of `toolbox/`: its `tool` lines say what is built, its requirements in which version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Module {
+    /// The CNI plugins.
+    Cni,
+    /// runc.
+    Runc,
+    /// containerd, its shim and ctr.
+    Containerd,
+    /// Kubernetes, and etcd.
+    Kubernetes,
+}
+
+/// What was pinned, and how it is built; equal pins make equal programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pins {
+    /// The module they belong to.
+    pub module: Module,
+    /// The text of go.mod.
+    pub go_mod: Cow<'static, str>,
+    /// The text of go.sum.
+    pub go_sum: Cow<'static, str>,
+}
+
+impl Module {
+    /// Every module, the quickest to build first, so that what cannot work fails early.
+    pub const ALL: &[Self] = &[Self::Cni, Self::Runc, Self::Containerd, Self::Kubernetes];
+
+    /// The name of its directory.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cni => "cni",
+            Self::Runc => "runc",
+            Self::Containerd => "containerd",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+
+    /// What a person calls it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Cni => "the CNI plugins",
+            Self::Runc => "runc",
+            Self::Containerd => "containerd",
+            Self::Kubernetes => "Kubernetes and etcd",
+        }
+    }
+
+    /// The pins this binary was made with.
+    #[must_use]
+    pub fn pins(self) -> Pins {
+        let (go_mod, go_sum) = match self {
+            Self::Cni => (include_str!("../../toolbox/cni/go.mod"), include_str!("../../toolbox/cni/go.sum")),
+            Self::Runc => (include_str!("../../toolbox/runc/go.mod"), include_str!("../../toolbox/runc/go.sum")),
+            Self::Containerd => {
+                (include_str!("../../toolbox/containerd/go.mod"), include_str!("../../toolbox/containerd/go.sum"))
+            }
+            Self::Kubernetes => {
+                (include_str!("../../toolbox/kubernetes/go.mod"), include_str!("../../toolbox/kubernetes/go.sum"))
+            }
+        };
+        Pins { module: self, go_mod: go_mod.into(), go_sum: go_sum.into() }
+    }
+
+    /// The programs it builds.
+    pub fn programs(self) -> impl Iterator<Item = Program> {
+        Program::ALL.iter().copied().filter(move |program| program.source() == Source::Built(self))
+    }
+
+    /// The requirement whose version is the version of what is built.
+    fn upstream(self) -> &'static str {
+        match self {
+            Self::Cni => "github.com/containernetworking/plugins",
+            Self::Runc => "github.com/opencontainers/runc",
+            Self::Containerd => "github.com/containerd/containerd/v2",
+            Self::Kubernetes => "k8s.io/kubernetes",
+        }
+    }
+
+    /// Whether it calls into C: only runc does, for libseccomp.
+    #[must_use]
+    pub fn needs_c(self) -> bool {
+        self == Self::Runc
+    }
+
+    /// The name Go gives to the file of a program, where it is not the program's own.
+    #[must_use]
+    pub fn built_name(program: Program) -> &'static str {
+        if program == Program::Etcd { "server" } else { program.name() }
+    }
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl Pins {
+    /// The version of what is built, as go.mod has it: `v1.36.3`. Empty only for a go.mod without that requirement.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        required(&self.go_mod, self.module.upstream()).unwrap_or_default()
+    }
+
+    /// What follows `go install`; the programs are stamped with the pinned version, as their own makefiles do.
+    #[must_use]
+    pub fn flags(&self) -> Vec<String> {
+        let version = self.version();
+        let bare = version.trim_start_matches('v');
+        let stamp = match self.module {
+            Module::Cni => {
+                format!("-X github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion={version}")
+            }
+            Module::Runc => format!("-X main.version={bare}"),
+            Module::Containerd => format!("-X github.com/containerd/containerd/v2/version.Version={version}"),
+            Module::Kubernetes => {
+                let mut parts = bare.split('.');
+                let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                let package = "k8s.io/component-base/version";
+                format!("-X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}")
+            }
+        };
+        let mut flags = vec!["-trimpath".to_owned(), format!("-ldflags=-s -w {stamp}")];
+        if self.module == Module::Runc {
+            flags.push("-tags=seccomp".to_owned());
+        }
+        flags
+    }
+
+    /// Names what is built: different pins or flags, different key.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let mut hash = Sha256::new();
+        let flags = self.flags();
+        for part in [&*self.go_mod, &*self.go_sum].into_iter().chain(flags.iter().map(String::as_str)) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let key = hash.finalize().iter().take(6).fold(0, |key: u64, byte| key << 8 | u64::from(*byte));
+        format!("{key:012x}")
+    }
+
+    /// Where the built module is kept.
+    #[must_use]
+    pub fn directory(&self, cache: &Path) -> PathBuf {
+        root(cache).join(format!("{}-{}", self.module, self.key()))
+    }
+
+    /// Where its programs are.
+    #[must_use]
+    pub fn bin(&self, cache: &Path) -> PathBuf {
+        self.directory(cache).join("bin")
+    }
+}
+
+/// The toolbox's part of the cache.
+#[must_use]
+pub(super) fn root(cache: &Path) -> PathBuf {
+    cache.join("toolbox")
+}
+
+/// The version in which a go.mod requires a module.
+fn required<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
+    go_mod.lines().filter(|line| !line.contains("=>")).find_map(|line| {
+        let line = line.trim_start();
+        let mut words = line.strip_prefix("require ").unwrap_or(line).split_whitespace();
+        if words.next() == Some(module) { words.next() } else { None }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_pins_a_version_and_builds_something() {
+        for module in Module::ALL {
+            assert!(module.pins().version().starts_with('v'), "{module} has no pinned version");
+            assert!(module.programs().count() > 0, "{module} builds nothing");
+        }
+    }
+
+    #[test]
+    fn every_tool_line_is_a_program() {
+        for module in Module::ALL {
+            let pins = module.pins();
+            let tools = pins.go_mod.split_once("tool ").expect("a tool line").1;
+            let tools = tools.strip_prefix('(').map_or(tools.lines().next(), |rest| rest.split(')').next());
+            let base = |path: &str| path.trim_end_matches("/v3").rsplit('/').next().unwrap_or_default().to_owned();
+            let mut tools: Vec<String> = tools.expect("tools").split_whitespace().map(base).collect();
+            let mut programs: Vec<String> = module.programs().map(|p| Module::built_name(p).to_owned()).collect();
+            tools.sort();
+            programs.sort();
+            assert_eq!(tools, programs, "{module}");
+        }
+    }
+
+    #[test]
+    fn the_stamped_version_is_the_pinned_one() {
+        let mut pins = Module::Kubernetes.pins();
+        pins.go_mod = "require (\n\tk8s.io/api v0.99.0\n\tk8s.io/kubernetes v1.99.7 // indirect\n)\n".into();
+        let flags = pins.flags().join(" ");
+        assert!(flags.contains("gitVersion=v1.99.7") && flags.contains("gitMinor=99"), "{flags}");
+        pins.go_mod = "require k8s.io/kubernetes v1.98.0\nreplace k8s.io/kubernetes => ../fork\n".into();
+        assert_eq!(pins.version(), "v1.98.0");
+    }
+
+    #[test]
+    fn only_a_changed_module_gets_a_new_key() {
+        let before: Vec<String> = Module::ALL.iter().map(|module| module.pins().key()).collect();
+        let mut pins = Module::Runc.pins();
+        assert!(before.contains(&pins.key()), "the key is stable");
+        pins.go_sum.to_mut().push_str("example.org/x v1.0.0 h1:x=\n");
+        assert!(!before.contains(&pins.key()), "another go.sum, another key");
+        pins = Module::Runc.pins();
+        pins.go_mod = pins.go_mod.replace(pins.version(), "v1.4.99").into();
+        assert!(!before.contains(&pins.key()), "another pin, another key");
+    }
+}

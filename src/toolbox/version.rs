@@ -1,0 +1,221 @@
+//! Which version a program is, and whether that will do: asked of the program, decided purely.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::module::Module;
+use super::program::Program;
+use crate::error::Error;
+use crate::process::Invocation;
+
+/// How long a program may take to say its version; a busy machine is slow, a program that hangs is no use.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The CNI version that the lab's network configuration is written in.
+const CNI_VERSION: &str = "1.0.0";
+
+/// Which versions will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// Every one, even one that does not say.
+    Any,
+    /// This one or a newer one.
+    AtLeast(Version),
+    /// The same major version, and a minor version at most so far away.
+    Near { version: Version, minors: u32 },
+}
+
+/// Major, minor and patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u32, u32, u32);
+
+impl Version {
+    /// The leading numbers of a word: `v1.36.3`, `1.6.20~ds1`, `2.0`; a lone number is no version.
+    fn parse(word: &str) -> Option<Self> {
+        let word = word.strip_prefix('v').unwrap_or(word);
+        let end = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
+        let mut numbers = word[..end].split('.').map(str::parse::<u32>);
+        let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        Some(Self(major, minor, numbers.next().and_then(Result::ok).unwrap_or(0)))
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => formatter.write_str("any version"),
+            Self::AtLeast(Version(major, minor, 0)) => write!(formatter, "{major}.{minor} or newer"),
+            Self::AtLeast(Version(major, minor, patch)) => write!(formatter, "{major}.{minor}.{patch} or newer"),
+            Self::Near { version: Version(major, minor, _), minors: 0 } => write!(formatter, "{major}.{minor}"),
+            Self::Near { version: Version(major, minor, _), minors } => {
+                write!(formatter, "{major}.{} to {major}.{}", minor.saturating_sub(*minors), minor + minors)
+            }
+        }
+    }
+}
+
+impl Need {
+    fn of(program: Program) -> Self {
+        let kubernetes = Version::parse(Module::Kubernetes.pins().version()).unwrap_or(Version(1, 0, 0));
+        match program {
+            Program::KubeApiserver
+            | Program::KubeControllerManager
+            | Program::KubeScheduler
+            | Program::Kubelet
+            | Program::KubeProxy => Self::Near { version: kubernetes, minors: 0 },
+            Program::Kubectl => Self::Near { version: kubernetes, minors: 1 },
+            Program::Etcd => Self::AtLeast(Version(3, 5, 0)),
+            Program::Containerd | Program::ContainerdShim | Program::Ctr => Self::AtLeast(Version(2, 0, 0)),
+            Program::Runc => Self::AtLeast(Version(1, 2, 0)),
+            Program::Nft => Self::AtLeast(Version(1, 0, 1)),
+            _ => Self::Any,
+        }
+    }
+
+    fn allows(self, found: Version) -> bool {
+        match self {
+            Self::Any => true,
+            Self::AtLeast(least) => found.cmp(&least) != Ordering::Less,
+            Self::Near { version, minors } => found.0 == version.0 && found.1.abs_diff(version.1) <= minors,
+        }
+    }
+}
+
+/// The command that makes a program say its version.
+fn question(program: Program, path: &Path) -> Invocation {
+    match program {
+        Program::Kubectl => Invocation::new(path, ["version", "--client"]),
+        Program::ContainerdShim => Invocation::new(path, ["-v"]),
+        Program::Ip => Invocation::new(path, ["-V"]),
+        _ if program.is_cni_plugin() => Invocation::new::<&str>(path, []).env("CNI_COMMAND", "VERSION"),
+        _ => Invocation::new(path, ["--version"]),
+    }
+}
+
+/// What a program says when it is asked for its version; an error tells why it said nothing.
+pub(super) async fn ask(program: Program, path: &Path) -> Result<String, String> {
+    let question = question(program, path);
+    match tokio::time::timeout(PATIENCE, question.run_async()).await {
+        Ok(Ok(answer)) => Ok(String::from_utf8_lossy(&answer).trim().to_owned()),
+        Ok(Err(Error::Program { outcome, .. })) => Err(format!("does not say its version ({outcome})")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("did not say its version within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// The version in an answer, as a person reads it.
+pub(super) fn shown(program: Program, answer: &str) -> Option<String> {
+    if program.is_cni_plugin() {
+        let spoken: Value = serde_json::from_str(answer).ok()?;
+        return Some(format!("CNI {}", spoken.get("cniVersion")?.as_str()?));
+    }
+    word_of(answer).map(|word| word.trim_start_matches('v').to_owned())
+}
+
+/// Why a program that gave this answer will not do; nothing when it will.
+pub(super) fn judge(program: Program, answer: &Result<String, String>) -> Option<String> {
+    let need = Need::of(program);
+    let answer = match answer {
+        Err(_) if need == Need::Any && !program.is_cni_plugin() => return None,
+        Err(why) => return Some(why.clone()),
+        Ok(answer) => answer,
+    };
+    if program.is_cni_plugin() {
+        return judge_plugin(answer);
+    }
+    match word_of(answer).and_then(Version::parse) {
+        _ if need == Need::Any => None,
+        None => Some(format!("does not say its version, but {need} is needed")),
+        Some(version) if !need.allows(version) => {
+            Some(format!("is version {}, but {need} is needed", shown(program, answer).unwrap_or_default()))
+        }
+        Some(_) if program == Program::Runc && !answer.lines().any(|line| line.starts_with("libseccomp:")) => {
+            Some("was built without seccomp, so no pod could start".to_owned())
+        }
+        Some(_) => None,
+    }
+}
+
+fn judge_plugin(answer: &str) -> Option<String> {
+    let Ok(spoken) = serde_json::from_str::<Value>(answer) else {
+        return Some("does not answer as a CNI plugin".to_owned());
+    };
+    let versions = spoken.get("supportedVersions").and_then(Value::as_array);
+    let speaks = versions.is_some_and(|versions| versions.iter().any(|version| version.as_str() == Some(CNI_VERSION)));
+    if speaks { None } else { Some(format!("does not speak CNI {CNI_VERSION}")) }
+}
+
+/// The first word that is a version; iproute2 has its name grown onto it.
+fn word_of(answer: &str) -> Option<&str> {
+    answer
+        .split(|c: char| c.is_whitespace() || c == ',')
+        .map(|word| word.strip_prefix("iproute2-").unwrap_or(word))
+        .find(|word| Version::parse(word).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(program: Program, answer: &str) -> Option<String> {
+        judge(program, &Ok(answer.to_owned()))
+    }
+
+    #[test]
+    fn answers_are_understood() {
+        let answers = [
+            (Program::KubeApiserver, "Kubernetes v1.36.3", "1.36.3"),
+            (Program::Kubectl, "Client Version: v1.36.3\nKustomize Version: v5.8.1", "1.36.3"),
+            (Program::Etcd, "etcd Version: 3.6.14\nGit SHA: Not provided\nGo Version: go1.26.8", "3.6.14"),
+            (Program::Containerd, "containerd github.com/containerd/containerd/v2 v2.3.5 ", "2.3.5"),
+            (Program::ContainerdShim, "containerd-shim-runc-v2:\n  Version:  v2.3.5\n  Revision: ", "2.3.5"),
+            (Program::Ctr, "ctr github.com/containerd/containerd/v2 v2.3.5", "2.3.5"),
+            (Program::Runc, "runc version 1.4.3\nspec: 1.3.0\ngo: go1.26.8\nlibseccomp: 2.5.4", "1.4.3"),
+            (Program::Nft, "nftables v1.0.6 (Lester Gooch #5)", "1.0.6"),
+            (Program::Ip, "ip utility, iproute2-6.1.0, libbpf 1.1.2", "6.1.0"),
+            (Program::Iptables, "iptables v1.8.9 (nf_tables)", "1.8.9"),
+            (Program::Nsenter, "nsenter from util-linux 2.38.1", "2.38.1"),
+            (Program::CniPtp, r#"{"cniVersion":"1.1.0","supportedVersions":["0.4.0","1.0.0","1.1.0"]}"#, "CNI 1.1.0"),
+        ];
+        for (program, answer, version) in answers {
+            assert_eq!(shown(program, answer).as_deref(), Some(version), "{program}");
+            assert_eq!(problem(program, answer), None, "{program}");
+        }
+    }
+
+    #[test]
+    fn what_will_not_do_is_named() {
+        let answers = [
+            (Program::Kubelet, "Kubernetes v1.35.9", "is version 1.35.9, but 1.36 is needed"),
+            (Program::Kubelet, "Kubernetes v2.36.0", "is version 2.36.0, but 1.36 is needed"),
+            (Program::Kubectl, "Client Version: v1.30.0", "is version 1.30.0, but 1.35 to 1.37 is needed"),
+            (
+                Program::Containerd,
+                "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u1",
+                "1.6.20",
+            ),
+            (Program::Runc, "runc version 1.1.5\nlibseccomp: 2.5.4", "but 1.2 or newer is needed"),
+            (Program::Runc, "runc version 1.4.3\nspec: 1.3.0", "without seccomp"),
+            (Program::Nft, "nftables v0.9.8 (E.D.S.)", "but 1.0.1 or newer is needed"),
+            (Program::Nft, "hello", "does not say its version"),
+            (Program::CniPtp, r#"{"cniVersion":"0.4.0","supportedVersions":["0.4.0"]}"#, "does not speak CNI 1.0.0"),
+            (Program::CniPtp, "hello", "does not answer as a CNI plugin"),
+        ];
+        for (program, answer, why) in answers {
+            let problem = problem(program, answer).unwrap_or_default();
+            assert!(problem.contains(why), "{program} answering {answer:?}: {problem:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_of_any_version_need_not_say_which() {
+        let silent = Err("does not say its version (exit 1)".to_owned());
+        assert_eq!(judge(Program::Mount, &silent), None);
+        assert_eq!(problem(Program::Mount, "mount from somewhere"), None);
+        assert!(judge(Program::Kubelet, &silent).is_some());
+        assert!(judge(Program::CniLoopback, &silent).is_some());
+    }
+}

@@ -1,0 +1,226 @@
+//! The real server and the real pause, started as a pod would start them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, that is how to fail")]
+
+mod http;
+mod process;
+mod running;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use crate::http::{Connection, Response};
+use crate::running::Running;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+#[test]
+fn says_who_answered_and_counts() {
+    let server = Running::start(&[("POD_NAME", "server-6d5f9c7b8d-x2vlp"), ("NODE_NAME", "lab-0")]);
+    let mut connection = server.connect();
+    for number in 1..=3 {
+        let response = connection.get("/");
+        assert_eq!(response.status, 200);
+        assert_eq!(response.header("x-evenkeel-pod"), Some("server-6d5f9c7b8d-x2vlp"));
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        assert_eq!(response.header("connection"), None, "the connection is kept");
+        let body: Value = serde_json::from_str(&response.body).unwrap();
+        assert_eq!(body["pod"], "server-6d5f9c7b8d-x2vlp");
+        assert_eq!(body["node"], "lab-0");
+        assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(body["request"], number);
+        assert!(response.bytes < 200, "{} bytes are too many for an answer that is measured", response.bytes);
+    }
+    server.connect().get("/");
+    let metrics = connection.get("/metrics");
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let value = |name: &str| {
+        let line = metrics.body.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(value("evenkeel_requests_total"), 4, "probes and metrics are not counted");
+    assert!(value("evenkeel_connections_total") >= 2);
+    assert!(value("evenkeel_connections_open") >= 1);
+    assert_eq!(value("evenkeel_draining"), 0);
+    let info = "evenkeel_build_info{version=\"0.1.0\",pod=\"server-6d5f9c7b8d-x2vlp\",node=\"lab-0\"} 1";
+    assert!(metrics.body.lines().any(|line| line == info.replace("0.1.0", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn every_route_has_its_own_answer() {
+    let server = Running::start(&[]);
+    let mut connection = server.connect();
+    for path in ["/startupz", "/readyz", "/healthz", "/metrics", "/version", "/", "/?with=query"] {
+        assert_eq!(connection.get(path).status, 200, "{path}");
+    }
+    let version: Value = serde_json::from_str(&connection.get("/version").body).unwrap();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(connection.get("/nothing").status, 404);
+    assert_eq!(connection.ask("POST", "/").status, 405);
+    let head = connection.ask("HEAD", "/");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    assert_eq!(head.header("x-evenkeel-pod"), connection.get("/").header("x-evenkeel-pod"));
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let server = Running::start(&[]);
+    let mut connection = server.connect();
+    connection.send(&"GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(20));
+    for number in 1..=20 {
+        let body: Value = serde_json::from_str(&connection.receive("GET").body).unwrap();
+        assert_eq!(body["request"], number);
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_one_line_and_exit_2() {
+    let wrong = [
+        ("PORT", "http"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("DRAIN_SECONDS", "soon"),
+        ("LOG_LEVEL", "loud"),
+        ("POD_NAME", "a b"),
+    ];
+    for (name, value) in wrong {
+        let output = Command::new(env!("CARGO_BIN_EXE_evenkeel-server")).env(name, value).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}={value}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(name) && said.contains(value), "{said}");
+        assert!(output.stdout.is_empty(), "nothing was started");
+    }
+}
+
+#[test]
+fn a_taken_port_is_one_line_and_exit_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_evenkeel-server")).env("PORT", &port).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.lines().count() == 1 && said.contains(&port), "{said}");
+}
+
+#[test]
+fn draining_loses_nothing_under_keep_alive_load() {
+    // So long that only the second signal ends it: nothing here depends on time.
+    let server = Running::start(&[("DRAIN_SECONDS", "3600")]);
+    let (answered, answers) = mpsc::channel();
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (address, answered) = (server.address, answered.clone());
+            thread::spawn(move || keep_asking(|| Connection::open(address), &answered))
+        })
+        .collect();
+    for _ in 0..400 {
+        answers.recv().unwrap();
+    }
+    server.signal(Signal::SIGTERM);
+    let counts: Vec<(u64, u64)> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    for (_, last) in &counts {
+        assert_eq!(*last, LAST_ANSWERS, "every connection that was closed had its answer, and a new one was accepted");
+    }
+
+    let mut probe = server.connect();
+    assert_eq!(probe.get("/readyz").status, 503);
+    assert!(probe.is_closed());
+    let health = server.connect().get("/healthz");
+    assert_eq!((health.status, health.header("connection")), (200, Some("close")));
+    assert_eq!(server.connect().get("/startupz").status, 200);
+    assert!(server.connect().get("/metrics").body.contains("\nevenkeel_draining 1\n"));
+
+    server.signal(Signal::SIGTERM);
+    let (status, log) = server.ended();
+    assert_eq!(status, Some(0));
+    let messages: Vec<&str> = log.iter().map(|line| line["message"].as_str().unwrap()).collect();
+    assert_eq!(messages, ["started", "draining", "stopping at once", "stopped"]);
+    assert_eq!(log[1]["signal"], "SIGTERM");
+    let asked: u64 = counts.iter().map(|(asked, _)| asked).sum();
+    assert_eq!(log[3]["requests"], asked, "the server answered what the clients received");
+}
+
+/// Answers with `connection: close` that a client waits for before it is content.
+const LAST_ANSWERS: u64 = 20;
+
+/// Asks on one connection until it is closed by an answer, then on a new one; counts answers, and those that closed.
+fn keep_asking(open: impl Fn() -> Connection, answered: &mpsc::Sender<()>) -> (u64, u64) {
+    let mut connection = open();
+    let (mut asked, mut last) = (0, 0);
+    while last < LAST_ANSWERS {
+        let Response { status, .. } = {
+            let response = connection.get("/");
+            if response.header("connection") == Some("close") {
+                assert!(connection.is_closed());
+                connection = open();
+                last += 1;
+            }
+            response
+        };
+        assert_eq!(status, 200);
+        asked += 1;
+        // The listener counts no longer than it has to.
+        let _ = answered.send(());
+    }
+    (asked, last)
+}
+
+#[test]
+fn after_the_drain_idle_connections_close_and_half_a_request_is_waited_for() {
+    let server = Running::start(&[("DRAIN_SECONDS", "0.1")]);
+    let mut idle = server.connect();
+    idle.get("/");
+    let mut silent = server.connect();
+    let mut half = server.connect();
+    half.send("GET / HTTP/1.1\r\nhost:");
+    // An answer on another connection shows that what was sent before has been read.
+    server.connect().get("/healthz");
+    server.signal(Signal::SIGTERM);
+    assert!(idle.is_closed() && silent.is_closed());
+    half.send(" x\r\n\r\n");
+    let response = half.receive("GET");
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+    assert!(half.is_closed());
+    let (status, log) = server.ended();
+    assert_eq!(status, Some(0));
+    assert_eq!(log.last().unwrap()["message"], "stopped");
+    assert_eq!(log.last().unwrap()["requests"], 2);
+}
+
+#[test]
+fn log_level_off_is_silent() {
+    let server = Running::start(&[("LOG_LEVEL", "off"), ("DRAIN_SECONDS", "0")]);
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.ended(), (Some(0), Vec::new()));
+}
+
+#[test]
+fn pause_waits_until_it_is_told_to_end() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let child = Command::new(env!("CARGO_BIN_EXE_evenkeel-pause")).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = process::Owned(child);
+        process::wait_until("pause sleeps", || process::sleeps(child.0.id()));
+        process::send(child.0.id(), Signal::SIGCHLD);
+        assert_eq!(child.0.try_wait().unwrap(), None, "a child's end is not its own");
+        process::send(child.0.id(), signal);
+        assert_eq!(child.0.wait().unwrap().code(), Some(0));
+        let mut said = String::new();
+        child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(said, "");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_halfway_harms_nobody() {
+    let server = Running::start(&[]);
+    let mut leaver = server.connect();
+    leaver.stream().write_all(b"GET / HTTP/1.1\r\nho").unwrap();
+    drop(leaver);
+    let mut rude = server.connect();
+    rude.send("this is not HTTP\r\n\r\n");
+    assert_eq!(rude.receive("GET").status, 400);
+    assert_eq!(server.connect().get("/").status, 200);
+}

@@ -1,0 +1,246 @@
+//! What an archive holds: OCI layouts and docker's own, tar or tar.gz.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use oci_spec::image::ImageIndex;
+use serde::Deserialize;
+
+use super::Image;
+use crate::error::Error;
+
+/// No index is longer; what is, is no index.
+const LONGEST_INDEX: u64 = 4 << 20;
+
+/// Reads which image an archive holds, and whether it is whole enough to be imported.
+///
+/// # Errors
+/// [`Error::BadImage`] when there is no such file, when it is no image, or when the image has no name and tag that a pod
+/// could call it by.
+pub fn inspect(path: &Path) -> Result<Image, Error> {
+    let bad = |why: String| Error::BadImage { path: path.to_owned(), why };
+    let archive = path.canonicalize().map_err(|source| bad(read_problem(&source)))?;
+    let size = |file: &File| file.metadata().map(|metadata| (metadata.is_file(), metadata.len()));
+    let file = File::open(&archive).map_err(|source| bad(read_problem(&source)))?;
+    let (is_file, bytes) = size(&file).map_err(|source| bad(read_problem(&source)))?;
+    if !is_file {
+        return Err(bad("it is not a file".into()));
+    }
+    let contents = Contents::read(file).map_err(|_| bad("it is no tar archive, or a broken one".into()))?;
+    let (reference, digest) = contents.identify().map_err(bad)?;
+    Ok(Image { archive, reference, digest, bytes })
+}
+
+fn read_problem(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => "there is no such file".into(),
+        _ => source.to_string(),
+    }
+}
+
+/// What matters of an archive.
+#[derive(Default)]
+struct Contents {
+    paths: BTreeSet<String>,
+    /// `index.json` of an OCI layout.
+    index: Option<Vec<u8>>,
+    /// `manifest.json` of a docker archive.
+    manifest: Option<Vec<u8>>,
+}
+
+impl Contents {
+    fn read(mut file: File) -> io::Result<Self> {
+        let mut magic = [0; 2];
+        let gzip = file.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
+        file.rewind()?;
+        let file = BufReader::new(file);
+        if gzip { Self::read_tar(MultiGzDecoder::new(file)) } else { Self::read_tar(file) }
+    }
+
+    fn read_tar(tar: impl Read) -> io::Result<Self> {
+        let mut contents = Self::default();
+        for entry in tar::Archive::new(tar).entries()? {
+            let mut entry = entry?;
+            let path = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
+            let slot = match path.as_str() {
+                "index.json" => Some(&mut contents.index),
+                "manifest.json" => Some(&mut contents.manifest),
+                _ => None,
+            };
+            if let Some(slot) = slot {
+                let mut content = Vec::new();
+                entry.by_ref().take(LONGEST_INDEX).read_to_end(&mut content)?;
+                *slot = Some(content);
+            }
+            contents.paths.insert(path);
+        }
+        Ok(contents)
+    }
+
+    /// The reference and the digest, or what is wrong; an OCI layout goes first, as it does when it is imported.
+    fn identify(&self) -> Result<(String, String), String> {
+        match (&self.index, &self.manifest) {
+            (Some(index), _) if self.paths.contains("oci-layout") => self.identify_oci(index),
+            (_, Some(manifest)) => self.identify_docker(manifest),
+            _ => Err("the archive holds neither an OCI layout nor a docker image".into()),
+        }
+    }
+
+    fn identify_oci(&self, index: &[u8]) -> Result<(String, String), String> {
+        let index =
+            ImageIndex::from_reader(index).map_err(|problem| format!("its index.json is broken ({problem})"))?;
+        let named = index.manifests().iter().find_map(|manifest| {
+            let annotations = manifest.annotations().as_ref()?;
+            let names = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+            let reference = names.iter().filter_map(|name| annotations.get(*name)).find(|name| is_tagged(name))?;
+            Some((reference.clone(), manifest.digest()))
+        });
+        let (reference, digest) = named.ok_or_else(no_tag)?;
+        self.require(&format!("blobs/{}/{}", digest.algorithm(), digest.digest()))?;
+        Ok((reference, digest.to_string()))
+    }
+
+    fn identify_docker(&self, manifest: &[u8]) -> Result<(String, String), String> {
+        let images: Vec<DockerImage> =
+            serde_json::from_slice(manifest).map_err(|problem| format!("its manifest.json is broken ({problem})"))?;
+        let tagged = |image: &DockerImage| image.repo_tags.iter().flatten().find(|name| is_tagged(name)).cloned();
+        let (reference, image) = images.iter().find_map(|image| Some((tagged(image)?, image))).ok_or_else(no_tag)?;
+        self.require(&image.config)?;
+        image.layers.iter().try_for_each(|layer| self.require(layer))?;
+        let digest = image.config.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
+        Ok((reference, format!("sha256:{digest}")))
+    }
+
+    fn require(&self, path: &str) -> Result<(), String> {
+        if self.paths.contains(path) { Ok(()) } else { Err(format!("the archive is not whole: {path} is missing")) }
+    }
+}
+
+/// An element of docker's `manifest.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerImage {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+/// Whether a reference has both a name and a tag; a registry's port is no tag.
+fn is_tagged(reference: &str) -> bool {
+    let last = reference.rsplit('/').next().unwrap_or_default();
+    !reference.contains(char::is_whitespace)
+        && last.split_once(':').is_some_and(|(name, tag)| !name.is_empty() && !tag.is_empty())
+}
+
+fn no_tag() -> String {
+    "the image has no name with a tag, such as evenkeel.local/server:1, that a pod could call it by".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::image::{ImageSpec, pack};
+
+    const SPEC: ImageSpec = ImageSpec { name: "evenkeel.local/x", entrypoint: "x", description: "a test", port: None };
+
+    fn tar(files: &[(&str, &str)]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            archive.append_data(&mut header, path, content.as_bytes()).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    fn inspected(content: &[u8]) -> Result<Image, Error> {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("image.tar");
+        std::fs::write(&path, content).unwrap();
+        inspect(&path)
+    }
+
+    fn why_not(content: &[u8]) -> String {
+        let error = inspected(content).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        match error {
+            Error::BadImage { why, .. } => why,
+            other => panic!("{other} should be a bad image"),
+        }
+    }
+
+    const CONFIG: &str = "0123456789abcdef.json";
+
+    fn docker(tags: &str) -> Vec<u8> {
+        let manifest = format!(r#"[{{"Config":"{CONFIG}","RepoTags":{tags},"Layers":["l/layer.tar"]}}]"#);
+        tar(&[(CONFIG, "{}"), ("./l/layer.tar", "x"), ("manifest.json", &manifest)])
+    }
+
+    #[test]
+    fn what_was_packed_is_recognised() {
+        let packed = pack(b"binary", &SPEC).unwrap();
+        let image = inspected(&packed.archive).unwrap();
+        assert_eq!((image.reference, image.digest), (packed.reference, packed.digest));
+        assert_eq!(image.bytes, packed.archive.len() as u64);
+    }
+
+    #[test]
+    fn gzip_is_looked_through() {
+        let packed = pack(b"binary", &SPEC).unwrap();
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&packed.archive).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let image = inspected(&gzip).unwrap();
+        assert_eq!(image.digest, packed.digest);
+        assert_eq!(image.bytes, gzip.len() as u64);
+    }
+
+    #[test]
+    fn docker_archives_are_recognised() {
+        let image = inspected(&docker(r#"["localhost:5000/a/b:1"]"#)).unwrap();
+        assert_eq!(image.reference, "localhost:5000/a/b:1");
+        assert_eq!(image.digest, "sha256:0123456789abcdef");
+    }
+
+    #[test]
+    fn an_image_without_a_tag_is_refused() {
+        for tags in ["null", "[]", r#"["localhost:5000/a"]"#, r#"["a:"]"#, r#"[":1"]"#] {
+            assert!(why_not(&docker(tags)).contains("tag"), "{tags}");
+        }
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let index = format!(
+            r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":1,
+            "digest":"{digest}","annotations":{{"org.opencontainers.image.ref.name":"latest"}}}}]}}"#
+        );
+        assert!(why_not(&tar(&[("oci-layout", "{}"), ("index.json", &index)])).contains("tag"));
+        assert!(
+            why_not(&tar(&[("oci-layout", "{}"), ("index.json", &index.replace("latest", "a:1"))])).contains("whole")
+        );
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        assert!(why_not(&tar(&[("hello.txt", "hello")])).contains("neither"));
+        assert!(why_not(b"").contains("neither"));
+        assert!(why_not(&b"just some text, but enough of it\n".repeat(40)).contains("tar"));
+        assert!(why_not(&tar(&[("manifest.json", "[")])).contains("broken"));
+        assert!(why_not(&tar(&[("oci-layout", "{}"), ("index.json", "{}")])).contains("broken"));
+        let whole = pack(&[7; 4000], &SPEC).unwrap().archive;
+        assert!(why_not(&whole[..3000]).contains("tar"));
+    }
+
+    #[test]
+    fn what_is_not_there_or_no_file_is_refused() {
+        let directory = TempDir::new().unwrap();
+        assert!(inspect(&directory.path().join("none.tar")).unwrap_err().to_string().contains("no such file"));
+        assert!(inspect(directory.path()).unwrap_err().to_string().contains("not a file"));
+    }
+}

@@ -1,0 +1,240 @@
+//! The lab's cgroups: one named root in every mounted hierarchy (v1, hybrid or v2), so that all of it can be found,
+//! ended and removed by name.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// The group, below a node's, that holds the sandbox's first process and the components.
+const INIT: &str = "init";
+
+/// Begins the name of a group that remembers a controller; see [`remember_switched_off`].
+const WAS_OFF: &str = "was-off-";
+
+/// A mounted cgroup hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Hierarchy {
+    root: PathBuf,
+    unified: bool,
+}
+
+/// Finds the hierarchies in the text of `/proc/self/mountinfo`; each once, however often it is mounted.
+fn hierarchies_in(mountinfo: &str) -> Vec<Hierarchy> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for line in mountinfo.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let (left, right): (Vec<&str>, Vec<&str>) = (left.split(' ').collect(), right.split(' ').collect());
+        let (Some(root), Some(kind), Some(device)) = (left.get(4), right.first(), left.get(2)) else { continue };
+        if matches!(*kind, "cgroup" | "cgroup2") && seen.insert((*device).to_owned()) {
+            found.push(Hierarchy { root: PathBuf::from(root), unified: *kind == "cgroup2" });
+        }
+    }
+    found
+}
+
+fn hierarchies() -> Result<Vec<Hierarchy>, Error> {
+    let text =
+        fs::read_to_string("/proc/self/mountinfo").map_err(|source| Error::io("read /proc/self/mountinfo", source))?;
+    Ok(hierarchies_in(&text))
+}
+
+/// Makes `LAB/NODE/init` in every hierarchy, with the controllers that the kubelet needs switched on along the way.
+pub(super) fn create(lab: &str, node: &str) -> Result<(), Error> {
+    for Hierarchy { root, unified } in hierarchies()? {
+        let mut parent = root.clone();
+        for part in [lab, node, INIT] {
+            let group = parent.join(part);
+            make(&group)?;
+            inherit_cpuset(&parent, &group)?;
+            if unified && parent == root {
+                remember_switched_off(&root, &group)?;
+            }
+            if unified {
+                enable_controllers(&parent);
+            }
+            parent = group;
+        }
+    }
+    Ok(())
+}
+
+fn make(group: &Path) -> Result<(), Error> {
+    match fs::create_dir(group) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Error::file("create the cgroup", group, source))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The controllers that version 2's root has, but not for its children, are about to be switched on. An empty group for
+/// each, below the lab's own, remembers which, so that [`remove`] can switch them off again without any state.
+fn remember_switched_off(root: &Path, lab: &Path) -> Result<(), Error> {
+    let list = |file: &str| fs::read_to_string(root.join(file)).unwrap_or_default();
+    let (available, on) = (list("cgroup.controllers"), list("cgroup.subtree_control"));
+    let off = available.split_whitespace().filter(|name| !on.split_whitespace().any(|other| other == *name));
+    off.into_iter().try_for_each(|name| make(&lab.join(format!("{WAS_OFF}{name}"))))
+}
+
+/// Best effort, one by one: a controller that cannot be had is reported by the kernel probe and by the kubelet.
+fn enable_controllers(group: &Path) {
+    let Ok(available) = fs::read_to_string(group.join("cgroup.controllers")) else { return };
+    for controller in available.split_whitespace() {
+        let _ = fs::write(group.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
+}
+
+/// A new cpuset of v1 holds no CPU and no memory node, and takes no process before it does.
+fn inherit_cpuset(parent: &Path, group: &Path) -> Result<(), Error> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let (from, to) = (parent.join(file), group.join(file));
+        let is_v1 = group.join("tasks").exists();
+        if !is_v1 || !to.exists() {
+            continue;
+        }
+        let value = fs::read_to_string(&from).map_err(|source| Error::file("read", &from, source))?;
+        fs::write(&to, value.trim()).map_err(|source| Error::file("write", &to, source))?;
+    }
+    Ok(())
+}
+
+/// Moves the calling process into `LAB/NODE/init` of every hierarchy.
+pub(super) fn enter(lab: &str, node: &str) -> Result<(), Error> {
+    for hierarchy in hierarchies()? {
+        let procs = hierarchy.root.join(lab).join(node).join(INIT).join("cgroup.procs");
+        fs::write(&procs, "0").map_err(|source| Error::file("enter the cgroup", &procs, source))?;
+    }
+    Ok(())
+}
+
+/// The lab's nodes, each with the processes of its `init` group.
+pub(super) fn nodes(lab: &str) -> Result<Vec<(String, Vec<i32>)>, Error> {
+    let mut found: Vec<(String, Vec<i32>)> = Vec::new();
+    for hierarchy in hierarchies()? {
+        for group in subgroups(&hierarchy.root.join(lab)) {
+            let processes = processes_of(&group.join(INIT));
+            let name = group.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if !processes.is_empty() && found.iter().all(|(known, _)| *known != name) {
+                found.push((name, processes));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Every process of the lab, in any hierarchy.
+pub(super) fn processes(lab: &str) -> Result<BTreeSet<i32>, Error> {
+    let mut all = BTreeSet::new();
+    for hierarchy in hierarchies()? {
+        walk(&hierarchy.root.join(lab), &mut |group| all.extend(processes_of(group)));
+    }
+    Ok(all)
+}
+
+/// The lab's root group in each hierarchy that has one.
+pub(super) fn roots(lab: &str) -> Result<Vec<PathBuf>, Error> {
+    Ok(hierarchies()?.into_iter().map(|hierarchy| hierarchy.root.join(lab)).filter(|root| root.exists()).collect())
+}
+
+/// Removes a lab's root group and all below it, and switches off again what was switched on for it; it must hold no
+/// process.
+pub(super) fn remove(root: &Path) -> io::Result<()> {
+    let (memories, groups): (Vec<_>, Vec<_>) =
+        subgroups(root).into_iter().partition(|group| remembered(group).is_some());
+    // What is remembered goes last: while a group is still busy, this is called again.
+    groups.iter().try_for_each(|group| remove_all(group))?;
+    let switched_on: Vec<&str> = memories.iter().filter_map(|group| remembered(group)).collect();
+    memories.iter().try_for_each(|group| remove_one(group))?;
+    remove_one(root)?;
+    for controller in switched_on {
+        // The kernel refuses while another group has come to use it, and then it shall stay on.
+        let control = root.with_file_name("cgroup.subtree_control");
+        let _ = fs::write(control, format!("-{controller}"));
+    }
+    Ok(())
+}
+
+fn remove_all(group: &Path) -> io::Result<()> {
+    subgroups(group).iter().try_for_each(|child| remove_all(child))?;
+    remove_one(group)
+}
+
+fn remove_one(group: &Path) -> io::Result<()> {
+    match fs::remove_dir(group) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(source),
+        _ => Ok(()),
+    }
+}
+
+/// The controller that a group remembers.
+fn remembered(group: &Path) -> Option<&str> {
+    group.file_name()?.to_str()?.strip_prefix(WAS_OFF)
+}
+
+/// Visits a group's descendants, then the group.
+fn walk(group: &Path, visit: &mut impl FnMut(&Path)) {
+    for child in subgroups(group) {
+        walk(&child, visit);
+    }
+    if group.exists() {
+        visit(group);
+    }
+}
+
+fn subgroups(group: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(group) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+fn processes_of(group: &Path) -> Vec<i32> {
+    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembers_what_it_will_switch_on() {
+        let root = tempfile::tempdir().unwrap();
+        let lab = root.path().join("evenkeel-lab");
+        fs::create_dir(&lab).unwrap();
+        fs::write(root.path().join("cgroup.controllers"), "cpuset cpu memory pids\n").unwrap();
+        fs::write(root.path().join("cgroup.subtree_control"), "memory pids\n").unwrap();
+        remember_switched_off(root.path(), &lab).unwrap();
+        let mut groups = subgroups(&lab);
+        groups.sort();
+        assert_eq!(groups.iter().filter_map(|group| remembered(group)).collect::<Vec<_>>(), ["cpu", "cpuset"]);
+        remove(&lab).unwrap();
+        assert!(!lab.exists());
+        let written = fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap();
+        assert!(["-cpu", "-cpuset"].contains(&written.as_str()), "{written}");
+    }
+
+    #[test]
+    fn finds_each_hierarchy_once() {
+        let mountinfo = "\
+30 24 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
+31 30 0:27 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
+32 30 0:28 / /sys/fs/cgroup/unified rw,relatime shared:4 - cgroup2 cgroup2 rw
+33 99 0:27 / /elsewhere/cpu rw,relatime - cgroup cgroup rw,cpu";
+        let found = hierarchies_in(mountinfo);
+        assert_eq!(
+            found,
+            [
+                Hierarchy { root: "/sys/fs/cgroup/cpu".into(), unified: false },
+                Hierarchy { root: "/sys/fs/cgroup/unified".into(), unified: true },
+            ]
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! kube-controller-manager: turns Deployments into pods, and Services into EndpointSlices.
+
+use crate::toolbox::Program;
+
+use super::{ComponentSpec, Context, Phase, Ready};
+
+pub(super) fn spec(context: &Context) -> ComponentSpec {
+    let kubeconfig = context.kubeconfig("controller-manager");
+    let ready = Ready::Get("https://127.0.0.1:10257/healthz".into());
+    ComponentSpec::new(
+        "kube-controller-manager",
+        context.program(Program::KubeControllerManager),
+        Phase::Cluster,
+        ready,
+    )
+    .args(["--bind-address=127.0.0.1", "--leader-elect=false", "--profiling=false"])
+    // Its controllers need identities of their own, which RBAC gives rights to.
+    .arg("--use-service-account-credentials=true")
+    // The default of 20 requests a second delays the first Deployment by 5 s.
+    .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
+    // 10 at a time is too few when a hundred pods change at once; a change should reach kube-proxy at once.
+    .args(["--concurrent-service-endpoint-syncs=10", "--endpointslice-updates-batch-period=0s"])
+    .arg(format!("--service-account-private-key-file={}", context.pki("service-account.key")))
+    .arg(format!("--root-ca-file={}", context.pki("ca.crt")))
+    .arg(format!("--tls-cert-file={}", context.pki("loopback.crt")))
+    .arg(format!("--tls-private-key-file={}", context.pki("loopback.key")))
+    .arg(format!("--client-ca-file={}", context.pki("ca.crt")))
+    .arg(format!("--kubeconfig={}", kubeconfig.path.display()))
+    .arg(format!("--authentication-kubeconfig={}", kubeconfig.path.display()))
+    .arg(format!("--authorization-kubeconfig={}", kubeconfig.path.display()))
+    .file(kubeconfig.path, kubeconfig.content)
+}

@@ -1,0 +1,11 @@
+//! The controller that gives external IPs to Services: this program itself, under supervision like the others.
+
+use super::{ComponentSpec, Context, Phase, Ready};
+
+pub(super) fn spec(context: &Context) -> ComponentSpec {
+    let kubeconfig = context.kubeconfig("external-ip");
+    ComponentSpec::new("external-ip", context.layout.evenkeel(), Phase::Cluster, Ready::Started)
+        .args(["sandbox", "external-ip"])
+        .arg(kubeconfig.path.display().to_string())
+        .file(kubeconfig.path, kubeconfig.content)
+}

@@ -1,0 +1,36 @@
+//! kube-proxy: programs Services and external IPs into the node's nftables.
+//!
+//! Started before its node is registered, it looks again only after a second; so it starts after the kubelet.
+
+use crate::config::POD_CIDR;
+use crate::toolbox::Program;
+
+use super::{ComponentSpec, Context, Phase, Ready};
+
+const HEALTH: &str = "127.0.0.1:10256";
+
+pub(super) fn spec(context: &Context) -> ComponentSpec {
+    let kubeconfig = context.kubeconfig("kube-proxy");
+    let config = context.layout.conf("kube-proxy.json");
+    let settings = serde_json::json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "clientConnection": { "kubeconfig": kubeconfig.path, "qps": 500, "burst": 1000 },
+        "hostnameOverride": context.node.name,
+        "mode": "nftables",
+        "clusterCIDR": POD_CIDR,
+        "healthzBindAddress": HEALTH,
+        "metricsBindAddress": "127.0.0.1:10249",
+        // The default of one second between syncs is what a person would wait for while scaling.
+        "nftables": { "minSyncPeriod": "10ms" },
+        "iptables": { "minSyncPeriod": "10ms" },
+        // Zero leaves the machine's own connection-tracking limits alone: the table's size is not namespaced.
+        "conntrack": { "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
+        "oomScoreAdj": 0,
+    });
+    let ready = Ready::Get(format!("http://{HEALTH}/healthz"));
+    ComponentSpec::new("kube-proxy", context.program(Program::KubeProxy), Phase::Network, ready)
+        .arg(format!("--config={}", config.display()))
+        .file(config, settings.to_string())
+        .file(kubeconfig.path, kubeconfig.content)
+}

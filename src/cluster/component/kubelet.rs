@@ -1,0 +1,70 @@
+//! kubelet: runs the node's pods through containerd. It is ready when it has registered its node.
+
+use crate::config::{KUBERNETES_SERVICE, MAX_PODS_PER_NODE};
+use crate::toolbox::Program;
+
+use super::{CONTAINERD_SOCKET, ComponentSpec, Context, Phase, Ready};
+
+const HEALTH_PORT: u16 = 10248;
+
+pub(super) fn spec(context: &Context) -> ComponentSpec {
+    let kubeconfig = context.kubeconfig("kubelet");
+    let config = context.layout.conf("kubelet.json");
+    let resolv_conf = context.layout.conf("resolv.conf");
+    let ready = Ready::Get(format!("{}/api/v1/nodes/{}", context.api_server(), context.node.name));
+    ComponentSpec::new("kubelet", context.program(Program::Kubelet), Phase::Cluster, ready)
+        .arg(format!("--config={}", config.display()))
+        .arg(format!("--kubeconfig={}", kubeconfig.path.display()))
+        .arg(format!("--hostname-override={}", context.node.name))
+        .arg(format!("--node-ip={}", context.node.address))
+        .arg("--root-dir=/var/lib/kubelet")
+        .file(config, settings(context).to_string())
+        .file(resolv_conf, "# a pod of the lab has no outside to resolve\n".into())
+        .file(kubeconfig.path, kubeconfig.content)
+}
+
+fn settings(context: &Context) -> serde_json::Value {
+    // The cluster has no DNS; naming an address keeps a MissingClusterDNS event off every pod.
+    let dns = KUBERNETES_SERVICE.octets();
+    serde_json::json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": context.node.address,
+        "authentication": {
+            "anonymous": { "enabled": false },
+            "webhook": { "enabled": true },
+            "x509": { "clientCAFile": context.pki("ca.crt") },
+        },
+        "authorization": { "mode": "Webhook" },
+        "tlsCertFile": context.pki("kubelet-serving.crt"),
+        "tlsPrivateKeyFile": context.pki("kubelet-serving.key"),
+        "readOnlyPort": 0,
+        "healthzBindAddress": "127.0.0.1",
+        "healthzPort": HEALTH_PORT,
+        "containerRuntimeEndpoint": format!("unix://{CONTAINERD_SOCKET}"),
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": format!("/{}", context.cgroup),
+        "failCgroupV1": false,
+        "failSwapOn": false,
+        "maxPods": MAX_PODS_PER_NODE,
+        "clusterDNS": [format!("{}.{}.{}.10", dns[0], dns[1], dns[2])],
+        "clusterDomain": "cluster.local",
+        "resolvConf": context.layout.conf("resolv.conf"),
+        "podLogsDir": "/var/log/pods",
+        "volumePluginDir": "/var/lib/kubelet/volume-plugins",
+        "kubeAPIQPS": 500,
+        "kubeAPIBurst": 1000,
+        "eventRecordQPS": 500,
+        "eventBurst": 1000,
+        "serializeImagePulls": false,
+        "imageGCHighThresholdPercent": 100,
+        "imageMinimumGCAge": "24h",
+        "evictionHard": { "memory.available": "50Mi" },
+        // Some machines' root may not lower an OOM score.
+        "oomScoreAdj": 0,
+        "enableDebuggingHandlers": true,
+        "enableProfilingHandler": false,
+        "enableDebugFlagsHandler": false,
+        "logging": { "verbosity": 1 },
+    })
+}

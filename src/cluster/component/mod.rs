@@ -1,0 +1,161 @@
+//! The components of a node: one file each, giving a [`ComponentSpec`] value.
+
+mod apiserver;
+mod containerd;
+mod controller_manager;
+mod etcd;
+mod external_ip;
+mod kube_proxy;
+mod kubelet;
+mod scheduler;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::toolbox::{Program, Toolbox};
+
+use super::layout::Layout;
+use super::node::Node;
+
+pub(super) use apiserver::PORT as API_SERVER_PORT;
+pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
+
+/// When a component starts: all of a phase together, the next when all of it are ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Phase {
+    /// What needs nothing but itself: store, API and container runtime.
+    Base,
+    /// What needs the API server.
+    Cluster,
+    /// What needs the node to be registered.
+    Network,
+}
+
+/// How a component is asked whether it is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ready {
+    /// It answers 200 on this URL; https is verified by, and answered with, the lab's own certificates.
+    Get(String),
+    /// It accepts a connection on this socket.
+    Socket(PathBuf),
+    /// It has nothing to ask; it is ready when it runs.
+    Started,
+}
+
+/// A file that must be there before the component starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigFile {
+    /// Where.
+    pub path: PathBuf,
+    /// What.
+    pub content: String,
+}
+
+/// One supervised program, as a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentSpec {
+    /// Its name: `kubelet`.
+    pub name: String,
+    /// The program's path.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// When it starts.
+    pub phase: Phase,
+    /// When it is ready.
+    pub ready: Ready,
+    /// What it reads.
+    pub files: Vec<ConfigFile>,
+}
+
+impl ComponentSpec {
+    fn new(name: &str, program: PathBuf, phase: Phase, ready: Ready) -> Self {
+        Self { name: name.to_owned(), program, args: Vec::new(), phase, ready, files: Vec::new() }
+    }
+
+    fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.args.extend(args.into_iter().map(str::to_owned));
+        self
+    }
+
+    fn file(mut self, path: PathBuf, content: String) -> Self {
+        self.files.push(ConfigFile { path, content });
+        self
+    }
+}
+
+/// What a component's spec is made from.
+pub struct Context<'a> {
+    /// The node it runs on.
+    pub node: &'a Node,
+    /// The address of the API server's node.
+    pub control_plane: std::net::Ipv4Addr,
+    /// The cgroup, below the root of every hierarchy, under which the kubelet puts its pods.
+    pub cgroup: String,
+    /// The programs.
+    pub toolbox: &'a Toolbox,
+    /// The node's files.
+    pub layout: &'a Layout,
+    /// The pause image's reference.
+    pub pause: &'a str,
+}
+
+impl Context<'_> {
+    fn program(&self, program: Program) -> PathBuf {
+        self.toolbox.path(program).to_owned()
+    }
+
+    fn pki(&self, file: &str) -> String {
+        self.layout.pki(file).display().to_string()
+    }
+
+    fn conf(&self, file: &str) -> String {
+        self.layout.conf(file).display().to_string()
+    }
+
+    /// The API server's URL.
+    #[must_use]
+    pub fn api_server(&self) -> String {
+        format!("https://{}:{API_SERVER_PORT}", self.control_plane)
+    }
+
+    /// A kubeconfig that names its certificate and key by path, for a component.
+    fn kubeconfig(&self, identity: &str) -> ConfigFile {
+        ConfigFile {
+            path: self.layout.conf(&format!("{identity}.kubeconfig")),
+            content: serde_json::json!({
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{ "name": "evenkeel", "cluster": {
+                    "server": self.api_server(), "certificate-authority": self.pki("ca.crt") } }],
+                "users": [{ "name": identity, "user": {
+                    "client-certificate": self.pki(&format!("{identity}.crt")),
+                    "client-key": self.pki(&format!("{identity}.key")) } }],
+                "contexts": [{ "name": "evenkeel", "context": { "cluster": "evenkeel", "user": identity } }],
+                "current-context": "evenkeel",
+            })
+            .to_string(),
+        }
+    }
+}
+
+/// Every component of a node, in the order they are listed; the phases say when they start.
+#[must_use]
+pub fn specs(context: &Context) -> Vec<ComponentSpec> {
+    let mut specs = Vec::new();
+    if context.node.is_control_plane() {
+        specs.extend([etcd::spec(context), apiserver::spec(context)]);
+    }
+    specs.push(containerd::spec(context));
+    if context.node.is_control_plane() {
+        specs.extend([controller_manager::spec(context), scheduler::spec(context), external_ip::spec(context)]);
+    }
+    specs.extend([kubelet::spec(context), kube_proxy::spec(context)]);
+    specs
+}

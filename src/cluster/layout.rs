@@ -1,0 +1,95 @@
+//! Where one node's files are, below the lab's state directory.
+
+use std::path::PathBuf;
+
+use crate::config::Paths;
+
+use super::node::Node;
+
+/// The files of one node.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    state: PathBuf,
+    logs: PathBuf,
+    node: String,
+}
+
+impl Layout {
+    /// The layout of `node` below the lab's state directory.
+    #[must_use]
+    pub fn new(paths: &Paths, node: &Node) -> Self {
+        Self { state: paths.state.clone(), logs: paths.logs().join(&node.name), node: node.name.clone() }
+    }
+
+    /// The lab's whole state directory.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.state.clone()
+    }
+
+    /// The node's own directory.
+    #[must_use]
+    pub fn node(&self) -> PathBuf {
+        self.state.join(&self.node)
+    }
+
+    /// Certificates and keys, shared by the nodes; only root may look.
+    #[must_use]
+    pub fn pki(&self, file: &str) -> PathBuf {
+        self.state.join("pki").join(file)
+    }
+
+    /// A configuration file of a component; only root may look, since kubeconfigs lead to keys.
+    #[must_use]
+    pub fn conf(&self, file: &str) -> PathBuf {
+        self.node().join("conf").join(file)
+    }
+
+    /// Links to every program of the toolbox under its own name: the PATH inside the sandbox.
+    #[must_use]
+    pub fn bin(&self) -> PathBuf {
+        self.state.join("bin")
+    }
+
+    /// This program, copied, so that a lab outlives a rebuild of the CLI.
+    #[must_use]
+    pub fn evenkeel(&self) -> PathBuf {
+        self.bin().join("evenkeel")
+    }
+
+    /// What the sandbox's first process is told: a [`super::plan::BootPlan`].
+    #[must_use]
+    pub fn plan(&self) -> PathBuf {
+        self.node().join("plan.json")
+    }
+
+    /// What the supervisor says of its components: a list of [`super::plan::ComponentStatus`].
+    #[must_use]
+    pub fn components(&self) -> PathBuf {
+        self.node().join("components.json")
+    }
+
+    /// There when the boot came to its end.
+    #[must_use]
+    pub fn booted(&self) -> PathBuf {
+        self.node().join("booted")
+    }
+
+    /// The directory of the node's logs.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.logs.clone()
+    }
+
+    /// A component's log.
+    #[must_use]
+    pub fn log(&self, component: &str) -> PathBuf {
+        self.logs.join(format!("{component}.log"))
+    }
+
+    /// The exact command of a component.
+    #[must_use]
+    pub fn command(&self, component: &str) -> PathBuf {
+        self.logs.join(format!("{component}.command"))
+    }
+}

@@ -1,0 +1,128 @@
+//! The Kubernetes cluster in its sandboxes: boot, supervise, find, remove.
+
+mod boot;
+mod cgroup;
+pub mod component;
+mod kubeconfig;
+mod layout;
+mod network;
+mod node;
+mod pki;
+mod plan;
+mod readiness;
+mod residue;
+pub mod sandbox;
+mod supervision;
+pub mod supervisor;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use kube::Client;
+
+pub use boot::{Request, up};
+pub use kubeconfig::client as client_by;
+pub use layout::Layout;
+pub use node::{Cluster, Node, RunningNode};
+pub use plan::{BootPlan, ComponentStatus, Message, State};
+pub use residue::Removed;
+
+use crate::config::{LabName, Paths};
+use crate::error::Error;
+use crate::process::Invocation;
+use crate::progress::Progress;
+use crate::toolbox::{Program, Toolbox};
+
+/// Finds the running cluster by its cgroups; no state is asked.
+///
+/// # Errors
+/// [`Error::NoLab`] when none runs.
+pub fn find(name: &LabName, paths: &Paths) -> Result<Cluster, Error> {
+    let mut nodes = Vec::new();
+    for (node, processes) in cgroup::nodes(&name.cgroup())? {
+        let index = node.rsplit('-').next().and_then(|index| index.parse().ok());
+        let first = processes.into_iter().find(|&pid| is_first_of_namespace(pid));
+        if let (Some(index), Some(pid)) = (index, first) {
+            nodes.push(RunningNode { node: Node::new(name, index), pid });
+        }
+    }
+    nodes.sort_by_key(|running| running.node.index);
+    match nodes.first() {
+        Some(first) if first.node.is_control_plane() => Ok(Cluster { name: name.clone(), paths: paths.clone(), nodes }),
+        _ => Err(Error::NoLab),
+    }
+}
+
+/// Whether a cluster's boot came to its end: one whose `up` was killed half-way runs, but is of no use.
+#[must_use]
+pub fn is_booted(cluster: &Cluster) -> bool {
+    cluster.nodes.iter().all(|running| Layout::new(&cluster.paths, &running.node).booted().exists())
+}
+
+/// Whether a process is number 1 of a PID namespace below ours.
+fn is_first_of_namespace(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let ids: Vec<&str> = ids.split_whitespace().collect();
+    ids.len() > 1 && ids.last() == Some(&"1")
+}
+
+/// A client for the cluster's API server, as its administrator.
+///
+/// # Errors
+/// [`Error::Kubeconfig`] when the kubeconfig is missing or broken.
+pub async fn client(cluster: &Cluster) -> Result<Client, Error> {
+    client_by(&cluster.paths.kubeconfig()).await
+}
+
+/// Loads an image archive into every node.
+///
+/// # Errors
+/// [`Error::Program`] when containerd refuses it.
+pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, archive: &Path) -> Result<(), Error> {
+    for running in &cluster.nodes {
+        let socket = format!("/proc/{}/root{}", running.pid, component::CONTAINERD_SOCKET);
+        let arguments = ["--address", &socket, "--namespace", "k8s.io", "images", "import"].map(OsStr::new);
+        let arguments = arguments.into_iter().chain([archive.as_os_str()]);
+        Invocation::new(toolbox.path(Program::Ctr), arguments).run_async().await?;
+    }
+    Ok(())
+}
+
+/// A program of the host, run in the network of a node.
+#[must_use]
+pub fn inside<A: AsRef<OsStr>>(
+    running: &RunningNode,
+    toolbox: &Toolbox,
+    program: &Path,
+    arguments: impl IntoIterator<Item = A>,
+) -> Invocation {
+    let target = format!("--target={}", running.pid);
+    let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program.as_os_str()].map(OsStr::to_owned);
+    let tail = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
+    Invocation::new(toolbox.path(Program::Nsenter), head.into_iter().chain(tail))
+}
+
+/// What the supervisors say of their components, node by node.
+///
+/// # Errors
+/// [`Error::Io`] when a supervisor's word cannot be read.
+pub fn components(cluster: &Cluster) -> Result<Vec<(Node, Vec<ComponentStatus>)>, Error> {
+    let read = |running: &RunningNode| {
+        let path = Layout::new(&cluster.paths, &running.node).components();
+        let text = fs::read(&path).map_err(|source| Error::file("read", &path, source))?;
+        let statuses =
+            serde_json::from_slice(&text).map_err(|source| Error::file("understand", &path, source.into()))?;
+        Ok((running.node.clone(), statuses))
+    };
+    cluster.nodes.iter().map(read).collect()
+}
+
+/// Removes all that a lab left on the machine, running or not; harmless when there is nothing.
+///
+/// # Errors
+/// [`Error::Residue`] with what could not be removed.
+pub fn down(name: &LabName, paths: &Paths, ip: &Path, progress: &Progress) -> Result<Removed, Error> {
+    residue::remove(name, paths, ip, residue::Keep::Nothing, progress)
+}

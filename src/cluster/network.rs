@@ -1,0 +1,80 @@
+//! The link between the host and a node, and the way to the external IPs.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX, HOST_ADDRESS, LINK_PREFIX, LabName};
+use crate::error::Error;
+use crate::process::Invocation;
+
+use super::node::Node;
+
+/// The name of the link's end inside the sandbox.
+const INSIDE: &str = "eth0";
+
+/// The range the lab's addresses come from (RFC 2544).
+const RANGE: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
+
+#[derive(Deserialize)]
+struct Route {
+    dst: String,
+    dev: Option<String>,
+}
+
+/// Refuses to go on when something else on the host uses the lab's addresses.
+pub(super) fn check_free(ip: &Path) -> Result<(), Error> {
+    let range = format!("{}/{}", RANGE.0, RANGE.1);
+    let output = Invocation::new(ip, ["-json", "-4", "route", "show", "table", "all", "root", &range]).run()?;
+    // Without a route, `ip -json` prints nothing or an empty list.
+    let routes: Vec<Route> = serde_json::from_slice(&output).unwrap_or_default();
+    match routes.first() {
+        None => Ok(()),
+        Some(route) => Err(Error::Taken {
+            what: format!("address range {range}"),
+            by: format!("a route to {} through {}", route.dst, route.dev.as_deref().unwrap_or("no device")),
+        }),
+    }
+}
+
+/// Joins the host to the sandbox of `pid` by a veth pair, and routes the external IPs to it.
+pub(super) fn connect(ip: &Path, lab: &LabName, node: &Node, pid: i32) -> Result<(), Error> {
+    let (link, pid) = (lab.link(), pid.to_string());
+    let host = format!("{HOST_ADDRESS}/{LINK_PREFIX}");
+    let pool = format!("{EXTERNAL_POOL}/{EXTERNAL_POOL_PREFIX}");
+    let via = node.address.to_string();
+    let commands: [&[&str]; 4] = [
+        &["link", "add", &link, "type", "veth", "peer", "name", INSIDE, "netns", &pid],
+        &["address", "add", &host, "dev", &link],
+        &["link", "set", &link, "up", "addrgenmode", "none"],
+        &["route", "add", &pool, "via", &via, "dev", &link],
+    ];
+    commands.into_iter().try_for_each(|arguments| Invocation::new(ip, arguments).run().map(drop))
+}
+
+/// Configures the sandbox's end; runs inside.
+pub(super) fn configure_inside(ip: &Path, node: &Node) -> Result<(), Error> {
+    let address = node.link_address();
+    let commands: [&[&str]; 3] = [
+        &["link", "set", "lo", "up"],
+        &["address", "add", &address, "dev", INSIDE],
+        &["link", "set", INSIDE, "up", "addrgenmode", "none"],
+    ];
+    commands.into_iter().try_for_each(|arguments| Invocation::new(ip, arguments).run().map(drop))?;
+    let forward = Path::new("/proc/sys/net/ipv4/ip_forward");
+    std::fs::write(forward, "1").map_err(|source| Error::file("write", forward, source))
+}
+
+/// Whether the host's end of the link is there.
+#[must_use]
+pub(super) fn link_exists(lab: &LabName) -> bool {
+    Path::new("/sys/class/net").join(lab.link()).exists()
+}
+
+/// Removes the link; its addresses and routes go with it.
+pub(super) fn disconnect(ip: &Path, lab: &LabName) -> Result<(), Error> {
+    let removed = Invocation::new(ip, ["link", "delete", &lab.link()]).run();
+    // The kernel may have removed it with the sandbox in the meantime.
+    if link_exists(lab) { removed.map(drop) } else { Ok(()) }
+}

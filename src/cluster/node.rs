@@ -1,0 +1,79 @@
+//! The cluster's values: its nodes, and where its API server and state are.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{LINK_PREFIX, LabName, Paths};
+
+/// One node: a sandbox with kubelet, containerd and kube-proxy; the first also runs the control plane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// 0 for the first.
+    pub index: u8,
+    /// The node's name in Kubernetes and its hostname: `NAME-0`, …
+    pub name: String,
+    /// Its address on the link to the host: 198.18.0.2, …
+    pub address: Ipv4Addr,
+    /// The pod addresses it gives out, as CIDR: 10.244.0.0/22, 10.244.4.0/22, …
+    pub pod_cidr: String,
+}
+
+impl Node {
+    /// The node with this index (0 to 62, as many /22 as 10.244.0.0/16 holds, less one).
+    #[must_use]
+    pub fn new(lab: &LabName, index: u8) -> Self {
+        Self {
+            index,
+            name: format!("{lab}-{index}"),
+            address: Ipv4Addr::new(198, 18, 0, 2 + index),
+            pod_cidr: format!("10.244.{}.0/22", index * 4),
+        }
+    }
+
+    /// Whether the control plane runs here.
+    #[must_use]
+    pub fn is_control_plane(&self) -> bool {
+        self.index == 0
+    }
+
+    /// The address with the link's prefix, as `ip address add` takes it.
+    #[must_use]
+    pub fn link_address(&self) -> String {
+        format!("{}/{LINK_PREFIX}", self.address)
+    }
+}
+
+/// A node whose sandbox runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningNode {
+    /// The node.
+    pub node: Node,
+    /// The host's process id of the sandbox's first process.
+    pub pid: i32,
+}
+
+/// A cluster that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its lab.
+    pub name: LabName,
+    /// Where its state is.
+    pub paths: Paths,
+    /// Its nodes, the control plane's first; never empty.
+    pub nodes: Vec<RunningNode>,
+}
+
+impl Cluster {
+    /// The node that runs the control plane.
+    #[must_use]
+    pub fn first(&self) -> &RunningNode {
+        &self.nodes[0]
+    }
+
+    /// Where the API server listens.
+    #[must_use]
+    pub fn api_server(&self) -> SocketAddr {
+        (self.first().node.address, super::component::API_SERVER_PORT).into()
+    }
+}

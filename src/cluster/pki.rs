@@ -1,0 +1,157 @@
+//! The lab's certificates: three authorities, and one certificate for each thing that speaks.
+//!
+//! They are made anew for every lab and die with it, so they carry no expiry worth watching.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
+};
+
+use crate::config::KUBERNETES_SERVICE;
+use crate::error::Error;
+
+use super::node::Node;
+
+type Authority = Issuer<'static, KeyPair>;
+
+/// A certificate to be made.
+struct Leaf<'a> {
+    file: &'a str,
+    common_name: &'a str,
+    organization: Option<&'a str>,
+    names: &'a [&'a str],
+    addresses: &'a [Ipv4Addr],
+}
+
+impl<'a> Leaf<'a> {
+    fn client(file: &'a str, common_name: &'a str, organization: Option<&'a str>) -> Self {
+        Self { file, common_name, organization, names: &[], addresses: &[] }
+    }
+
+    fn server(file: &'a str, common_name: &'a str, names: &'a [&'a str], addresses: &'a [Ipv4Addr]) -> Self {
+        Self { file, common_name, organization: None, names, addresses }
+    }
+}
+
+/// Makes every certificate and key in `directory`, which only root may enter.
+///
+/// # Errors
+/// [`Error::Io`] when a file cannot be written.
+pub(super) fn create(directory: &Path, node: &Node) -> Result<(), Error> {
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(directory)
+        .map_err(|source| Error::file("create", directory, source))?;
+    let cluster = authority(directory, "ca", "evenkeel")?;
+    let etcd = authority(directory, "etcd-ca", "evenkeel-etcd")?;
+    let front_proxy = authority(directory, "front-proxy-ca", "evenkeel-front-proxy")?;
+    let loopback = [Ipv4Addr::LOCALHOST];
+    let own = [node.address, Ipv4Addr::LOCALHOST];
+    let api_addresses = [node.address, Ipv4Addr::LOCALHOST, KUBERNETES_SERVICE];
+    let api_names =
+        ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+    let node_user = format!("system:node:{}", node.name);
+    let masters = Some("system:masters");
+
+    for leaf in [
+        Leaf::server("apiserver", "kube-apiserver", &api_names, &api_addresses),
+        Leaf::server("kubelet-serving", &node_user, &[&node.name], &own),
+        Leaf::server("loopback", "localhost", &["localhost"], &loopback),
+        Leaf::client("admin", "evenkeel-admin", masters),
+        Leaf::client("apiserver-kubelet", "kube-apiserver", masters),
+        Leaf::client("controller-manager", "system:kube-controller-manager", None),
+        Leaf::client("scheduler", "system:kube-scheduler", None),
+        Leaf::client("kube-proxy", "system:kube-proxy", None),
+        Leaf::client("external-ip", "evenkeel:external-ip", masters),
+        Leaf::client("kubelet", &node_user, Some("system:nodes")),
+    ] {
+        sign(directory, &cluster, &leaf)?;
+    }
+    sign(directory, &etcd, &Leaf::server("etcd", "etcd", &["localhost"], &loopback))?;
+    sign(directory, &etcd, &Leaf::client("apiserver-etcd", "kube-apiserver", None))?;
+    sign(directory, &front_proxy, &Leaf::client("front-proxy", "front-proxy", None))?;
+
+    let service_accounts = key()?;
+    write(&directory.join("service-account.key"), &service_accounts.serialize_pem())?;
+    write(&directory.join("service-account.pub"), &service_accounts.public_key_pem())
+}
+
+fn authority(directory: &Path, file: &str, common_name: &str) -> Result<Authority, Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    let key = key()?;
+    let certificate = params.self_signed(&key).map_err(|source| failed(&source))?;
+    write(&directory.join(format!("{file}.crt")), &certificate.pem())?;
+    Ok(Issuer::new(params, key))
+}
+
+fn sign(directory: &Path, authority: &Authority, leaf: &Leaf) -> Result<(), Error> {
+    let names: Vec<String> = leaf.names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = CertificateParams::new(names).map_err(|source| failed(&source))?;
+    params.distinguished_name.push(DnType::CommonName, leaf.common_name);
+    if let Some(organization) = leaf.organization {
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+    }
+    params.subject_alt_names.extend(leaf.addresses.iter().map(|&address| SanType::IpAddress(IpAddr::V4(address))));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let key = key()?;
+    let certificate = params.signed_by(&key, authority).map_err(|source| failed(&source))?;
+    write(&directory.join(format!("{}.crt", leaf.file)), &certificate.pem())?;
+    write(&directory.join(format!("{}.key", leaf.file)), &key.serialize_pem())
+}
+
+fn key() -> Result<KeyPair, Error> {
+    KeyPair::generate().map_err(|source| failed(&source))
+}
+
+fn failed(source: &rcgen::Error) -> Error {
+    Error::io("make a certificate", std::io::Error::other(source.to_string()))
+}
+
+/// Writes a file that only its owner may read.
+pub(super) fn write(path: &Path, content: &str) -> Result<(), Error> {
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(content.as_bytes()));
+    written.map_err(|source| Error::file("write", path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::config::LabName;
+
+    #[test]
+    fn keys_are_private_and_every_identity_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let pki = directory.path().join("pki");
+        let lab: LabName = "lab".parse().unwrap();
+        create(&pki, &Node::new(&lab, 0)).unwrap();
+        for file in std::fs::read_dir(&pki).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+        }
+        for name in ["ca.crt", "apiserver.key", "kubelet.crt", "admin.key", "etcd.crt", "front-proxy.crt"] {
+            assert!(pki.join(name).exists(), "{name}");
+        }
+        assert!(!pki.join("ca.key").exists(), "an authority's key must not outlive the signing");
+        assert_eq!(pki.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}

@@ -1,0 +1,161 @@
+//! What a lab leaves on the machine, found by fixed names and removed: no state is needed, and twice does no harm.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Serialize;
+
+use crate::config::{LabName, Paths};
+use crate::error::Error;
+use crate::progress::Progress;
+
+use super::{cgroup, network};
+
+/// How long killed processes may take to be gone; it bounds `down` when the kernel is busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What was found and removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// Processes that were ended.
+    pub processes: usize,
+    /// The host's end of the link, if it was there.
+    pub link: Option<String>,
+    /// Root cgroups that were removed, one a hierarchy.
+    pub cgroups: Vec<PathBuf>,
+    /// The state directory, if it was there.
+    pub state: Option<PathBuf>,
+}
+
+impl Removed {
+    /// Whether there was nothing to remove.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How much of the state goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// All of it goes.
+    Nothing,
+    /// The logs stay: they tell why an `up` failed.
+    Logs,
+}
+
+/// Removes all that a lab left. Goes on past what fails, and then says what is left.
+pub(super) fn remove(
+    name: &LabName,
+    paths: &Paths,
+    ip: &Path,
+    keep: Keep,
+    progress: &Progress,
+) -> Result<Removed, Error> {
+    let mut removed = Removed::default();
+    let mut left = Vec::new();
+    let mut attempt = |what: &str, result: Result<(), Error>| {
+        if let Err(error) = result {
+            progress.note(format!("{what}: {error}"));
+            left.push(format!("{what}: {error}"));
+        }
+    };
+
+    let step = progress.step("end the processes");
+    attempt("processes", end_processes(name).map(|count| removed.processes = count));
+    step.done_with(format!("{} ended", removed.processes));
+
+    if network::link_exists(name) {
+        let step = progress.step(format!("remove the link {}", name.link()));
+        removed.link = Some(name.link());
+        attempt("link", network::disconnect(ip, name));
+        step.done();
+    }
+    for root in cgroup::roots(&name.cgroup())? {
+        attempt("cgroup", remove_cgroup(&root));
+        removed.cgroups.push(root);
+    }
+    if paths.state.is_dir() {
+        attempt("state", remove_state(paths, keep));
+        removed.state = Some(paths.state.clone());
+    }
+    if left.is_empty() { Ok(removed) } else { Err(Error::Residue { left }) }
+}
+
+/// Kills the sandboxes' first processes, and what else is in the lab's cgroups; waits until all are gone.
+fn end_processes(name: &LabName) -> Result<usize, Error> {
+    let lab = name.cgroup();
+    let count = cgroup::processes(&lab)?.len();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let alive = cgroup::processes(&lab)?;
+        if alive.is_empty() {
+            return Ok(count);
+        }
+        if Instant::now() > deadline {
+            let text = format!("{} processes of {lab} did not end", alive.len());
+            return Err(Error::io("end the sandbox", io::Error::new(io::ErrorKind::TimedOut, text)));
+        }
+        // A process is in the lab's cgroup only if the lab put it there, so no stranger can be hit by its id.
+        for pid in alive {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// A process that just ended may keep its group busy for a moment.
+fn remove_cgroup(root: &Path) -> Result<(), Error> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match cgroup::remove(root) {
+            Err(source) if source.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                std::thread::sleep(PAUSE);
+            }
+            result => return result.map_err(|source| Error::file("remove the cgroup", root, source)),
+        }
+    }
+}
+
+fn remove_state(paths: &Paths, keep: Keep) -> Result<(), Error> {
+    if keep == Keep::Nothing {
+        return remove_tree(&paths.state);
+    }
+    let entries = fs::read_dir(&paths.state).map_err(|source| Error::file("read", &paths.state, source))?;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path == paths.logs() {
+            continue;
+        }
+        if path.is_dir() && !path.is_symlink() {
+            remove_tree(&path)?;
+        } else {
+            fs::remove_file(&path).map_err(|source| Error::file("remove", &path, source))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_tree(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path, source)),
+        _ => remove_empty_parent(path),
+    }
+}
+
+/// `/var/lib/evenkeel` goes with its last lab.
+fn remove_empty_parent(path: &Path) -> Result<(), Error> {
+    let Some(parent) = path.parent().filter(|parent| parent.file_name().is_some_and(|name| name == "evenkeel")) else {
+        return Ok(());
+    };
+    match fs::remove_dir(parent) {
+        Err(source) if !matches!(source.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
+            Err(Error::file("remove", parent, source))
+        }
+        _ => Ok(()),
+    }
+}

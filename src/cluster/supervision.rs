@@ -1,0 +1,76 @@
+//! When a component that died starts again: pure decisions over time.
+
+use std::time::Duration;
+
+/// A run this long counts as healthy: the next death starts from no delay again.
+const HEALTHY: Duration = Duration::from_secs(10);
+const FIRST_DELAY: Duration = Duration::from_millis(250);
+const LONGEST_DELAY: Duration = Duration::from_secs(8);
+/// Deaths in a row, none after a healthy run, after which it is given up.
+const GIVE_UP_AFTER: u32 = 12;
+
+/// What is to be done about a death.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Start it again after this long.
+    RestartAfter(Duration),
+    /// It died too often.
+    GiveUp,
+}
+
+/// How often a component died of late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct History {
+    quick_deaths: u32,
+}
+
+impl History {
+    /// A component died after it ran for `ran`: the new history, and what to do.
+    ///
+    /// The first restart is at once; then the delay doubles from 250 ms up to 8 s.
+    pub(super) fn died(self, ran: Duration) -> (Self, Decision) {
+        let before = if ran >= HEALTHY { 0 } else { self.quick_deaths };
+        let history = Self { quick_deaths: before + 1 };
+        let decision = match before {
+            0 => Decision::RestartAfter(Duration::ZERO),
+            deaths if deaths >= GIVE_UP_AFTER => Decision::GiveUp,
+            deaths => Decision::RestartAfter((FIRST_DELAY * 2u32.saturating_pow(deaths - 1)).min(LONGEST_DELAY)),
+        };
+        (history, decision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deaths(runs: &[u64]) -> Vec<Decision> {
+        let mut history = History::default();
+        runs.iter()
+            .map(|&seconds| {
+                let (next, decision) = history.died(Duration::from_secs(seconds));
+                history = next;
+                decision
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_first_restart_is_at_once_and_the_next_wait_longer() {
+        let delays = [0, 250, 500, 1000].map(|ms| Decision::RestartAfter(Duration::from_millis(ms)));
+        assert_eq!(deaths(&[60, 1, 1, 1]), delays);
+    }
+
+    #[test]
+    fn a_healthy_run_forgives() {
+        let decisions = deaths(&[0, 0, 0, 0, 10]);
+        assert_eq!(decisions[4], Decision::RestartAfter(Duration::ZERO));
+    }
+
+    #[test]
+    fn delays_are_bounded_and_it_gives_up_in_the_end() {
+        let decisions = deaths(&[0; 13]);
+        assert_eq!(decisions[11], Decision::RestartAfter(LONGEST_DELAY));
+        assert_eq!(decisions[12], Decision::GiveUp);
+    }
+}

@@ -1,0 +1,284 @@
+//! The sandbox's first process: starts the components phase by phase, reaps every orphan, restarts what dies.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use crate::error::Error;
+use crate::progress::{Progress, Step};
+
+use super::component::{ComponentSpec, Phase};
+use super::plan::{BootPlan, ComponentStatus, Message, State};
+use super::readiness;
+use super::sandbox::say;
+use super::supervision::{Decision, History};
+
+/// Boots the node and supervises it until the process is killed; returns only when the boot fails.
+///
+/// # Errors
+/// [`Error::Component`] for a component that died or was not ready in time, [`Error::Io`] or [`Error::Program`] for one
+/// that could not be started.
+pub async fn run(plan: &BootPlan) -> Result<(), Error> {
+    let mut supervisor = Supervisor::new(plan)?;
+    for phase in [Phase::Base, Phase::Cluster, Phase::Network] {
+        if let Err(error) = supervisor.boot(phase).await {
+            supervisor.record();
+            return Err(error);
+        }
+    }
+    say(&Message::Booted);
+    supervisor.supervise().await
+}
+
+/// One component and what is known of it.
+struct Supervised<'a> {
+    spec: &'a ComponentSpec,
+    status: ComponentStatus,
+    history: History,
+    started: Instant,
+    restart_at: Option<Instant>,
+    last_no: String,
+}
+
+struct Supervisor<'a> {
+    plan: &'a BootPlan,
+    components: Vec<Supervised<'a>>,
+    child_ended: Signal,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    answer: mpsc::UnboundedSender<Answer>,
+}
+
+/// What a component's health endpoint said.
+struct Answer {
+    index: usize,
+    /// Which of its lives was asked.
+    restarts: u32,
+    /// Why it is not ready, if it is not.
+    no: Option<String>,
+}
+
+/// What can happen to a component.
+enum Happening {
+    Ready(usize),
+    Died(usize, String),
+    Due(usize),
+}
+
+impl<'a> Supervisor<'a> {
+    fn new(plan: &'a BootPlan) -> Result<Self, Error> {
+        let child_ended = signal(SignalKind::child()).map_err(|source| Error::io("listen for signals", source))?;
+        let (answer, answers) = mpsc::unbounded_channel();
+        let components = plan.components.iter().map(Supervised::new).collect();
+        Ok(Self { plan, components, child_ended, answers, answer })
+    }
+
+    /// Starts all of a phase, and waits until all of it are ready.
+    async fn boot(&mut self, phase: Phase) -> Result<(), Error> {
+        let progress = Progress::new(|event| say(&Message::Progress(event)));
+        let mut waiting: BTreeMap<usize, Step> = BTreeMap::new();
+        for index in 0..self.components.len() {
+            if self.components[index].spec.phase == phase {
+                waiting.insert(index, progress.step(format!("start {}", self.components[index].spec.name)));
+                self.start(index)?;
+            }
+        }
+        let deadline = tokio::time::Instant::now() + self.plan.deadline;
+        while !waiting.is_empty() {
+            let happening = tokio::select! {
+                happening = self.next() => happening,
+                () = sleep_until(deadline) => return Err(self.too_slow(waiting.keys().copied())),
+            };
+            match happening {
+                Happening::Ready(index) => {
+                    self.set(index, State::Running);
+                    if let Some(step) = waiting.remove(&index) {
+                        step.done();
+                    }
+                }
+                Happening::Died(index, how) => return Err(self.died_in_boot(index, &how)),
+                Happening::Due(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Restarts what dies, for ever.
+    async fn supervise(&mut self) -> Result<(), Error> {
+        loop {
+            match self.next().await {
+                Happening::Ready(index) => self.set(index, State::Running),
+                Happening::Died(index, how) => self.died(index, how),
+                Happening::Due(index) => {
+                    self.components[index].restart_at = None;
+                    self.components[index].status.restarts += 1;
+                    if let Err(error) = self.start(index) {
+                        self.died(index, error.to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Happening {
+        loop {
+            if let Some(happening) = self.reap() {
+                return happening;
+            }
+            let due = self.components.iter().enumerate().filter_map(|(i, c)| c.restart_at.map(|at| (at, i))).min();
+            let alarm = async {
+                match due {
+                    Some((at, index)) => {
+                        sleep_until(at.into()).await;
+                        index
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.child_ended.recv() => {}
+                Some(answer) = self.answers.recv() => {
+                    let component = &mut self.components[answer.index];
+                    if component.status.restarts == answer.restarts && component.status.pid.is_some() {
+                        match answer.no {
+                            Some(why) => component.last_no = why,
+                            None => return Happening::Ready(answer.index),
+                        }
+                    }
+                }
+                index = alarm => return Happening::Due(index),
+            }
+        }
+    }
+
+    /// Collects ended processes, orphans too, until one is a component's or none is left.
+    fn reap(&mut self) -> Option<Happening> {
+        loop {
+            let (pid, how) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, format!("exit {code}")),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, format!("signal {}", signal as i32)),
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return None,
+                Ok(_) | Err(_) => continue,
+            };
+            let ended = self.components.iter().position(|c| c.status.pid == Some(pid.as_raw()));
+            if let Some(index) = ended {
+                return Some(Happening::Died(index, how));
+            }
+        }
+    }
+
+    fn start(&mut self, index: usize) -> Result<(), Error> {
+        let component = &mut self.components[index];
+        let pid = spawn(self.plan, component.spec)?;
+        component.started = Instant::now();
+        component.status.pid = Some(pid);
+        let restarts = component.status.restarts;
+        let (ready, identity, answer) = (component.spec.ready.clone(), self.plan.identity.clone(), self.answer.clone());
+        tokio::spawn(async move {
+            let tell = |no| answer.send(Answer { index, restarts, no });
+            readiness::until(&ready, &identity, |why| drop(tell(Some(why)))).await;
+            drop(tell(None));
+        });
+        self.set(index, State::Starting);
+        Ok(())
+    }
+
+    fn died(&mut self, index: usize, how: String) {
+        let component = &mut self.components[index];
+        let (history, decision) = component.history.died(component.started.elapsed());
+        component.history = history;
+        component.status.pid = None;
+        component.status.last_exit = Some(how);
+        let state = match decision {
+            Decision::RestartAfter(delay) => {
+                component.restart_at = Some(Instant::now() + delay);
+                State::Waiting
+            }
+            Decision::GiveUp => State::GivenUp,
+        };
+        self.set(index, state);
+    }
+
+    fn died_in_boot(&mut self, index: usize, how: &str) -> Error {
+        let component = &mut self.components[index];
+        component.status.pid = None;
+        component.status.state = State::GivenUp;
+        component.status.last_exit = Some(how.to_owned());
+        self.plan.failure(&component.spec.name, format!("ended while starting ({how})"))
+    }
+
+    fn too_slow(&self, waiting: impl Iterator<Item = usize>) -> Error {
+        let mut slow = waiting.map(|index| &self.components[index]);
+        let (name, why) = slow.next().map_or(("sandbox", ""), |c| (c.spec.name.as_str(), c.last_no.as_str()));
+        self.plan.failure(name, format!("was not ready after {} s ({why})", self.plan.deadline.as_secs()))
+    }
+
+    fn set(&mut self, index: usize, state: State) {
+        let status = &mut self.components[index].status;
+        status.state = state;
+        status.since = now();
+        self.record();
+    }
+
+    /// Writes what is known for `status`; a full disk must not stop the supervision.
+    fn record(&self) {
+        let statuses: Vec<&ComponentStatus> = self.components.iter().map(|c| &c.status).collect();
+        let temporary = self.plan.status.with_extension("new");
+        if let Ok(text) = serde_json::to_vec(&statuses) {
+            let _ = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, &self.plan.status));
+        }
+    }
+}
+
+impl<'a> Supervised<'a> {
+    fn new(spec: &'a ComponentSpec) -> Self {
+        let status = ComponentStatus {
+            name: spec.name.clone(),
+            state: State::Waiting,
+            pid: None,
+            restarts: 0,
+            since: now(),
+            last_exit: None,
+        };
+        Self {
+            spec,
+            status,
+            history: History::default(),
+            started: Instant::now(),
+            restart_at: None,
+            last_no: String::new(),
+        }
+    }
+}
+
+/// Seconds since the epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Starts a component with its log, and its exact command beside it.
+fn spawn(plan: &BootPlan, spec: &ComponentSpec) -> Result<i32, Error> {
+    let invocation = spec.invocation(&plan.path);
+    let command_file = plan.logs.join(format!("{}.command", spec.name));
+    std::fs::write(&command_file, format!("{invocation}\n"))
+        .map_err(|source| Error::file("write", &command_file, source))?;
+    let log_file = plan.logs.join(format!("{}.log", spec.name));
+    let (log, also) = open_log(&log_file).map_err(|source| Error::file("open", &log_file, source))?;
+    let child = invocation.command().stdout(log).stderr(also).spawn();
+    // The handle is dropped on purpose: the first process reaps its children itself, all of them.
+    child.map(|child| child.id().cast_signed()).map_err(|source| invocation.not_started(&source))
+}
+
+fn open_log(path: &Path) -> io::Result<(File, File)> {
+    let log = OpenOptions::new().create(true).append(true).open(path)?;
+    let also = log.try_clone()?;
+    Ok((log, also))
+}

@@ -1,0 +1,142 @@
+//! What the cluster's components wrote to their log files.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::error::Error;
+use crate::process::last_lines;
+use crate::shutdown::Shutdown;
+
+/// How often a file is looked at again while it is followed.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// One component's log on one node.
+struct Log {
+    node: String,
+    path: PathBuf,
+    /// How much has been read.
+    read: u64,
+    /// The beginning of a line whose end is not written yet.
+    rest: String,
+}
+
+/// Hands the lines of a component's logs (one a node that has it) to `sink`; with `follow`, goes on until `shutdown`.
+///
+/// # Errors
+/// [`Error::BadValue`] for a component that has no log; [`Error::Io`]; what `sink` says.
+pub async fn component(
+    cluster: &Cluster,
+    name: &str,
+    follow: bool,
+    tail: Option<u32>,
+    shutdown: &Shutdown,
+    sink: &mut dyn FnMut(&str, &str) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut logs = find(cluster, name)?;
+    for log in &mut logs {
+        let text = log.more()?;
+        let text = tail.map_or(text.clone(), |count| last_lines(&text, count as usize));
+        text.lines().try_for_each(|line| sink(&log.node, line))?;
+    }
+    if !follow {
+        // What stands without an end is a line as well, when nothing follows.
+        return logs.iter().filter(|log| !log.rest.is_empty()).try_for_each(|log| sink(&log.node, &log.rest));
+    }
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        for log in &mut logs {
+            log.more()?.lines().try_for_each(|line| sink(&log.node, line))?;
+        }
+    }
+}
+
+fn find(cluster: &Cluster, name: &str) -> Result<Vec<Log>, Error> {
+    let directory = |node: &str| cluster.paths.logs().join(node);
+    let mut there = BTreeSet::new();
+    let mut logs = Vec::new();
+    for node in cluster.nodes.iter().map(|running| &running.node.name) {
+        let names = components(&directory(node))?;
+        if names.contains(name) {
+            let path = directory(node).join(format!("{name}.log"));
+            logs.push(Log { node: node.clone(), path, read: 0, rest: String::new() });
+        }
+        there.extend(names);
+    }
+    if logs.is_empty() {
+        let there = there.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(Error::BadValue {
+            what: "--component",
+            given: name.to_owned(),
+            why: format!("the components are: {there}"),
+        });
+    }
+    Ok(logs)
+}
+
+/// The components that have a log in `directory`.
+fn components(directory: &Path) -> Result<BTreeSet<String>, Error> {
+    let entries = fs::read_dir(directory).map_err(|source| Error::file("read", directory, source))?;
+    let names =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log").map(str::to_owned));
+    Ok(names.collect())
+}
+
+impl Log {
+    /// The whole lines that were written since the last time.
+    fn more(&mut self) -> Result<String, Error> {
+        let failed = |source| Error::file("read", &self.path, source);
+        let mut file = File::open(&self.path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        if length < self.read {
+            // It was begun anew.
+            self.read = 0;
+            self.rest.clear();
+        }
+        file.seek(SeekFrom::Start(self.read)).map_err(failed)?;
+        let mut bytes = Vec::new();
+        self.read += file.read_to_end(&mut bytes).map_err(failed)? as u64;
+        let mut text = std::mem::take(&mut self.rest) + &String::from_utf8_lossy(&bytes);
+        let end = text.rfind('\n').map_or(0, |end| end + 1);
+        self.rest = text.split_off(end);
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_are_read_and_a_new_beginning_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kubelet.log");
+        let mut log = Log { node: "lab-0".into(), path: path.clone(), read: 0, rest: String::new() };
+        let append =
+            |text: &str| File::options().append(true).create(true).open(&path).unwrap().write_all(text.as_bytes());
+        append("one\ntw").unwrap();
+        assert_eq!(log.more().unwrap(), "one\n");
+        append("o\nthree\n").unwrap();
+        assert_eq!(log.more().unwrap(), "two\nthree\n");
+        assert_eq!(log.more().unwrap(), "");
+        fs::write(&path, "new\n").unwrap();
+        assert_eq!(log.more().unwrap(), "new\n");
+    }
+
+    #[test]
+    fn logs_name_the_components() {
+        let directory = tempfile::tempdir().unwrap();
+        for file in ["etcd.log", "etcd.command", "kubelet.log"] {
+            fs::write(directory.path().join(file), "").unwrap();
+        }
+        assert_eq!(components(directory.path()).unwrap().into_iter().collect::<Vec<_>>(), ["etcd", "kubelet"]);
+    }
+}

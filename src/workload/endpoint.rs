@@ -1,0 +1,103 @@
+//! Where the load goes: the Service's external IP.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use k8s_openapi::api::core::v1::Service;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use serde::Serialize;
+
+use crate::config::{NAMESPACE, WORKLOAD};
+use crate::error::Error;
+
+/// How long a Service may wait for its external IP.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An HTTP endpoint: where to connect, and what to ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// The address to connect to.
+    pub address: SocketAddr,
+    /// The `Host` header.
+    pub host: String,
+    /// The path to ask for.
+    pub path: String,
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "http://{}{}", self.host, self.path)
+    }
+}
+
+/// The workload's Service as an endpoint, as soon as it has an external IP.
+///
+/// # Errors
+/// [`Error::NoWorkload`] when there is no Service; [`Error::Deadline`] when it gets no external IP.
+pub async fn endpoint(client: &Client) -> Result<Endpoint, Error> {
+    let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
+    let found = services.get_opt(WORKLOAD).await;
+    let found = found.map_err(|source| Error::kubernetes(format!("get Service {NAMESPACE}/{WORKLOAD}"), source))?;
+    let service = found.ok_or(Error::NoWorkload)?;
+    if let Some(endpoint) = of_service(&service) {
+        return Ok(endpoint);
+    }
+    let config = watcher::Config::default().fields(&format!("metadata.name={WORKLOAD}"));
+    let changes = watcher(services, config).default_backoff().applied_objects();
+    let waiting = async {
+        let mut found = std::pin::pin!(changes.try_filter_map(|service| async move { Ok(of_service(&service)) }));
+        loop {
+            match found.try_next().await {
+                Ok(Some(endpoint)) => return Some(endpoint),
+                Ok(None) => return None,
+                Err(_) => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.ok().flatten().ok_or_else(|| Error::Deadline {
+        what: format!("an external IP for Service {NAMESPACE}/{WORKLOAD}"),
+        seconds: PATIENCE.as_secs(),
+        why: "its status names none; `kubectl describe service` shows whether the pool is exhausted".into(),
+    })
+}
+
+/// The endpoint of a Service that has an external IP: its first port there.
+fn of_service(service: &Service) -> Option<Endpoint> {
+    let ip = external_ips(service).next()?;
+    let port = service.spec.as_ref()?.ports.as_ref()?.first()?.port;
+    let port = u16::try_from(port).ok()?;
+    let host = if port == 80 { ip.to_string() } else { format!("{ip}:{port}") };
+    Some(Endpoint { address: (ip, port).into(), host, path: "/".into() })
+}
+
+/// The external IPs in a Service's status.
+pub(super) fn external_ips(service: &Service) -> impl Iterator<Item = IpAddr> {
+    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+    ingress.iter().filter_map(|ingress| ingress.ip.as_ref()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_with_an_ip_is_an_endpoint() {
+        let service: Service = serde_json::from_str(
+            r#"{"spec":{"ports":[{"port":80}]},"status":{"loadBalancer":{"ingress":[{"ip":"198.18.1.1","ipMode":"VIP"}]}}}"#,
+        )
+        .unwrap();
+        let endpoint = of_service(&service).unwrap();
+        assert_eq!(endpoint.address, "198.18.1.1:80".parse().unwrap());
+        assert_eq!(endpoint.to_string(), "http://198.18.1.1/");
+    }
+
+    #[test]
+    fn a_service_without_one_is_none() {
+        let service: Service =
+            serde_json::from_str(r#"{"spec":{"ports":[{"port":80}]},"status":{"loadBalancer":{}}}"#).unwrap();
+        assert_eq!(of_service(&service), None);
+    }
+}

@@ -1,0 +1,220 @@
+//! What kube-proxy has programmed into a node's kernel, read back from the rules themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use super::PORT_NAME;
+use crate::cluster::{self, RunningNode};
+use crate::config::{NAMESPACE, WORKLOAD};
+use crate::error::Error;
+use crate::toolbox::{Program, Toolbox};
+
+/// What the rules of one node say of one Service port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Programmed {
+    /// Where connections go.
+    pub backends: BTreeSet<SocketAddr>,
+    /// The addresses under which the Service answers, cluster IP and external IPs.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+/// What `node`'s kube-proxy has programmed for the workload's Service, whichever of its modes it runs in.
+///
+/// # Errors
+/// [`Error::Program`] when neither kind of rules can be read.
+pub async fn programmed(node: &RunningNode, toolbox: &Toolbox) -> Result<Programmed, Error> {
+    let nft = toolbox.path(Program::Nft);
+    let listed = cluster::inside(node, toolbox, nft, ["list", "table", "ip", "kube-proxy"]).run_async().await;
+    if let Ok(rules) = listed {
+        return Ok(parse_nftables(&String::from_utf8_lossy(&rules)));
+    }
+    let iptables_save = toolbox.path(Program::IptablesSave);
+    let rules = cluster::inside(node, toolbox, iptables_save, ["-t", "nat"]).run_async().await?;
+    Ok(parse_iptables(&String::from_utf8_lossy(&rules)))
+}
+
+/// Reads `nft list table ip kube-proxy`.
+///
+/// A Service's chain picks an address itself; with session affinity, and in older versions, it picks a chain named
+/// after the address. Either counts only while something leads to the Service's chain: kube-proxy leaves stale ones for
+/// a second.
+fn parse_nftables(rules: &str) -> Programmed {
+    let port = format!("-{NAMESPACE}/{WORKLOAD}/tcp/{PORT_NAME}");
+    let is_ours = |chain: &str| chain.starts_with("service-") && chain.ends_with(&port);
+    let mut reached = BTreeSet::new();
+    let mut picked: BTreeMap<&str, BTreeSet<SocketAddr>> = BTreeMap::new();
+    let mut addresses = BTreeSet::new();
+    let mut here = "";
+    for line in rules.lines().map(str::trim) {
+        if let Some(name) = opened(line) {
+            here = name;
+            continue;
+        }
+        let separators = |c: char| c.is_whitespace() || ",\"{}".contains(c);
+        let words: Vec<&str> = line.split(separators).filter(|word| !word.is_empty()).collect();
+        let mut ip: Option<IpAddr> = None;
+        for (at, &word) in words.iter().enumerate() {
+            let next = words.get(at + 1).copied().unwrap_or_default();
+            if let Ok(found) = word.parse() {
+                ip = Some(found);
+            }
+            let backend = match word {
+                "." => ip.zip(next.parse().ok()).map(SocketAddr::from),
+                "goto" | "jump" => {
+                    reached.insert(next);
+                    if here == "service-ips" && next.ends_with(&port) {
+                        addresses.extend(ip);
+                    }
+                    named_after(next)
+                }
+                _ => None,
+            };
+            picked.entry(here).or_default().extend(backend);
+        }
+    }
+    let ours = picked.into_iter().filter(|(chain, _)| is_ours(chain) && reached.contains(chain));
+    Programmed { backends: ours.flat_map(|(_, backends)| backends).collect(), addresses }
+}
+
+/// The chain, map or set that this line begins.
+fn opened(line: &str) -> Option<&str> {
+    let (kind, name) = line.strip_suffix('{')?.trim_end().split_once(' ')?;
+    matches!(kind, "chain" | "map" | "set").then(|| name.trim_matches('"'))
+}
+
+/// The address in a chain's name such as `endpoint-5OJB2KTY-evenkeel/server/tcp/http__10.244.0.5/3000`.
+fn named_after(chain: &str) -> Option<SocketAddr> {
+    let (ip, port) = chain.strip_prefix("endpoint-")?.rsplit_once("__")?.1.rsplit_once('/')?;
+    Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
+}
+
+/// Reads `iptables-save -t nat`. An endpoint's chain counts only while the Service's chain leads to it.
+fn parse_iptables(rules: &str) -> Programmed {
+    let port = format!("\"{NAMESPACE}/{WORKLOAD}:{PORT_NAME}");
+    let mut destinations = BTreeMap::new();
+    let mut used = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    for rule in rules.lines().filter(|line| line.starts_with("-A ") && line.contains(&port)) {
+        let after = |flag: &str| {
+            let mut words = rule.split_whitespace();
+            words.find(|word| *word == flag).and_then(|_| words.next())
+        };
+        let (Some(chain), Some(target)) = (after("-A"), after("-j")) else { continue };
+        if let Some(destination) = after("--to-destination").and_then(|text| text.parse().ok()) {
+            destinations.insert(chain, destination);
+        } else if chain.starts_with("KUBE-SVC-") && target.starts_with("KUBE-SEP-") {
+            used.insert(target);
+        } else if chain == "KUBE-SERVICES" {
+            let ip: Option<IpAddr> = after("-d").and_then(|text| text.split('/').next()?.parse().ok());
+            addresses.extend(ip);
+        }
+    }
+    let backends = used.iter().filter_map(|chain| destinations.get(chain).copied()).collect();
+    Programmed { backends, addresses }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(rules: &Programmed) -> (Vec<String>, Vec<String>) {
+        let backends = rules.backends.iter().map(ToString::to_string).collect();
+        (backends, rules.addresses.iter().map(ToString::to_string).collect())
+    }
+
+    const PICKS_ADDRESSES: &str = r#"table ip kube-proxy {
+	comment "rules for kube-proxy"
+	set hairpin-connections {
+		type ipv4_addr . ipv4_addr . inet_proto . inet_service
+		elements = { 10.244.0.2 . 10.244.0.2 . tcp . 3000,
+			     10.244.0.9 . 10.244.0.9 . tcp . 3000 }
+	}
+
+	map service-ips {
+		type ipv4_addr . inet_proto . inet_service : verdict
+		comment "ClusterIP, ExternalIP and LoadBalancer IP traffic"
+		elements = { 198.18.1.1 . tcp . 80 : goto external-VFEXU4CY-evenkeel/server/tcp/http,
+			     10.96.204.186 . tcp . 80 : goto service-VFEXU4CY-evenkeel/server/tcp/http,
+			     10.96.0.1 . tcp . 443 : goto service-2QRHZV4L-default/kubernetes/tcp/https }
+	}
+
+	chain services {
+		ip daddr @cluster-ips ip saddr != 10.244.0.0/16 meta mark set meta mark | 0x00004000 comment "masquerade"
+		ip daddr . meta l4proto . th dport vmap @service-ips
+	}
+
+	chain service-2QRHZV4L-default/kubernetes/tcp/https {
+		meta l4proto tcp dnat ip to numgen random mod 1 map { 0 : 198.18.0.2 . 6443 }
+	}
+
+	chain service-VFEXU4CY-evenkeel/server/tcp/http {
+		meta l4proto tcp dnat ip to numgen random mod 3 map { 0 : 10.244.0.2 . 3000, 1 : 10.244.0.3 . 3000,
+								      2 : 10.244.0.4 . 3000 }
+	}
+
+	chain external-VFEXU4CY-evenkeel/server/tcp/http {
+		ip saddr 10.244.0.0/16 goto service-VFEXU4CY-evenkeel/server/tcp/http comment "short-circuit pod traffic"
+		goto local-VFEXU4CY-evenkeel/server/tcp/http
+	}
+}
+"#;
+
+    #[test]
+    fn nftables_that_pick_addresses() {
+        let (backends, addresses) = found(&parse_nftables(PICKS_ADDRESSES));
+        assert_eq!(backends, ["10.244.0.2:3000", "10.244.0.3:3000", "10.244.0.4:3000"]);
+        assert_eq!(addresses, ["10.96.204.186", "198.18.1.1"]);
+    }
+
+    const PICKS_CHAINS: &str = r#"table ip kube-proxy {
+	map service-ips {
+		elements = { 10.96.9.9 . tcp . 80 comment "evenkeel/server:http" : goto service-X-evenkeel/server/tcp/http }
+	}
+
+	chain service-X-evenkeel/server/tcp/http {
+		ip saddr != 10.244.0.0/16 jump mark-for-masquerade
+		numgen random mod 2 vmap { 0 : goto endpoint-A-evenkeel/server/tcp/http__10.244.0.5/3000,
+					   1 : goto endpoint-B-evenkeel/server/tcp/http__10.244.0.6/3000 }
+	}
+
+	chain endpoint-A-evenkeel/server/tcp/http__10.244.0.5/3000 {
+		ip saddr 10.244.0.5 jump mark-for-masquerade
+		meta l4proto tcp dnat to 10.244.0.5:3000
+	}
+
+	chain endpoint-C-evenkeel/server/tcp/http__10.244.0.7/3000 {
+		meta l4proto tcp dnat to 10.244.0.7:3000
+	}
+}
+"#;
+
+    #[test]
+    fn nftables_that_pick_chains_count_no_chain_that_nothing_leads_to() {
+        let (backends, addresses) = found(&parse_nftables(PICKS_CHAINS));
+        assert_eq!(backends, ["10.244.0.5:3000", "10.244.0.6:3000"]);
+        assert_eq!(addresses, ["10.96.9.9"]);
+        let stale = PICKS_CHAINS.replace(": goto service-X-evenkeel/server/tcp/http", ": goto reject-chain");
+        assert_eq!(parse_nftables(&stale), Programmed::default());
+    }
+
+    const IPTABLES: &str = r#"*nat
+:KUBE-SERVICES - [0:0]
+-A KUBE-SERVICES -d 10.96.9.9/32 -p tcp -m comment --comment "evenkeel/server:http cluster IP" -m tcp --dport 80 -j KUBE-SVC-S
+-A KUBE-SERVICES -d 198.18.1.1/32 -p tcp -m comment --comment "evenkeel/server:http loadbalancer IP" -m tcp --dport 80 -j KUBE-EXT-S
+-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment "default/kubernetes:https cluster IP" -m tcp --dport 443 -j KUBE-SVC-K
+-A KUBE-SEP-A -s 10.244.0.5/32 -m comment --comment "evenkeel/server:http" -j KUBE-MARK-MASQ
+-A KUBE-SEP-A -p tcp -m comment --comment "evenkeel/server:http" -m tcp -j DNAT --to-destination 10.244.0.5:3000
+-A KUBE-SEP-B -p tcp -m comment --comment "evenkeel/server:http" -m tcp -j DNAT --to-destination 10.244.0.6:3000
+-A KUBE-SEP-K -p tcp -m comment --comment "default/kubernetes:https" -m tcp -j DNAT --to-destination 198.18.0.2:6443
+-A KUBE-SVC-S -m comment --comment "evenkeel/server:http -> 10.244.0.5:3000" -j KUBE-SEP-A
+-A KUBE-SVC-K -m comment --comment "default/kubernetes:https -> 198.18.0.2:6443" -j KUBE-SEP-K
+COMMIT
+"#;
+
+    #[test]
+    fn iptables() {
+        let (backends, addresses) = found(&parse_iptables(IPTABLES));
+        assert_eq!(backends, ["10.244.0.5:3000"]);
+        assert_eq!(addresses, ["10.96.9.9", "198.18.1.1"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! External IPs for Services of type LoadBalancer: what a cloud's load balancer controller does, in small.
+//!
+//! The Services themselves are the only record: an address in a status is taken, and free again when the Service is
+//! gone. So nothing is lost when this watcher or the API server starts anew.
+
+pub mod pool;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use self::pool::{Claim, Decision};
+use super::FIELD_MANAGER;
+use super::observe::Steadily;
+use crate::error::Error;
+use crate::shutdown::Shutdown;
+
+/// The `loadBalancerClass` that asks for this allocator by name; a Service without any class is its business too.
+pub const CLASS: &str = "evenkeel.local/external-ip";
+/// Asks for one address, as `spec.loadBalancerIP` does, which Kubernetes has deprecated.
+pub const WANTED_IP: &str = "evenkeel.local/external-ip";
+
+/// Gives every Service of type LoadBalancer an address of the pool, until `shutdown`.
+///
+/// Broken watches are opened again for ever: the API server may restart.
+///
+/// # Errors
+/// None today; a watcher that ends by itself would be one.
+pub async fn run(client: Client, shutdown: Shutdown) -> Result<(), Error> {
+    let (services, writer) = reflector::store();
+    let events = watcher(Api::<Service>::all(client.clone()), watcher::Config::default());
+    let mut events = std::pin::pin!(events.backoff(Steadily(Duration::from_millis(250))).reflect(writer));
+    let mut allocator = Allocator::new(client, services);
+    let mut again = tokio::time::interval(Duration::from_secs(1));
+    let mut complete = false;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            event = events.next() => match event {
+                Some(Ok(watcher::Event::InitDone)) => complete = true,
+                // While a list comes in, the store still holds what was known before.
+                Some(Ok(watcher::Event::Init | watcher::Event::InitApply(_)) | Err(_)) => continue,
+                Some(Ok(_)) => {}
+                None => return Ok(()),
+            },
+            // What could not be written is tried again.
+            _ = again.tick(), if complete && allocator.unwritten => {}
+        }
+        if complete {
+            allocator.settle().await;
+        }
+    }
+}
+
+/// The Services as last seen, and what was decided since.
+struct Allocator {
+    client: Client,
+    services: Store<Service>,
+    recorder: Recorder,
+    /// Written, but perhaps not yet seen in the watch.
+    given: BTreeMap<String, Ipv4Addr>,
+    /// Who has been told that there is no address.
+    told: BTreeSet<String>,
+    /// Whether the last attempt left something unwritten.
+    unwritten: bool,
+}
+
+impl Allocator {
+    fn new(client: Client, services: Store<Service>) -> Self {
+        let reporter = Reporter { controller: "evenkeel-external-ip".into(), instance: None };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self { client, services, recorder, given: BTreeMap::new(), told: BTreeSet::new(), unwritten: false }
+    }
+
+    /// Decides on all Services anew, and carries out what differs from what is.
+    async fn settle(&mut self) {
+        let services: BTreeMap<String, Arc<Service>> =
+            self.services.state().into_iter().filter_map(|service| Some((service.uid()?, service))).collect();
+        self.given.retain(|uid, ip| {
+            services.get(uid).is_some_and(|service| is_ours(service) && current(service) != Some(*ip))
+        });
+        self.told.retain(|uid| services.contains_key(uid));
+        let claims = services.iter().map(|(uid, service)| self.claim(uid, service)).collect();
+        self.unwritten = false;
+        for (uid, decision) in pool::decide(claims) {
+            let Some(service) = services.get(&uid) else { continue };
+            let written = match decision {
+                Decision::Give(ip) => self.give(&uid, service, ip).await,
+                Decision::TakeBack => write_status(&self.client, service, &json!([])).await.is_ok(),
+                Decision::Exhausted => self.tell(&uid, service, "ExternalIPPoolExhausted", exhausted()).await,
+                Decision::Unavailable(ip) => {
+                    let note = format!("{ip} is not free, or not of the lab's pool {}", pool::description());
+                    self.tell(&uid, service, "ExternalIPUnavailable", note).await
+                }
+            };
+            self.unwritten |= !written;
+        }
+    }
+
+    fn claim(&self, uid: &str, service: &Service) -> Claim {
+        Claim {
+            uid: uid.to_owned(),
+            created: service.creation_timestamp().map(|time| time.0),
+            ours: is_ours(service),
+            foreign: is_foreign(service),
+            current: self.given.get(uid).copied().or_else(|| current(service)),
+            wanted: wanted(service),
+        }
+    }
+
+    async fn give(&mut self, uid: &str, service: &Service, ip: Ipv4Addr) -> bool {
+        let written = write_status(&self.client, service, &json!([{"ip": ip, "ipMode": "VIP"}])).await;
+        match written {
+            Ok(()) => {
+                self.given.insert(uid.to_owned(), ip);
+                self.told.remove(uid);
+                true
+            }
+            // Changed or gone meanwhile: the watch brings what it is now.
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Writes a warning beside the Service, once as long as it stays without an address.
+    async fn tell(&mut self, uid: &str, service: &Service, reason: &str, note: String) -> bool {
+        if self.told.contains(uid) {
+            return true;
+        }
+        let event = Event {
+            type_: EventType::Warning,
+            reason: reason.into(),
+            note: Some(note),
+            action: "AllocateExternalIP".into(),
+            secondary: None,
+        };
+        let published = self.recorder.publish(&event, &service.object_ref(&())).await.is_ok();
+        if published {
+            self.told.insert(uid.to_owned());
+        }
+        published
+    }
+}
+
+/// Sets the Service's ingress, unless it has changed since it was seen.
+async fn write_status(client: &Client, service: &Service, ingress: &Value) -> Result<(), kube::Error> {
+    let api: Api<Service> = Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());
+    let patch = json!({
+        "metadata": {"uid": service.uid(), "resourceVersion": service.resource_version()},
+        "status": {"loadBalancer": {"ingress": ingress}},
+    });
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    api.patch_status(&service.name_any(), &params, &Patch::Merge(patch)).await.map(drop)
+}
+
+fn exhausted() -> String {
+    format!(
+        "all external IPs of the lab's pool {} are taken; delete a Service of type LoadBalancer",
+        pool::description()
+    )
+}
+
+/// A Service that wants an address from here.
+fn is_ours(service: &Service) -> bool {
+    let spec = service.spec.as_ref();
+    let balanced = spec.and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer");
+    balanced && !is_foreign(service) && service.metadata.deletion_timestamp.is_none()
+}
+
+/// A Service whose class names somebody else.
+fn is_foreign(service: &Service) -> bool {
+    let class = service.spec.as_ref().and_then(|spec| spec.load_balancer_class.as_deref());
+    class.is_some_and(|class| class != CLASS)
+}
+
+/// The address in the status; whatever else may stand there is none of the pool's.
+fn current(service: &Service) -> Option<Ipv4Addr> {
+    let balancer = service.status.as_ref()?.load_balancer.as_ref()?;
+    balancer.ingress.as_ref()?.first()?.ip.as_ref()?.parse().ok()
+}
+
+/// The address asked for, by annotation or by the deprecated field.
+fn wanted(service: &Service) -> Option<Ipv4Addr> {
+    let by_field = || service.spec.as_ref()?.load_balancer_ip.as_ref();
+    service.annotations().get(WANTED_IP).or_else(by_field)?.parse().ok()
+}

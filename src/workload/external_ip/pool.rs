@@ -1,0 +1,195 @@
+//! Who gets which address: pure decisions on all Services at once.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+
+use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX};
+
+/// What one Service has and wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Which Service; a new one of the same name is another.
+    pub uid: String,
+    /// Since when it exists: the older goes first.
+    pub created: Option<Timestamp>,
+    /// Whether it shall have an address.
+    pub ours: bool,
+    /// Whether somebody else looks after it.
+    pub foreign: bool,
+    /// The address it has.
+    pub current: Option<Ipv4Addr>,
+    /// The one address it asks for.
+    pub wanted: Option<Ipv4Addr>,
+}
+
+/// What is to be done about a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It gets this address.
+    Give(Ipv4Addr),
+    /// It has one and shall not.
+    TakeBack,
+    /// Every address is taken.
+    Exhausted,
+    /// The address it asks for is another's, or not of the pool.
+    Unavailable(Ipv4Addr),
+}
+
+/// The pool as a CIDR.
+#[must_use]
+pub fn description() -> String {
+    format!("{EXTERNAL_POOL}/{EXTERNAL_POOL_PREFIX}")
+}
+
+/// Every address that can be given, in order.
+fn pool() -> impl Iterator<Item = Ipv4Addr> {
+    let first = u32::from(EXTERNAL_POOL);
+    let size = 1_u32 << (32 - EXTERNAL_POOL_PREFIX);
+    (1..size - 1).map(move |host| Ipv4Addr::from(first + host))
+}
+
+/// Decides on all Services, from nothing but what they are: the same claims always bring the same decisions, and a
+/// Service whose address is right gets none.
+#[must_use]
+pub fn decide(mut claims: Vec<Claim>) -> Vec<(String, Decision)> {
+    claims.sort_by(|a, b| (a.created, &a.uid).cmp(&(b.created, &b.uid)));
+    let pool: BTreeSet<Ipv4Addr> = pool().collect();
+    // An address that somebody else gave out counts as taken, but is never touched.
+    let mut taken: BTreeSet<Ipv4Addr> =
+        claims.iter().filter(|claim| claim.foreign).filter_map(|claim| claim.current).collect();
+    let mut decisions = Vec::new();
+    let mut pending = Vec::new();
+    for claim in claims.into_iter().filter(|claim| !claim.foreign) {
+        let current = claim.current.filter(|ip| pool.contains(ip));
+        if !claim.ours {
+            decisions.extend(current.map(|_| (claim.uid, Decision::TakeBack)));
+            continue;
+        }
+        let keeps = current.filter(|ip| taken.insert(*ip));
+        if keeps.is_none() || claim.wanted.is_some_and(|wanted| Some(wanted) != keeps) {
+            pending.push(claim);
+        }
+    }
+    // Those who ask for one address go first, lest it be given to one who would take any.
+    pending.sort_by_key(|claim| claim.wanted.is_none());
+    for claim in pending {
+        let decision = match claim.wanted {
+            Some(wanted) if pool.contains(&wanted) && taken.insert(wanted) => Decision::Give(wanted),
+            Some(wanted) => Decision::Unavailable(wanted),
+            None => match pool.iter().find(|ip| !taken.contains(*ip)) {
+                Some(ip) => {
+                    taken.insert(*ip);
+                    Decision::Give(*ip)
+                }
+                None => Decision::Exhausted,
+            },
+        };
+        decisions.push((claim.uid, decision));
+    }
+    decisions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> Ipv4Addr {
+        Ipv4Addr::new(198, 18, 1, last)
+    }
+
+    /// A Service of ours, older the smaller its number.
+    fn claim(number: u8) -> Claim {
+        let created = Timestamp::from_second(i64::from(number)).ok();
+        Claim { uid: format!("{number:03}"), created, ours: true, foreign: false, current: None, wanted: None }
+    }
+
+    fn having(number: u8, last: u8) -> Claim {
+        Claim { current: Some(ip(last)), ..claim(number) }
+    }
+
+    fn wanting(number: u8, wanted: Ipv4Addr) -> Claim {
+        Claim { wanted: Some(wanted), ..claim(number) }
+    }
+
+    fn decided(claims: &[Claim]) -> Vec<(String, Decision)> {
+        let forwards = decide(claims.to_vec());
+        let backwards = decide(claims.iter().rev().cloned().collect());
+        assert_eq!(forwards, backwards, "the order of the list must not matter");
+        forwards
+    }
+
+    #[test]
+    fn each_gets_the_lowest_free_address_the_oldest_first() {
+        let decisions = decided(&[claim(2), having(1, 2), claim(3)]);
+        assert_eq!(decisions, [("002".into(), Decision::Give(ip(1))), ("003".into(), Decision::Give(ip(3)))]);
+    }
+
+    #[test]
+    fn who_has_one_keeps_it() {
+        assert_eq!(decided(&[having(1, 7), having(2, 1)]), []);
+    }
+
+    #[test]
+    fn an_address_that_two_have_stays_with_the_older() {
+        assert_eq!(decided(&[having(2, 7), having(1, 7)]), [("002".into(), Decision::Give(ip(1)))]);
+    }
+
+    #[test]
+    fn an_address_from_elsewhere_is_replaced() {
+        let strange = Claim { current: Some(Ipv4Addr::new(203, 0, 113, 9)), ..claim(1) };
+        assert_eq!(decided(&[strange]), [("001".into(), Decision::Give(ip(1)))]);
+    }
+
+    #[test]
+    fn a_free_wish_is_granted_before_those_who_take_any() {
+        let decisions = decided(&[claim(1), wanting(2, ip(1))]);
+        assert_eq!(decisions, [("002".into(), Decision::Give(ip(1))), ("001".into(), Decision::Give(ip(2)))]);
+    }
+
+    #[test]
+    fn a_wish_that_cannot_be_granted_is_refused() {
+        let outside = Ipv4Addr::new(10, 0, 0, 1);
+        let decisions =
+            decided(&[having(1, 9), wanting(2, ip(9)), wanting(3, outside), wanting(4, ip(0)), wanting(5, ip(255))]);
+        assert_eq!(
+            decisions.into_iter().map(|(_, decision)| decision).collect::<Vec<_>>(),
+            [
+                Decision::Unavailable(ip(9)),
+                Decision::Unavailable(outside),
+                Decision::Unavailable(ip(0)),
+                Decision::Unavailable(ip(255)),
+            ]
+        );
+    }
+
+    #[test]
+    fn who_asks_for_another_keeps_the_old_until_the_new_is_free() {
+        let moving = Claim { wanted: Some(ip(9)), ..having(1, 4) };
+        assert_eq!(decided(&[moving.clone(), having(2, 9)]), [("001".into(), Decision::Unavailable(ip(9)))]);
+        assert_eq!(decided(&[moving]), [("001".into(), Decision::Give(ip(9)))]);
+    }
+
+    #[test]
+    fn a_full_pool_is_said_and_a_released_address_given_on() {
+        let mut claims: Vec<Claim> = (1..=254).map(|number| having(number, number)).collect();
+        claims.push(claim(255));
+        assert_eq!(decided(&claims), [("255".into(), Decision::Exhausted)]);
+        claims.remove(99);
+        assert_eq!(decided(&claims), [("255".into(), Decision::Give(ip(100)))]);
+    }
+
+    #[test]
+    fn a_service_that_is_no_load_balancer_any_more_gives_its_address_back() {
+        let changed = Claim { ours: false, ..having(1, 1) };
+        let decisions = decided(&[changed, claim(2)]);
+        assert_eq!(decisions, [("001".into(), Decision::TakeBack), ("002".into(), Decision::Give(ip(1)))]);
+    }
+
+    #[test]
+    fn another_class_is_left_alone_and_its_address_respected() {
+        let foreign = Claim { ours: false, foreign: true, ..having(1, 1) };
+        assert_eq!(decided(&[foreign, claim(2)]), [("002".into(), Decision::Give(ip(2)))]);
+    }
+}

@@ -1,0 +1,29 @@
+//! What runs in the cluster: applied, followed, scaled, watched, shown; and the external IPs of its Services.
+
+pub mod apply;
+pub mod component_logs;
+pub mod endpoint;
+pub mod endpoints;
+pub mod external_ip;
+pub mod logs;
+pub mod manifests;
+pub mod memory;
+mod observe;
+pub mod rollout;
+pub mod scale;
+pub mod status;
+mod trouble;
+pub mod view;
+
+pub use apply::apply;
+pub use endpoint::{Endpoint, endpoint};
+pub use rollout::rollout;
+pub use scale::{ScaleOutcome, scale};
+pub use status::status;
+
+/// Who owns the fields that Evenkeel sets, in the eyes of server-side apply.
+pub const FIELD_MANAGER: &str = "evenkeel";
+/// Selects the workload's pods and ReplicaSets.
+pub const SELECTOR: &str = "app.kubernetes.io/name=server,app.kubernetes.io/part-of=evenkeel";
+/// The name of the Service's only port.
+pub const PORT_NAME: &str = "http";

@@ -1,0 +1,190 @@
+//! Follows a rollout to its end, or to the reason why it has none.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
+use kube::{Api, Client};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::observe::{Observed, View};
+use super::trouble::{self, Trouble};
+use crate::config::NAMESPACE;
+use crate::error::Error;
+use crate::progress::{Progress, Step};
+use crate::shutdown::Shutdown;
+
+/// An answer that comes within this time needs no word.
+const PROMPT: Duration = Duration::from_millis(500);
+
+/// How far something has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is there.
+    Done,
+    /// Not yet; what is still missing.
+    Waiting(String),
+}
+
+/// Follows the Deployment until every pod is of the newest revision and available.
+///
+/// # Errors
+/// [`Error::RolloutStuck`] with the reason when the pods cannot start; [`Error::Deadline`] when they just do not.
+pub async fn rollout(client: &Client, shutdown: &Shutdown, progress: &Progress) -> Result<(), Error> {
+    let step = progress.step("roll out the pods");
+    let mut observed = Observed::new(client);
+    let mut watch = Watch::new("the rollout", client, shutdown);
+    let view = watch.until(&mut observed, &step, judge).await?;
+    step.done_with(match wanted(&view) {
+        1 => "1 pod".into(),
+        count => format!("{count} pods"),
+    });
+    Ok(())
+}
+
+/// The pods a Deployment asks for.
+pub(super) fn wanted(view: &View) -> i32 {
+    view.deployment.as_ref().and_then(|deployment| deployment.spec.as_ref()?.replicas).unwrap_or(1)
+}
+
+/// As `kubectl rollout status` judges.
+fn judge(view: &View) -> Verdict {
+    let Some(deployment) = &view.deployment else { return Verdict::Waiting("the Deployment does not exist".into()) };
+    let status = deployment.status.clone().unwrap_or_default();
+    if status.observed_generation < deployment.metadata.generation {
+        return Verdict::Waiting("the new specification has not been seen yet".into());
+    }
+    let wanted = wanted(view);
+    let updated = status.updated_replicas.unwrap_or(0);
+    let available = status.available_replicas.unwrap_or(0);
+    let old = status.replicas.unwrap_or(0) - updated;
+    if updated < wanted {
+        Verdict::Waiting(format!("{updated} of {wanted} pods made"))
+    } else if old > 0 {
+        Verdict::Waiting(format!("{old} old pods still to go"))
+    } else if available < updated {
+        Verdict::Waiting(format!("{available} of {wanted} pods ready"))
+    } else {
+        Verdict::Done
+    }
+}
+
+/// Patience, and what ends it.
+pub(super) struct Watch<'a> {
+    what: &'static str,
+    client: &'a Client,
+    shutdown: &'a Shutdown,
+    began: Instant,
+    patience: Duration,
+    said: String,
+}
+
+impl<'a> Watch<'a> {
+    /// `what` is a noun phrase, for the error when it does not happen.
+    pub(super) fn new(what: &'static str, client: &'a Client, shutdown: &'a Shutdown) -> Self {
+        Self { what, client, shutdown, began: Instant::now(), patience: Duration::from_secs(60), said: String::new() }
+    }
+
+    /// Waits until `judge` says so, and returns what it saw.
+    pub(super) async fn until(
+        &mut self,
+        observed: &mut Observed,
+        step: &Step,
+        judge: impl Fn(&View) -> Verdict,
+    ) -> Result<View, Error> {
+        // Some troubles count only when they last, so time passing is news as well.
+        let mut clock = tokio::time::interval(Duration::from_secs(1));
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => return Err(Error::Interrupted),
+                () = observed.changed() => {}
+                _ = clock.tick() => {}
+            }
+            let Some(view) = observed.view() else {
+                if self.began.elapsed() > PROMPT {
+                    self.still(step, observed.broken().unwrap_or("the API server has not answered yet"))?;
+                }
+                continue;
+            };
+            match judge(&view) {
+                Verdict::Done => return Ok(view),
+                Verdict::Waiting(why) => {
+                    if let Some(trouble) = trouble::find(&view, Timestamp::now()) {
+                        return Err(self.explain(trouble).await);
+                    }
+                    self.patience = Duration::from_secs(60) + Duration::from_secs(1) * wanted(&view).unsigned_abs();
+                    self.still(step, observed.broken().unwrap_or(&why))?;
+                }
+            }
+        }
+    }
+
+    /// Says what is still missing, once; an error when patience has ended.
+    pub(super) fn still(&mut self, step: &Step, why: &str) -> Result<(), Error> {
+        if self.began.elapsed() > self.patience {
+            let (what, seconds) = (self.what.to_owned(), self.patience.as_secs());
+            return Err(Error::Deadline { what, seconds, why: why.to_owned() });
+        }
+        if self.said != why {
+            why.clone_into(&mut self.said);
+            step.detail(why);
+        }
+        Ok(())
+    }
+
+    /// Adds the last words of a pod that crashed.
+    async fn explain(&self, trouble: Trouble) -> Error {
+        let Some(pod) = &trouble.crashed else { return Error::RolloutStuck { reason: trouble.reason } };
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let params = LogParams { previous: true, tail_lines: Some(10), ..LogParams::default() };
+        let words = pods.logs(pod, &params).await.unwrap_or_default();
+        let words = words.trim_end().replace('\n', "\n  ");
+        let reason =
+            if words.is_empty() { trouble.reason } else { format!("{}; its last words:\n  {words}", trouble.reason) };
+        Error::RolloutStuck { reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn judged(status: &serde_json::Value) -> Verdict {
+        let deployment = json!({"metadata": {"generation": 2}, "spec": {
+            "replicas": 4, "selector": {}, "template": {},
+        }, "status": status});
+        judge(&View {
+            deployment: Some(std::sync::Arc::new(serde_json::from_value(deployment).unwrap())),
+            ..View::default()
+        })
+    }
+
+    #[test]
+    fn a_rollout_is_done_when_all_is_new_and_available() {
+        let waiting = |text: &str| Verdict::Waiting(text.into());
+        assert_eq!(
+            judged(&json!({"observedGeneration": 1, "replicas": 4, "updatedReplicas": 4, "availableReplicas": 4})),
+            waiting("the new specification has not been seen yet")
+        );
+        assert_eq!(
+            judged(&json!({"observedGeneration": 2, "replicas": 5, "updatedReplicas": 1, "availableReplicas": 4})),
+            waiting("1 of 4 pods made")
+        );
+        assert_eq!(
+            judged(&json!({"observedGeneration": 2, "replicas": 5, "updatedReplicas": 4, "availableReplicas": 4})),
+            waiting("1 old pods still to go")
+        );
+        assert_eq!(
+            judged(&json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 4, "availableReplicas": 3})),
+            waiting("3 of 4 pods ready")
+        );
+        assert_eq!(
+            judged(&json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 4, "availableReplicas": 4})),
+            Verdict::Done
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! Scales the Deployment and waits until the change has reached every node's rules.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::endpoint::external_ips;
+use super::endpoints::{Programmed, programmed};
+use super::observe::{Observed, View};
+use super::rollout::{Verdict, Watch};
+use super::{FIELD_MANAGER, PORT_NAME};
+use crate::cluster::Cluster;
+use crate::config::{NAMESPACE, Replicas, WORKLOAD};
+use crate::error::Error;
+use crate::progress::{Progress, Step};
+use crate::shutdown::Shutdown;
+use crate::toolbox::Toolbox;
+
+/// Rules cannot be watched, so they are read again after this long.
+const REREAD: Duration = Duration::from_millis(20);
+
+/// What scaling came to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ScaleOutcome {
+    /// The pods there were.
+    pub from: u32,
+    /// The pods there are.
+    pub to: u32,
+    /// From the request until exactly these pods were ready.
+    pub ready_seconds: f64,
+    /// From the request until every node sent connections to exactly these pods.
+    pub programmed_seconds: f64,
+}
+
+/// Scales to `replicas` and waits until exactly so many pods are ready and every node balances between exactly these.
+///
+/// # Errors
+/// [`Error::NoWorkload`] when nothing is deployed; [`Error::RolloutStuck`] when pods cannot start; [`Error::Deadline`].
+pub async fn scale(
+    cluster: &Cluster,
+    client: &Client,
+    toolbox: &Toolbox,
+    replicas: Replicas,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<ScaleOutcome, Error> {
+    let step = progress.step(format!("scale to {replicas}"));
+    let began = Instant::now();
+    let from = set(client, replicas).await?;
+    let (ready, all) = settled(cluster, client, toolbox, Some(replicas), &step, shutdown, began).await?;
+    step.done_with(if from == replicas.get() { format!("it was {from} already") } else { format!("from {from}") });
+    let (ready_seconds, programmed_seconds) = (ready.as_secs_f64(), all.as_secs_f64());
+    Ok(ScaleOutcome { from, to: replicas.get(), ready_seconds, programmed_seconds })
+}
+
+/// Waits until every node balances between exactly the pods that are ready, under the Service's external IP.
+///
+/// # Errors
+/// As [`scale`].
+pub async fn settle(
+    cluster: &Cluster,
+    client: &Client,
+    toolbox: &Toolbox,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let step = progress.step("program the load balancer");
+    settled(cluster, client, toolbox, None, &step, shutdown, Instant::now()).await?;
+    step.done();
+    Ok(())
+}
+
+/// Asks for `replicas`; returns how many were asked for before.
+async fn set(client: &Client, replicas: Replicas) -> Result<u32, Error> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let refused = |source: kube::Error| match &source {
+        kube::Error::Api(status) if status.is_not_found() => Error::NoWorkload,
+        _ => Error::kubernetes(format!("scale Deployment {NAMESPACE}/{WORKLOAD} to {replicas}"), source),
+    };
+    let before = deployments.get_scale(WORKLOAD).await.map_err(refused)?;
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({"spec": {"replicas": replicas.get()}}));
+    deployments.patch_scale(WORKLOAD, &params, &patch).await.map_err(refused)?;
+    Ok(before.spec.and_then(|spec| spec.replicas).map_or(0, i32::unsigned_abs))
+}
+
+async fn settled(
+    cluster: &Cluster,
+    client: &Client,
+    toolbox: &Toolbox,
+    replicas: Option<Replicas>,
+    step: &Step,
+    shutdown: &Shutdown,
+    began: Instant,
+) -> Result<(Duration, Duration), Error> {
+    let mut observed = Observed::new(client);
+    let mut watch = Watch::new("balancing between exactly the pods asked for", client, shutdown);
+    let mut ready = None;
+    loop {
+        let view = watch.until(&mut observed, step, |view| judge(view, replicas)).await?;
+        let ready = *ready.get_or_insert_with(|| began.elapsed());
+        match unprogrammed(cluster, toolbox, &view).await? {
+            None => return Ok((ready, began.elapsed())),
+            Some(why) => watch.still(step, &why)?,
+        }
+        tokio::select! {
+            () = observed.changed() => {}
+            () = tokio::time::sleep(REREAD) => {}
+        }
+    }
+}
+
+/// Whether exactly the pods asked for are ready, and listed as endpoints.
+fn judge(view: &View, replicas: Option<Replicas>) -> Verdict {
+    let wanted = replicas.map_or_else(|| super::rollout::wanted(view).unsigned_abs(), Replicas::get) as usize;
+    let staying: Vec<&Pod> =
+        view.pods.iter().map(AsRef::as_ref).filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect();
+    let ready = staying.iter().filter(|pod| is_ready(pod)).count();
+    let listed = endpoints(&view.slices).len();
+    if staying.len() != wanted || ready != wanted {
+        let more = staying.len().saturating_sub(wanted);
+        let more = if more > 0 { format!(", {more} to go") } else { String::new() };
+        Verdict::Waiting(format!("{ready} of {wanted} pods ready{more}"))
+    } else if listed != wanted {
+        Verdict::Waiting(format!("{listed} of {wanted} endpoints listed"))
+    } else if wanted > 0 && view.service.as_ref().is_none_or(|service| external_ips(service).next().is_none()) {
+        Verdict::Waiting("the Service has no external IP yet".into())
+    } else {
+        Verdict::Done
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// The addresses the EndpointSlices list as ready.
+fn endpoints(slices: &[impl AsRef<EndpointSlice>]) -> BTreeSet<SocketAddr> {
+    let mut found = BTreeSet::new();
+    for slice in slices.iter().map(AsRef::as_ref) {
+        let ports = slice.ports.iter().flatten().filter(|port| port.name.as_deref() == Some(PORT_NAME));
+        for port in ports.filter_map(|port| u16::try_from(port.port?).ok()) {
+            let endpoints = slice.endpoints.iter().flatten();
+            let ready =
+                endpoints.filter(|endpoint| endpoint.conditions.as_ref().is_none_or(|c| c.ready != Some(false)));
+            let ips = ready.flat_map(|endpoint| &endpoint.addresses).filter_map(|text| text.parse::<IpAddr>().ok());
+            found.extend(ips.map(|ip| SocketAddr::new(ip, port)));
+        }
+    }
+    found
+}
+
+/// What the rules of the nodes still lack, or still have too much; nothing when all agree with `view`.
+async fn unprogrammed(cluster: &Cluster, toolbox: &Toolbox, view: &View) -> Result<Option<String>, Error> {
+    let wanted = endpoints(&view.slices);
+    let ips: BTreeSet<IpAddr> = view.service.iter().flat_map(|service| external_ips(service)).collect();
+    for node in &cluster.nodes {
+        let rules = programmed(node, toolbox).await?;
+        if let Some(difference) = difference(&rules, &wanted, &ips) {
+            return Ok(Some(format!("{difference} on node {}", node.node.name)));
+        }
+    }
+    Ok(None)
+}
+
+fn difference(rules: &Programmed, wanted: &BTreeSet<SocketAddr>, ips: &BTreeSet<IpAddr>) -> Option<String> {
+    if rules.backends != *wanted {
+        let (have, extra) = (wanted.intersection(&rules.backends).count(), rules.backends.difference(wanted).count());
+        let extra = if extra > 0 { format!(", {extra} to go") } else { String::new() };
+        return Some(format!("{have} of {} endpoints programmed{extra}", wanted.len()));
+    }
+    // A Service without endpoints is refused elsewhere in the rules.
+    let unreachable = ips.difference(&rules.addresses).next().filter(|_| !wanted.is_empty());
+    unreachable.map(|ip| format!("the external IP {ip} is not programmed yet"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, from_value};
+
+    use super::*;
+
+    fn pod(ready: bool, going: bool) -> Arc<Pod> {
+        let mut pod = json!({"metadata": {}, "status": {"conditions": [
+            {"type": "Ready", "status": if ready { "True" } else { "False" }},
+        ]}});
+        if going {
+            pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        Arc::new(from_value(pod).unwrap())
+    }
+
+    fn slice(endpoints: &Value) -> Arc<EndpointSlice> {
+        let ports = json!([{"name": "http", "port": 3000}]);
+        let slice = json!({"metadata": {}, "addressType": "IPv4", "endpoints": endpoints, "ports": ports});
+        Arc::new(from_value(slice).unwrap())
+    }
+
+    fn service() -> Option<Arc<k8s_openapi::api::core::v1::Service>> {
+        let ingress = json!([{"ip": "198.18.1.1"}]);
+        from_value(json!({"metadata": {}, "status": {"loadBalancer": {"ingress": ingress}}})).ok().map(Arc::new)
+    }
+
+    fn two() -> Option<Replicas> {
+        "2".parse().ok()
+    }
+
+    #[test]
+    fn scaling_is_over_when_pods_and_endpoints_agree() {
+        let waiting = |text: &str| Verdict::Waiting(text.into());
+        let listed = |addresses: &[&str]| slice(&addresses.iter().map(|a| json!({"addresses": [a]})).collect());
+        let mut view = View { pods: vec![pod(true, false), pod(false, false)], service: service(), ..View::default() };
+        assert_eq!(judge(&view, two()), waiting("1 of 2 pods ready"));
+        view.pods = vec![pod(true, false), pod(true, false), pod(true, false)];
+        assert_eq!(judge(&view, two()), waiting("3 of 2 pods ready, 1 to go"));
+        view.pods = vec![pod(true, false), pod(true, false), pod(true, true)];
+        view.slices = vec![listed(&["10.244.0.5"])];
+        assert_eq!(judge(&view, two()), waiting("1 of 2 endpoints listed"));
+        view.slices = vec![listed(&["10.244.0.5", "10.244.0.6"])];
+        assert_eq!(judge(&view, two()), Verdict::Done);
+        view.service = None;
+        assert_eq!(judge(&view, two()), waiting("the Service has no external IP yet"));
+    }
+
+    #[test]
+    fn endpoints_that_are_not_ready_are_no_endpoints() {
+        let slice = slice(&json!([
+            {"addresses": ["10.244.0.5"], "conditions": {"ready": true}},
+            {"addresses": ["10.244.0.6"], "conditions": {"ready": false, "serving": true, "terminating": true}},
+            {"addresses": ["10.244.0.7"]},
+        ]));
+        let found = endpoints(&[slice]);
+        assert_eq!(
+            found.into_iter().map(|a| a.to_string()).collect::<Vec<_>>(),
+            ["10.244.0.5:3000", "10.244.0.7:3000"]
+        );
+    }
+
+    #[test]
+    fn rules_must_hold_exactly_the_endpoints_and_the_external_ip() {
+        let set = |addresses: &[&str]| addresses.iter().map(|a| a.parse().unwrap()).collect::<BTreeSet<SocketAddr>>();
+        let ip: IpAddr = "198.18.1.1".parse().unwrap();
+        let wanted = set(&["10.244.0.5:3000", "10.244.0.6:3000"]);
+        let rules = |backends: &[&str], ip: Option<IpAddr>| Programmed {
+            backends: set(backends),
+            addresses: ip.into_iter().collect(),
+        };
+        let said = |rules: &Programmed| difference(rules, &wanted, &[ip].into());
+        assert_eq!(said(&rules(&["10.244.0.5:3000"], None)).unwrap(), "1 of 2 endpoints programmed");
+        assert_eq!(
+            said(&rules(&["10.244.0.5:3000", "10.244.0.6:3000", "10.244.0.7:3000"], Some(ip))).unwrap(),
+            "2 of 2 endpoints programmed, 1 to go"
+        );
+        let all = ["10.244.0.5:3000", "10.244.0.6:3000"];
+        assert_eq!(said(&rules(&all, None)).unwrap(), "the external IP 198.18.1.1 is not programmed yet");
+        assert_eq!(said(&rules(&all, Some(ip))), None);
+    }
+}

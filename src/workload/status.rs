@@ -1,0 +1,114 @@
+//! How the lab is doing: its components by their supervisor's word, the rest by the API server's.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1 as core;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use serde::Serialize;
+
+use super::SELECTOR;
+use super::view::{NodeRow, PodRow, ServiceRow};
+use crate::cluster::{self, Cluster, ComponentStatus};
+use crate::config::NAMESPACE;
+use crate::error::Error;
+
+/// The version of the JSON that [`Status`] becomes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How long the API server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Everything `evenkeel status` shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The lab's name.
+    pub lab: String,
+    /// Where the kubeconfig is.
+    pub kubeconfig: String,
+    /// The nodes, where the API server answers.
+    pub nodes: Option<Vec<NodeRow>>,
+    /// The programs the nodes run.
+    pub components: Vec<NodeComponents>,
+    /// The workload, where the API server answers.
+    #[serde(flatten)]
+    pub workload: Option<Workload>,
+}
+
+/// One node's components.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeComponents {
+    /// The node.
+    pub node: String,
+    /// What runs there.
+    pub components: Vec<ComponentStatus>,
+}
+
+/// The workload's pods and Services.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Workload {
+    /// The pods, by name.
+    pub pods: Vec<PodRow>,
+    /// The Services.
+    pub services: Vec<ServiceRow>,
+}
+
+/// The lab's status, as far as it can be known: when the API server does not answer, the components are still told,
+/// and the error beside them.
+///
+/// # Errors
+/// [`Error::Io`] when not even the supervisors' word can be read.
+pub async fn status(cluster: &Cluster, client: Result<Client, Error>) -> Result<(Status, Option<Error>), Error> {
+    let components = cluster::components(cluster)?.into_iter();
+    let components = components.map(|(node, components)| NodeComponents { node: node.name, components }).collect();
+    let mut status = Status {
+        schema_version: SCHEMA_VERSION,
+        lab: cluster.name.to_string(),
+        kubeconfig: cluster.paths.kubeconfig().display().to_string(),
+        nodes: None,
+        components,
+        workload: None,
+    };
+    let told = async {
+        let client = client?;
+        futures::try_join!(nodes(&client), workload(&client))
+    };
+    let late = |_| Error::Deadline {
+        what: "an answer of the API server".into(),
+        seconds: PATIENCE.as_secs(),
+        why: "it takes connections but says nothing".into(),
+    };
+    match tokio::time::timeout(PATIENCE, told).await.map_err(late).flatten() {
+        Ok((nodes, workload)) => {
+            status.nodes = Some(nodes);
+            status.workload = Some(workload);
+            Ok((status, None))
+        }
+        Err(error) => Ok((status, Some(error))),
+    }
+}
+
+async fn nodes(client: &Client) -> Result<Vec<NodeRow>, Error> {
+    let api: Api<core::Node> = Api::all(client.clone());
+    let nodes = api.list(&ListParams::default()).await.map_err(|source| Error::kubernetes("list nodes", source))?;
+    Ok(nodes.items.iter().map(|node| NodeRow::new(node, Timestamp::now())).collect())
+}
+
+/// The workload's pods and Services, as `kubectl get` shows them.
+///
+/// # Errors
+/// [`Error::Kubernetes`].
+pub async fn workload(client: &Client) -> Result<Workload, Error> {
+    let pods: Api<core::Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let services: Api<core::Service> = Api::namespaced(client.clone(), NAMESPACE);
+    let (of_workload, all) = (ListParams::default().labels(SELECTOR), ListParams::default());
+    let (pods, services) = futures::try_join!(pods.list(&of_workload), services.list(&all))
+        .map_err(|source| Error::kubernetes("list pods and Services", source))?;
+    let now = Timestamp::now();
+    let mut pods: Vec<PodRow> = pods.items.iter().map(|pod| PodRow::new(pod, now)).collect();
+    pods.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Workload { pods, services: services.items.iter().map(|service| ServiceRow::new(service, now)).collect() })
+}

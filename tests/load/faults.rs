@@ -1,0 +1,205 @@
+//! Servers that misbehave: each fault is counted as what it is, and the run ends all the same.
+
+use std::io::Read;
+use std::time::Duration;
+
+use evenkeel::load::{Fault, RunResult};
+
+use super::server::{Server, from_pod, nobody};
+use super::{plan, run};
+
+/// The faults of a run by kind.
+fn kinds(run: &RunResult) -> Vec<Fault> {
+    let mut kinds: Vec<_> = run.faults.keys().map(|at| at.fault).collect();
+    kinds.dedup();
+    kinds
+}
+
+fn count(run: &RunResult) -> u64 {
+    run.faults.values().sum()
+}
+
+/// A run against a server that does this on each connection, and only ever leads to one kind of fault.
+#[track_caller]
+fn only(fault: Fault, server: &Server) -> RunResult {
+    let mut plan = plan(2, 400);
+    plan.timeout = Duration::from_millis(100);
+    let run = run(server.address, &plan);
+    assert_eq!(kinds(&run), [fault], "{run:?}");
+    assert!(count(&run) >= 2, "each connection met it: {run:?}");
+    run
+}
+
+#[test]
+fn refused() {
+    let run = run(nobody(), &plan(2, 400));
+    assert_eq!(kinds(&run), [Fault::Refused]);
+    assert_eq!((run.sent, run.answered, run.in_flight), (0, 0, 0));
+    // 10, 20, 40, 80, 160 ms apart, not as fast as it goes.
+    assert!((2..=20).contains(&count(&run)), "{} tries", count(&run));
+}
+
+#[test]
+fn reset() {
+    // Closing with the request unread resets the connection.
+    let server = Server::start(|peer| drop(peer.stream.peek(&mut [0])));
+    assert_eq!(only(Fault::Reset, &server).answered, 0);
+}
+
+#[test]
+fn closed_without_an_answer() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+    });
+    let run = only(Fault::Closed, &server);
+    assert!((count(&run)..=run.sent).contains(&server.requests()), "{} of {run:?}", server.requests());
+}
+
+#[test]
+fn closed_in_the_middle_of_an_answer() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.say("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf");
+    });
+    only(Fault::Closed, &server);
+}
+
+#[test]
+fn garbage() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.say("SSH-2.0-OpenSSH_10.0\r\n");
+        peer.wait();
+    });
+    only(Fault::Garbage, &server);
+}
+
+#[test]
+fn more_than_was_asked_for() {
+    let server = Server::answering(from_pod("a").repeat(2));
+    only(Fault::Garbage, &server);
+}
+
+#[test]
+fn silence() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.wait();
+    });
+    only(Fault::TimedOut, &server);
+}
+
+#[test]
+fn half_an_answer_and_then_silence() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.say("HTTP/1.1 200 OK\r\ncontent-le");
+        peer.wait();
+    });
+    only(Fault::TimedOut, &server);
+}
+
+#[test]
+fn an_endless_body() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        while peer.say(&chunk) {}
+    });
+    only(Fault::TimedOut, &server);
+}
+
+#[test]
+fn an_endless_head() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.say("HTTP/1.1 200 OK\r\n");
+        while peer.say("x: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n") {}
+    });
+    only(Fault::Garbage, &server);
+}
+
+#[test]
+fn a_bad_status_is_an_answer_and_a_fault() {
+    let server = Server::answering("HTTP/1.1 503 Unavailable\r\nx-evenkeel-pod: a\r\ncontent-length: 0\r\n\r\n".into());
+    let run = only(Fault::Status(503), &server);
+    assert_eq!(count(&run), run.answered);
+    assert!(run.faults.keys().all(|at| at.pod.as_deref() == Some("a")), "{run:?}");
+}
+
+#[test]
+fn the_pod_of_a_fault_is_known_after_its_first_answer() {
+    let server = Server::start(|mut peer| {
+        if peer.request() && peer.say(&from_pod("a")) {
+            peer.request();
+        }
+    });
+    let run = only(Fault::Closed, &server);
+    assert!(run.faults.keys().all(|at| at.pod.as_deref() == Some("a")), "{run:?}");
+    assert_eq!(run.pods[0].connections, run.answered);
+}
+
+/// A run that meets no fault.
+#[track_caller]
+fn clean(server: &Server) -> RunResult {
+    let run = run(server.address, &plan(2, 400));
+    assert!(run.faults.is_empty() && run.answered >= 2, "{run:?}");
+    run
+}
+
+#[test]
+fn connection_close_is_no_fault() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.say("HTTP/1.1 200 OK\r\nConnection: close\r\nx-evenkeel-pod: a\r\ncontent-length: 2\r\n\r\nok");
+        // It waits for the client to close: what says it, does it.
+        peer.wait();
+    });
+    let run = clean(&server);
+    assert_eq!(run.pods[0].connections, run.answered);
+    assert!(run.connect.count() >= run.answered);
+}
+
+#[test]
+fn a_body_that_ends_with_the_connection_is_no_fault() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.say("HTTP/1.1 200 OK\r\n\r\nhello");
+    });
+    clean(&server);
+}
+
+#[test]
+fn chunks_in_pieces_are_no_fault() {
+    let server = Server::start(|mut peer| {
+        let pieces = ["HTTP/1.1 200 OK\r\ntransfer-enc", "oding: chunked\r\n\r\n5\r", "\nhel", "lo\r\n0\r\n", "\r\n"];
+        while peer.request() && pieces.iter().all(|piece| peer.say(piece)) {}
+    });
+    let run = clean(&server);
+    assert!(run.connect.count() == 2, "the connections are kept: {run:?}");
+}
+
+#[test]
+fn big_answers_are_read_whole_on_the_same_connection() {
+    let body = 8 << 20;
+    let server = Server::answering(format!("HTTP/1.1 200 OK\r\ncontent-length: {body}\r\n\r\n{}", "x".repeat(body)));
+    let run = clean(&server);
+    assert_eq!(run.connect.count(), 2, "the connections are kept");
+    assert!(run.seconds.iter().map(|second| second.bytes).sum::<u64>() > run.answered * body as u64);
+}
+
+#[test]
+fn a_server_that_closes_when_idle_loses_nothing() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        // The answer and the end of the connection arrive as one.
+        peer.say(&from_pod("a"));
+        let _ = peer.stream.shutdown(std::net::Shutdown::Write);
+        let _ = peer.stream.read(&mut [0; 1024]);
+    });
+    // Seen in time, the end is no fault; seen too late, the request that was sent meanwhile is lost and says so.
+    let run = run(server.address, &plan(2, 400));
+    assert!(kinds(&run).iter().all(|fault| matches!(fault, Fault::Closed | Fault::Reset)), "{run:?}");
+    assert!(run.answered >= 2, "{run:?}");
+}

@@ -1,0 +1,139 @@
+//! What a run's numbers mean: pure statistics, no clock, no I/O.
+
+mod latency;
+mod spread;
+mod throughput;
+
+use serde::{Deserialize, Serialize};
+
+pub use latency::Latency;
+pub use spread::{PodShare, Spread};
+pub use throughput::{Throughput, samples};
+
+use crate::load::{Fault, FaultAt, RunResult};
+
+/// Requests by what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Begun.
+    pub sent: u64,
+    /// Answered, whatever the status.
+    pub answered: u64,
+    /// Answered with another status than 2xx.
+    pub non_2xx: u64,
+    /// On their way when the run ended.
+    pub in_flight: u64,
+}
+
+/// What went wrong in one second of a run, by kind and pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultCount {
+    /// "refused", "reset", "closed early", "timed out", "no HTTP", "unreachable" or "status 503".
+    pub kind: String,
+    /// Seconds since the run began.
+    pub second: u32,
+    /// The pod the connection led to, where that was known.
+    pub pod: Option<String>,
+    /// How often.
+    pub count: u64,
+}
+
+/// One second of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineSecond {
+    /// Requests answered.
+    pub requests: u64,
+    /// Bytes of those answers.
+    pub bytes: u64,
+}
+
+/// One run, measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// How many pods there were, where that is known.
+    pub replicas: Option<u32>,
+    /// Connections that were open.
+    pub connections: u32,
+    /// How long was to be measured, in seconds.
+    pub planned_seconds: f64,
+    /// How long was measured, in seconds.
+    pub elapsed_seconds: f64,
+    /// Whether the run was stopped before its end.
+    pub interrupted: bool,
+    /// Requests by what became of them.
+    pub requests: Requests,
+    /// Bytes of all answers.
+    pub bytes: u64,
+    /// From a request's first byte to its answer's last, in microseconds.
+    pub latency_us: Latency,
+    /// How long opening a connection took, in microseconds.
+    pub connect_us: Latency,
+    /// Answers a second.
+    pub requests_per_second: Throughput,
+    /// Bytes of answers a second.
+    pub bytes_per_second: Throughput,
+    /// How many samples the two above are of.
+    pub samples: usize,
+    /// How long a sample is, in seconds.
+    pub sample_seconds: f64,
+    /// Failed requests and connections, without bad statuses.
+    pub errors: u64,
+    /// Of those, how many timed out.
+    pub timeouts: u64,
+    /// Errors and bad statuses by second, kind and pod.
+    pub faults: Vec<FaultCount>,
+    /// How requests and connections fell on pods.
+    pub spread: Spread,
+    /// Each second.
+    pub timeline: Vec<TimelineSecond>,
+    /// Processor time of the load generator, in seconds.
+    pub generator_cpu_seconds: f64,
+}
+
+impl Measurement {
+    /// Measures a run against `replicas` pods, where that is known.
+    #[must_use]
+    pub fn new(run: &RunResult, replicas: Option<u32>) -> Self {
+        let requests: Vec<u64> = run.seconds.iter().map(|second| second.requests).collect();
+        let bytes: Vec<u64> = run.seconds.iter().map(|second| second.bytes).collect();
+        let (request_samples, sample) = samples(&requests, run.elapsed);
+        let (byte_samples, _) = samples(&bytes, run.elapsed);
+        let count = |wanted: fn(Fault) -> bool| {
+            run.faults.iter().filter(|(at, _)| wanted(at.fault)).map(|(_, count)| count).sum::<u64>()
+        };
+        Self {
+            replicas,
+            connections: run.plan.connections.get(),
+            planned_seconds: run.plan.duration.as_secs_f64(),
+            elapsed_seconds: run.elapsed.as_secs_f64(),
+            interrupted: run.interrupted,
+            requests: Requests {
+                sent: run.sent,
+                answered: run.answered,
+                non_2xx: count(Fault::is_answer),
+                in_flight: run.in_flight,
+            },
+            bytes: bytes.iter().sum(),
+            latency_us: Latency::from(&run.latency),
+            connect_us: Latency::from(&run.connect),
+            samples: request_samples.len(),
+            sample_seconds: sample.as_secs_f64(),
+            requests_per_second: Throughput::new(request_samples),
+            bytes_per_second: Throughput::new(byte_samples),
+            errors: count(|fault| !fault.is_answer()),
+            timeouts: count(|fault| fault == Fault::TimedOut),
+            faults: run.faults.iter().map(fault_count).collect(),
+            spread: Spread::new(&run.pods, replicas),
+            timeline: run
+                .seconds
+                .iter()
+                .map(|second| TimelineSecond { requests: second.requests, bytes: second.bytes })
+                .collect(),
+            generator_cpu_seconds: run.cpu.as_secs_f64(),
+        }
+    }
+}
+
+fn fault_count((at, count): (&FaultAt, &u64)) -> FaultCount {
+    FaultCount { kind: at.fault.to_string(), second: at.second, pod: at.pod.clone(), count: *count }
+}

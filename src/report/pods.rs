@@ -1,0 +1,168 @@
+//! How requests fell on pods, and how runs at several counts compare.
+
+use super::grid::{Grid, Look, Side};
+use super::number::{count, grouped, milliseconds};
+use crate::measure::{Measurement, PodShare, Spread};
+
+/// Pods shown by name before the middle is left out.
+const MOST_ROWS: usize = 20;
+/// Of those, how many of the least busy.
+const LEAST_BUSY: usize = 5;
+/// The longest name that is shown whole.
+const LONGEST_NAME: usize = 30;
+/// How long the busiest pod's bar is.
+const BAR: usize = 12;
+
+/// "12 pods", "1 pod".
+pub(super) fn some(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The table of pods and the sentence below it; one sentence alone where no answer named a pod.
+pub(super) fn spread(spread: &Spread, look: Look) -> String {
+    if spread.pods.is_empty() {
+        let header = crate::load::POD_HEADER;
+        return if spread.unnamed > 0 {
+            format!("No answer named its pod ({header}), so the spread is not known.\n")
+        } else {
+            String::new()
+        };
+    }
+    let busiest = spread.pods.iter().map(|pod| pod.requests).max().unwrap_or(0);
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let (first, last) = shown(&spread.pods);
+    rows.extend(first.iter().map(|pod| row(pod, busiest)));
+    if !last.is_empty() {
+        let left_out = spread.pods.len() - first.len() - last.len();
+        rows.push(vec![format!("… {} more …", left_out)]);
+        rows.extend(last.iter().map(|pod| row(pod, busiest)));
+    }
+    if spread.unnamed > 0 {
+        rows.push(vec!["(not named)".into(), count(spread.unnamed)]);
+    }
+    let right = ["Requests", "Share", "Conns"].map(|name| (name, Side::Right));
+    let columns = [("Pod", Side::Left)].into_iter().chain(right).chain([("", Side::Left)]).collect();
+    format!("{}{}\n", Grid { columns, rows, ruled: false }.draw(look), sentence(spread))
+}
+
+/// The busiest, and the least busy where not all are shown.
+fn shown(pods: &[PodShare]) -> (&[PodShare], &[PodShare]) {
+    if pods.len() <= MOST_ROWS {
+        (pods, &[])
+    } else {
+        (&pods[..MOST_ROWS - LEAST_BUSY], &pods[pods.len() - LEAST_BUSY..])
+    }
+}
+
+fn row(pod: &PodShare, busiest: u64) -> Vec<String> {
+    vec![
+        shortened(&pod.name),
+        count(pod.requests),
+        format!("{:.1}%", pod.share * 100.0),
+        pod.connections.to_string(),
+        bar(pod.requests, busiest),
+    ]
+}
+
+/// "30 connections landed on 9 of 10 pods; the busiest served 2.0 × its share."
+fn sentence(spread: &Spread) -> String {
+    let hit = spread.pods.len() as u64;
+    let landed = match (spread.idle, hit) {
+        (0, 1) => "the one pod".to_owned(),
+        (0, 2) => "both pods".to_owned(),
+        (0, hit) => format!("all {hit} pods"),
+        (_, hit) => format!("{hit} of {} pods", spread.expected),
+    };
+    let busiest = match spread.expected {
+        1 => String::new(),
+        _ => format!("; the busiest served {:.2} × its share", spread.busiest),
+    };
+    format!("{} landed on {landed}{busiest}.", some(spread.connections, "connection"))
+}
+
+/// A name that fits, its end whole: that is where pods of one Deployment differ.
+fn shortened(name: &str) -> String {
+    let length = name.chars().count();
+    if length <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    std::iter::once('…').chain(name.chars().skip(length - LONGEST_NAME + 1)).collect()
+}
+
+fn bar(requests: u64, busiest: u64) -> String {
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = usize::try_from(u128::from(requests) * 8 * BAR as u128 / u128::from(busiest.max(1))).unwrap_or(0);
+    format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8])
+}
+
+/// Runs side by side, each against the first.
+pub(super) fn comparison(runs: &[Measurement], look: Look) -> String {
+    let first = runs.first().map_or(0.0, |run| run.requests_per_second.average);
+    let row = |run: &Measurement| {
+        let rate = run.requests_per_second.average;
+        let bad = run.errors + run.requests.non_2xx;
+        vec![
+            run.replicas.map_or_else(|| "?".to_owned(), |replicas| replicas.to_string()),
+            grouped(rate.round()),
+            if first > 0.0 { format!("{:.2} ×", rate / first) } else { "-".into() },
+            milliseconds(run.latency_us.p50),
+            milliseconds(run.latency_us.p99),
+            milliseconds(run.latency_us.max),
+            count(bad),
+            if run.spread.pods.is_empty() { "-".into() } else { format!("{:.2} ×", run.spread.busiest) },
+        ]
+    };
+    let names = ["Pods", "Req/Sec", "Ratio", "50%", "99%", "Max", "Errors", "Busiest"];
+    let columns = names.map(|name| (name, Side::Right)).into();
+    Grid { columns, rows: runs.iter().map(row).collect(), ruled: false }.draw(look)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Pod;
+    use console::measure_text_width;
+
+    fn of(requests: &[u64], replicas: u32) -> Spread {
+        let pod = |(at, requests): (usize, &u64)| {
+            let name = format!("server-6c9f5d7b8-abcd{at}");
+            Pod { name, requests: *requests, connections: requests / 100 }
+        };
+        Spread::new(&requests.iter().enumerate().map(pod).collect::<Vec<_>>(), Some(replicas))
+    }
+
+    #[test]
+    fn pods_with_bars() {
+        super::super::sample::pinned("report_pods", &spread(&of(&[1_200_345, 600_000, 123], 4), Look::default()));
+    }
+
+    #[test]
+    fn many_pods_are_cut_in_the_middle() {
+        let text = spread(&of(&(1..=100).map(|n| n * 100).collect::<Vec<_>>(), 100), Look::default());
+        assert_eq!(text.lines().filter(|line| line.contains("server-")).count(), MOST_ROWS);
+        assert!(text.contains("… 80 more …") && text.contains("on all 100 pods"), "{text}");
+    }
+
+    #[test]
+    fn fits_80_columns_at_its_widest() {
+        let pod = |letter: &str| Pod { name: letter.repeat(253), requests: 99_999_999, connections: 99_999 };
+        let text = spread(&Spread::new(&[pod("a"), pod("b")], Some(10)), Look::default());
+        let widest = text.lines().map(measure_text_width).max().unwrap();
+        assert!(widest <= 80, "{widest} columns:\n{text}");
+    }
+
+    #[test]
+    fn without_names_it_says_so() {
+        let unnamed = Pod { name: String::new(), requests: 5, connections: 1 };
+        assert!(spread(&Spread::new(&[unnamed], Some(2)), Look::default()).contains("x-evenkeel-pod"));
+        assert_eq!(spread(&Spread::new(&[], Some(2)), Look::default()), "");
+    }
+
+    #[test]
+    fn bars_are_in_proportion() {
+        assert_eq!(bar(10, 10).chars().count(), BAR);
+        assert_eq!(bar(0, 10), "");
+        assert_eq!(bar(0, 0), "");
+        assert_eq!(bar(1, 24), "▌");
+    }
+}

@@ -1,0 +1,105 @@
+//! What a person reads in a terminal.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::grid::Look;
+use super::number::count;
+use super::{Exporter, Report, autocannon, pods};
+use crate::error::Error;
+use crate::measure::Measurement;
+
+/// Text: autocannon's tables, then what autocannon cannot see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    look: Look,
+}
+
+impl Table {
+    /// Tables that look so.
+    #[must_use]
+    pub fn new(look: Look) -> Self {
+        Self { look }
+    }
+
+    /// One run.
+    #[must_use]
+    pub fn run(&self, target: &str, run: &Measurement) -> String {
+        let mut text = format!("{}\n", self.look.bold(&heading(target, run)));
+        text += &autocannon::text(run, self.look);
+        for line in faults(run) {
+            let _ = writeln!(text, "  {}", self.look.red(&line));
+        }
+        if run.interrupted {
+            let (elapsed, planned) = (run.elapsed_seconds, run.planned_seconds);
+            let _ = writeln!(text, "{}", self.look.red(&format!("interrupted after {elapsed:.1} of {planned} s")));
+        }
+        let spread = pods::spread(&run.spread, self.look);
+        if spread.is_empty() { text } else { format!("{text}\n{spread}") }
+    }
+
+    /// All runs, one a row; nothing for a single one.
+    #[must_use]
+    pub fn comparison(&self, runs: &[Measurement]) -> String {
+        if runs.len() < 2 { String::new() } else { pods::comparison(runs, self.look) }
+    }
+}
+
+impl Exporter for Table {
+    fn export(&self, report: &Report) -> Result<String, Error> {
+        let mut parts: Vec<String> = report.runs.iter().map(|run| self.run(&report.target, run)).collect();
+        parts.push(self.comparison(&report.runs));
+        parts.retain(|part| !part.is_empty());
+        Ok(parts.join("\n"))
+    }
+}
+
+/// "2 pods, 30 connections, 30 s" and the target.
+fn heading(target: &str, run: &Measurement) -> String {
+    let pods = run.replicas.map(|replicas| format!("{}, ", pods::some(replicas.into(), "pod"))).unwrap_or_default();
+    let connections = pods::some(run.connections.into(), "connection");
+    format!("{pods}{connections}, {} s, {target}", run.planned_seconds)
+}
+
+/// "12 refused, seconds 3 to 5": one line a kind, the most frequent first.
+fn faults(run: &Measurement) -> Vec<String> {
+    let mut kinds: BTreeMap<&str, (u64, u32, u32)> = BTreeMap::new();
+    for fault in &run.faults {
+        let kind = kinds.entry(&fault.kind).or_insert((0, fault.second, fault.second));
+        *kind = (kind.0 + fault.count, kind.1.min(fault.second), kind.2.max(fault.second));
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, (count, ..))| std::cmp::Reverse(*count));
+    let line = |(kind, (times, first, last)): (&str, (u64, u32, u32))| {
+        let when = if first == last { format!("second {first}") } else { format!("seconds {first} to {last}") };
+        format!("{} {kind}, {when}", count(times))
+    };
+    kinds.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use console::measure_text_width;
+
+    #[test]
+    fn a_report_of_two_runs() {
+        sample::pinned("report_table", &Table::default().export(&sample::report()).unwrap());
+    }
+
+    #[test]
+    fn plain_text_has_no_escapes_and_colour_no_other_words() {
+        let plain = Table::default().export(&sample::report()).unwrap();
+        let coloured = Table::new(Look { colour: true, width: None }).export(&sample::report()).unwrap();
+        assert!(!plain.contains('\u{1b}') && coloured.contains('\u{1b}'));
+        assert_eq!(console::strip_ansi_codes(&coloured), plain);
+    }
+
+    #[test]
+    fn a_terminal_of_80_columns_is_enough() {
+        let text = Table::new(Look { colour: false, width: Some(80) }).export(&sample::report()).unwrap();
+        let widest = text.lines().map(measure_text_width).max().unwrap();
+        assert!(widest <= 80, "{widest} columns:\n{text}");
+    }
+}

@@ -1,0 +1,65 @@
+//! `evenkeel build`: the images a lab needs, from this source tree, without Docker.
+
+use serde::Serialize;
+
+use super::context::Context;
+use super::output;
+use super::table::{Align, columns};
+use crate::error::Error;
+use crate::image::{Image, build_pause, build_server};
+
+/// The version of what `--json` prints.
+const SCHEMA_VERSION: u32 = 1;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Built {
+    schema_version: u32,
+    server: Image,
+    pause: Image,
+}
+
+/// Builds both images into the cache and says what they are called and where they are.
+///
+/// # Errors
+/// [`Error::BuildFailed`] or [`Error::Program`] when one cannot be built; [`Error::BadImage`] when the archive that the
+/// environment names instead is none.
+pub async fn run(context: &Context) -> Result<(), Error> {
+    let Context { paths, progress, shutdown, .. } = context;
+    let server = build_server(&paths.cache, progress, shutdown).await?;
+    let pause = build_pause(&paths.cache, progress, shutdown).await?;
+    if context.json {
+        output::json(&Built { schema_version: SCHEMA_VERSION, server, pause })
+    } else {
+        output::text(&table(&[server, pause]))
+    }
+}
+
+fn table(images: &[Image]) -> String {
+    let row = |image: &Image| {
+        let size = format!("{:.2} MB", image.megabytes());
+        vec![image.reference.clone(), size, image.archive.display().to_string()]
+    };
+    let rows: Vec<_> = images.iter().map(row).collect();
+    columns(Align::Left, &["IMAGE", "SIZE", "ARCHIVE"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_tells_name_size_and_place() {
+        let image = Image {
+            archive: "/cache/images/0123456789ab.tar".into(),
+            reference: "evenkeel.local/server:0123456789ab".into(),
+            digest: "sha256:0123456789ab".into(),
+            bytes: 1_856_512,
+        };
+        let expected = "\
+IMAGE                                SIZE      ARCHIVE
+evenkeel.local/server:0123456789ab   1.86 MB   /cache/images/0123456789ab.tar
+";
+        assert_eq!(table(&[image]), expected);
+    }
+}

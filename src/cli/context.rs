@@ -1,0 +1,114 @@
+//! What every verb needs, validated before anything happens.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+
+use kube::Client;
+
+use super::Global;
+use crate::cluster::{self, Cluster};
+use crate::config::{LabName, Paths};
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::shutdown::Shutdown;
+use crate::toolbox::{self, InstallPolicy, Toolbox};
+
+/// The lab in question, and how to talk about it.
+pub struct Context {
+    /// The lab's name.
+    pub name: LabName,
+    /// Where its things are.
+    pub paths: Paths,
+    /// Whether the result is wanted as JSON.
+    pub json: bool,
+    /// Where news go.
+    pub progress: Progress,
+    /// What a Ctrl-C cancels.
+    pub shutdown: Shutdown,
+}
+
+/// A lab that is up, and a client for it.
+pub struct Lab {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Its administrator's client.
+    pub client: Client,
+}
+
+impl Context {
+    /// Validates the global arguments.
+    ///
+    /// # Errors
+    /// [`Error::BadLabName`], [`Error::StateIsFile`].
+    pub fn new(global: &Global, progress: Progress, shutdown: Shutdown) -> Result<Self, Error> {
+        let name: LabName = global.name.parse()?;
+        let paths = Paths::new(&name, global.state_dir.as_deref(), global.cache_dir.as_deref());
+        match paths.state.ancestors().find(|path| path.exists()) {
+            Some(path) if !path.is_dir() => return Err(Error::StateIsFile { path: path.to_owned() }),
+            _ => {}
+        }
+        Ok(Self { name, paths, json: global.json, progress, shutdown })
+    }
+
+    /// The lab that is up.
+    ///
+    /// # Errors
+    /// [`Error::NoLab`], [`Error::Kubeconfig`].
+    pub async fn lab(&self) -> Result<Lab, Error> {
+        let cluster = self.cluster()?;
+        let client = cluster::client(&cluster).await?;
+        Ok(Lab { cluster, client })
+    }
+
+    /// The cluster that runs.
+    ///
+    /// # Errors
+    /// [`Error::NoLab`].
+    pub fn cluster(&self) -> Result<Cluster, Error> {
+        cluster::find(&self.name, &self.paths)
+    }
+
+    /// The toolbox; without it, `install` says what may be done about that.
+    ///
+    /// # Errors
+    /// [`Error::MissingPrograms`], [`Error::InstallFailed`].
+    pub async fn toolbox(&self, install: bool) -> Result<Toolbox, Error> {
+        let policy = match (install, self.json) {
+            (true, _) => InstallPolicy::Always,
+            (false, true) => InstallPolicy::Never,
+            (false, false) => InstallPolicy::Ask(Box::new(agreed)),
+        };
+        toolbox::ensure(&self.paths.cache, policy, &self.progress, &self.shutdown).await
+    }
+
+    /// The program's name with what must be said to reach this lab again.
+    #[must_use]
+    pub fn evenkeel(&self) -> String {
+        if self.name.as_str() == "lab" { "evenkeel".into() } else { format!("evenkeel --name {}", self.name) }
+    }
+}
+
+/// Refuses what only root can do.
+///
+/// # Errors
+/// [`Error::NeedsRoot`].
+pub fn require_root(verb: &'static str) -> Result<(), Error> {
+    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(Error::NeedsRoot { verb }) }
+}
+
+/// Shows the plan and asks; anything but a yes is a no.
+fn agreed(plan: &toolbox::Plan) -> bool {
+    let mut stderr = std::io::stderr().lock();
+    let asked = write!(stderr, "{plan}\nShall that be done? [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    asked.is_ok()
+        && std::io::stdin().lock().read_line(&mut answer).is_ok()
+        && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+/// Whether an argument names a file rather than an image's reference.
+#[must_use]
+pub fn is_file(image: &str) -> bool {
+    let archive = [".tar", ".tar.gz", ".tgz"].iter().any(|ending| image.ends_with(ending));
+    archive || image.starts_with(['.', '/']) || Path::new(image).exists()
+}

@@ -1,0 +1,159 @@
+//! `evenkeel demo`.
+
+use std::time::{Duration, Instant};
+
+use super::context::{Context, Lab, require_root};
+use super::{deploy, output, terminal, test, up};
+use crate::cluster::{self, Cluster};
+use crate::config::{Replicas, parse_duration};
+use crate::error::Error;
+use crate::image::{self, Image};
+use crate::load::Plan;
+use crate::toolbox::{Program, Toolbox, kernel};
+use crate::workload::memory::{Memory, memory};
+
+/// Arguments of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Keep-alive connections
+    #[arg(short, long, value_name = "N", default_value = "30", allow_negative_numbers = true)]
+    connections: String,
+    /// How long each run is measured
+    #[arg(short, long, value_name = "TIME", default_value = "10s", allow_negative_numbers = true)]
+    duration: String,
+    /// The numbers of pods to measure at
+    #[arg(long, value_name = "N,N,…", default_value = "2,5,10", allow_negative_numbers = true)]
+    replicas: String,
+    /// Install what is missing: small programs by the package manager, the rest built with Go into the cache
+    #[arg(long)]
+    install_tools: bool,
+    /// Leave the lab up in the end, unless interrupted
+    #[arg(long)]
+    keep: bool,
+}
+
+/// How long each part took.
+#[derive(Default)]
+struct Laps(Vec<(&'static str, Duration)>);
+
+impl Laps {
+    async fn lap<T>(&mut self, name: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let began = Instant::now();
+        let result = work.await;
+        self.0.push((name, began.elapsed()));
+        result
+    }
+
+    /// "programs 1.2 s, images 0.1 s".
+    fn told(&self) -> String {
+        let each = self.0.iter().map(|(name, took)| format!("{name} {}", terminal::duration(took.as_secs_f64())));
+        each.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Args {
+    /// All of it: boot, deploy, load at each count, sum up, remove.
+    ///
+    /// # Errors
+    /// [`Error::LabIsUp`] when there is one already; what any part says, after everything has been undone.
+    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+        let counts = test::counts(&self.replicas)?;
+        let plan = Plan::new(test::positive("--connections", &self.connections)?, parse_duration(&self.duration)?);
+        let plan = Plan { warm_up: Duration::from_secs(1), ..plan };
+        require_root("demo")?;
+        match context.cluster() {
+            Ok(cluster) if cluster::is_booted(&cluster) => {
+                return Err(Error::LabIsUp { name: context.name.to_string() });
+            }
+            Ok(_) | Err(Error::NoLab) => {}
+            Err(other) => return Err(other),
+        }
+        let mut laps = Laps::default();
+        let toolbox = laps.lap("programs", self.programs(context)).await?;
+        let (server, pause) = laps.lap("images", images(context)).await?;
+        let cluster = laps.lap("boot", self.boot(context, &toolbox, &pause)).await?;
+        let outcome = Box::pin(shown(context, &cluster, (&toolbox, server), plan, &counts, &mut laps)).await;
+        if self.keep && !matches!(outcome, Err(Error::Interrupted)) {
+            let summary = outcome?;
+            return tell(context, &summary, &laps, &up::next(context, &cluster, false));
+        }
+        // The lab goes whatever happened; what happened comes first.
+        let gone = laps.lap("down", async {
+            let ip = toolbox.path(Program::Ip);
+            cluster::down(&context.name, &context.paths, ip, &context.progress)
+        });
+        let gone = gone.await;
+        let summary = outcome?;
+        gone?;
+        tell(context, &summary, &laps, "")
+    }
+
+    async fn programs(&self, context: &Context) -> Result<Toolbox, Error> {
+        let toolbox = context.toolbox(self.install_tools).await?;
+        kernel::require(&toolbox)?;
+        Ok(toolbox)
+    }
+
+    async fn boot(&self, context: &Context, toolbox: &Toolbox, pause: &Image) -> Result<Cluster, Error> {
+        let Context { name, paths, progress, shutdown, .. } = context;
+        cluster::up(&cluster::Request { name, paths, toolbox, pause, keep: self.keep }, progress, shutdown).await
+    }
+}
+
+/// The server's image and the pause image, so that nothing is built while the lab's own times run.
+async fn images(context: &Context) -> Result<(Image, Image), Error> {
+    let Context { paths, progress, shutdown, .. } = context;
+    let server = image::build_server(&paths.cache, progress, shutdown).await?;
+    Ok((server, image::build_pause(&paths.cache, progress, shutdown).await?))
+}
+
+/// What the lab shows: the workload, and the load at each count.
+async fn shown(
+    context: &Context,
+    cluster: &Cluster,
+    (toolbox, server): (&Toolbox, Image),
+    plan: Plan,
+    counts: &[Replicas],
+    laps: &mut Laps,
+) -> Result<String, Error> {
+    let lab = Lab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
+    laps.lap("deploy", Box::pin(deploy::built(context, &lab, toolbox, server, counts.first().copied()))).await?;
+    laps.lap("load", Box::pin(test::at_counts(context, &lab, toolbox, plan, counts))).await?;
+    // A number to keep, but none to fail for.
+    Ok(memory(cluster, &lab.client).await.ok().and_then(per_pod).unwrap_or_default())
+}
+
+fn per_pod(memory: Memory) -> Option<String> {
+    let tenths = memory.per_pod()? / 100_000;
+    Some(format!(
+        "A pod takes {}.{} MB of memory, by the kubelet's count (the mean of {}).\n",
+        tenths / 10,
+        tenths % 10,
+        memory.pods
+    ))
+}
+
+fn tell(context: &Context, summary: &str, laps: &Laps, next: &str) -> Result<(), Error> {
+    if context.json {
+        return Ok(());
+    }
+    let space = if next.is_empty() { "" } else { "\n" };
+    output::text(&format!("\n{summary}It took: {}.\n{space}{next}", laps.told()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_reads_in_megabytes() {
+        let text = per_pod(Memory { pods: 10, bytes: 17_650_000 });
+        assert_eq!(text.unwrap(), "A pod takes 1.7 MB of memory, by the kubelet's count (the mean of 10).\n");
+    }
+
+    #[test]
+    fn laps_are_told_in_order() {
+        let laps = Laps(vec![("boot", Duration::from_millis(4_620)), ("load", Duration::from_secs(130))]);
+        assert_eq!(laps.told(), "boot 4.6 s, load 2 min 10 s");
+    }
+}

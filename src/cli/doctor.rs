@@ -1,0 +1,189 @@
+//! `evenkeel doctor`: what a lab needs of this machine, what is here, and the command that brings the rest.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use serde::Serialize;
+
+use super::output;
+use crate::config::Paths;
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::shutdown::Shutdown;
+use crate::toolbox::{self, Found, PassedOver, Program, kernel};
+
+/// The version of what `--json` prints.
+const SCHEMA_VERSION: u32 = 1;
+
+/// What `doctor` takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Args {
+    /// Install what is missing first: packages by the distribution's manager, the rest built with Go
+    #[arg(long)]
+    pub install_tools: bool,
+}
+
+/// What a doctor says.
+#[derive(Debug, Serialize)]
+struct Diagnosis {
+    schema_version: u32,
+    well: bool,
+    programs: Vec<Examined>,
+    kernel: Vec<kernel::Probe>,
+    cache: PathBuf,
+}
+
+/// A program, and what brings it where it is missing.
+#[derive(Debug, Serialize)]
+struct Examined {
+    #[serde(flatten)]
+    found: Found,
+    optional: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+/// Examines this machine and prints the diagnosis; what is amiss is an error as well, so that scripts can ask.
+///
+/// # Errors
+/// [`Error::MissingPrograms`], [`Error::MissingKernel`]; with `--install-tools` also [`Error::InstallFailed`].
+pub async fn run(
+    args: &Args,
+    json: bool,
+    paths: &Paths,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    if args.install_tools {
+        toolbox::install(&paths.cache, progress, shutdown).await?;
+    }
+    let found = toolbox::find(&paths.cache).await;
+    let probes = kernel::probe(&kernel::Tools::from(found.as_slice()));
+    let verdict = verdict(&found, &probes);
+    let diagnosis = Diagnosis {
+        schema_version: SCHEMA_VERSION,
+        well: verdict.is_ok(),
+        programs: found.into_iter().map(examine).collect(),
+        kernel: probes,
+        cache: paths.cache.clone(),
+    };
+    if json {
+        output::json(&diagnosis)?;
+    } else {
+        output::text(&table(&diagnosis))?;
+    }
+    verdict
+}
+
+fn verdict(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
+    toolbox::resolve(found.to_vec())?;
+    kernel::verdict(probes)?;
+    let untried = probes.iter().any(|probe| matches!(probe.result, kernel::Outcome::Untried(_)));
+    if untried { Err(Error::NeedsRoot { verb: "doctor" }) } else { Ok(()) }
+}
+
+fn examine(found: Found) -> Examined {
+    let remedy = found.path.is_none().then(|| toolbox::remedy(found.program));
+    Examined { optional: found.program.is_optional(), remedy, found }
+}
+
+fn table(diagnosis: &Diagnosis) -> String {
+    let mut text = String::from("programs\n");
+    let versions = diagnosis.programs.iter().filter_map(|examined| examined.found.version.as_ref());
+    let widths = (widest(Program::ALL.iter().map(|program| program.name())), widest(versions.map(String::as_str)));
+    for examined in &diagnosis.programs {
+        line(&mut text, examined, widths);
+    }
+    text.push_str("\nkernel\n");
+    let width = widest(diagnosis.kernel.iter().map(|probe| probe.what));
+    for probe in &diagnosis.kernel {
+        let (mark, detail) = match &probe.result {
+            kernel::Outcome::Works(detail) => ("ok", detail),
+            kernel::Outcome::Fails(why) => ("FAILS", why),
+            kernel::Outcome::Untried(why) => ("?", why),
+        };
+        push(&mut text, format_args!("  {mark:<7}  {:<width$}  {detail}", probe.what));
+    }
+    if diagnosis.well {
+        text.push_str("\nall that a lab needs is here\n");
+    }
+    text
+}
+
+fn line(text: &mut String, Examined { found, optional, remedy }: &Examined, (name, version): (usize, usize)) {
+    let program = found.program.name();
+    if let Some(path) = &found.path {
+        let shown = found.version.as_deref().unwrap_or("-");
+        push(text, format_args!("  {:<7}  {program:<name$}  {shown:<version$}  {}", "ok", path.display()));
+    } else {
+        let (mark, how) = if *optional { ("no", "not needed; brought by") } else { ("MISSING", "bring it with") };
+        let remedy = remedy.as_deref().unwrap_or_default();
+        push(text, format_args!("  {mark:<7}  {program:<name$}  {:<version$}  {how}: {remedy}", "-"));
+    }
+    for PassedOver { path, why } in &found.passed_over {
+        push(text, format_args!("  {:<7}  {:<name$}  {:<version$}  passed over: {} {why}", "", "", "", path.display()));
+    }
+}
+
+fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let start = text.len();
+    let _ = text.write_fmt(line);
+    text.truncate(start + text[start..].trim_end().len());
+    text.push('\n');
+}
+
+fn widest<'a>(words: impl Iterator<Item = &'a str>) -> usize {
+    words.map(|word| word.chars().count()).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(program: Program, path: Option<&str>, passed_over: Vec<PassedOver>) -> Examined {
+        let version = path.map(|_| "1.2.3".to_owned());
+        examine(Found { program, path: path.map(PathBuf::from), version, problem: None, passed_over })
+    }
+
+    #[test]
+    fn the_table_says_what_is_here_what_is_not_and_why() {
+        let old =
+            PassedOver { path: "/usr/bin/runc".into(), why: "is version 1.1.5, but 1.2 or newer is needed".into() };
+        let works = kernel::Outcome::Works("on /var/lib".to_owned());
+        let fails = kernel::Outcome::Fails("no such device".to_owned());
+        let text = table(&Diagnosis {
+            schema_version: SCHEMA_VERSION,
+            well: false,
+            programs: vec![
+                found(Program::Ip, Some("/usr/sbin/ip"), Vec::new()),
+                found(Program::Runc, None, vec![old]),
+                found(Program::Kubectl, None, Vec::new()),
+            ],
+            kernel: vec![
+                kernel::Probe { what: "overlayfs", result: works },
+                kernel::Probe { what: "bridges", result: fails },
+            ],
+            cache: "/cache".into(),
+        });
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "  ok       ip                       1.2.3  /usr/sbin/ip");
+        assert_eq!(lines[2], "  MISSING  runc                     -      bring it with: evenkeel up --install-tools");
+        assert!(
+            lines[3].ends_with(" passed over: /usr/bin/runc is version 1.1.5, but 1.2 or newer is needed"),
+            "{text}"
+        );
+        assert!(lines[4].starts_with("  no       kubectl ") && lines[4].contains("not needed"), "{text}");
+        assert!(lines.contains(&"  ok       overlayfs  on /var/lib"), "{text}");
+        assert!(lines.contains(&"  FAILS    bridges    no such device"), "{text}");
+        assert!(!text.contains("all that a lab needs"), "{text}");
+    }
+
+    #[test]
+    fn what_only_root_can_try_is_no_clean_bill() {
+        let untried = kernel::Probe { what: "bridges", result: kernel::Outcome::Untried("only root".to_owned()) };
+        assert!(matches!(verdict(&[], &[untried]), Err(Error::NeedsRoot { .. })));
+        assert!(verdict(&[], &[]).is_ok());
+    }
+}

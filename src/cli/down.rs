@@ -1,0 +1,56 @@
+//! `evenkeel down`.
+
+use serde::Serialize;
+
+use super::context::{Context, require_root};
+use super::output;
+use crate::cluster::{self, Removed};
+use crate::error::Error;
+use crate::toolbox::{self, Program};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    lab: &'a str,
+    #[serde(flatten)]
+    removed: &'a Removed,
+}
+
+/// Removes the lab, or what an accident left of it.
+///
+/// # Errors
+/// [`Error::Residue`] with what could not be removed.
+pub async fn run(context: &Context) -> Result<(), Error> {
+    require_root("down")?;
+    let removed = remove(context).await?;
+    if context.json {
+        return output::json(&Report { schema_version: 1, lab: context.name.as_str(), removed: &removed });
+    }
+    output::text(&told(&removed))
+}
+
+/// Removes the lab, and says what that was.
+///
+/// # Errors
+/// As [`run`].
+pub async fn remove(context: &Context) -> Result<Removed, Error> {
+    // The rest of the toolbox may be gone, and the lab must go all the same.
+    let found = toolbox::find(&context.paths.cache).await.into_iter().find(|found| found.program == Program::Ip);
+    let ip = found.and_then(|found| found.path).ok_or_else(|| Error::MissingPrograms {
+        missing: vec![Program::Ip.to_string()],
+        remedy: toolbox::remedy(Program::Ip),
+    })?;
+    cluster::down(&context.name, &context.paths, &ip, &context.progress)
+}
+
+fn told(removed: &Removed) -> String {
+    if removed.is_nothing() {
+        return "There was nothing to remove.\n".into();
+    }
+    let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
+    let mut parts = vec![count(removed.processes, "process", "processes")];
+    parts.extend(removed.link.as_ref().map(|link| format!("the link {link}")));
+    parts.push(count(removed.cgroups.len(), "cgroup", "cgroups"));
+    parts.extend(removed.state.as_ref().map(|state| state.display().to_string()));
+    format!("The lab is gone: {}.\n", parts.join(", "))
+}

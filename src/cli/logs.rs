@@ -1,0 +1,84 @@
+//! `evenkeel logs`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use console::{Color, Style};
+use serde::Serialize;
+
+use super::context::Context;
+use super::output;
+use crate::config::parse_duration;
+use crate::error::Error;
+use crate::workload::component_logs;
+use crate::workload::logs::{self, Line, Wanted};
+
+/// Colours that read on light and dark alike.
+const COLOURS: [Color; 6] = [Color::Cyan, Color::Yellow, Color::Green, Color::Magenta, Color::Blue, Color::Red];
+
+/// Arguments of `logs`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Go on as new lines, and new pods, appear
+    #[arg(short, long)]
+    follow: bool,
+    /// Only lines younger than this: 30s, 5m
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, conflicts_with = "component")]
+    since: Option<String>,
+    /// Only the last N lines of each
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    tail: Option<u32>,
+    /// Only this pod
+    #[arg(long, value_name = "NAME", conflicts_with = "component")]
+    pod: Option<String>,
+    /// A component of the cluster instead of the pods: kubelet, kube-apiserver, …
+    #[arg(long, value_name = "NAME")]
+    component: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ComponentLine<'a> {
+    component: &'a str,
+    node: &'a str,
+    text: &'a str,
+}
+
+impl Args {
+    /// Shows the lines.
+    ///
+    /// # Errors
+    /// [`Error::BadDuration`], [`Error::NoLab`], [`Error::BadValue`] for a pod or component that does not exist.
+    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+        let since = self.since.as_deref().map(parse_duration).transpose()?;
+        if let Some(name) = &self.component {
+            return self.component(context, name).await;
+        }
+        let lab = context.lab().await?;
+        let wanted = Wanted { follow: self.follow, since, tail: self.tail, pod: self.pod.clone() };
+        let mut sink =
+            |line: Line| if context.json { output::json_line(&line) } else { output::text(&pod_line(&line)) };
+        logs::pods(&lab.client, &wanted, &context.shutdown, &mut sink).await
+    }
+
+    async fn component(&self, context: &Context, name: &str) -> Result<(), Error> {
+        let cluster = context.cluster()?;
+        let several = cluster.nodes.len() > 1;
+        let mut sink = |node: &str, text: &str| match (context.json, several) {
+            (true, _) => output::json_line(&ComponentLine { component: name, node, text }),
+            (false, true) => output::text(&format!("{} {text}\n", coloured(node))),
+            (false, false) => output::text(&format!("{text}\n")),
+        };
+        component_logs::component(&cluster, name, self.follow, self.tail, &context.shutdown, &mut sink).await
+    }
+}
+
+fn pod_line(line: &Line) -> String {
+    format!("{} {}\n", coloured(&line.pod), line.text)
+}
+
+/// A name in a colour of its own: always the same, on any run.
+fn coloured(name: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    let colour = COLOURS[usize::try_from(hasher.finish() % COLOURS.len() as u64).unwrap_or(0)];
+    Style::new().fg(colour).apply_to(name).to_string()
+}

@@ -1,0 +1,152 @@
+//! The command line: one file a verb, each from arguments to values, then one call; the result to stdout, the story to
+//! stderr.
+
+pub mod build;
+pub mod completions;
+pub mod context;
+pub mod demo;
+pub mod deploy;
+pub mod doctor;
+pub mod down;
+pub mod logs;
+pub mod output;
+pub mod sandbox;
+pub mod scale;
+pub mod status;
+pub mod table;
+pub mod target;
+pub mod terminal;
+pub mod test;
+pub mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::context::Context;
+use self::terminal::Terminal;
+use crate::error::Error;
+use crate::shutdown;
+
+/// A load-balancing lab on real Kubernetes, without Docker: what does a service do behind a load balancer while it
+/// scales, rolls and fails?
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel", version, arg_required_else_help = true, propagate_version = true)]
+#[command(after_help = "Begin with: evenkeel demo --install-tools")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every verb understands.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Global {
+    /// The lab's name
+    #[arg(long, global = true, env = "EVENKEEL_NAME", default_value = "lab", value_name = "NAME")]
+    name: String,
+    /// Where labs keep their state [default: /var/lib/evenkeel]
+    #[arg(long, global = true, env = "EVENKEEL_STATE_DIR", value_name = "DIR", hide_env_values = true)]
+    state_dir: Option<PathBuf>,
+    /// Where programs and images are kept [default: /var/cache/evenkeel]
+    #[arg(long, global = true, env = "EVENKEEL_CACHE_DIR", value_name = "DIR", hide_env_values = true)]
+    cache_dir: Option<PathBuf>,
+    /// Write the result as JSON to stdout, and what happens as JSON lines to stderr
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Boot the cluster
+    Up(up::Args),
+    /// Deploy the server, or another image, and follow the rollout
+    Deploy(deploy::Args),
+    /// Scale to N pods, and wait until each of them gets its share of the connections
+    Scale(scale::Args),
+    /// Send load, and tell what came of it and how it fell on the pods
+    Test(test::Args),
+    /// Show what the pods say, or a component of the cluster
+    Logs(logs::Args),
+    /// Show nodes, components, pods and Service
+    Status,
+    /// Build the images a lab needs, without Docker
+    Build,
+    /// Show what a lab needs of this machine, and what brings the rest
+    Doctor(doctor::Args),
+    /// All of it: boot, deploy, load at 2, 5 and 10 pods, sum up, remove
+    Demo(demo::Args),
+    /// Remove everything the lab put on this machine
+    Down,
+    /// Write the completions of a shell to stdout
+    Completions(completions::Args),
+    #[command(hide = true)]
+    Sandbox(sandbox::Args),
+}
+
+/// Runs the program; what it returns is its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { global, verb } = Cli::parse();
+    let terminal = Terminal::new(global.json);
+    match run(&global, verb, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough: `evenkeel status | head -1`.
+        Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
+    match verb {
+        // Making namespaces wants a process with one thread, and no runtime yet.
+        Verb::Sandbox(args) => args.run(),
+        Verb::Completions(args) => args.run(),
+        verb => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|source| Error::io("start the runtime", source))?;
+            runtime.block_on(async {
+                let context = Context::new(global, terminal.progress(), shutdown::on_signal()?)?;
+                Box::pin(dispatch(verb, &context)).await
+            })
+        }
+    }
+}
+
+async fn dispatch(verb: Verb, context: &Context) -> Result<(), Error> {
+    match verb {
+        Verb::Up(args) => args.run(context).await,
+        Verb::Deploy(args) => args.run(context).await,
+        Verb::Scale(args) => args.run(context).await,
+        Verb::Test(args) => args.run(context).await,
+        Verb::Logs(args) => args.run(context).await,
+        Verb::Status => status::run(context).await,
+        Verb::Build => build::run(context).await,
+        Verb::Doctor(args) => {
+            let Context { paths, json, progress, shutdown, .. } = context;
+            doctor::run(&args, *json, paths, progress, shutdown).await
+        }
+        Verb::Demo(args) => args.run(context).await,
+        Verb::Down => down::run(context).await,
+        Verb::Completions(args) => args.run(),
+        Verb::Sandbox(args) => args.run(),
+    }
+}
+
+/// The command as clap sees it, for completions.
+fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,42 @@
+//! stdout: the result, and nothing else.
+
+use std::io::{ErrorKind, Write};
+
+use serde::Serialize;
+
+use crate::error::Error;
+
+const ACTION: &str = "write to stdout";
+
+/// Writes a text as it is.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn text(text: &str) -> Result<(), Error> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|source| Error::io(ACTION, source))
+}
+
+/// Writes a value as indented JSON.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn json(value: &impl Serialize) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(value).map_err(|source| Error::io(ACTION, source.into()))?;
+    text(&format!("{json}\n"))
+}
+
+/// Writes a value as one line of JSON.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn json_line(value: &impl Serialize) -> Result<(), Error> {
+    let json = serde_json::to_string(value).map_err(|source| Error::io(ACTION, source.into()))?;
+    text(&format!("{json}\n"))
+}
+
+/// Whether the reader of stdout has gone.
+#[must_use]
+pub fn is_closed(error: &Error) -> bool {
+    matches!(error, Error::Io { action, source } if action == ACTION && source.kind() == ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,82 @@
+//! `evenkeel sandbox …`: how the lab runs this program inside itself. Hidden; not for people.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use crate::cluster::sandbox::{enter, prepare, read_plan, say};
+use crate::cluster::{Message, client_by, supervisor};
+use crate::error::Error;
+use crate::shutdown;
+use crate::workload::external_ip;
+
+/// Arguments of the hidden verb.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Makes the namespaces and starts the first process in them.
+    Enter {
+        /// The plan that `up` wrote.
+        plan: PathBuf,
+    },
+    /// Gives external IPs to Services of type LoadBalancer.
+    ExternalIp {
+        /// How to reach the API server, and as whom.
+        kubeconfig: PathBuf,
+    },
+    /// Is the first process: furnishes the sandbox and supervises the components.
+    Init {
+        /// The plan that `up` wrote.
+        plan: PathBuf,
+    },
+}
+
+impl Args {
+    /// Runs the part; before a runtime is made, since making namespaces wants a process with one thread.
+    ///
+    /// # Errors
+    /// Whatever the part says.
+    pub fn run(self) -> Result<(), Error> {
+        match self.part {
+            Part::Enter { plan } => enter(&plan),
+            Part::Init { plan } => init(&plan),
+            Part::ExternalIp { kubeconfig } => runtime()?
+                .block_on(async { external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal()?).await }),
+        }
+    }
+}
+
+fn init(plan_file: &Path) -> Result<(), Error> {
+    let plan = read_plan(plan_file)?;
+    let booted = prepare(&plan).and_then(|()| runtime()?.block_on(supervisor::run(&plan)));
+    let Err(error) = booted else { return Ok(()) };
+    say(&failed(&error));
+    if plan.keep {
+        // Whoever wants a look ends it with `down`.
+        loop {
+            std::thread::park();
+        }
+    }
+    Err(error)
+}
+
+fn failed(error: &Error) -> Message {
+    match error {
+        Error::Component { component, what, .. } => {
+            Message::Failed { component: component.clone(), what: what.clone() }
+        }
+        other => Message::Failed { component: "sandbox".into(), what: format!("could not be made: {other}") },
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::io("start the runtime", source))
+}

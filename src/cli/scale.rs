@@ -1,0 +1,52 @@
+//! `evenkeel scale`.
+
+use serde::Serialize;
+
+use super::context::{Context, require_root};
+use super::{output, status};
+use crate::config::Replicas;
+use crate::error::Error;
+use crate::workload::status::Workload;
+use crate::workload::{self, ScaleOutcome};
+
+/// Arguments of `scale`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How many pods
+    #[arg(value_name = "N", allow_negative_numbers = true)]
+    replicas: String,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    #[serde(flatten)]
+    outcome: ScaleOutcome,
+    #[serde(flatten)]
+    workload: &'a Workload,
+}
+
+impl Args {
+    /// Scales, and shows what runs.
+    ///
+    /// # Errors
+    /// [`Error::BadReplicas`], [`Error::NoLab`], [`Error::NoWorkload`], [`Error::RolloutStuck`] and more.
+    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+        let replicas: Replicas = self.replicas.parse()?;
+        let lab = context.lab().await?;
+        require_root("scale")?;
+        let toolbox = context.toolbox(false).await?;
+        let Context { progress, shutdown, .. } = context;
+        let scaled = workload::scale(&lab.cluster, &lab.client, &toolbox, replicas, progress, shutdown);
+        let outcome = Box::pin(scaled).await?;
+        let workload = workload::status::workload(&lab.client).await?;
+        if context.json {
+            return output::json(&Report {
+                schema_version: workload::status::SCHEMA_VERSION,
+                outcome,
+                workload: &workload,
+            });
+        }
+        output::text(&status::workload_text(&workload))
+    }
+}

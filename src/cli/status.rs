@@ -1,0 +1,126 @@
+//! `evenkeel status`, and the tables that other verbs end with.
+
+use kube::Client;
+use serde::Serialize;
+
+use super::context::Context;
+use super::output;
+use super::table::{Align, columns};
+use crate::cluster::{self, ComponentStatus, State};
+use crate::error::Error;
+use crate::workload::status::{NodeComponents, SCHEMA_VERSION, Status, Workload};
+use crate::workload::view::{NodeRow, PodRow, ServiceRow, human_age};
+use crate::workload::{self};
+
+/// Shows everything that can be known; an API server that does not answer is an error, after the rest has been shown.
+///
+/// # Errors
+/// [`Error::NoLab`], [`Error::Kubeconfig`], [`Error::Kubernetes`].
+pub async fn run(context: &Context) -> Result<(), Error> {
+    let cluster = context.cluster()?;
+    let client = cluster::client(&cluster).await;
+    let asked = workload::status(&cluster, client);
+    let (status, problem) = crate::shutdown::unless(&context.shutdown, asked).await?;
+    if context.json {
+        output::json(&status)?;
+    } else {
+        output::text(&text(&status))?;
+    }
+    problem.map_or(Ok(()), Err)
+}
+
+/// Shows the pods and the Service.
+///
+/// # Errors
+/// [`Error::Kubernetes`].
+pub async fn show_workload(context: &Context, client: &Client) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Report<'a> {
+        schema_version: u32,
+        #[serde(flatten)]
+        workload: &'a Workload,
+    }
+    let workload = workload::status::workload(client).await?;
+    if context.json {
+        return output::json(&Report { schema_version: SCHEMA_VERSION, workload: &workload });
+    }
+    output::text(&workload_text(&workload))
+}
+
+/// The pods and the Services, as `kubectl get` shows them.
+#[must_use]
+pub fn workload_text(workload: &Workload) -> String {
+    let pods: Vec<_> = workload.pods.iter().map(pod).collect();
+    let services: Vec<_> = workload.services.iter().map(service).collect();
+    let pods = table("pods", &["NAME", "READY", "STATUS", "RESTARTS", "AGE"], &pods);
+    let header = ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"];
+    format!("{pods}\n{}", table("Services", &header, &services))
+}
+
+fn text(status: &Status) -> String {
+    let components: Vec<_> = status.components.iter().flat_map(of_node).collect();
+    let header = ["COMPONENT", "NODE", "STATE", "PID", "RESTARTS", "SINCE", "LAST EXIT"];
+    let components = table("components", &header, &components);
+    let nodes = status.nodes.as_ref().map(|nodes| {
+        let rows: Vec<_> = nodes.iter().map(node).collect();
+        table("nodes", &["NAME", "STATUS", "VERSION", "ADDRESS", "AGE"], &rows)
+    });
+    let parts = [nodes, Some(components), status.workload.as_ref().map(workload_text)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
+fn table(what: &str, header: &[&str], rows: &[Vec<String>]) -> String {
+    if rows.is_empty() { format!("No {what}.\n") } else { columns(Align::Left, header, rows) }
+}
+
+fn node(row: &NodeRow) -> Vec<String> {
+    let address = row.address.clone().unwrap_or_else(none);
+    vec![row.name.clone(), row.status.clone(), row.version.clone(), address, human_age(row.age_seconds)]
+}
+
+fn pod(row: &PodRow) -> Vec<String> {
+    let restarts = match row.last_restart_seconds {
+        Some(ago) if row.restarts > 0 => format!("{} ({} ago)", row.restarts, human_age(ago)),
+        _ => row.restarts.to_string(),
+    };
+    let ready = format!("{}/{}", row.ready, row.containers);
+    vec![row.name.clone(), ready, row.status.clone(), restarts, human_age(row.age_seconds)]
+}
+
+fn service(row: &ServiceRow) -> Vec<String> {
+    let external = match (row.external_ips.is_empty(), row.kind.as_str()) {
+        (false, _) => row.external_ips.join(","),
+        (true, "LoadBalancer") => "<pending>".into(),
+        (true, _) => none(),
+    };
+    let ports = if row.ports.is_empty() { none() } else { row.ports.join(",") };
+    let cluster_ip = row.cluster_ip.clone().unwrap_or_else(none);
+    vec![row.name.clone(), row.kind.clone(), cluster_ip, external, ports, human_age(row.age_seconds)]
+}
+
+fn of_node(of: &NodeComponents) -> impl Iterator<Item = Vec<String>> {
+    of.components.iter().map(|component| self::component(&of.node, component))
+}
+
+fn component(node: &str, component: &ComponentStatus) -> Vec<String> {
+    let state = match component.state {
+        State::Starting => "Starting",
+        State::Running => "Running",
+        State::Waiting => "Waiting",
+        State::GivenUp => "GivenUp",
+    };
+    let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
+    vec![
+        component.name.clone(),
+        node.to_owned(),
+        state.to_owned(),
+        component.pid.map_or_else(none, |pid| pid.to_string()),
+        component.restarts.to_string(),
+        human_age(now.saturating_sub(component.since)),
+        component.last_exit.clone().unwrap_or_else(none),
+    ]
+}
+
+fn none() -> String {
+    "<none>".into()
+}

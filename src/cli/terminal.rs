@@ -1,0 +1,183 @@
+//! stderr: the story, as spinners on a terminal, plain lines in a pipe, JSON lines on request.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use console::Style;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::error::Error;
+use crate::progress::{Event, Progress};
+
+/// In a pipe, a step that takes long is heard of at most so often.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// How the story is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voice {
+    Live,
+    Plain,
+    Json,
+}
+
+/// stderr.
+pub struct Terminal {
+    voice: Voice,
+}
+
+impl Terminal {
+    /// Looks at what stderr is.
+    #[must_use]
+    pub fn new(json: bool) -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let voice = match (json, std::io::stderr().is_terminal() && !dumb) {
+            (true, _) => Voice::Json,
+            (false, true) => Voice::Live,
+            (false, false) => Voice::Plain,
+        };
+        Self { voice }
+    }
+
+    /// Where steps report to.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        match self.voice {
+            Voice::Json => Progress::new(|event| line(&serde_json::to_string(&event).unwrap_or_default())),
+            Voice::Plain => {
+                let spoke = Mutex::new(Instant::now());
+                Progress::new(move |event| plain(&event, &spoke))
+            }
+            Voice::Live => {
+                let live = Mutex::new(Live::default());
+                Progress::new(move |event| live.lock().unwrap_or_else(PoisonError::into_inner).tell(event))
+            }
+        }
+    }
+
+    /// Says what went wrong, and what to do next.
+    pub fn error(&self, error: &Error) {
+        let hint = error.hint();
+        if self.voice == Voice::Json {
+            let (message, exit_code) = (error.to_string(), error.exit_code());
+            line(&json!({"event": "error", "message": message, "hint": hint, "exit_code": exit_code}).to_string());
+            return;
+        }
+        line(&format!("{} {error}", Style::new().for_stderr().red().bold().apply_to("error:")));
+        if !hint.is_empty() {
+            line(&format!("{} {hint}", Style::new().for_stderr().cyan().apply_to("hint:")));
+        }
+    }
+}
+
+/// Writes a line to stderr; when nobody listens, nothing can be done about it.
+fn line(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+fn plain(event: &Event, spoke: &Mutex<Instant>) {
+    let mut spoke = spoke.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = match event {
+        Event::Detail { step, text } if spoke.elapsed() >= QUIET => Some(format!("… {step}: {text}")),
+        Event::Started { .. } | Event::Detail { .. } => None,
+        ended => Some(ended_line(ended)),
+    };
+    if let Some(text) = text {
+        line(&text);
+        *spoke = Instant::now();
+    }
+}
+
+/// The one line that stays of an event.
+fn ended_line(event: &Event) -> String {
+    let dim = Style::new().for_stderr().dim();
+    match event {
+        Event::Done { step, seconds, result } => {
+            let mark = Style::new().for_stderr().green().apply_to("✓");
+            let result = result.as_ref().map(|result| format!(" ({result})")).unwrap_or_default();
+            format!("{mark} {step}{result}  {}", dim.apply_to(duration(*seconds)))
+        }
+        Event::Failed { step, seconds } => {
+            let mark = Style::new().for_stderr().red().apply_to("✗");
+            format!("{mark} {step}  {}", dim.apply_to(duration(*seconds)))
+        }
+        Event::Note { text } => text.clone(),
+        Event::Started { step } => format!("… {step}"),
+        Event::Detail { step, text } => format!("… {step}: {text}"),
+    }
+}
+
+/// "1.9 s", "5 min 12 s".
+#[must_use]
+pub fn duration(seconds: f64) -> String {
+    if seconds < 100.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = Duration::from_secs_f64(seconds).as_secs();
+    format!("{} min {} s", whole / 60, whole % 60)
+}
+
+/// A spinner for each step under way; what has ended stands above them.
+#[derive(Default)]
+struct Live {
+    bars: MultiProgress,
+    steps: HashMap<String, ProgressBar>,
+}
+
+impl Live {
+    fn tell(&mut self, event: Event) {
+        match event {
+            Event::Started { step } => {
+                let bar = self.bars.add(ProgressBar::new_spinner().with_style(spinner()).with_message(step.clone()));
+                bar.enable_steady_tick(Duration::from_millis(100));
+                self.steps.insert(step, bar);
+            }
+            Event::Detail { step, text } => {
+                if let Some(bar) = self.steps.get(&step) {
+                    bar.set_message(format!("{step}: {text}"));
+                }
+            }
+            Event::Done { ref step, .. } | Event::Failed { ref step, .. } => {
+                if let Some(bar) = self.steps.remove(step) {
+                    bar.finish_and_clear();
+                    self.bars.remove(&bar);
+                }
+                self.stays(&event);
+            }
+            Event::Note { .. } => self.stays(&event),
+        }
+    }
+
+    fn stays(&self, event: &Event) {
+        self.bars.suspend(|| line(&ended_line(event)));
+    }
+}
+
+fn spinner() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{spinner:.cyan} {wide_msg} {elapsed:.dim}");
+    style
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .tick_strings(&["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(duration(0.04), "0.0 s");
+        assert_eq!(duration(1.94), "1.9 s");
+        assert_eq!(duration(312.4), "5 min 12 s");
+    }
+
+    #[test]
+    fn a_step_that_ended_is_one_line_without_escapes() {
+        console::set_colors_enabled_stderr(false);
+        let done = Event::Done { step: "boot".into(), seconds: 1.9, result: Some("3 programs".into()) };
+        assert_eq!(ended_line(&done), "✓ boot (3 programs)  1.9 s");
+        assert_eq!(ended_line(&Event::Failed { step: "boot".into(), seconds: 2.0 }), "✗ boot  2.0 s");
+    }
+}

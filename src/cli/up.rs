@@ -1,0 +1,101 @@
+//! `evenkeel up`.
+
+use serde::Serialize;
+
+use super::context::{Context, require_root};
+use super::output;
+use crate::cluster::{self, Cluster};
+use crate::error::Error;
+use crate::image;
+use crate::toolbox::kernel;
+
+/// Arguments of `up`.
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// Install what is missing: small programs by the package manager, the rest built with Go into the cache
+    #[arg(long)]
+    pub install_tools: bool,
+    /// Leave everything as it is when the boot fails, for a look; `evenkeel down` removes it
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    lab: &'a str,
+    was_up: bool,
+    kubeconfig: String,
+    nodes: Vec<NodeAddress<'a>>,
+}
+
+#[derive(Serialize)]
+struct NodeAddress<'a> {
+    name: &'a str,
+    address: String,
+}
+
+impl Args {
+    /// Boots the lab, unless it is up.
+    ///
+    /// # Errors
+    /// Whatever kept it from booting.
+    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+        require_root("up")?;
+        let (cluster, was_up) = match context.cluster() {
+            // One whose `up` was killed half-way is no lab yet; booting removes it first.
+            Ok(cluster) if cluster::is_booted(&cluster) => (cluster, true),
+            Ok(_) | Err(Error::NoLab) => (self.boot(context).await?, false),
+            Err(other) => return Err(other),
+        };
+        if context.json {
+            output::json(&report(&cluster, was_up))
+        } else {
+            output::text(&next(context, &cluster, was_up))
+        }
+    }
+
+    /// Toolbox, pause image, cluster.
+    ///
+    /// # Errors
+    /// As [`Args::run`].
+    pub async fn boot(&self, context: &Context) -> Result<Cluster, Error> {
+        let toolbox = context.toolbox(self.install_tools).await?;
+        kernel::require(&toolbox)?;
+        let pause = image::build_pause(&context.paths.cache, &context.progress, &context.shutdown).await?;
+        let request = cluster::Request {
+            name: &context.name,
+            paths: &context.paths,
+            toolbox: &toolbox,
+            pause: &pause,
+            keep: self.keep,
+        };
+        cluster::up(&request, &context.progress, &context.shutdown).await
+    }
+}
+
+fn report(cluster: &Cluster, was_up: bool) -> Report<'_> {
+    let nodes = cluster.nodes.iter();
+    let nodes = nodes.map(|n| NodeAddress { name: &n.node.name, address: n.node.address.to_string() }).collect();
+    let kubeconfig = cluster.paths.kubeconfig().display().to_string();
+    Report { schema_version: 1, lab: cluster.name.as_str(), was_up, kubeconfig, nodes }
+}
+
+/// What to type next.
+pub(super) fn next(context: &Context, cluster: &Cluster, was_up: bool) -> String {
+    let evenkeel = context.evenkeel();
+    let what = if was_up { "is already up" } else { "is up" };
+    format!(
+        "The lab {what}: node {} at {}. Next:\n\n  {evenkeel} deploy\n  {evenkeel} test\n  {evenkeel} scale 10\n  \
+         {evenkeel} down\n\n{}",
+        cluster.first().node.name,
+        cluster.first().node.address,
+        kubeconfig(cluster)
+    )
+}
+
+/// The line that makes kubectl find the lab.
+#[must_use]
+pub fn kubeconfig(cluster: &Cluster) -> String {
+    format!("export KUBECONFIG={}\n", cluster.paths.kubeconfig().display())
+}

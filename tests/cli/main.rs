@@ -1,0 +1,210 @@
+//! What the command line does with input that cannot be used: one helpful sentence, exit 2, nothing changed; and with
+//! verbs that want a lab where there is none.
+
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// The program, in a world of its own that must stay empty.
+struct World {
+    directory: TempDir,
+}
+
+/// What a command said and did.
+struct Said {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        self.run_in(&self.directory.path().join("state"), arguments)
+    }
+
+    fn run_in(&self, state: &Path, arguments: &[&str]) -> Said {
+        let mut command = Command::cargo_bin("evenkeel").unwrap();
+        command.args(arguments).current_dir(self.directory.path());
+        // A name that no lab on this machine has.
+        command.env("EVENKEEL_NAME", "cli-test").env("EVENKEEL_STATE_DIR", state);
+        command.env("EVENKEEL_CACHE_DIR", self.directory.path().join("cache"));
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Said { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// Refused: exit 2, nothing on stdout, `words` on stderr without escapes, and nothing made.
+    #[track_caller]
+    fn refuses(&self, arguments: &[&str], words: &[&str]) {
+        let before = self.files();
+        let said = self.run(arguments);
+        assert_eq!(said.code, 2, "{arguments:?}: {}", said.stderr);
+        assert_eq!(said.stdout, "", "{arguments:?}");
+        for word in words {
+            assert!(said.stderr.contains(word), "{arguments:?} should say {word:?}: {}", said.stderr);
+        }
+        assert!(!said.stderr.contains('\u{1b}'), "no colours in a pipe: {:?}", said.stderr);
+        assert_eq!(self.files(), before, "{arguments:?} changed something");
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.directory.path().join(name), bytes).unwrap();
+    }
+}
+
+#[test]
+fn scale_takes_a_whole_number_that_fits() {
+    let world = World::new();
+    for given in ["-1", "0.5", "1e9", "abc", "", "481", "99999999999999999999"] {
+        world
+            .refuses(&["scale", given], &[&format!("{given:?} is no number of pods"), "0 to 480", "evenkeel scale 10"]);
+    }
+    world.refuses(&["scale"], &["required", "<N>"]);
+    world.refuses(&["scale", "2", "3"], &["unexpected argument '3'"]);
+}
+
+#[test]
+fn test_takes_what_can_be_measured() {
+    let world = World::new();
+    world.refuses(&["test", "-c", "0"], &["\"0\"", "--connections", "above 0"]);
+    world.refuses(&["test", "-c", "-3"], &["\"-3\"", "--connections"]);
+    world.refuses(&["test", "-d", "0"], &["\"0\" is no length of time", "30s"]);
+    world.refuses(&["test", "-d", "1w"], &["\"1w\" is no length of time"]);
+    world.refuses(&["test", "-d", "-5s"], &["\"-5s\" is no length of time"]);
+    world.refuses(&["test", "--replicas", ""], &["--replicas", "2,5,10"]);
+    world.refuses(&["test", "--replicas", "2,x"], &["\"x\" is no number of pods"]);
+    world.refuses(&["test", "--replicas", "2,0"], &["at least one pod"]);
+    world.refuses(&["test", "--replicas", "2,9999"], &["\"9999\" is no number of pods"]);
+}
+
+#[test]
+fn demo_takes_what_test_takes() {
+    let world = World::new();
+    world.refuses(&["demo", "-d", "1w"], &["\"1w\" is no length of time"]);
+    world.refuses(&["demo", "-c", "0"], &["\"0\"", "--connections"]);
+    world.refuses(&["demo", "--replicas", "2,x"], &["\"x\" is no number of pods"]);
+}
+
+#[test]
+fn a_near_miss_is_put_right() {
+    let world = World::new();
+    world.refuses(&["scael", "3"], &["'scael'", "'scale'"]);
+    world.refuses(&["stat"], &["'stat'", "'status'"]);
+    world.refuses(&["frobnicate"], &["'frobnicate'"]);
+    world.refuses(&["logs", "--componnet", "kubelet"], &["--componnet", "--component"]);
+}
+
+#[test]
+fn deploy_takes_an_image_that_is_one() {
+    let world = World::new();
+    world.write("text.tar", b"this is no archive, and it is longer than nothing");
+    world.write("empty.tar", b"");
+    world.refuses(&["deploy", "--image", "missing.tar"], &["missing.tar", "evenkeel build"]);
+    world.refuses(&["deploy", "--image", "./missing"], &["./missing"]);
+    world.refuses(&["deploy", "--image", "text.tar"], &["text.tar is no image"]);
+    world.refuses(&["deploy", "--image", "empty.tar"], &["empty.tar is no image"]);
+    world.refuses(&["deploy", "--image", "."], &["is no image"]);
+    world.refuses(&["deploy", "--image", "server"], &["\"server\"", "tag"]);
+    world.refuses(&["deploy", "--image", ""], &["--image"]);
+    world.refuses(&["deploy", "--replicas", "-1"], &["\"-1\" is no number of pods"]);
+}
+
+#[test]
+fn logs_take_a_length_of_time() {
+    let world = World::new();
+    world.refuses(&["logs", "--since", "yesterday"], &["\"yesterday\" is no length of time"]);
+    world.refuses(&["logs", "--tail", "-1"], &["--tail"]);
+    world.refuses(&["logs", "--component", "kubelet", "--pod", "p"], &["--component", "--pod"]);
+}
+
+#[test]
+fn a_name_must_fit_an_interface() {
+    let world = World::new();
+    for given in ["", "Lab", "a-name-far-too-long", "../x"] {
+        world.refuses(&["--name", given, "status"], &[&format!("{given:?} is no name for a lab"), "--name lab2"]);
+    }
+}
+
+#[test]
+fn state_that_is_a_file_is_left_alone() {
+    let world = World::new();
+    world.write("file", b"precious");
+    for verb in ["up", "down", "status", "deploy", "demo", "logs"] {
+        for state in ["file", "file/deeper"] {
+            let said = world.run_in(&world.directory.path().join(state), &[verb]);
+            assert_eq!(said.code, 2, "{verb}: {}", said.stderr);
+            assert!(said.stderr.contains("file is a file"), "{verb}: {}", said.stderr);
+        }
+    }
+    assert_eq!(fs::read(world.directory.path().join("file")).unwrap(), b"precious");
+}
+
+#[test]
+fn verbs_that_want_a_lab_say_how_to_get_one() {
+    let world = World::new();
+    let verbs: [&[&str]; 6] =
+        [&["deploy"], &["scale", "3"], &["logs"], &["logs", "--component", "kubelet"], &["test"], &["status"]];
+    for arguments in verbs {
+        let said = world.run(arguments);
+        assert_eq!(said.code, 1, "{arguments:?}: {}", said.stderr);
+        assert_eq!(said.stderr, "error: no lab is up\nhint: start one: evenkeel up\n", "{arguments:?}");
+        assert_eq!(said.stdout, "", "{arguments:?}");
+    }
+    assert!(world.files().is_empty());
+}
+
+#[test]
+fn with_json_an_error_is_json_too() {
+    let said = World::new().run(&["scale", "-1", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&said.stderr).unwrap();
+    assert_eq!((said.code, &error["event"], &error["exit_code"]), (2, &"error".into(), &2.into()));
+    assert!(error["message"].as_str().unwrap().contains("\"-1\" is no number of pods"));
+    assert_eq!(said.stdout, "");
+}
+
+#[tokio::test]
+async fn a_broken_kubeconfig_is_named() {
+    let world = World::new();
+    let path = world.directory.path().join("kubeconfig");
+    for content in ["", "not: [yaml", "{}", "apiVersion: v1\nkind: Config\ncurrent-context: gone\n"] {
+        fs::write(&path, content).unwrap();
+        let error = evenkeel::cluster::client_by(&path).await.err().unwrap();
+        assert!(matches!(error, evenkeel::error::Error::Kubeconfig { .. }), "{content:?}: {error}");
+        assert!(error.to_string().contains("kubeconfig") && !error.hint().is_empty());
+    }
+}
+
+#[test]
+fn completions_are_a_script() {
+    for shell in ["bash", "zsh", "fish"] {
+        let said = World::new().run(&["completions", shell]);
+        assert_eq!(said.code, 0);
+        assert!(said.stdout.contains("evenkeel") && said.stdout.contains("scale"), "{shell}");
+    }
+}
+
+#[test]
+fn help_shows_every_verb_and_version_the_version() {
+    let help = World::new().run(&["--help"]);
+    let verbs = ["up", "deploy", "scale", "logs", "test", "status", "demo", "down", "doctor", "build", "completions"];
+    for verb in verbs {
+        assert!(help.stdout.contains(&format!("\n  {verb} ")), "{verb} is missing: {}", help.stdout);
+    }
+    assert!(!help.stdout.contains("sandbox"), "the sandbox is not for people");
+    assert_eq!(World::new().run(&["--version"]).stdout, format!("evenkeel {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,69 @@
+//! A boot that fails, or is broken off: it says why, and nothing of it stays.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::host::Host;
+use crate::lab::{Lab, text};
+
+#[test]
+fn a_component_that_dies_fails_the_boot_with_its_last_words() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let bin = tempfile::tempdir().unwrap();
+    let scheduler = bin.path().join("kube-scheduler");
+    let script =
+        "#!/bin/sh\n[ \"$1\" = --version ] && echo Kubernetes v1.36.3 && exit\necho the dog ate my lease >&2\nexit 7\n";
+    std::fs::write(&scheduler, script).unwrap();
+    std::fs::set_permissions(&scheduler, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
+
+    let output = lab.command(&["up"]).env("PATH", path).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["kube-scheduler", "exit 7", "the dog ate my lease", "kube-scheduler.log"] {
+        assert!(said.contains(part), "{part:?} is missing: {said}");
+    }
+    let log = lab.state().join("logs").join("ci-0").join("kube-scheduler.log");
+    assert!(std::fs::read_to_string(log).unwrap().contains("the dog ate my lease"), "the log is where the error says");
+    assert_eq!(crate::host::lab_processes(), []);
+    lab.down();
+    Host::look().assert_same(&before);
+}
+
+#[test]
+fn an_interrupted_boot_leaves_nothing() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    for delay in [100, 400, 900, 1800, 2600] {
+        let mut up = lab.command(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay));
+        let pid = Pid::from_raw(up.id().cast_signed());
+        kill(pid, Signal::SIGINT).unwrap();
+        let status = up.wait().unwrap();
+        assert_eq!(status.code(), Some(130), "after {delay} ms");
+        Host::look().assert_same(&before);
+        assert!(!lab.state().exists(), "after {delay} ms");
+    }
+}
+
+#[test]
+fn a_crashed_boot_is_removed_by_down_and_by_the_next_up() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    for delay in [50, 150, 300, 700, 1500, 3000] {
+        let mut up = lab.command(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay));
+        kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGKILL).unwrap();
+        up.wait().unwrap();
+        lab.down();
+        Host::look().assert_same(&before);
+    }
+    let mut up = lab.command(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGKILL).unwrap();
+    up.wait().unwrap();
+    lab.up();
+    lab.ok(&["status"]);
+}

@@ -1,0 +1,166 @@
+//! What the machine looks like from outside the lab: compared before, during and after.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::lab::NAME;
+
+/// Kernel settings that count or name something, and so change by themselves.
+const RESTLESS: [&str; 12] = [
+    "/proc/sys/fs/dentry-state",
+    "/proc/sys/fs/file-nr",
+    "/proc/sys/fs/inode-nr",
+    "/proc/sys/fs/inode-state",
+    "/proc/sys/fs/aio-nr",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/kernel/pty/nr",
+    "/proc/sys/kernel/random/",
+    "/proc/sys/kernel/perf_event_max_sample_rate",
+    "/proc/sys/net/netfilter/nf_conntrack_count",
+    "/proc/sys/fs/quota/",
+    "/proc/sys/fs/binfmt_misc/",
+];
+
+/// The machine, as far as a lab could change it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    pub(crate) links: BTreeSet<String>,
+    pub(crate) routes: BTreeSet<String>,
+    pub(crate) rules: BTreeSet<String>,
+    pub(crate) mounts: BTreeSet<String>,
+    pub(crate) cgroups: BTreeSet<String>,
+    pub(crate) processes: Vec<(i32, String)>,
+    pub(crate) sysctls: BTreeMap<String, String>,
+}
+
+impl Host {
+    pub(crate) fn look() -> Self {
+        Self {
+            links: names_in("/sys/class/net"),
+            routes: lines("ip", &["-4", "route", "show", "table", "all"]),
+            rules: [
+                lines("nft", &["list", "ruleset"]),
+                lines("iptables-save", &[]),
+                lines("ip6tables-save", &[]),
+                lines("ip", &["rule"]),
+            ]
+            .concat_sets(),
+            mounts: fs::read_to_string("/proc/self/mountinfo").unwrap().lines().map(str::to_owned).collect(),
+            cgroups: cgroups(),
+            processes: lab_processes(),
+            sysctls: sysctls(),
+        }
+    }
+
+    /// What must be as before even while the lab is up: everything but the lab's own link, its routes, its cgroups and
+    /// its processes.
+    pub(crate) fn assert_undisturbed(&self, before: &Self) {
+        let link = format!("ek-{NAME}");
+        let own = |line: &&String| line.contains(&link);
+        assert_eq!(self.links.difference(&before.links).collect::<Vec<_>>(), [&link]);
+        assert!(before.links.is_subset(&self.links));
+        let routes: Vec<_> = self.routes.difference(&before.routes).filter(|line| !own(line)).collect();
+        assert!(routes.is_empty(), "routes that do not lead to the lab's link: {routes:?}");
+        assert!(before.routes.is_subset(&self.routes));
+        assert_eq!(self.rules, before.rules, "the machine's firewall rules");
+        assert_eq!(self.mounts, before.mounts, "the machine's mounts");
+        let group = format!("evenkeel-{NAME}");
+        let groups: Vec<_> = self.cgroups.difference(&before.cgroups).filter(|path| !path.contains(&group)).collect();
+        assert!(groups.is_empty(), "cgroups outside the lab's own: {groups:?}");
+        let sysctls: Vec<_> = self.sysctls.iter().filter(|(name, _)| !name.contains(&link)).collect();
+        let earlier: Vec<_> = before.sysctls.iter().collect();
+        assert_eq!(sysctls, earlier, "the machine's kernel settings");
+    }
+
+    /// Everything as before.
+    pub(crate) fn assert_same(&self, before: &Self) {
+        assert_eq!(self.links, before.links);
+        assert_eq!(self.routes, before.routes);
+        assert_eq!(self.rules, before.rules);
+        assert_eq!(self.mounts, before.mounts);
+        assert_eq!(self.cgroups, before.cgroups);
+        assert_eq!(self.processes, before.processes);
+        assert_eq!(self.sysctls, before.sysctls);
+    }
+}
+
+/// Processes in the lab's cgroups, with the names of their commands; not those that have ended and only wait for the
+/// machine's own first process to collect them.
+pub(crate) fn lab_processes() -> Vec<(i32, String)> {
+    let group = format!("evenkeel-{NAME}/");
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+        let membership = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
+        let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        if membership.contains(&group) && !status.contains("State:\tZ") {
+            let command = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            found.push((pid, command.trim().to_owned()));
+        }
+    }
+    found
+}
+
+/// The host's ids of the lab's processes whose command is `name`.
+pub(crate) fn lab_processes_named(name: &str) -> Vec<i32> {
+    lab_processes().into_iter().filter(|(_, command)| command == name).map(|(pid, _)| pid).collect()
+}
+
+trait ConcatSets {
+    fn concat_sets(self) -> BTreeSet<String>;
+}
+
+impl<const N: usize> ConcatSets for [BTreeSet<String>; N] {
+    fn concat_sets(self) -> BTreeSet<String> {
+        self.into_iter().flatten().collect()
+    }
+}
+
+fn names_in(directory: &str) -> BTreeSet<String> {
+    fs::read_dir(directory).unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The lines a program prints, without counters and comments, which change by themselves.
+fn lines(program: &str, arguments: &[&str]) -> BTreeSet<String> {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let output = Command::new(program).args(arguments).env("PATH", path).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('[').next().unwrap().to_owned()).collect()
+}
+
+fn cgroups() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![Path::new("/sys/fs/cgroup").to_owned()];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                found.insert(entry.path().display().to_string());
+                left.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+fn sysctls() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![Path::new("/proc/sys").to_owned()];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let name = entry.path().display().to_string();
+            if RESTLESS.iter().any(|restless| name.starts_with(restless)) {
+                continue;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                left.push(entry.path());
+            } else if let Ok(value) = fs::read_to_string(entry.path()) {
+                found.insert(name, value);
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,13 @@
+//! A real cluster on this machine: booted, used, broken and removed, with the machine compared before and after.
+//!
+//! Needs root. One lab at a time: the addresses are fixed, so these tests run one after the other.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
+#![allow(clippy::print_stderr, reason = "a test that waits minutes for a toolbox should say so")]
+
+mod bad_input;
+mod boot_failures;
+mod external_ips;
+mod host;
+mod lab;
+mod walk;

@@ -100,6 +100,17 @@ impl Paths {
         }
     }
 
+    /// Refuses a file that stands where the state directory, or one above it, must be.
+    ///
+    /// # Errors
+    /// [`Error::StateIsFile`] with that file.
+    pub fn refuse_file(&self) -> Result<(), Error> {
+        match self.state.ancestors().find(|path| path.exists()) {
+            Some(path) if !path.is_dir() => Err(Error::StateIsFile { path: path.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
     /// The administrator's kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {

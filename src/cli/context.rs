@@ -43,10 +43,7 @@ impl Context {
     pub fn new(global: &Global, progress: Progress, shutdown: Shutdown) -> Result<Self, Error> {
         let name: LabName = global.name.parse()?;
         let paths = Paths::new(&name, global.state_dir.as_deref(), global.cache_dir.as_deref());
-        match paths.state.ancestors().find(|path| path.exists()) {
-            Some(path) if !path.is_dir() => return Err(Error::StateIsFile { path: path.to_owned() }),
-            _ => {}
-        }
+        paths.refuse_file()?;
         Ok(Self { name, paths, json: global.json, progress, shutdown })
     }
 

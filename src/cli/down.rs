@@ -35,8 +35,8 @@ pub async fn run(context: &Context) -> Result<(), Error> {
 /// As [`run`].
 pub async fn remove(context: &Context) -> Result<Removed, Error> {
     // The rest of the toolbox may be gone, and the lab must go all the same.
-    let found = toolbox::find(&context.paths.cache).await.into_iter().find(|found| found.program == Program::Ip);
-    let ip = found.and_then(|found| found.path).ok_or_else(|| Error::MissingPrograms {
+    let found = toolbox::find_one(Program::Ip, &context.paths.cache).await;
+    let ip = found.path.ok_or_else(|| Error::MissingPrograms {
         missing: vec![Program::Ip.to_string()],
         remedy: toolbox::remedy(Program::Ip),
     })?;

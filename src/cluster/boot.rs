@@ -55,7 +55,7 @@ pub struct Request<'a> {
 /// [`Error::Interrupted`].
 pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, Error> {
     let ip = request.toolbox.path(Program::Ip);
-    refuse_file(&request.paths.state)?;
+    request.paths.refuse_file()?;
     residue::remove(request.name, request.paths, ip, Keep::Nothing, &Progress::silent())?;
     network::check_free(ip)?;
     let booted = boot(request, progress, shutdown).await;
@@ -71,12 +71,6 @@ pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown)
         return Err(error);
     }
     booted
-}
-
-/// A state directory that is a file is the person's mistake, not ours to repair.
-fn refuse_file(state: &Path) -> Result<(), Error> {
-    let mistaken = state.ancestors().find(|path| path.exists() && !path.is_dir());
-    mistaken.map_or(Ok(()), |path| Err(Error::StateIsFile { path: path.to_owned() }))
 }
 
 async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, Error> {

@@ -86,10 +86,4 @@ impl Layout {
     pub fn log(&self, component: &str) -> PathBuf {
         self.logs.join(format!("{component}.log"))
     }
-
-    /// The exact command of a component.
-    #[must_use]
-    pub fn command(&self, component: &str) -> PathBuf {
-        self.logs.join(format!("{component}.command"))
-    }
 }

@@ -1,6 +1,6 @@
 //! The cluster's values: its nodes, and where its API server and state are.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
@@ -69,11 +69,5 @@ impl Cluster {
     #[must_use]
     pub fn first(&self) -> &RunningNode {
         &self.nodes[0]
-    }
-
-    /// Where the API server listens.
-    #[must_use]
-    pub fn api_server(&self) -> SocketAddr {
-        (self.first().node.address, super::component::API_SERVER_PORT).into()
     }
 }

@@ -109,10 +109,22 @@ impl ComponentSpec {
 }
 
 impl BootPlan {
+    /// A component's log.
+    #[must_use]
+    pub fn log(&self, component: &str) -> PathBuf {
+        self.logs.join(format!("{component}.log"))
+    }
+
+    /// The file that holds a component's exact command.
+    #[must_use]
+    pub fn command(&self, component: &str) -> PathBuf {
+        self.logs.join(format!("{component}.command"))
+    }
+
     /// The error for a component that failed: with the end of its log, and where the log is.
     #[must_use]
     pub fn failure(&self, component: &str, what: String) -> Error {
-        let log = self.logs.join(format!("{component}.log"));
+        let log = self.log(component);
         Error::Component { component: component.to_owned(), what, tail: process::tail_of(&log, 8), log }
     }
 }

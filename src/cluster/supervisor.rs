@@ -267,10 +267,10 @@ fn now() -> u64 {
 /// Starts a component with its log, and its exact command beside it.
 fn spawn(plan: &BootPlan, spec: &ComponentSpec) -> Result<i32, Error> {
     let invocation = spec.invocation(&plan.path);
-    let command_file = plan.logs.join(format!("{}.command", spec.name));
+    let command_file = plan.command(&spec.name);
     std::fs::write(&command_file, format!("{invocation}\n"))
         .map_err(|source| Error::file("write", &command_file, source))?;
-    let log_file = plan.logs.join(format!("{}.log", spec.name));
+    let log_file = plan.log(&spec.name);
     let (log, also) = open_log(&log_file).map_err(|source| Error::file("open", &log_file, source))?;
     let child = invocation.command().stdout(log).stderr(also).spawn();
     // The handle is dropped on purpose: the first process reaps its children itself, all of them.

@@ -62,6 +62,11 @@ pub async fn find(cache: &Path) -> Vec<Found> {
     found
 }
 
+/// Looks for one program, as [`find`] does for all.
+pub async fn find_one(program: Program, cache: &Path) -> Found {
+    search(program, &Places::of_this_machine(cache), &RefCell::new(Memory::read(cache))).await
+}
+
 /// The directories that are searched, the cache's last.
 struct Places {
     programs: Vec<PathBuf>,

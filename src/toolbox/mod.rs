@@ -18,7 +18,7 @@ mod module;
 mod program;
 mod version;
 
-pub use find::{Found, PassedOver, find};
+pub use find::{Found, PassedOver, find, find_one};
 pub use install::{Plan, install, plan, remedy};
 pub use module::{Module, Pins};
 pub use program::{Package, Program, Source};

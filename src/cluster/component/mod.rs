@@ -18,7 +18,6 @@ use crate::toolbox::{Program, Toolbox};
 use super::layout::Layout;
 use super::node::Node;
 
-pub(super) use apiserver::PORT as API_SERVER_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
 
 /// When a component starts: all of a phase together, the next when all of it are ready.
@@ -122,7 +121,7 @@ impl Context<'_> {
     /// The API server's URL.
     #[must_use]
     pub fn api_server(&self) -> String {
-        format!("https://{}:{API_SERVER_PORT}", self.control_plane)
+        format!("https://{}:{}", self.control_plane, apiserver::PORT)
     }
 
     /// A kubeconfig that names its certificate and key by path, for a component.

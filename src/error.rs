@@ -161,11 +161,11 @@ pub enum Error {
         /// What holds it.
         by: String,
     },
-    /// A manifest that is carried along cannot be understood.
-    #[error("the manifest {file} cannot be understood: {why}")]
+    /// A manifest of the workload is not what the lab can deploy.
+    #[error("the manifest {} cannot be used: {why}", file.display())]
     Manifest {
-        /// The file, below manifests/.
-        file: &'static str,
+        /// The file.
+        file: PathBuf,
         /// What is wrong with it.
         why: String,
     },
@@ -285,7 +285,9 @@ impl Error {
             }
             Self::RolloutStuck { .. } => "evenkeel status shows the pods; evenkeel logs shows what they said".into(),
             Self::Taken { .. } => "free it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),
-            Self::Manifest { file, .. } => format!("mend manifests/{file} and build evenkeel again"),
+            Self::Manifest { .. } => {
+                "nix run .#render writes all of them; without Nix, begin with those in manifests/".into()
+            }
             Self::Kubernetes { .. } => "evenkeel status shows whether the API server is well".into(),
             Self::Kubeconfig { .. } => "make a new lab: evenkeel down, then evenkeel up".into(),
             Self::Load { .. } => "evenkeel status shows whether the Service has an address and pods".into(),
@@ -310,7 +312,8 @@ impl Error {
             | Self::BadValue { .. }
             | Self::BadImage { .. }
             | Self::StateIsFile { .. }
-            | Self::ForeignTarget { .. } => 2,
+            | Self::ForeignTarget { .. }
+            | Self::Manifest { .. } => 2,
             Self::Interrupted => 130,
             _ => 1,
         }

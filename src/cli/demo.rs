@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::image::{self, Image};
 use crate::load::Plan;
 use crate::toolbox::{Program, Toolbox, kernel};
+use crate::workload::manifests::Manifests;
 use crate::workload::memory::{Memory, memory};
 
 /// Arguments of `demo`.
@@ -30,6 +31,8 @@ pub struct Args {
     /// Leave the lab up in the end, unless interrupted
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    manifests: deploy::ManifestsArg,
 }
 
 /// How long each part took.
@@ -60,6 +63,7 @@ impl Args {
         let counts = test::counts(&self.replicas)?;
         let plan = Plan::new(test::positive("--connections", &self.connections)?, parse_duration(&self.duration)?);
         let plan = Plan { warm_up: Duration::from_secs(1), ..plan };
+        let manifests = self.manifests.load()?;
         require_root("demo")?;
         match context.cluster() {
             Ok(cluster) if cluster::is_booted(&cluster) => {
@@ -72,7 +76,7 @@ impl Args {
         let toolbox = laps.lap("programs", self.programs(context)).await?;
         let (server, pause) = laps.lap("images", images(context)).await?;
         let cluster = laps.lap("boot", self.boot(context, &toolbox, &pause)).await?;
-        let outcome = Box::pin(shown(context, &cluster, (&toolbox, server), plan, &counts, &mut laps)).await;
+        let outcome = Box::pin(shown(context, &cluster, &toolbox, (manifests, server), plan, &counts, &mut laps)).await;
         if self.keep && !matches!(outcome, Err(Error::Interrupted)) {
             let summary = outcome?;
             return tell(context, &summary, &laps, &up::next(context, &cluster, false));
@@ -111,13 +115,14 @@ async fn images(context: &Context) -> Result<(Image, Image), Error> {
 async fn shown(
     context: &Context,
     cluster: &Cluster,
-    (toolbox, server): (&Toolbox, Image),
+    toolbox: &Toolbox,
+    deployed: (Manifests, Image),
     plan: Plan,
     counts: &[Replicas],
     laps: &mut Laps,
 ) -> Result<String, Error> {
     let lab = Lab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
-    laps.lap("deploy", Box::pin(deploy::built(context, &lab, toolbox, server, counts.first().copied()))).await?;
+    laps.lap("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, counts.first().copied()))).await?;
     laps.lap("load", Box::pin(test::at_counts(context, &lab, toolbox, plan, counts))).await?;
     // A number to keep, but none to fail for.
     Ok(memory(cluster, &lab.client).await.ok().and_then(per_pod).unwrap_or_default())

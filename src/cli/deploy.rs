@@ -9,7 +9,7 @@ use crate::config::Replicas;
 use crate::error::Error;
 use crate::image::{self, Image};
 use crate::toolbox::Toolbox;
-use crate::workload;
+use crate::workload::{self, manifests::Manifests};
 
 /// Arguments of `deploy`.
 #[derive(Debug, Default, clap::Args)]
@@ -21,9 +21,37 @@ pub struct Args {
     /// nodes have
     #[arg(long, value_name = "FILE|REF")]
     pub image: Option<String>,
+    /// Which manifests.
+    #[command(flatten)]
+    pub manifests: ManifestsArg,
 }
 
-/// Which image, after validation.
+/// Which manifests, for the verbs that deploy.
+#[derive(Debug, Default, clap::Args)]
+pub struct ManifestsArg {
+    /// A directory with manifests of the workload instead of those that this program carries
+    #[arg(long, env = "EVENKEEL_MANIFESTS", value_name = "DIR", hide_env_values = true)]
+    manifests: Option<PathBuf>,
+}
+
+impl ManifestsArg {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`Error::Manifest`].
+    pub fn load(&self) -> Result<Manifests, Error> {
+        Manifests::load(self.manifests.as_deref().filter(|directory| !directory.as_os_str().is_empty()))
+    }
+}
+
+/// What shall run, after validation.
+struct Wanted {
+    manifests: Manifests,
+    source: Source,
+    replicas: Option<Replicas>,
+}
+
+/// Which image.
 enum Source {
     Server,
     Archive(Image),
@@ -34,14 +62,14 @@ impl Args {
     /// Deploys, follows the rollout, and shows what runs.
     ///
     /// # Errors
-    /// [`Error::BadReplicas`], [`Error::BadImage`], [`Error::NoLab`], [`Error::RolloutStuck`] and more.
+    /// [`Error::BadReplicas`], [`Error::BadImage`], [`Error::Manifest`], [`Error::NoLab`], [`Error::RolloutStuck`] and more.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         let replicas = self.replicas.as_deref().map(str::parse).transpose()?;
-        let source = self.source()?;
+        let wanted = Wanted { manifests: self.manifests.load()?, source: self.source()?, replicas };
         let lab = context.lab().await?;
         require_root("deploy")?;
         let toolbox = context.toolbox(false).await?;
-        deploy(context, &lab, &toolbox, source, replicas).await?;
+        deploy(context, &lab, &toolbox, wanted).await?;
         status::show_workload(context, &lab.client).await
     }
 
@@ -62,20 +90,15 @@ pub async fn built(
     context: &Context,
     lab: &Lab,
     toolbox: &Toolbox,
-    image: Image,
+    (manifests, image): (Manifests, Image),
     replicas: Option<Replicas>,
 ) -> Result<(), Error> {
-    deploy(context, lab, toolbox, Source::Archive(image), replicas).await
+    deploy(context, lab, toolbox, Wanted { manifests, source: Source::Archive(image), replicas }).await
 }
 
-async fn deploy(
-    context: &Context,
-    lab: &Lab,
-    toolbox: &Toolbox,
-    source: Source,
-    replicas: Option<Replicas>,
-) -> Result<(), Error> {
+async fn deploy(context: &Context, lab: &Lab, toolbox: &Toolbox, wanted: Wanted) -> Result<(), Error> {
     let Context { progress, shutdown, .. } = context;
+    let Wanted { manifests, source, replicas } = wanted;
     let reference = match source {
         Source::Reference(reference) => reference,
         Source::Archive(image) => load(context, lab, toolbox, image).await?,
@@ -84,7 +107,7 @@ async fn deploy(
             load(context, lab, toolbox, image).await?
         }
     };
-    let applied = workload::apply(&lab.client, &reference, replicas, progress);
+    let applied = workload::apply(&lab.client, manifests, &reference, replicas, progress);
     crate::shutdown::unless(shutdown, Box::pin(applied)).await?;
     Box::pin(workload::rollout(&lab.client, shutdown, progress)).await?;
     Box::pin(workload::scale::settle(&lab.cluster, &lab.client, toolbox, progress, shutdown)).await

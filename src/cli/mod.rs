@@ -121,7 +121,7 @@ fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
 async fn dispatch(verb: Verb, context: &Context) -> Result<(), Error> {
     match verb {
         Verb::Up(args) => args.run(context).await,
-        Verb::Deploy(args) => args.run(context).await,
+        Verb::Deploy(args) => Box::pin(args.run(context)).await,
         Verb::Scale(args) => args.run(context).await,
         Verb::Test(args) => args.run(context).await,
         Verb::Logs(args) => args.run(context).await,

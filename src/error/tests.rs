@@ -41,7 +41,7 @@ fn samples() -> Vec<Error> {
             reason: "pod server-x, container server: ErrImageNeverPull: image is not present".into(),
         },
         Error::Taken { what: "address 198.18.0.1".into(), by: "link eth1".into() },
-        Error::Manifest { file: "service.yaml", why: "line 3: unexpected end".into() },
+        Error::Manifest { file: "mine/service.yaml".into(), why: "line 3: unexpected end".into() },
         Error::kubernetes("apply Deployment server", kube::Error::Api(refused.boxed())),
         Error::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() },
         Error::Load { target: "198.18.1.1:80".into(), why: why() },

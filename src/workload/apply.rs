@@ -12,13 +12,18 @@ use crate::config::{NAMESPACE, Replicas, WORKLOAD};
 use crate::error::Error;
 use crate::progress::Progress;
 
-/// Applies the workload with `image`. Without `replicas`, a Deployment that exists keeps its count.
+/// Applies `manifests` with `image`. Without `replicas`, a Deployment that exists keeps its count.
 ///
 /// # Errors
 /// [`Error::Kubernetes`] with what could not be applied and why.
-pub async fn apply(client: &Client, image: &str, replicas: Option<Replicas>, progress: &Progress) -> Result<(), Error> {
+pub async fn apply(
+    client: &Client,
+    mut manifests: Manifests,
+    image: &str,
+    replicas: Option<Replicas>,
+    progress: &Progress,
+) -> Result<(), Error> {
     let step = progress.step("apply the manifests");
-    let mut manifests = Manifests::embedded()?;
     manifests.set_image(image);
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     let count = match replicas {

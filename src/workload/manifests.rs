@@ -1,10 +1,16 @@
-//! The workload's manifests as typed values: the files under `manifests/`, embedded.
+//! The workload's manifests as typed values: the files under `manifests/`, embedded, or those of a directory.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde::de::DeserializeOwned;
 
+use crate::config;
 use crate::error::Error;
 
 const NAMESPACE: &str = include_str!("../../manifests/namespace.yaml");
@@ -29,17 +35,50 @@ pub struct Manifests {
 }
 
 impl Manifests {
-    /// What the program carries.
+    /// What `directory` holds; without one, what the program carries.
     ///
     /// # Errors
-    /// [`Error::Manifest`] when a file is not what its name says.
-    pub fn embedded() -> Result<Self, Error> {
-        Ok(Self {
-            namespace: parse("namespace.yaml", NAMESPACE)?,
-            service_account: parse("serviceaccount.yaml", SERVICE_ACCOUNT)?,
-            deployment: parse("deployment.yaml", DEPLOYMENT)?,
-            service: parse("service.yaml", SERVICE)?,
-            disruption_budget: parse("poddisruptionbudget.yaml", DISRUPTION_BUDGET)?,
+    /// [`Error::Manifest`] when a file is missing, is not what its name says, or names what no verb would find.
+    pub fn load(directory: Option<&Path>) -> Result<Self, Error> {
+        let manifests = Self {
+            namespace: parse(directory, "namespace.yaml", NAMESPACE)?,
+            service_account: parse(directory, "serviceaccount.yaml", SERVICE_ACCOUNT)?,
+            deployment: parse(directory, "deployment.yaml", DEPLOYMENT)?,
+            service: parse(directory, "service.yaml", SERVICE)?,
+            disruption_budget: parse(directory, "poddisruptionbudget.yaml", DISRUPTION_BUDGET)?,
+        };
+        match manifests.stranger() {
+            None => Ok(manifests),
+            Some((file, why)) => Err(Error::Manifest { file: place(directory, file), why }),
+        }
+    }
+
+    /// What the other verbs would not find, since they look for fixed names and labels: the file, and why.
+    fn stranger(&self) -> Option<(&'static str, String)> {
+        let service = self.service.spec.clone().unwrap_or_default();
+        let port = service.ports.unwrap_or_default().into_iter().next().unwrap_or_default();
+        let pod = self.deployment.spec.as_ref().and_then(|spec| spec.template.metadata.clone()).unwrap_or_default();
+        let selected = self.deployment.spec.clone().unwrap_or_default().selector.match_labels;
+        let budget = self.disruption_budget.spec.clone().unwrap_or_default().selector.unwrap_or_default().match_labels;
+        let (account, workload) = (self.service_account.metadata.clone(), config::NAMESPACE);
+        let wanted = [
+            ("namespace.yaml", "its name", self.namespace.metadata.name.clone(), workload),
+            ("serviceaccount.yaml", "its namespace", account.namespace, workload),
+            ("deployment.yaml", "its namespace", self.deployment.metadata.namespace.clone(), workload),
+            ("deployment.yaml", "its name", self.deployment.metadata.name.clone(), config::WORKLOAD),
+            ("deployment.yaml", "its selector", selected.map(selector), super::SELECTOR),
+            ("deployment.yaml", "its pods' labels", pod.labels.map(chosen), super::SELECTOR),
+            ("service.yaml", "its namespace", self.service.metadata.namespace.clone(), workload),
+            ("service.yaml", "its name", self.service.metadata.name.clone(), config::WORKLOAD),
+            ("service.yaml", "its type", service.type_, "LoadBalancer"),
+            ("service.yaml", "its selector", service.selector.map(selector), super::SELECTOR),
+            ("service.yaml", "its first port's name", port.name, super::PORT_NAME),
+            ("poddisruptionbudget.yaml", "its namespace", self.disruption_budget.metadata.namespace.clone(), workload),
+            ("poddisruptionbudget.yaml", "its selector", budget.map(selector), super::SELECTOR),
+        ];
+        let strange = wanted.into_iter().find(|(_, _, is, must)| is.as_deref() != Some(*must));
+        strange.map(|(file, what, is, must)| {
+            (file, format!("{what} is {}, and the lab looks for {must}", is.unwrap_or_else(|| "not there".into())))
         })
     }
 
@@ -59,8 +98,30 @@ impl Manifests {
     }
 }
 
-fn parse<T: DeserializeOwned>(file: &'static str, text: &str) -> Result<T, Error> {
-    serde_saphyr::from_str(text).map_err(|source| Error::Manifest { file, why: source.to_string() })
+/// Where a manifest is; one that is carried along is named as in the source tree.
+fn place(directory: Option<&Path>, file: &str) -> PathBuf {
+    directory.unwrap_or(Path::new("manifests")).join(file)
+}
+
+fn parse<T: DeserializeOwned>(directory: Option<&Path>, file: &str, carried: &str) -> Result<T, Error> {
+    let place = place(directory, file);
+    let text = match directory {
+        None => Ok(Cow::Borrowed(carried)),
+        Some(_) => fs::read_to_string(&place).map(Cow::Owned).map_err(|source| source.to_string()),
+    };
+    let parsed = text.and_then(|text| serde_saphyr::from_str(&text).map_err(|source| source.to_string()));
+    parsed.map_err(|why| Error::Manifest { file: place, why })
+}
+
+/// Labels as `kubectl --selector` takes them.
+fn selector(labels: BTreeMap<String, String>) -> String {
+    labels.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// Of a pod's labels, those that the selector asks for.
+fn chosen(mut labels: BTreeMap<String, String>) -> String {
+    labels.retain(|key, _| super::SELECTOR.split([',', '=']).any(|part| part == key));
+    selector(labels)
 }
 
 #[cfg(test)]
@@ -76,7 +137,7 @@ mod tests {
             let plain: Value = serde_saphyr::from_str(text).unwrap();
             assert_eq!(plain, serde_json::to_value(typed).unwrap());
         }
-        let manifests = Manifests::embedded().unwrap();
+        let manifests = Manifests::load(None).unwrap();
         same(NAMESPACE, &manifests.namespace);
         same(SERVICE_ACCOUNT, &manifests.service_account);
         same(DEPLOYMENT, &manifests.deployment);
@@ -86,7 +147,7 @@ mod tests {
 
     #[test]
     fn image_and_replicas_are_set_on_the_value() {
-        let mut manifests = Manifests::embedded().unwrap();
+        let mut manifests = Manifests::load(None).unwrap();
         manifests.set_image("evenkeel.local/server:abc");
         manifests.set_replicas(7);
         let spec = manifests.deployment.spec.unwrap();
@@ -95,27 +156,65 @@ mod tests {
         assert_eq!(images, [Some("evenkeel.local/server:abc".to_owned())]);
     }
 
+    /// A directory with the program's own manifests, `file` replaced.
+    fn directory(file: &str, change: impl Fn(&str) -> String) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("namespace.yaml", NAMESPACE),
+            ("serviceaccount.yaml", SERVICE_ACCOUNT),
+            ("deployment.yaml", DEPLOYMENT),
+            ("service.yaml", SERVICE),
+            ("poddisruptionbudget.yaml", DISRUPTION_BUDGET),
+        ] {
+            let text = if name == file { change(text) } else { text.to_owned() };
+            fs::write(directory.path().join(name), text).unwrap();
+        }
+        directory
+    }
+
     #[test]
-    fn names_and_selectors_agree_with_the_code() {
-        let manifests = Manifests::embedded().unwrap();
-        let selector = |labels: &std::collections::BTreeMap<String, String>| {
-            labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+    fn a_directory_is_read_instead() {
+        let directory = directory("deployment.yaml", |text| text.replace("replicas: 2", "replicas: 7"));
+        let given = Manifests::load(Some(directory.path())).unwrap();
+        let mut own = Manifests::load(None).unwrap();
+        assert_ne!(given, own);
+        own.set_replicas(7);
+        assert_eq!(given, own);
+    }
+
+    #[test]
+    fn what_the_verbs_would_not_find_is_refused() {
+        let refused = |file: &str, change: &dyn Fn(&str) -> String| {
+            let directory = directory(file, change);
+            let error = Manifests::load(Some(directory.path())).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            error.to_string()
         };
-        assert_eq!(manifests.namespace.metadata.name.as_deref(), Some(crate::config::NAMESPACE));
-        assert_eq!(manifests.deployment.metadata.name.as_deref(), Some(crate::config::WORKLOAD));
-        assert_eq!(manifests.service.metadata.name.as_deref(), Some(crate::config::WORKLOAD));
-        let service = manifests.service.spec.unwrap();
-        assert_eq!(selector(&service.selector.unwrap()), super::super::SELECTOR);
-        assert_eq!(service.ports.unwrap()[0].name.as_deref(), Some(super::super::PORT_NAME));
-        let deployment = manifests.deployment.spec.unwrap();
-        assert_eq!(selector(&deployment.selector.match_labels.unwrap()), super::super::SELECTOR);
-        let budget = manifests.disruption_budget.spec.unwrap();
-        assert_eq!(selector(&budget.selector.unwrap().match_labels.unwrap()), super::super::SELECTOR);
+        let renamed = |text: &str| text.replace("name: server", "name: mine");
+        for file in ["deployment.yaml", "service.yaml"] {
+            let said = refused(file, &renamed);
+            assert!(said.contains(file) && said.contains("mine"), "{said}");
+        }
+        let elsewhere = |text: &str| text.replace("namespace: evenkeel", "namespace: default");
+        for file in ["serviceaccount.yaml", "deployment.yaml", "service.yaml", "poddisruptionbudget.yaml"] {
+            assert!(refused(file, &elsewhere).contains("its namespace is default"));
+        }
+        assert!(refused("service.yaml", &|text| text.replace("LoadBalancer", "ClusterIP")).contains("ClusterIP"));
+        assert!(refused("service.yaml", &|_| "{".to_owned()).contains("service.yaml cannot be used"));
+        assert!(refused("namespace.yaml", &|_| "kind: Namespace".to_owned()).contains("namespace.yaml"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let directory = directory("none", str::to_owned);
+        fs::remove_file(directory.path().join("service.yaml")).unwrap();
+        let error = Manifests::load(Some(directory.path())).unwrap_err().to_string();
+        assert!(error.contains("service.yaml") && error.contains("No such file"), "{error}");
     }
 
     #[test]
     fn the_drain_ends_before_the_grace_period() {
-        let pod = Manifests::embedded().unwrap().deployment.spec.unwrap().template.spec.unwrap();
+        let pod = Manifests::load(None).unwrap().deployment.spec.unwrap().template.spec.unwrap();
         let env = pod.containers[0].env.as_ref().unwrap();
         let drain = env.iter().find(|e| e.name == "DRAIN_SECONDS").and_then(|e| e.value.as_ref()).unwrap();
         assert!(drain.parse::<i64>().unwrap() + 2 <= pod.termination_grace_period_seconds.unwrap());

@@ -1,0 +1,165 @@
+# The Rust programs and what is checked of them.
+#
+# Each program is built alone, from its own files and with its own dependencies: features of one would end up in the
+# others, and a change of the command line would build the server anew.
+{
+  lib,
+  pkgs,
+  craneLib,
+}:
+let
+  inherit (lib) fileset;
+  root = ../.;
+  source =
+    files:
+    fileset.toSource {
+      inherit root;
+      fileset = fileset.unions (
+        [
+          ../Cargo.toml
+          ../Cargo.lock
+          ../src/lib.rs
+        ]
+        ++ files
+      );
+    };
+
+  common = {
+    version = (lib.importTOML ../Cargo.toml).package.version;
+    strictDeps = true;
+    # The checks below run the tests.
+    doCheck = false;
+  };
+
+  inherit (pkgs.stdenv.hostPlatform.rust) cargoEnvVarTarget cargoShortTarget;
+
+  # A static binary for an image. The C library is glibc's static one, as it is without Nix.
+  static =
+    {
+      name,
+      feature,
+      files,
+      optimise ? "3",
+    }:
+    let
+      arguments = common // {
+        pname = name;
+        src = source files;
+        cargoExtraArgs = "--locked --no-default-features --features ${feature} --bin ${name}";
+        CARGO_PROFILE = "server";
+        CARGO_PROFILE_SERVER_OPT_LEVEL = optimise;
+        # Named, so that the flags reach neither build scripts nor macros.
+        CARGO_BUILD_TARGET = cargoShortTarget;
+        # Nor does the library's directory reach them, as it would from buildInputs: a program that is linked to both
+        # C libraries crashes.
+        "CARGO_TARGET_${cargoEnvVarTarget}_RUSTFLAGS" =
+          "-C target-feature=+crt-static -L native=${pkgs.glibc.static}/lib";
+      };
+    in
+    craneLib.buildPackage (
+      arguments
+      // {
+        # Nothing lints what is built for this program alone.
+        cargoArtifacts = craneLib.buildDepsOnly (arguments // { cargoCheckCommand = "true"; });
+        meta.mainProgram = name;
+      }
+    );
+
+  cliFiles = [
+    ../src
+    ../manifests
+    (fileset.fileFilter (
+      file:
+      lib.elem file.name [
+        "go.mod"
+        "go.sum"
+      ]
+    ) ../toolbox)
+  ];
+  cliArguments = common // {
+    pname = "evenkeel";
+    src = source cliFiles;
+  };
+  # Built once; the CLI and all checks begin with it.
+  cargoArtifacts = craneLib.buildDepsOnly (
+    common
+    // {
+      pname = "evenkeel";
+      src = source cliFiles;
+      doCheck = true;
+    }
+  );
+  checked = cliArguments // {
+    inherit cargoArtifacts;
+    src = source (
+      cliFiles
+      ++ [
+        ../clippy.toml
+        ../rustfmt.toml
+        ../deny.toml
+        ../tests
+      ]
+    );
+  };
+in
+{
+  inherit craneLib;
+
+  server = static {
+    name = "evenkeel-server";
+    feature = "server";
+    files = [
+      ../src/bin/evenkeel-server.rs
+      ../src/server
+    ];
+  };
+
+  pause = static {
+    name = "evenkeel-pause";
+    feature = "pause";
+    files = [ ../src/bin/evenkeel-pause.rs ];
+    optimise = "z";
+  };
+
+  cli = craneLib.buildPackage (
+    cliArguments
+    // {
+      inherit cargoArtifacts;
+      cargoExtraArgs = "--locked --bin evenkeel";
+      nativeBuildInputs = [ pkgs.installShellFiles ];
+      postInstall = ''
+        installShellCompletion --cmd evenkeel \
+          --bash <($out/bin/evenkeel completions bash) \
+          --fish <($out/bin/evenkeel completions fish) \
+          --zsh <($out/bin/evenkeel completions zsh)
+      '';
+      meta = {
+        description = "A load-balancing lab on real Kubernetes";
+        license = lib.licenses.asl20;
+        mainProgram = "evenkeel";
+      };
+    }
+  );
+
+  checks = {
+    clippy = craneLib.cargoClippy (
+      checked // { cargoClippyExtraArgs = "--all-targets -- --deny warnings"; }
+    );
+    fmt = craneLib.cargoFmt checked;
+    # Not the tests of the lab, which want root and are the VM test's; nor those of the flake, which want Nix.
+    tests = craneLib.cargoTest (
+      checked
+      // {
+        doCheck = true;
+        cargoTestExtraArgs = "--lib --bins --test architecture --test cli --test load --test server";
+      }
+    );
+    docs = craneLib.cargoDoc (
+      checked
+      // {
+        env.RUSTDOCFLAGS = "--deny warnings";
+      }
+    );
+    deny = craneLib.cargoDeny checked;
+  };
+}

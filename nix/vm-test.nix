@@ -1,0 +1,73 @@
+# A stock NixOS with nothing prepared for a lab: all of it works there, without and with root, and leaves nothing.
+{ lab }:
+lab.pkgs.testers.runNixOSTest {
+  name = "evenkeel";
+
+  nodes.machine = {
+    virtualisation = {
+      cores = 2;
+      memorySize = 4096;
+      diskSize = 4096;
+    };
+    # The test driver's own setting: a pod that runs out of memory would take the machine with it.
+    boot.kernel.sysctl."vm.panic_on_oom" = 0;
+    environment.systemPackages = [
+      lab.evenkeel
+      lab.pkgs.curl
+      lab.pkgs.jq
+    ];
+    security.sudo.wheelNeedsPassword = false;
+    users.users.alice = {
+      isNormalUser = true;
+      extraGroups = [ "wheel" ];
+    };
+  };
+
+  testScript = ''
+    import json
+
+
+    def traces():
+        """What a lab could leave: links, routes, mounts, cgroups, rules, settings, processes."""
+        return machine.succeed(
+            "ip -brief link | awk '{print $1}' | sort",
+            "ip route | sort",
+            "findmnt --list --noheadings --output TARGET | sort",
+            "find /sys/fs/cgroup -type d -name 'evenkeel*'",
+            "cat /sys/fs/cgroup/cgroup.subtree_control",
+            "iptables-save | grep -v '^[#:]' | sort",
+            "sysctl --all 2>/dev/null | grep -E '^(vm.overcommit_memory|vm.panic_on_oom|kernel.panic)'",
+            "ls /var/lib/evenkeel 2>/dev/null || true",
+            "pgrep --list-name 'kube|etcd|containerd|evenkeel' || true",
+        )
+
+
+    machine.wait_for_unit("multi-user.target")
+    before = traces()
+
+    with subtest("doctor finds all it needs"):
+        print(machine.succeed("evenkeel doctor"))
+
+    with subtest("the demo runs from boot to down"):
+        report = json.loads(
+            machine.succeed("evenkeel demo --json --replicas 2,3 --duration 3s 2>/tmp/story || (cat /tmp/story >&2; false)")
+        )
+        for run in report["runs"]:
+            pods = run["spread"]["pods"]
+            assert len(pods) == run["replicas"], f"{run['replicas']} pods, but only {pods} were hit"
+            assert run["errors"] == 0, f"{run['errors']} errors"
+        assert traces() == before, "demo left something"
+
+    with subtest("a user with sudo gets a lab with an external IP"):
+        machine.succeed("sudo -u alice ${(import ./apps.nix lab).up.program} 2>/tmp/story || (cat /tmp/story >&2; false)")
+        machine.succeed("sudo -u alice ${(import ./apps.nix lab).deploy.program} 2>/tmp/story || (cat /tmp/story >&2; false)")
+        address = json.loads(machine.succeed("sudo -u alice evenkeel status --json"))["service"]["external_ip"]
+        answers = {
+            json.loads(machine.succeed(f"curl --fail --silent --max-time 5 http://{address}/"))["pod"]
+            for _ in range(30)
+        }
+        assert len(answers) == 2, f"only {answers} answered"
+        machine.succeed("sudo -u alice ${(import ./apps.nix lab).down.program}")
+        assert traces() == before, "down left something"
+  '';
+}

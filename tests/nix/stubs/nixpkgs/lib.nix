@@ -1,0 +1,69 @@
+# What this flake uses of nixpkgs' lib; any other name is an error of evaluation.
+let
+  lib = {
+    inherit (builtins)
+      attrNames
+      concatMap
+      concatStringsSep
+      elem
+      foldl'
+      genList
+      head
+      isString
+      listToAttrs
+      mapAttrs
+      stringLength
+      ;
+    inherit (import ./fileset.nix lib) fileset;
+    inherit (import ./options.nix lib) literalExpression mkOption types;
+
+    assertMsg = condition: message: if condition then true else throw message;
+    concatStrings = lib.concatStringsSep "";
+    concatLines = lib.concatMapStrings (line: line + "\n");
+    concatMapStrings = f: list: lib.concatStringsSep "" (map f list);
+    findFirst =
+      predicate: default: list:
+      let
+        found = builtins.filter predicate list;
+      in
+      if found == [ ] then default else lib.head found;
+    genAttrs = names: f: lib.listToAttrs (map (name: lib.nameValuePair name (f name)) names);
+    getExe = package: "${package}/bin/${package.meta.mainProgram}";
+    hasPrefix = prefix: text: builtins.substring 0 (lib.stringLength prefix) text == prefix;
+    hasSuffix =
+      suffix: text:
+      let
+        start = lib.stringLength text - lib.stringLength suffix;
+      in
+      start >= 0 && builtins.substring start (-1) text == suffix;
+    importTOML = file: fromTOML (builtins.readFile file);
+    licenses.asl20.spdxId = "Apache-2.0";
+    makeBinPath = lib.concatMapStringsSep ":" (package: "${package}/bin");
+    concatMapStringsSep =
+      separator: f: list:
+      lib.concatStringsSep separator (map f list);
+    mapAttrs' = f: set: lib.listToAttrs (lib.mapAttrsToList f set);
+    mapAttrsToList = f: set: map (name: f name set.${name}) (lib.attrNames set);
+    max = a: b: if a > b then a else b;
+    nameValuePair = name: value: { inherit name value; };
+    optionalAttrs = condition: set: if condition then set else { };
+    optionalString = condition: text: if condition then text else "";
+    optionals = condition: list: if condition then list else [ ];
+    recursiveUpdate =
+      left: right:
+      if builtins.isAttrs left && builtins.isAttrs right then
+        left
+        // lib.mapAttrs (
+          name: value: if left ? ${name} then lib.recursiveUpdate left.${name} value else value
+        ) right
+      else
+        right;
+    toLower =
+      let
+        upper = lib.genList (n: builtins.substring n 1 "ABCDEFGHIJKLMNOPQRSTUVWXYZ") 26;
+        lower = lib.genList (n: builtins.substring n 1 "abcdefghijklmnopqrstuvwxyz") 26;
+      in
+      builtins.replaceStrings upper lower;
+  };
+in
+lib

@@ -1,0 +1,221 @@
+{ lib, system }:
+let
+  isLinux = lib.hasSuffix "linux" system;
+  architecture = lib.head (builtins.split "-" system);
+
+  # Arguments that nixpkgs' own function would not take are an error.
+  known =
+    function: names: arguments:
+    let
+      unknown = lib.attrNames (removeAttrs arguments names);
+    in
+    lib.assertMsg (
+      unknown == [ ]
+    ) "${function}: unexpected argument ${lib.concatStringsSep ", " unknown}";
+
+  # A derivation that depends on all it is given, and makes an empty directory unless told otherwise.
+  package =
+    name:
+    {
+      command ? "/bin/mkdir -p $out",
+      environment ? { },
+      meta ? { },
+      passthru ? { },
+    }:
+    derivation (
+      environment
+      // {
+        inherit name system;
+        builder = "/bin/sh";
+        args = [
+          "-c"
+          command
+        ];
+      }
+    )
+    // {
+      inherit meta;
+    }
+    // passthru;
+
+  onLinux = name: value: if isLinux then value else throw "${name} is not available on ${system}";
+
+  named =
+    name:
+    package name {
+      meta.mainProgram = name;
+      passthru.version = "0";
+    };
+  onlyLinux = [
+    "cni-plugins"
+    "conntrack-tools"
+    "containerd"
+    "iproute2"
+    "iptables"
+    "kubernetes"
+    "nftables"
+    "runc"
+    "util-linux"
+  ];
+  everywhere = [
+    "cargo-deny"
+    "cargo-nextest"
+    "coreutils"
+    "curl"
+    "deadnix"
+    "etcd"
+    "go"
+    "installShellFiles"
+    "jq"
+    "k9s"
+    "kube-score"
+    "kubeconform"
+    "kubectl"
+    "makeBinaryWrapper"
+    "nixfmt"
+    "nixfmt-tree"
+    "oha"
+    "rust-analyzer"
+    "skopeo"
+    "statix"
+    "wrk"
+    "yq-go"
+  ];
+
+  packages =
+    lib.genAttrs everywhere named
+    // lib.genAttrs onlyLinux (name: onLinux name (named name))
+    // {
+      kubernetes = onLinux "kubernetes" (named "kubernetes" // { src = named "kubernetes-source"; });
+      glibc = onLinux "glibc" (named "glibc" // { static = named "glibc-static"; });
+
+      stdenv.hostPlatform = {
+        inherit system isLinux;
+        rust = {
+          cargoShortTarget = "${architecture}-unknown-linux-gnu";
+          cargoEnvVarTarget =
+            {
+              x86_64 = "X86_64_UNKNOWN_LINUX_GNU";
+              aarch64 = "AARCH64_UNKNOWN_LINUX_GNU";
+            }
+            .${architecture};
+        };
+      };
+
+      writeText =
+        name: text:
+        package name {
+          environment = {
+            inherit text;
+            passAsFile = [ "text" ];
+          };
+          command = "/bin/cp $textPath $out";
+        };
+
+      runCommand =
+        name: attributes: script:
+        package name {
+          environment =
+            removeAttrs attributes [
+              "meta"
+              "passthru"
+            ]
+            // {
+              inherit script;
+            };
+          meta = attributes.meta or { };
+          passthru = attributes.passthru or { };
+        };
+
+      writeShellApplication =
+        arguments@{
+          name,
+          text,
+          runtimeInputs ? [ ],
+          ...
+        }:
+        assert known "writeShellApplication" [
+          "name"
+          "text"
+          "runtimeInputs"
+          "runtimeEnv"
+          "meta"
+          "passthru"
+          "checkPhase"
+          "excludeShellChecks"
+          "extraShellCheckFlags"
+          "bashOptions"
+          "derivationArgs"
+          "inheritPath"
+        ] arguments;
+        package name {
+          meta.mainProgram = name;
+          environment = {
+            script = ''
+              #!/usr/bin/env bash
+              set -o errexit -o nounset -o pipefail
+              export PATH="${lib.makeBinPath runtimeInputs}:$PATH"
+            ''
+            + text;
+            passAsFile = [ "script" ];
+          };
+          command = "/bin/mkdir -p $out/bin; /bin/cp $scriptPath $out/bin/${name}";
+        };
+
+      dockerTools.buildLayeredImage =
+        arguments@{ name, ... }:
+        assert known "buildLayeredImage" [
+          "name"
+          "tag"
+          "fromImage"
+          "contents"
+          "config"
+          "architecture"
+          "created"
+          "mtime"
+          "uid"
+          "gid"
+          "uname"
+          "gname"
+          "maxLayers"
+          "extraCommands"
+          "fakeRootCommands"
+          "enableFakechroot"
+          "includeStorePaths"
+          "includeNixDB"
+          "passthru"
+          "meta"
+          "layeringPipeline"
+          "debug"
+          "compressor"
+        ] arguments;
+        let
+          image = package "${baseNameOf name}.tar" {
+            environment.arguments = builtins.toJSON arguments;
+          };
+        in
+        image
+        // {
+          imageName = name;
+          imageTag = builtins.substring 0 32 (baseNameOf (builtins.unsafeDiscardStringContext image.outPath));
+        };
+
+      testers.runNixOSTest =
+        arguments@{ name, ... }:
+        assert known "runNixOSTest" [
+          "name"
+          "nodes"
+          "testScript"
+        ] arguments;
+        package "vm-test-${name}" {
+          environment.test = builtins.toJSON {
+            inherit (arguments) testScript;
+            machine = removeAttrs arguments.nodes.machine [ "environment" ];
+          };
+        };
+    };
+in
+packages
+// {
+  inherit package;
+}

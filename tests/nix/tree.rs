@@ -1,0 +1,121 @@
+//! The flake in a directory of its own, evaluated with stand-ins for what it would fetch.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::programs::{Program, succeed};
+
+/// What a user has who fetches this flake.
+const PARTS: [&str; 13] = [
+    "README.md",
+    "flake.nix",
+    "flake.lock",
+    "nix",
+    "Cargo.toml",
+    "Cargo.lock",
+    "clippy.toml",
+    "deny.toml",
+    "rustfmt.toml",
+    "src",
+    "manifests",
+    "toolbox",
+    "tests",
+];
+
+pub(crate) struct Tree {
+    directory: TempDir,
+    nix: Program,
+}
+
+impl Tree {
+    /// A copy of the project, without what is built.
+    pub(crate) fn new(nix: Program) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Self { directory, nix };
+        for part in PARTS {
+            copy(&project().join(part), &tree.path(part));
+        }
+        for directory in ["state", "configuration"] {
+            fs::create_dir_all(tree.own(directory)).unwrap();
+        }
+        let settings = "experimental-features = nix-command flakes\nsandbox = false\nsubstituters =\nbuilders =\n\
+                        build-users-group =\nflake-registry =\n";
+        fs::write(tree.own("configuration").join("nix.conf"), settings).unwrap();
+        tree
+    }
+
+    /// A file of the copy.
+    pub(crate) fn path(&self, part: &str) -> PathBuf {
+        self.directory.path().join("flake").join(part)
+    }
+
+    fn own(&self, part: &str) -> PathBuf {
+        self.directory.path().join(part)
+    }
+
+    /// Adds a line to a file of the copy.
+    pub(crate) fn append(&self, part: &str, line: &str) {
+        let text = fs::read_to_string(self.path(part)).unwrap();
+        fs::write(self.path(part), format!("{text}{line}\n")).unwrap();
+    }
+
+    /// `nix` with a store of its own: no daemon, no /nix, nothing fetched.
+    pub(crate) fn nix(&self, arguments: &[&str]) -> Command {
+        let mut command = self.nix.command();
+        // With its loader before it, Nix does not know how to start itself as its own build hook.
+        command.args(arguments).args(["--option", "build-hook", ""]).current_dir(self.path(""));
+        command.env("NIX_STORE_DIR", self.own("state/store")).env("NIX_STATE_DIR", self.own("state/var"));
+        command.env("NIX_LOG_DIR", self.own("state/log")).env("NIX_CONF_DIR", self.own("configuration"));
+        command.env("NIX_REMOTE", "").env("HOME", self.own("state")).env("XDG_CACHE_HOME", self.own("state/cache"));
+        command
+    }
+
+    /// `nix` on this flake, with stand-ins for its inputs; the lock must not want to be written.
+    pub(crate) fn flake(&self, arguments: &[&str]) -> Command {
+        let mut command = self.nix(arguments);
+        for input in ["nixpkgs", "crane", "kubenix"] {
+            let stub = project().join("tests/nix/stubs").join(input);
+            command.args(["--override-input", input, &format!("path:{}", stub.display())]);
+        }
+        command.arg("--no-update-lock-file");
+        command
+    }
+
+    /// What `installable` of the flake is, after `apply`.
+    #[track_caller]
+    pub(crate) fn evaluate(&self, installable: &str, apply: &str) -> Value {
+        let text = succeed(&mut self.flake(&["eval", "--json", &self.installable(installable), "--apply", apply]));
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// As [`Tree::evaluate`], where that may fail.
+    pub(crate) fn try_evaluate(&self, installable: &str, apply: &str) -> Output {
+        self.flake(&["eval", "--json", &self.installable(installable), "--apply", apply]).output().unwrap()
+    }
+
+    fn installable(&self, attribute: &str) -> String {
+        format!("path:{}#{attribute}", self.path("").display())
+    }
+}
+
+/// Where the project is.
+pub(crate) fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+}

@@ -1,5 +1,6 @@
 //! What a run's numbers mean: pure statistics, no clock, no I/O.
 
+mod distribution;
 mod latency;
 mod spread;
 mod throughput;
@@ -7,7 +8,7 @@ mod throughput;
 use serde::{Deserialize, Serialize};
 
 pub use latency::Latency;
-pub use spread::{PodShare, Spread};
+pub use spread::{Balancer, Band, Chance, Evenness, PodShare, Spread, Uniformity, sentence};
 pub use throughput::{Throughput, samples};
 
 use crate::load::{Fault, FaultAt, RunResult};

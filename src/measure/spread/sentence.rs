@@ -1,0 +1,231 @@
+//! A spread in one sentence.
+
+use super::{Balancer, Spread, Uniformity};
+use crate::load::POD_HEADER;
+
+/// Below this a busiest pod is not worth a word.
+const NEARLY_EVEN: f64 = 1.05;
+
+/// What happened, in one plain sentence: "30 keep-alive connections landed on 9 of 10 pods; the busiest served 2.0 × its
+/// share; kube-proxy's own choice looks uniform (p = 0.41)." Empty where nothing was answered.
+#[must_use]
+pub fn sentence(spread: &Spread) -> String {
+    if spread.pods.is_empty() {
+        return match spread.unnamed {
+            0 => String::new(),
+            _ => format!("No answer named its pod ({POD_HEADER}), so the spread is not known."),
+        };
+    }
+    let more = [busiest(spread), choice(spread), unnamed(spread)];
+    let parts: Vec<String> = std::iter::once(landed(spread)).chain(more.into_iter().flatten()).collect();
+    format!("{}.", parts.join("; "))
+}
+
+/// "30 keep-alive connections landed on 9 of 10 pods".
+fn landed(spread: &Spread) -> String {
+    let hit = spread.pods.len();
+    let on = match (spread.idle, hit) {
+        (0, 1) => "the one pod".to_owned(),
+        (0, 2) => "both pods".to_owned(),
+        (0, hit) => format!("all {} pods", grouped(hit as u64)),
+        (_, hit) => format!("{} of {} pods", grouped(hit as u64), grouped(spread.expected.into())),
+    };
+    let what = what(spread);
+    match even(spread) {
+        Some(each) => format!("{what} landed evenly on {on}, {each} each"),
+        None => format!("{what} landed on {on}"),
+    }
+}
+
+/// "30 keep-alive connections".
+fn what(spread: &Spread) -> String {
+    let requests: u64 = spread.pods.iter().map(|pod| pod.requests).sum();
+    let some = |count: u64, what: &str| format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" });
+    match spread.connections {
+        0 => some(requests, "request"),
+        connections if requests == connections => {
+            format!("{}, one for each request,", some(connections, "connection"))
+        }
+        connections if requests < 2 * connections => {
+            format!("{}, about one for each request,", some(connections, "connection"))
+        }
+        connections => some(connections, "keep-alive connection"),
+    }
+}
+
+/// "3" or "3 or 4" where the pods' connections are as even as whole numbers can be.
+fn even(spread: &Spread) -> Option<String> {
+    let counts = || spread.pods.iter().map(|pod| pod.connections);
+    let (least, most) = (counts().min()?, counts().max()?);
+    if spread.expected < 2 || spread.idle > 0 || least == 0 || most - least > 1 {
+        return None;
+    }
+    Some(if least == most { grouped(least) } else { format!("{} or {}", grouped(least), grouped(most)) })
+}
+
+fn busiest(spread: &Spread) -> Option<String> {
+    let told = spread.expected > 1 && (even(spread).is_none() || spread.busiest >= NEARLY_EVEN);
+    let decimals = if spread.busiest < 1.995 { 2 } else { 1 };
+    told.then(|| format!("the busiest served {:.decimals$} × its share", spread.busiest))
+}
+
+/// Who chose the pods, and whether that looks like chance.
+fn choice(spread: &Spread) -> Option<String> {
+    match (spread.balancer, &spread.uniformity) {
+        (Balancer::Client, _) if spread.expected > 1 => Some("the client itself chose the pods".to_owned()),
+        (Balancer::KubeProxy, Some(test)) => Some(kube_proxy(test)),
+        _ => None,
+    }
+}
+
+fn kube_proxy(test: &Uniformity) -> String {
+    if test.is_too_uneven() {
+        format!("kube-proxy's own choice does not look uniform ({})", probability(test.p))
+    } else if test.is_too_even() {
+        format!("a uniform choice is seldom so even ({})", probability(test.p_of_evenness))
+    } else {
+        format!("kube-proxy's own choice looks uniform ({})", probability(test.p))
+    }
+}
+
+/// "p = 0.41", "p = 0.0032", "p < 0.001", "p > 0.99".
+fn probability(p: f64) -> String {
+    match p {
+        p if p < 0.001 => "p < 0.001".to_owned(),
+        p if p < 0.01 => format!("p = {p:.4}"),
+        p if p < 0.1 => format!("p = {p:.3}"),
+        p if p > 0.99 => "p > 0.99".to_owned(),
+        p => format!("p = {p:.2}"),
+    }
+}
+
+fn unnamed(spread: &Spread) -> Option<String> {
+    match spread.unnamed {
+        0 => None,
+        1 => Some("1 answer named no pod".to_owned()),
+        many => Some(format!("{} answers named no pod", grouped(many))),
+    }
+}
+
+/// With commas: "12,543".
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Pod;
+
+    /// A spread of these connections, each with a hundred requests.
+    fn of(connections: &[u64], replicas: u32) -> Spread {
+        of_requests(connections, |connections| connections * 100, replicas)
+    }
+
+    fn of_requests(connections: &[u64], requests: impl Fn(u64) -> u64, replicas: u32) -> Spread {
+        let pod = |(at, &connections): (usize, &u64)| {
+            let name = format!("server-{at}");
+            Pod { name, requests: requests(connections), connections }
+        };
+        Spread::new(&connections.iter().enumerate().map(pod).collect::<Vec<_>>(), Some(replicas))
+    }
+
+    #[test]
+    fn as_chance_has_it() {
+        assert_eq!(
+            sentence(&of(&[6, 5, 4, 4, 3, 3, 2, 2, 1], 10)),
+            "30 keep-alive connections landed on 9 of 10 pods; the busiest served 2.0 × its share; kube-proxy's own \
+             choice looks uniform (p = 0.37)."
+        );
+    }
+
+    #[test]
+    fn one_pod_needs_no_more_words() {
+        assert_eq!(sentence(&of(&[30], 1)), "30 keep-alive connections landed on the one pod.");
+        assert_eq!(sentence(&of(&[1], 1)), "1 keep-alive connection landed on the one pod.");
+    }
+
+    #[test]
+    fn even_ones() {
+        assert_eq!(
+            sentence(&of(&[3; 10], 10)),
+            "30 keep-alive connections landed evenly on all 10 pods, 3 each; a uniform choice is seldom so even \
+             (p < 0.001)."
+        );
+        assert_eq!(
+            sentence(&of(&[2, 1], 2)),
+            "3 keep-alive connections landed evenly on both pods, 1 or 2 each; the busiest served 1.33 × its share; \
+             kube-proxy's own choice looks uniform (p > 0.99)."
+        );
+    }
+
+    #[test]
+    fn no_accident() {
+        assert_eq!(
+            sentence(&of(&[30], 10)),
+            "30 keep-alive connections landed on 1 of 10 pods; the busiest served 10.0 × its share; kube-proxy's own \
+             choice does not look uniform (p < 0.001)."
+        );
+    }
+
+    #[test]
+    fn without_keep_alive() {
+        let each = of_requests(&[6_200, 6_145], |connections| connections, 2);
+        assert_eq!(
+            sentence(&each),
+            "12,345 connections, one for each request, landed on both pods; the busiest served 1.00 × its share; \
+             kube-proxy's own choice looks uniform (p = 0.62)."
+        );
+        let fewer = of_requests(&[6_200, 6_145], |connections| connections - 5, 2);
+        assert!(sentence(&fewer).starts_with("12,345 connections, about one for each request, landed on both pods; "));
+    }
+
+    #[test]
+    fn balanced_by_the_client() {
+        let spread = of(&[20, 10], 2).chosen_by(Balancer::Client);
+        assert_eq!(
+            sentence(&spread),
+            "30 keep-alive connections landed on both pods; the busiest served 1.33 × its share; the client itself \
+             chose the pods."
+        );
+    }
+
+    #[test]
+    fn where_the_number_of_pods_is_not_known_nothing_is_said_of_chance() {
+        let pod = |name: &str, connections| Pod { name: name.into(), requests: 100, connections };
+        let spread = Spread::new(&[pod("a", 20), pod("b", 10)], None);
+        assert_eq!(
+            sentence(&spread),
+            "30 keep-alive connections landed on both pods; the busiest served 1.00 × its share."
+        );
+    }
+
+    #[test]
+    fn not_named() {
+        let unnamed = |requests| Pod { name: String::new(), requests, connections: 1 };
+        assert_eq!(
+            sentence(&Spread::new(&[unnamed(5)], Some(2))),
+            "No answer named its pod (x-evenkeel-pod), so the spread is not known."
+        );
+        assert_eq!(sentence(&Spread::new(&[], Some(2))), "");
+        let named = Pod { name: "a".into(), requests: 10, connections: 0 };
+        assert_eq!(
+            sentence(&Spread::new(&[named, unnamed(1_000)], Some(1))),
+            "10 requests landed on the one pod; 1,000 answers named no pod."
+        );
+    }
+
+    #[test]
+    fn probabilities() {
+        let said = [0.412, 0.99, 0.9999, 0.0123, 0.0032, 0.000_01].map(probability);
+        assert_eq!(said, ["p = 0.41", "p = 0.99", "p > 0.99", "p = 0.012", "p = 0.0032", "p < 0.001"]);
+    }
+}

@@ -1,12 +1,18 @@
 //! What a run's numbers mean: pure statistics, no clock, no I/O.
 
+mod assertion;
+mod comparison;
 mod distribution;
 mod latency;
+#[cfg(test)]
+mod sample;
 mod spread;
 mod throughput;
 
 use serde::{Deserialize, Serialize};
 
+pub use assertion::{Assertion, Verdict};
+pub use comparison::{Case, Change, Difference, Interval, Ratio, against_baseline, compare, verdicts};
 pub use latency::Latency;
 pub use spread::{Balancer, Band, Chance, Evenness, PodShare, Spread, Uniformity, sentence};
 pub use throughput::{Throughput, samples};

@@ -5,7 +5,9 @@
 mod binomial;
 mod digits;
 mod gamma;
+mod student;
 
 pub(super) use binomial::quantile as binomial_quantile;
 pub(super) use digits::nine_digits;
-pub(super) use gamma::{chi_square_tails, ln_factorial};
+pub(super) use gamma::{chi_square_tails, ln_factorial, ln_gamma};
+pub(super) use student::critical as student_critical;

@@ -1,0 +1,188 @@
+//! What can be asserted: one row a metric.
+
+#![allow(clippy::cast_precision_loss, reason = "counts and microseconds of a run")]
+
+use std::fmt;
+
+use crate::measure::{Latency, Measurement, Spread};
+
+/// What a metric's figures are, and so which units they take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Microseconds.
+    Time,
+    /// A number of something.
+    Count,
+    /// A number that is compared with 1 or is a part of it, so that it can be said in percent.
+    Fraction,
+}
+
+/// A figure of a run.
+#[derive(Clone, Copy)]
+pub(super) struct Metric(&'static Row);
+
+struct Row {
+    /// What it is called; the first is its own name, the others are understood, too.
+    names: &'static [&'static str],
+    kind: Kind,
+    /// Its figure, where the run knows it.
+    of: fn(&Measurement) -> Option<f64>,
+}
+
+static METRICS: [Row; 22] = [
+    Row { names: &["rps"], kind: Kind::Count, of: |run| Some(run.requests_per_second.average) },
+    Row { names: &["p2.5"], kind: Kind::Time, of: |run| time(run, |latency| latency.p2_5 as f64) },
+    Row { names: &["p50"], kind: Kind::Time, of: |run| time(run, |latency| latency.p50 as f64) },
+    Row { names: &["p75"], kind: Kind::Time, of: |run| time(run, |latency| latency.p75 as f64) },
+    Row { names: &["p90"], kind: Kind::Time, of: |run| time(run, |latency| latency.p90 as f64) },
+    Row { names: &["p97.5"], kind: Kind::Time, of: |run| time(run, |latency| latency.p97_5 as f64) },
+    Row { names: &["p99"], kind: Kind::Time, of: |run| time(run, |latency| latency.p99 as f64) },
+    Row { names: &["p99.9"], kind: Kind::Time, of: |run| time(run, |latency| latency.p99_9 as f64) },
+    Row { names: &["p99.99"], kind: Kind::Time, of: |run| time(run, |latency| latency.p99_99 as f64) },
+    Row { names: &["max"], kind: Kind::Time, of: |run| time(run, |latency| latency.max as f64) },
+    Row { names: &["mean", "avg"], kind: Kind::Time, of: |run| time(run, |latency| latency.average) },
+    Row { names: &["requests"], kind: Kind::Count, of: |run| Some(run.requests.sent as f64) },
+    Row { names: &["errors"], kind: Kind::Count, of: |run| Some(run.errors as f64) },
+    Row { names: &["timeouts"], kind: Kind::Count, of: |run| Some(run.timeouts as f64) },
+    Row { names: &["non2xx"], kind: Kind::Count, of: |run| Some(run.requests.non_2xx as f64) },
+    Row { names: &["idle"], kind: Kind::Count, of: |run| named(run).map(|spread| f64::from(spread.idle)) },
+    Row { names: &["effective"], kind: Kind::Count, of: |run| Some(named(run)?.evenness_of_requests?.effective_pods) },
+    Row { names: &["busiest"], kind: Kind::Fraction, of: |run| named(run).map(|spread| spread.busiest) },
+    Row { names: &["jain"], kind: Kind::Fraction, of: |run| Some(named(run)?.evenness_of_requests?.jain_index) },
+    Row {
+        names: &["cv"],
+        kind: Kind::Fraction,
+        of: |run| Some(named(run)?.evenness_of_requests?.coefficient_of_variation),
+    },
+    Row { names: &["chi2p"], kind: Kind::Fraction, of: |run| Some(named(run)?.uniformity?.p) },
+    Row { names: &["chi2"], kind: Kind::Count, of: |run| Some(named(run)?.uniformity?.chi_square) },
+];
+
+/// Where nothing was answered every percentile reads 0, which must not pass for fast.
+fn time(run: &Measurement, of: fn(&Latency) -> f64) -> Option<f64> {
+    (run.latency_us.count > 0).then(|| of(&run.latency_us))
+}
+
+/// The spread, where a pod named itself.
+fn named(run: &Measurement) -> Option<&Spread> {
+    Some(&run.spread).filter(|spread| !spread.pods.is_empty())
+}
+
+impl Metric {
+    /// The metric of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        METRICS.iter().find(|row| row.names.contains(&name)).map(Self)
+    }
+
+    /// All names that are told.
+    pub(super) fn names() -> String {
+        METRICS.iter().map(|row| row.names[0]).collect::<Vec<_>>().join(", ")
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        self.0.kind
+    }
+
+    /// Its figure of a run, where the run knows it; times are in microseconds.
+    pub(super) fn of(self, run: &Measurement) -> Option<f64> {
+        (self.0.of)(run)
+    }
+}
+
+impl PartialEq for Metric {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.names == other.0.names
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.names[0])
+    }
+}
+
+impl fmt::Debug for Metric {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::sample::run;
+
+    #[test]
+    fn each_metric_reads_its_own_figure() {
+        let mut run = run(2, 90_000.5);
+        run.latency_us = Latency {
+            count: 9,
+            p2_5: 1,
+            p50: 2,
+            p75: 3,
+            p90: 4,
+            p97_5: 5,
+            p99: 6,
+            p99_9: 7,
+            p99_99: 8,
+            average: 2.5,
+            stdev: 0.0,
+            max: 9,
+        };
+        (run.requests.sent, run.errors, run.timeouts, run.requests.non_2xx) = (10, 11, 12, 13);
+        (run.spread.idle, run.spread.busiest) = (14, 15.0);
+        let evenness = run.spread.evenness_of_requests.as_mut().unwrap();
+        (evenness.jain_index, evenness.coefficient_of_variation, evenness.effective_pods) = (16.0, 17.0, 18.0);
+        let uniformity = run.spread.uniformity.as_mut().unwrap();
+        (uniformity.p, uniformity.chi_square) = (19.0, 20.0);
+        let figures: Vec<(&str, f64)> = METRICS.iter().map(|row| (row.names[0], (row.of)(&run).unwrap())).collect();
+        assert_eq!(
+            figures,
+            [
+                ("rps", 90_000.5),
+                ("p2.5", 1.0),
+                ("p50", 2.0),
+                ("p75", 3.0),
+                ("p90", 4.0),
+                ("p97.5", 5.0),
+                ("p99", 6.0),
+                ("p99.9", 7.0),
+                ("p99.99", 8.0),
+                ("max", 9.0),
+                ("mean", 2.5),
+                ("requests", 10.0),
+                ("errors", 11.0),
+                ("timeouts", 12.0),
+                ("non2xx", 13.0),
+                ("idle", 14.0),
+                ("effective", 18.0),
+                ("busiest", 15.0),
+                ("jain", 16.0),
+                ("cv", 17.0),
+                ("chi2p", 19.0),
+                ("chi2", 20.0),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_zero() {
+        let mut run = run(2, 0.0);
+        run.latency_us = Latency::default();
+        run.spread.pods.clear();
+        for name in ["p99", "max", "mean", "idle", "busiest", "jain", "cv", "effective", "chi2p"] {
+            assert_eq!(Metric::named(name).unwrap().of(&run), None, "{name}");
+        }
+        assert_eq!(Metric::named("errors").unwrap().of(&run), Some(0.0));
+    }
+
+    #[test]
+    fn names_are_told_once_and_others_are_understood() {
+        assert_eq!(Metric::named("avg"), Metric::named("mean"));
+        assert_eq!(Metric::named("p98"), None);
+        let mut names: Vec<&str> = METRICS.iter().flat_map(|row| row.names).copied().collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.iter().map(|row| row.names.len()).sum::<usize>());
+    }
+}

@@ -1,0 +1,187 @@
+//! Assertions: what a run's figures have to be, as a person writes it: `p99<5ms`, `errors==0`, `rps@10/rps@2>=0.95`.
+
+mod metric;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod wanted;
+
+use std::fmt;
+
+use super::Measurement;
+use super::comparison::{Ratio, rounds};
+use crate::error::Error;
+use metric::Metric;
+use wanted::Wanted;
+
+/// The option that takes assertions.
+const WHAT: &str = "--assert";
+
+/// A metric, or the ratio of two, that is compared with a number. Parsed from text and written as such; the grammar is
+///
+/// ```text
+/// assertion  = term [ "/" term ] comparison number [ unit ]
+/// term       = metric [ "@" pods ]
+/// comparison = "<" | "<=" | ">" | ">=" | "==" | "!="
+/// unit       = "us" | "ms" | "s" for times, "%" for ratios and figures around 1
+/// ```
+///
+/// with blanks anywhere between. A metric is of every run, or with `@10` of those at 10 pods.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assertion {
+    term: Term,
+    over: Option<Term>,
+    wanted: Wanted,
+}
+
+/// A metric, and of which runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Term {
+    metric: Metric,
+    /// Those with as many pods; all where there is none.
+    replicas: Option<u32>,
+}
+
+/// What became of an assertion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It held in every run it is about.
+    Held,
+    /// It did not hold in one.
+    Missed {
+        /// Where, and by how much: "p99 was 7.2 ms, wanted < 5 ms (10 pods)"; more than one joined by "; ".
+        said: String,
+    },
+}
+
+impl Assertion {
+    /// Whether runs at `counts` of pods are all it needs, to be asked before anything is run.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] when it names a number of pods that is not among them.
+    pub fn check(&self, counts: &[u32]) -> Result<(), Error> {
+        let terms = [Some(self.term), self.over].into_iter().flatten();
+        let missing = terms.filter_map(|term| term.replicas).find(|replicas| !counts.contains(replicas));
+        let Some(missing) = missing else { return Ok(()) };
+        let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+        let why = if counts.is_empty() {
+            format!("there is no run at {missing} pods, because --replicas is not given")
+        } else {
+            format!("there is no run at {missing} pods, but at {}", counts.join(", "))
+        };
+        Err(Error::BadValue { what: WHAT, given: self.to_string(), why })
+    }
+
+    /// Whether it holds in `runs`. A figure has to hold in each run it is about, and so has a ratio of two figures of the
+    /// same run. A ratio between numbers of pods is that of [`Ratio::paired`], over all rounds; where a figure is 0, which
+    /// has no logarithm, it is the ratio of their means. A figure that a run does not know is missed.
+    #[must_use]
+    pub fn evaluate(&self, runs: &[Measurement]) -> Verdict {
+        let missed = match self.over {
+            Some(over) if over.replicas != self.term.replicas => self.between(over, runs),
+            _ => self.of_each(runs),
+        };
+        match missed {
+            missed if missed.is_empty() => Verdict::Held,
+            missed => Verdict::Missed { said: missed.join("; ") },
+        }
+    }
+
+    /// Each run for itself; what was missed.
+    fn of_each(&self, runs: &[Measurement]) -> Vec<String> {
+        let selected: Vec<&Measurement> = self.term.of(runs).collect();
+        if selected.is_empty() {
+            return vec![format!("{} is not known, since it was not run", self.figure())];
+        }
+        let missed = |run: &Measurement| {
+            let value = self.term.metric.of(run);
+            let figure = match self.over {
+                None => value,
+                Some(over) => value.zip(over.metric.of(run)).and_then(|(value, over)| quotient(value, over)),
+            };
+            self.missed(figure, run.replicas)
+        };
+        selected.into_iter().filter_map(missed).collect()
+    }
+
+    /// Each number of pods that is not named, or the two that are; what was missed.
+    fn between(&self, over: Term, runs: &[Measurement]) -> Vec<String> {
+        let named = self.term.replicas.is_some() && over.replicas.is_some();
+        let cases: Vec<Option<u32>> =
+            if named { vec![None] } else { rounds(runs).into_iter().map(|(replicas, _)| replicas).collect() };
+        let at = |term: Term, case: Option<u32>| {
+            let term = Term { replicas: term.replicas.or(case), ..term };
+            term.of(runs).filter(|run| !run.interrupted).map(|run| term.metric.of(run)).collect::<Option<Vec<f64>>>()
+        };
+        let missed = |case: &Option<u32>| {
+            let figures = at(self.term, *case).zip(at(over, *case));
+            self.missed(figures.and_then(|(ours, theirs)| ratio(&ours, &theirs)), *case)
+        };
+        if cases.is_empty() {
+            return vec![format!("{} is not known, since it was not run", self.figure())];
+        }
+        cases.iter().filter_map(missed).collect()
+    }
+
+    /// What to say of a figure, unless it is as it should be.
+    fn missed(&self, figure: Option<f64>, replicas: Option<u32>) -> Option<String> {
+        let was = match figure {
+            Some(figure) if self.wanted.holds(figure) => return None,
+            Some(figure) => format!("was {}", self.wanted.written(figure)),
+            None => "is not known".to_owned(),
+        };
+        let pods = match replicas {
+            Some(1) => " (1 pod)".to_owned(),
+            Some(replicas) => format!(" ({replicas} pods)"),
+            None => String::new(),
+        };
+        Some(format!("{} {was}, wanted {:#}{pods}", self.figure(), self.wanted))
+    }
+
+    /// The left-hand side; the number of pods stands elsewhere unless there are two of them.
+    fn figure(&self) -> String {
+        match self.over {
+            None => self.term.metric.to_string(),
+            Some(over) if over.replicas == self.term.replicas => format!("{}/{}", self.term.metric, over.metric),
+            Some(over) => format!("{}/{over}", self.term),
+        }
+    }
+}
+
+impl Term {
+    /// The runs it is about.
+    fn of(self, runs: &[Measurement]) -> impl Iterator<Item = &Measurement> {
+        runs.iter().filter(move |run| self.replicas.is_none() || run.replicas == self.replicas)
+    }
+}
+
+/// The ratio over all rounds.
+#[allow(clippy::cast_precision_loss, reason = "a handful of rounds")]
+fn ratio(ours: &[f64], theirs: &[f64]) -> Option<f64> {
+    let mean = |figures: &[f64]| figures.iter().sum::<f64>() / figures.len() as f64;
+    Ratio::paired(ours, theirs).map(|ratio| ratio.value).or_else(|| quotient(mean(ours), mean(theirs)))
+}
+
+/// `None` where there is nothing to divide by, or nothing at all.
+fn quotient(value: f64, over: f64) -> Option<f64> {
+    Some(value / over).filter(|quotient| quotient.is_finite())
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.replicas {
+            None => write!(formatter, "{}", self.metric),
+            Some(replicas) => write!(formatter, "{}@{replicas}", self.metric),
+        }
+    }
+}
+
+impl fmt::Display for Assertion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.term)?;
+        if let Some(over) = &self.over {
+            write!(formatter, "/{over}")?;
+        }
+        write!(formatter, "{}", self.wanted)
+    }
+}

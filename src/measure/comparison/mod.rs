@@ -1,0 +1,195 @@
+//! Several counts of pods side by side, each measured over some rounds; and the same against an earlier report.
+
+mod baseline;
+mod ratio;
+
+use serde::{Deserialize, Serialize};
+
+pub use baseline::{Change, against_baseline};
+pub use ratio::{Difference, Interval, Ratio};
+
+use super::Measurement;
+
+/// One count of pods, over all its rounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    /// How many pods, where that is known.
+    pub replicas: Option<u32>,
+    /// How many runs that ended in their time.
+    pub rounds: usize,
+    /// Requests answered per second, the mean of the rounds.
+    pub requests_per_second: f64,
+    /// The median latency in microseconds, the mean of the rounds.
+    pub p50_us: f64,
+    /// The 99th percentile in microseconds, the mean of the rounds.
+    pub p99_us: f64,
+    /// The longest latency of all rounds, in microseconds.
+    pub max_us: u64,
+    /// Failed requests and connections of all rounds.
+    pub errors: u64,
+    /// Answers of all rounds with another status than 2xx.
+    pub non_2xx: u64,
+    /// The busiest pod against the even share, the mean of the rounds that know it.
+    pub busiest: Option<f64>,
+    /// Requests per second against the first case, by rounds; `None` for the first case itself, and where a run served
+    /// nothing.
+    pub ratio: Option<Ratio>,
+}
+
+/// The cases of `runs`, in the order of their first runs: runs at the same number of pods are rounds of one case, the
+/// i-th round of each case is paired with the i-th of the first. Interrupted runs do not count.
+#[must_use]
+pub fn compare(runs: &[Measurement]) -> Vec<Case> {
+    let cases = rounds(runs);
+    let first = cases.first().map(|(_, rounds)| rates(rounds)).unwrap_or_default();
+    let ratio = |at: usize, rounds: &[&Measurement]| {
+        let ratio = Ratio::paired(&rates(rounds), &first);
+        ratio.filter(|_| at > 0)
+    };
+    cases.iter().enumerate().map(|(at, (replicas, rounds))| case(*replicas, rounds, ratio(at, rounds))).collect()
+}
+
+/// What the cases say, one sentence for each after the first: "10 pods served 1.04 × the requests of 2 (95%: 0.99 to
+/// 1.09): no difference beyond noise."
+#[must_use]
+pub fn verdicts(cases: &[Case]) -> Vec<String> {
+    let Some((first, others)) = cases.split_first() else { return Vec::new() };
+    let than = first.replicas.map_or_else(|| "the first".to_owned(), |replicas| replicas.to_string());
+    let verdict = |case: &Case| {
+        let pods = pods(case.replicas);
+        match &case.ratio {
+            None => format!("{pods} cannot be compared with {than}: a run served nothing."),
+            Some(ratio) => {
+                let (value, bounds, words) = (ratio.value, ratio.bounds(), ratio.words());
+                format!("{pods} served {value:.2} × the requests of {than}{bounds}: {words}.")
+            }
+        }
+    };
+    others.iter().map(verdict).collect()
+}
+
+/// The rounds of each case, in the order of their first.
+pub(super) fn rounds(runs: &[Measurement]) -> Vec<(Option<u32>, Vec<&Measurement>)> {
+    let mut cases: Vec<(Option<u32>, Vec<&Measurement>)> = Vec::new();
+    for run in runs.iter().filter(|run| !run.interrupted) {
+        match cases.iter_mut().find(|(replicas, _)| *replicas == run.replicas) {
+            Some((_, rounds)) => rounds.push(run),
+            None => cases.push((run.replicas, vec![run])),
+        }
+    }
+    cases
+}
+
+fn rates(rounds: &[&Measurement]) -> Vec<f64> {
+    rounds.iter().map(|run| run.requests_per_second.average).collect()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "microseconds of a day")]
+fn case(replicas: Option<u32>, rounds: &[&Measurement], ratio: Option<Ratio>) -> Case {
+    let mean_of = |of: fn(&Measurement) -> f64| mean(rounds.iter().map(|run| of(run))).unwrap_or(0.0);
+    let named = rounds.iter().filter(|run| !run.spread.pods.is_empty());
+    Case {
+        replicas,
+        rounds: rounds.len(),
+        requests_per_second: mean_of(|run| run.requests_per_second.average),
+        p50_us: mean_of(|run| run.latency_us.p50 as f64),
+        p99_us: mean_of(|run| run.latency_us.p99 as f64),
+        max_us: rounds.iter().map(|run| run.latency_us.max).max().unwrap_or(0),
+        errors: rounds.iter().map(|run| run.errors).sum(),
+        non_2xx: rounds.iter().map(|run| run.requests.non_2xx).sum(),
+        busiest: mean(named.map(|run| run.spread.busiest)),
+        ratio,
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a handful of rounds")]
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+/// "10 pods", "1 pod".
+pub(super) fn pods(replicas: Option<u32>) -> String {
+    match replicas {
+        None => "an unknown number of pods".to_owned(),
+        Some(1) => "1 pod".to_owned(),
+        Some(replicas) => format!("{replicas} pods"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::run;
+    use super::*;
+
+    fn near(got: f64, wanted: f64) {
+        assert!((got - wanted).abs() < 1e-6, "{got}, not {wanted}");
+    }
+
+    #[test]
+    fn interleaved_rounds_are_summed_up_by_case() {
+        let mut runs = vec![run(2, 100.0), run(10, 104.0), run(2, 80.0), run(10, 83.0), run(2, 90.0), run(10, 93.0)];
+        (runs[1].latency_us.p99, runs[3].latency_us.p99, runs[5].latency_us.p99) = (1_000, 2_000, 6_000);
+        (runs[3].latency_us.max, runs[3].errors, runs[5].errors, runs[5].requests.non_2xx) = (9_000, 2, 3, 4);
+        let cases = compare(&runs);
+        assert_eq!(
+            cases.iter().map(|case| (case.replicas, case.rounds)).collect::<Vec<_>>(),
+            [(Some(2), 3), (Some(10), 3)]
+        );
+        let ten = &cases[1];
+        near(cases[0].requests_per_second, 90.0);
+        near(ten.p99_us, 3_000.0);
+        assert_eq!((ten.max_us, ten.errors, ten.non_2xx, cases[0].ratio), (9_000, 5, 4, None));
+        near(ten.ratio.unwrap().value, (1.04_f64 * 83.0 / 80.0 * 93.0 / 90.0).cbrt());
+    }
+
+    #[test]
+    fn verdicts_in_words() {
+        let runs = [run(2, 100.0), run(5, 54.0), run(1, 99.0), run(2, 80.0), run(5, 43.3), run(1, 85.0)];
+        assert_eq!(
+            verdicts(&compare(&runs)),
+            [
+                "5 pods served 0.54 × the requests of 2 (95%: 0.53 to 0.55): clearly less.",
+                "1 pod served 1.03 × the requests of 2 (95%: 0.65 to 1.61): no difference beyond noise.",
+            ]
+        );
+    }
+
+    #[test]
+    fn one_round_each_gives_no_interval() {
+        let said = verdicts(&compare(&[run(2, 100.0), run(10, 97.0)]));
+        assert_eq!(said, ["10 pods served 0.97 × the requests of 2: too few rounds to tell it from noise."]);
+    }
+
+    #[test]
+    fn a_run_that_served_nothing_has_no_ratio() {
+        let said = verdicts(&compare(&[run(2, 100.0), run(10, 0.0)]));
+        assert_eq!(said, ["10 pods cannot be compared with 2: a run served nothing."]);
+    }
+
+    #[test]
+    fn interrupted_runs_do_not_count() {
+        let mut runs = vec![run(2, 100.0), run(10, 100.0), run(2, 100.0), run(10, 3.0)];
+        runs[3].interrupted = true;
+        let cases = compare(&runs);
+        assert_eq!((cases[0].rounds, cases[1].rounds), (2, 1));
+        near(cases[1].ratio.unwrap().value, 1.0);
+    }
+
+    #[test]
+    fn nothing_to_compare() {
+        assert_eq!(compare(&[]), []);
+        assert!(verdicts(&[]).is_empty() && verdicts(&compare(&[run(2, 1.0)])).is_empty());
+    }
+
+    #[test]
+    fn the_busiest_is_the_mean_of_those_that_know_it() {
+        let mut runs = vec![run(2, 1.0), run(2, 1.0), run(5, 1.0)];
+        let known = runs[0].spread.busiest;
+        runs[1].spread.pods.clear();
+        runs[2].spread.pods.clear();
+        let cases = compare(&runs);
+        near(cases[0].busiest.unwrap(), known);
+        assert_eq!(cases[1].busiest, None);
+    }
+}

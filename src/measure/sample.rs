@@ -1,0 +1,32 @@
+//! A run for tests, made up.
+
+use super::{Latency, Measurement, Requests, Spread, Throughput};
+use crate::load::Pod;
+
+/// A second against `replicas` pods that all served alike, `rate` requests in all.
+pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
+    let pod = |n: u32| Pod { name: format!("server-{n}"), requests: 1_000, connections: 3 };
+    let pods: Vec<Pod> = (0..replicas).map(pod).collect();
+    let answered = 1_000 * u64::from(replicas);
+    Measurement {
+        replicas: Some(replicas),
+        connections: 3 * replicas,
+        planned_seconds: 1.0,
+        elapsed_seconds: 1.0,
+        interrupted: false,
+        requests: Requests { sent: answered, answered, ..Requests::default() },
+        bytes: 0,
+        latency_us: Latency { count: answered, ..Latency::default() },
+        connect_us: Latency::default(),
+        requests_per_second: Throughput::new([rate]),
+        bytes_per_second: Throughput::default(),
+        samples: 1,
+        sample_seconds: 1.0,
+        errors: 0,
+        timeouts: 0,
+        faults: Vec::new(),
+        spread: Spread::new(&pods, Some(replicas)),
+        timeline: Vec::new(),
+        generator_cpu_seconds: 0.0,
+    }
+}

@@ -234,9 +234,15 @@ mod tests {
     }
 
     #[test]
+    fn more_connections_are_more_even_as_the_docs_have_it() {
+        within(Chance::new(300, 10).unwrap().busiest, 1.29, 0.005);
+        within(Chance::new(3_000, 10).unwrap().busiest, 1.09, 0.005);
+    }
+
+    #[test]
     fn very_many_connections_are_nearly_even() {
         let many = Chance::new(50_000_000, 10).unwrap();
-        // The largest of ten normals lies 1.539 deviations up; these are 0.949 of √(n/k), their sum being fixed.
+        // The largest of ten normals lies 1.539 deviations above their mean, and a deviation here is √(n/k).
         within(many.busiest, 1.0 + 1.539 / 5_000_000_f64.sqrt(), 2e-5);
         within(many.jain_index, 1.0 - 9.0 / 50_000_000.0, 1e-9);
         within(many.some_idle, 0.0, 0.0);

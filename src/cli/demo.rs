@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::context::{Context, Lab, require_root};
+use super::load_flags::positive;
 use super::{deploy, output, terminal, test, up};
 use crate::cluster::{self, Cluster};
 use crate::config::{Replicas, parse_duration};
@@ -61,7 +62,7 @@ impl Args {
     /// [`Error::LabIsUp`] when there is one already; what any part says, after everything has been undone.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         let counts = test::counts(&self.replicas)?;
-        let plan = Plan::new(test::positive("--connections", &self.connections)?, parse_duration(&self.duration)?);
+        let plan = Plan::new(positive("--connections", &self.connections)?, parse_duration(&self.duration)?);
         let plan = Plan { warm_up: Duration::from_secs(1), ..plan };
         let manifests = self.manifests.load()?;
         require_root("demo")?;

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod deploy;
 pub mod doctor;
 pub mod down;
+pub mod load_flags;
 pub mod logs;
 pub mod output;
 pub mod sandbox;
@@ -67,7 +68,7 @@ enum Verb {
     /// Scale to N pods, and wait until each of them gets its share of the connections
     Scale(scale::Args),
     /// Send load, and tell what came of it and how it fell on the pods
-    Test(test::Args),
+    Test(Box<test::Args>),
     /// Show what the pods say, or a component of the cluster
     Logs(logs::Args),
     /// Show nodes, components, pods and Service

@@ -1,13 +1,12 @@
 //! `evenkeel test`.
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::context::{Context, Lab, require_root};
+use super::load_flags::LoadFlags;
 use super::output;
 use super::target::Target;
-use crate::config::{Replicas, parse_duration};
+use crate::config::Replicas;
 use crate::error::Error;
 use crate::load::{self, Live, Plan};
 use crate::measure::Measurement;
@@ -18,21 +17,8 @@ use crate::workload::{self, Endpoint};
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Keep-alive connections
-    #[arg(short, long, value_name = "N", default_value = "30", allow_negative_numbers = true)]
-    connections: String,
-    /// How long each run is measured
-    #[arg(short, long, value_name = "TIME", default_value = "30s", allow_hyphen_values = true)]
-    duration: String,
-    /// How long an answer may take
-    #[arg(short, long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
-    timeout: String,
-    /// How long the load runs before it counts, 0 for not at all
-    #[arg(long, value_name = "TIME", default_value = "1s", allow_hyphen_values = true)]
-    warmup: String,
-    /// Threads that send the load
-    #[arg(short, long, value_name = "N", default_value = "1", allow_negative_numbers = true)]
-    workers: String,
+    #[command(flatten)]
+    load: LoadFlags,
     /// Scale to each of these numbers of pods and run there; without it, one run at the number there is
     #[arg(long, value_name = "N,N,…", allow_negative_numbers = true, conflicts_with = "target")]
     replicas: Option<String>,
@@ -51,7 +37,8 @@ impl Args {
     /// [`Error::BadValue`] and its like, [`Error::ForeignTarget`], [`Error::NoLab`], [`Error::NoAnswer`] and more;
     /// [`Error::Interrupted`] after what there is has been printed.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let plan = self.plan()?;
+        let plan = self.load.plan()?;
+        load::make_room(plan.connections)?;
         let counts = self.replicas.as_deref().map(counts).transpose()?.unwrap_or_default();
         if let Some(target) = &self.target {
             return self.elsewhere(context, &target.parse()?, plan).await;
@@ -63,17 +50,6 @@ impl Args {
         require_root("test --replicas")?;
         let toolbox = context.toolbox(false).await?;
         at_counts(context, &lab, &toolbox, plan, &counts).await
-    }
-
-    fn plan(&self) -> Result<Plan, Error> {
-        let connections = positive("--connections", &self.connections)?;
-        load::make_room(connections)?;
-        let mut plan = Plan::new(connections, parse_duration(&self.duration)?);
-        plan.timeout = parse_duration(&self.timeout)?;
-        plan.threads = positive("--workers", &self.workers)?;
-        plan.warm_up =
-            if self.warmup.trim_end_matches('s') == "0" { Duration::ZERO } else { parse_duration(&self.warmup)? };
-        Ok(plan)
     }
 
     async fn elsewhere(&self, context: &Context, target: &Target, plan: Plan) -> Result<(), Error> {
@@ -140,6 +116,8 @@ async fn ip(context: &Context) -> PathBuf {
 struct Series<'a> {
     context: &'a Context,
     endpoint: Endpoint,
+    /// What is asked there.
+    target: String,
     plan: Plan,
     table: Table,
     runs: Vec<Measurement>,
@@ -147,12 +125,12 @@ struct Series<'a> {
 
 impl<'a> Series<'a> {
     fn new(context: &'a Context, endpoint: Endpoint, plan: Plan) -> Self {
-        Self { context, endpoint, plan, table: Table::new(look()), runs: Vec::new() }
+        let target = plan.request.url(&endpoint);
+        Self { context, endpoint, target, plan, table: Table::new(look()), runs: Vec::new() }
     }
 
     /// One run; its tables appear when it has ended.
     async fn run(&mut self, replicas: Option<u32>) -> Result<(), Error> {
-        let target = self.endpoint.to_string();
         let tested = replicas.map_or_else(|| "the target".into(), |count| format!("{count} pod{}", plural(count)));
         let step = self.context.progress.step(format!("test {tested}"));
         let run =
@@ -164,9 +142,9 @@ impl<'a> Series<'a> {
         let run = Measurement::new(&run, replicas);
         if !self.context.json {
             let space = if self.runs.is_empty() { "" } else { "\n" };
-            output::text(&format!("{space}{}", self.table.run(&target, &run)))?;
+            output::text(&format!("{space}{}", self.table.run(&self.target, &run)))?;
         }
-        let verdict = verdict(&target, &run);
+        let verdict = verdict(&self.target, &run);
         self.runs.push(run);
         verdict
     }
@@ -174,7 +152,7 @@ impl<'a> Series<'a> {
     /// Prints what is left to print, whatever the outcome.
     fn finish(self, outcome: Result<(), Error>) -> Result<(), Error> {
         if self.context.json {
-            output::text(&Json.export(&Report::new(self.endpoint.to_string(), self.runs))?)?;
+            output::text(&Json.export(&Report::new(self.target, self.runs))?)?;
         } else if self.runs.len() > 1 {
             output::text(&format!("\n{}", self.table.comparison(&self.runs)))?;
         }
@@ -194,7 +172,7 @@ fn verdict(target: &str, run: &Measurement) -> Result<(), Error> {
     Err(Error::NoAnswer { target: target.to_owned(), why })
 }
 
-/// "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit".
+/// "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit"; "500 of 1000 requests" where those end the run.
 fn line(live: &Live) -> String {
     if live.warming_up {
         return "warming up".into();
@@ -202,8 +180,11 @@ fn line(live: &Live) -> String {
     let p99 = live.p99.as_secs_f64() * 1000.0;
     let pods = if live.pods == 0 { String::new() } else { format!(", {} pod{} hit", live.pods, plural(live.pods)) };
     let errors = if live.faults == 0 { "no errors".into() } else { format!("{} errors", live.faults) };
-    let left = live.left.as_secs_f64().ceil();
-    format!("{left} s left, {:.0} req/s, p99 {p99:.2} ms, {errors}{pods}", live.rate)
+    let progress = match live.planned_requests {
+        Some(planned) => format!("{} of {planned} requests", live.requests),
+        None => format!("{} s left", live.left.as_secs_f64().ceil()),
+    };
+    format!("{progress}, {:.0} req/s, p99 {p99:.2} ms, {errors}{pods}", live.rate)
 }
 
 fn plural(count: impl Into<u64>) -> &'static str {
@@ -214,12 +195,6 @@ fn look() -> Look {
     let terminal = console::Term::stdout();
     let width = terminal.size_checked().map(|(_, columns)| usize::from(columns));
     Look { colour: console::colors_enabled(), width: width.filter(|_| terminal.is_term()) }
-}
-
-/// A whole number above 0.
-pub(super) fn positive(what: &'static str, given: &str) -> Result<NonZeroU32, Error> {
-    let why = || "it takes a whole number above 0".to_owned();
-    given.parse().map_err(|_| Error::BadValue { what, given: given.to_owned(), why: why() })
 }
 
 /// Numbers of pods with commas between.
@@ -238,6 +213,7 @@ pub(super) fn counts(given: &str) -> Result<Vec<Replicas>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn lists_of_counts() {
@@ -256,7 +232,8 @@ mod tests {
         let live = Live {
             warming_up: false,
             left: Duration::from_millis(11_600),
-            requests: 1,
+            planned_requests: None,
+            requests: 500,
             rate: 88_231.4,
             p99: Duration::from_micros(1_020),
             faults: 0,
@@ -266,5 +243,7 @@ mod tests {
         let worse = Live { faults: 3, pods: 1, ..live };
         assert_eq!(line(&worse), "12 s left, 88231 req/s, p99 1.02 ms, 3 errors, 1 pod hit");
         assert_eq!(line(&Live { warming_up: true, ..live }), "warming up");
+        let counted = Live { planned_requests: Some(1000), ..live };
+        assert!(line(&counted).starts_with("500 of 1000 requests, 88231 req/s"), "{}", line(&counted));
     }
 }

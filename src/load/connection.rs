@@ -1,15 +1,19 @@
-//! One connection of the closed loop: open, send, receive, send again; open anew when it ends.
+//! One connection: open, send, receive, send again; open anew when it ends.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use mio::event::Event;
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Token};
+use nix::libc::linger;
+use nix::sys::socket::{setsockopt, sockopt};
 
 use super::fault::Fault;
-use super::record::{PodIndex, Record};
+use super::record::PodIndex;
 use super::response::{Answer, Garbage, Reader};
+use super::shared::Shared;
+use super::supply::Ticket;
 
 /// The pause after a first failure; it doubles with each further one, so that a dead target is asked, not hammered.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -17,46 +21,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 /// Reads in a row from one connection before the others have their turn.
 const READS_IN_A_ROW: u32 = 16;
-/// What one read takes at most.
-const BUFFER: usize = 64 * 1024;
-
-/// What all connections of a worker share.
-pub(super) struct Shared {
-    pub(super) registry: Registry,
-    pub(super) address: SocketAddr,
-    pub(super) request: Vec<u8>,
-    pub(super) timeout: Duration,
-    /// From here on it counts.
-    pub(super) start: Instant,
-    /// From here on it no longer does.
-    pub(super) end: Instant,
-    pub(super) record: Record,
-    /// Connections that have more to read than their turn allowed.
-    pub(super) again: Vec<Token>,
-    buffer: Vec<u8>,
-}
-
-impl Shared {
-    pub(super) fn new(
-        registry: Registry,
-        address: SocketAddr,
-        request: Vec<u8>,
-        timeout: Duration,
-        window: (Instant, Instant),
-        record: Record,
-    ) -> Self {
-        let (start, end) = window;
-        let (again, buffer) = (Vec::new(), vec![0; BUFFER]);
-        Self { registry, address, request, timeout, start, end, record, again, buffer }
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Not open; `since` says when to try again.
+    /// Not open after a failure; `since` says when to try again.
     Waiting,
     /// Being opened since `since`.
     Connecting,
+    /// Nothing to do. It may be open, or be opened with the next request.
+    Idle,
     /// A request is partly written; `since` it began.
     Sending,
     /// A request is out; `since` it began.
@@ -65,33 +38,49 @@ enum Phase {
 
 pub(super) struct Connection {
     token: Token,
+    /// Which of the addresses it leads to.
+    address: usize,
     stream: Option<TcpStream>,
     phase: Phase,
     since: Instant,
+    /// The request it has, or is being opened for.
+    ticket: Option<Ticket>,
     sent: usize,
     reader: Reader,
-    /// The pod the last answer on this connection named.
+    life: Life,
+    failures: u32,
+    /// Whether the pool holds it.
+    pooled: bool,
+}
+
+/// What is known of it since it was last opened.
+#[derive(Default)]
+struct Life {
+    /// The pod the last answer named.
     pod: Option<PodIndex>,
-    /// Whether the connection has been counted for its pod.
+    /// Whether it has been counted for its pod.
     landed: bool,
+    /// Whether it has been counted as opened.
+    counted: bool,
     /// Whether the other side will send no more than what is already here.
     closing: bool,
-    failures: u32,
+    answers: u32,
 }
 
 impl Connection {
-    pub(super) fn new(token: Token, now: Instant) -> Self {
+    pub(super) fn new(token: Token, address: usize, bodiless: bool, now: Instant) -> Self {
         Self {
             token,
+            address,
             stream: None,
             phase: Phase::Waiting,
             since: now,
+            ticket: None,
             sent: 0,
-            reader: Reader::new(),
-            pod: None,
-            landed: false,
-            closing: false,
+            reader: Reader::new(bodiless),
+            life: Life::default(),
             failures: 0,
+            pooled: false,
         }
     }
 
@@ -101,34 +90,57 @@ impl Connection {
     }
 
     /// Whether a request that counts is on its way.
-    pub(super) fn is_in_flight(&self, shared: &Shared) -> bool {
-        matches!(self.phase, Phase::Sending | Phase::Receiving) && self.since >= shared.start
+    pub(super) fn is_in_flight(&self) -> bool {
+        matches!(self.phase, Phase::Sending | Phase::Receiving) && self.ticket.is_some_and(|ticket| ticket.counts)
+    }
+
+    /// Whether a request that counts waits for it to be open.
+    pub(super) fn holds_unsent(&self) -> bool {
+        self.phase == Phase::Connecting && self.ticket.is_some_and(|ticket| ticket.counts)
+    }
+
+    /// Whether it is open and has never carried a request that counts.
+    pub(super) fn is_unused(&self) -> bool {
+        self.phase == Phase::Idle && self.stream.is_some() && !self.life.counted
+    }
+
+    /// The pool has given it away; whether it has nothing to do.
+    pub(super) fn leave_pool(&mut self) -> bool {
+        self.pooled = false;
+        self.phase == Phase::Idle
     }
 
     /// Does what is due: opens what has waited long enough, gives up on what took too long.
     pub(super) fn tick(&mut self, shared: &mut Shared, now: Instant) {
-        if self.phase == Phase::Waiting {
-            if now >= self.since {
-                self.open(shared, now);
+        match self.phase {
+            Phase::Waiting if now >= self.since => self.go_on(shared, now),
+            Phase::Waiting | Phase::Idle => {}
+            _ if now.saturating_duration_since(self.since) >= shared.timeout => {
+                self.fail(Fault::TimedOut, shared, now);
             }
-        } else if now.saturating_duration_since(self.since) >= shared.timeout {
-            self.fail(Fault::TimedOut, shared, now);
+            _ => {}
         }
     }
 
-    /// The socket is ready for something; `closed` when the other side will send no more.
-    pub(super) fn ready(&mut self, closed: bool, shared: &mut Shared) {
-        self.closing |= closed;
-        match self.phase {
-            Phase::Waiting => {}
+    /// The socket is ready for something.
+    pub(super) fn ready(&mut self, event: &Event, shared: &mut Shared) {
+        self.life.closing |= event.is_read_closed();
+        let before = self.phase;
+        match before {
+            Phase::Waiting | Phase::Idle => {}
+            Phase::Connecting if self.ticket.is_none() => self.probe(shared, Instant::now()),
             Phase::Connecting => self.send(shared, Instant::now()),
             Phase::Sending => {
                 self.send(shared, Instant::now());
                 if matches!(self.phase, Phase::Sending | Phase::Receiving) {
-                    self.receive(self.closing, shared);
+                    self.receive(self.life.closing, shared);
                 }
             }
-            Phase::Receiving => self.receive(self.closing, shared),
+            Phase::Receiving => self.receive(self.life.closing, shared),
+        }
+        let heard = self.life.closing || event.is_readable();
+        if heard && self.phase == Phase::Idle && matches!(before, Phase::Idle | Phase::Connecting) {
+            self.disturbed(shared);
         }
     }
 
@@ -139,13 +151,44 @@ impl Connection {
         }
     }
 
+    /// Sends a request, over a new connection if there is none.
+    #[inline]
+    pub(super) fn start(&mut self, ticket: Ticket, shared: &mut Shared, now: Instant) {
+        self.ticket = Some(ticket);
+        shared.pool.began(self.address);
+        if self.stream.is_some() {
+            self.begin(shared, now);
+            self.send(shared, now);
+        } else {
+            self.open(shared, now);
+        }
+    }
+
+    /// Has nothing to do, and looks for it.
+    #[inline]
+    fn go_on(&mut self, shared: &mut Shared, now: Instant) {
+        if shared.ahead && self.stream.is_none() && !shared.supply.is_spent() {
+            return self.open(shared, now);
+        }
+        if !shared.pool.is_balanced()
+            && let Some(ticket) = shared.supply.take(now)
+        {
+            return self.start(ticket, shared, now);
+        }
+        self.phase = Phase::Idle;
+        if !self.pooled {
+            self.pooled = true;
+            shared.pool.put(self.address, self.token.0);
+        }
+    }
+
     fn open(&mut self, shared: &mut Shared, now: Instant) {
         self.reader.restart();
         (self.phase, self.since, self.sent) = (Phase::Connecting, now, 0);
-        (self.pod, self.landed, self.closing) = (None, false, false);
+        self.life = Life::default();
         // The old socket goes first: its descriptor may be the last there is.
         self.stream = None;
-        let opened = TcpStream::connect(shared.address).and_then(|mut stream| {
+        let opened = TcpStream::connect(shared.addresses[self.address]).and_then(|mut stream| {
             shared.registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
             Ok(stream)
         });
@@ -155,14 +198,28 @@ impl Connection {
         }
     }
 
+    /// Asks whether the connection is open, where no request is there to find out.
+    fn probe(&mut self, shared: &mut Shared, now: Instant) {
+        let Some(stream) = &self.stream else { return };
+        let asked = stream.take_error().and_then(|error| error.map_or(Ok(()), Err)).and_then(|()| stream.peer_addr());
+        match asked {
+            Ok(_) if self.opened(shared, now) => self.go_on(shared, now),
+            Err(error) if error.kind() != ErrorKind::NotConnected => self.fail(Fault::from(&error), shared, now),
+            _ => {}
+        }
+    }
+
     /// Writes what is left of the request. The first byte that goes out also shows that the connection is open: until
     /// then the socket answers "not yet", or says what went wrong with opening it.
     fn send(&mut self, shared: &mut Shared, now: Instant) {
         while let Some(stream) = &mut self.stream {
             match stream.write(&shared.request[self.sent..]) {
                 Ok(written) => {
-                    if self.phase == Phase::Connecting && !self.opened(shared, now) {
-                        return;
+                    if self.phase == Phase::Connecting {
+                        if !self.opened(shared, now) {
+                            return;
+                        }
+                        self.begin(shared, now);
                     }
                     self.sent += written;
                     if self.sent >= shared.request.len() {
@@ -177,22 +234,28 @@ impl Connection {
         }
     }
 
-    /// The connection is open and its first request begins; false if it turns out to be none.
+    /// The connection is open; false if it turns out to be none.
     fn opened(&mut self, shared: &mut Shared, now: Instant) -> bool {
         // On loopback a socket can be given the very port it connects to, and then it talks to itself.
         let local = self.stream.as_ref().and_then(|stream| stream.local_addr().ok());
-        if local == Some(shared.address) {
+        if local == Some(shared.addresses[self.address]) {
             self.fail(Fault::Refused, shared, now);
             return false;
         }
         shared.record.connect.record(now.saturating_duration_since(self.since));
-        self.begin(shared, now);
         true
     }
 
+    #[inline]
     fn begin(&mut self, shared: &mut Shared, now: Instant) {
         (self.phase, self.since, self.sent) = (Phase::Sending, now, 0);
-        shared.record.sent += u64::from(now >= shared.start);
+        if self.ticket.is_some_and(|ticket| ticket.counts) {
+            shared.record.sent += 1;
+            if !self.life.counted {
+                self.life.counted = true;
+                shared.record.opened += 1;
+            }
+        }
     }
 
     fn receive(&mut self, drain: bool, shared: &mut Shared) {
@@ -227,28 +290,47 @@ impl Connection {
             return;
         }
         self.failures = 0;
-        let pod = match self.pod {
+        self.life.answers += 1;
+        let pod = match self.life.pod {
             Some(pod) if !answer.new_pod => pod,
-            _ => *self.pod.insert(shared.record.pod(self.reader.pod())),
+            _ => *self.life.pod.insert(shared.record.pod(self.reader.pod())),
         };
-        if self.since >= shared.start {
-            self.count(answer, pod, shared, now);
+        if let Some(ticket) = self.finish(shared).filter(|ticket| ticket.counts) {
+            self.count(answer, pod, ticket, shared, now);
         }
-        // A server that closes after its answer, announced or not, has lost nothing: no request was out.
-        if answer.close || self.closing {
-            self.open(shared, now);
-        } else {
-            self.begin(shared, now);
-            self.send(shared, now);
+        // A server that closes after its answer, announced or not, has lost nothing: no request was out. One that
+        // answers before it has the whole request cannot be given another.
+        let ends = answer.close || self.life.closing || self.phase == Phase::Sending;
+        if ends || self.life.answers >= shared.answers_per_connection {
+            self.end();
         }
+        self.go_on(shared, now);
+    }
+
+    /// The request has come to its end.
+    #[inline]
+    fn finish(&mut self, shared: &mut Shared) -> Option<Ticket> {
+        let ticket = self.ticket.take();
+        if let Some(ticket) = ticket {
+            shared.supply.settle(ticket);
+            shared.pool.ended(self.address);
+        }
+        ticket
     }
 
     #[inline]
-    fn count(&mut self, answer: Answer, pod: PodIndex, shared: &mut Shared, now: Instant) {
+    fn count(&mut self, answer: Answer, pod: PodIndex, ticket: Ticket, shared: &mut Shared, now: Instant) {
         let since = now.saturating_duration_since(shared.start);
-        shared.record.answer(pod, since, now.saturating_duration_since(self.since), answer.bytes);
-        if !self.landed {
-            self.landed = true;
+        let latency = now.saturating_duration_since(self.since);
+        if let Some(paced) = &mut shared.record.paced {
+            paced.late.record(self.since.saturating_duration_since(ticket.due));
+            paced.uncorrected.record(latency);
+            shared.record.answer(pod, since, now.saturating_duration_since(ticket.due), answer.bytes);
+        } else {
+            shared.record.answer(pod, since, latency, answer.bytes);
+        }
+        if !self.life.landed {
+            self.life.landed = true;
             shared.record.landed(pod);
         }
         if !(200..300).contains(&answer.status) {
@@ -256,9 +338,39 @@ impl Connection {
         }
     }
 
+    /// Ends the connection after a whole answer, by a reset: whoever closes first would else keep the address for a
+    /// minute (`TIME_WAIT`), and a minute at full speed needs more addresses than there are.
+    fn end(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            // Without it the connection ends all the same.
+            let _ = setsockopt(&stream, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 });
+        }
+    }
+
+    /// Something came while no request was out. A server may close a connection that nobody uses; anything else, or
+    /// one that has never answered, is a fault.
+    fn disturbed(&mut self, shared: &mut Shared) {
+        let Some(stream) = &mut self.stream else { return };
+        let fault = match stream.read(&mut shared.buffer) {
+            Ok(0) => Fault::Closed,
+            Ok(_) => Fault::Garbage,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
+            Err(error) => Fault::from(&error),
+        };
+        let now = Instant::now();
+        if shared.supply.is_spent() || (self.life.answers > 0 && matches!(fault, Fault::Closed | Fault::Reset)) {
+            self.stream = None;
+            self.go_on(shared, now);
+        } else {
+            self.fail(fault, shared, now);
+        }
+    }
+
     fn fail(&mut self, fault: Fault, shared: &mut Shared, now: Instant) {
-        if (shared.start..shared.end).contains(&now) {
-            shared.record.fault(fault, now.saturating_duration_since(shared.start), self.pod);
+        shared.record.opened += u64::from(self.is_unused());
+        let counts = self.finish(shared).is_some_and(|ticket| ticket.counts);
+        if (shared.start..shared.end).contains(&now) && (counts || shared.supply.claim()) {
+            shared.record.fault(fault, now.saturating_duration_since(shared.start), self.life.pod);
         }
         self.stream = None;
         let pause = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(self.failures.min(16)));

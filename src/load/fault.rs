@@ -16,8 +16,10 @@ pub enum Fault {
     TimedOut,
     /// What came is not HTTP/1.
     Garbage,
-    /// No way there: no route, no free local port, no descriptor.
+    /// No way there: no route, no descriptor.
     Unreachable,
+    /// No local address and port is free for another connection.
+    NoAddress,
     /// A whole answer whose status is not 2xx.
     Status(u16),
 }
@@ -47,6 +49,7 @@ impl From<&io::Error> for Fault {
             }
             io::ErrorKind::UnexpectedEof => Self::Closed,
             io::ErrorKind::TimedOut => Self::TimedOut,
+            io::ErrorKind::AddrNotAvailable => Self::NoAddress,
             _ => Self::Unreachable,
         }
     }
@@ -61,7 +64,31 @@ impl fmt::Display for Fault {
             Self::TimedOut => formatter.write_str("timed out"),
             Self::Garbage => formatter.write_str("no HTTP"),
             Self::Unreachable => formatter.write_str("unreachable"),
+            Self::NoAddress => formatter.write_str("no address"),
             Self::Status(code) => write!(formatter, "status {code}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn what_the_kernel_says() {
+        let all = [
+            (Errno::ECONNREFUSED, Fault::Refused),
+            (Errno::ECONNRESET, Fault::Reset),
+            (Errno::EPIPE, Fault::Reset),
+            (Errno::ETIMEDOUT, Fault::TimedOut),
+            (Errno::EADDRNOTAVAIL, Fault::NoAddress),
+            (Errno::EHOSTUNREACH, Fault::Unreachable),
+            (Errno::ENETUNREACH, Fault::Unreachable),
+            (Errno::EMFILE, Fault::Unreachable),
+        ];
+        for (errno, fault) in all {
+            assert_eq!(Fault::from(&io::Error::from(errno)), fault, "{errno}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::plan::Plan;
 use super::worker::Gauge;
 
 /// A glance at a run.
@@ -11,8 +12,10 @@ use super::worker::Gauge;
 pub struct Live {
     /// Whether nothing is counted yet.
     pub warming_up: bool,
-    /// Until the run ends.
+    /// Until the run ends, if nothing ends it sooner.
     pub left: Duration,
+    /// How many requests end it, answered or failed.
+    pub planned_requests: Option<u64>,
     /// Answers so far.
     pub requests: u64,
     /// Answers a second, lately.
@@ -28,6 +31,7 @@ pub struct Live {
 /// Glances at the workers' gauges.
 pub(super) struct Glance {
     gauges: Vec<Arc<Gauge>>,
+    planned_requests: Option<u64>,
     start: Instant,
     end: Instant,
     /// When the gauges were set at the last glance, in microseconds of the run, and the answers then.
@@ -36,8 +40,9 @@ pub(super) struct Glance {
 }
 
 impl Glance {
-    pub(super) fn new(gauges: Vec<Arc<Gauge>>, start: Instant, end: Instant) -> Self {
-        Self { gauges, start, end, last: (0, 0), rate: 0.0 }
+    pub(super) fn new(gauges: Vec<Arc<Gauge>>, plan: &Plan, start: Instant, end: Instant) -> Self {
+        let planned_requests = plan.requests.map(Into::into);
+        Self { gauges, planned_requests, start, end, last: (0, 0), rate: 0.0 }
     }
 
     #[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
@@ -53,6 +58,7 @@ impl Glance {
         }
         Live {
             warming_up: now < self.start,
+            planned_requests: self.planned_requests,
             left: self.end.saturating_duration_since(now.max(self.start)),
             requests,
             rate: self.rate,

@@ -1,8 +1,10 @@
 //! Sends requests to an endpoint and writes down what happened to each.
 //!
-//! A run is a closed loop: N keep-alive connections, each with one request on its way. The threads that do it share
-//! nothing but a gauge; their records are merged at the end. See [`worker`] for the loop itself.
+//! A run is a closed loop, where each of N connections sends its next request when the last one is answered, or an
+//! open one, where requests are due by a schedule whatever became of those before. The threads that do it share nothing
+//! but a gauge; their records are merged at the end. See [`worker`] for the loop itself.
 
+mod balance;
 mod chunked;
 mod connection;
 mod descriptors;
@@ -10,13 +12,21 @@ mod fault;
 mod guard;
 mod live;
 mod plan;
+mod pool;
 mod record;
 mod request;
 mod response;
 mod result;
+mod schedule;
+mod shared;
+mod supply;
+mod timer;
 mod times;
+mod usage;
 mod worker;
 
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,16 +41,19 @@ pub use guard::guard;
 pub use live::Live;
 pub use plan::Plan;
 pub use record::{FaultAt, Pod, Second};
+pub use request::Request;
 pub use response::POD_HEADER;
-pub use result::RunResult;
+pub use result::{PacedResult, RunResult};
+pub use schedule::{Schedule, Stage};
 pub use times::Times;
+pub use usage::ThreadUsage;
 
 use crate::error::Error;
 use crate::shutdown::Shutdown;
 use crate::workload::Endpoint;
-use connection::Shared;
 use live::Glance;
 use record::Record;
+use shared::Job;
 use worker::{Gauge, Outcome, Stopper, Worker};
 
 /// How often a run is glanced at.
@@ -55,18 +68,37 @@ pub async fn run(
     endpoint: &Endpoint,
     plan: &Plan,
     shutdown: &Shutdown,
+    live: impl FnMut(Live),
+) -> Result<RunResult, Error> {
+    run_balanced(endpoint, &[endpoint.address], plan, shutdown, live).await
+}
+
+/// As [`run`], with the load balanced by the client: each request goes to the one of two random `addresses` to which
+/// fewer requests of its thread are under way. The endpoint says what is asked.
+///
+/// # Errors
+/// As [`run`]; [`Error::Load`] without an address, too.
+pub async fn run_balanced(
+    endpoint: &Endpoint,
+    addresses: &[SocketAddr],
+    plan: &Plan,
+    shutdown: &Shutdown,
     mut live: impl FnMut(Live),
 ) -> Result<RunResult, Error> {
-    make_room(plan.connections)?;
+    let failed = |why: String| Error::Load { target: endpoint.address.to_string(), why };
+    if addresses.is_empty() {
+        return Err(failed("there is no address to send load to".into()));
+    }
+    let shares = plan.shares();
+    make_room(descriptors_for(&shares, addresses.len()))?;
     let start = Instant::now() + plan.warm_up;
     let end = start + plan.duration;
+    let request = plan.request.serialise(endpoint);
+    let job = Job { addresses, plan, request: &request, start, end, shares };
     let mut crew = Crew::default();
-    let mut outcomes = Vec::new();
-    for share in plan.shares() {
-        outcomes.push(crew.add(endpoint, plan, share, (start, end))?);
-    }
+    let outcomes = (0..job.shares.len()).map(|number| crew.add(&job, number)).collect::<Result<Vec<_>, _>>()?;
     let mut outcomes = try_join_all(outcomes);
-    let mut glance = Glance::new(crew.gauges.clone(), start, end);
+    let mut glance = Glance::new(crew.gauges.clone(), plan, start, end);
     let mut ticks = interval(GLANCE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut interrupted = false;
@@ -80,13 +112,18 @@ pub async fn run(
             _ = ticks.tick() => live(glance.take(Instant::now())),
         }
     };
-    let failed = |why: String| Error::Load { target: endpoint.address.to_string(), why };
     let outcomes = outcomes.map_err(|_| failed("a thread of the load ended without a result".into()))?;
     let outcomes = outcomes
         .into_iter()
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| failed(format!("waiting for the connections failed ({source})")))?;
     RunResult::merge(plan, start, interrupted, outcomes).ok_or_else(|| failed("no thread took part".into()))
+}
+
+/// How many connections workers with these shares may hold at most.
+fn descriptors_for(shares: &[u32], addresses: usize) -> NonZeroU32 {
+    let most: usize = shares.iter().map(|share| pool::connections_each(*share, addresses) * addresses).sum();
+    NonZeroU32::new(u32::try_from(most).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
 /// The threads of a run; dropped, they stop.
@@ -97,24 +134,15 @@ struct Crew {
 }
 
 impl Crew {
-    /// Starts a thread with `share` connections; what it measured comes through the receiver.
-    fn add(
-        &mut self,
-        endpoint: &Endpoint,
-        plan: &Plan,
-        share: u32,
-        window: (Instant, Instant),
-    ) -> Result<oneshot::Receiver<std::io::Result<Outcome>>, Error> {
-        let record = Record::new(plan.duration)?;
-        let request = request::serialise(endpoint);
+    /// Starts thread `number` of a job; what it measured comes through the receiver.
+    fn add(&mut self, job: &Job<'_>, number: usize) -> Result<oneshot::Receiver<std::io::Result<Outcome>>, Error> {
+        let record = Record::new(job.plan.duration, job.plan.schedule.is_some())?;
         let gauge = Arc::new(Gauge::default());
-        let (worker, stopper) = Worker::new(share, Arc::clone(&gauge), |registry| {
-            Shared::new(registry, endpoint.address, request, plan.timeout, window, record)
-        })
-        .map_err(|source| Error::io("set up epoll for the load", source))?;
+        let (worker, stopper) = Worker::new(job, number, record, Arc::clone(&gauge))
+            .map_err(|source| Error::io("set up epoll for the load", source))?;
         let (sender, receiver) = oneshot::channel();
         thread::Builder::new()
-            .name(format!("load-{}", self.stoppers.len()))
+            .name(format!("load-{number}"))
             // When nobody waits any more, nobody wants the result.
             .spawn(move || drop(sender.send(worker.run())))
             .map_err(|source| Error::io("start a thread for the load", source))?;

@@ -1,14 +1,18 @@
-//! What a run does: how many connections, for how long, and what is given up on.
+//! What a run does: how many connections, for how long, when requests are sent, and what is given up on.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-/// One run of the closed loop: each connection sends its next request when the last one is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use super::request::Request;
+use super::schedule::Schedule;
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Keep-alive connections, open all through the run.
+    /// Connections, each with one request on its way at most. With several addresses: requests on their way at most,
+    /// whatever connections they take.
     pub connections: NonZeroU32,
-    /// How long is measured.
+    /// How long is measured at most.
     pub duration: Duration,
     /// How long a request, or a connection being opened, may take before it counts as timed out.
     pub timeout: Duration,
@@ -16,10 +20,20 @@ pub struct Plan {
     pub warm_up: Duration,
     /// Threads that share the connections.
     pub threads: NonZeroU32,
+    /// When requests are due: an open loop. Without it, a closed one: each connection sends its next request when the
+    /// last one is answered.
+    pub schedule: Option<Schedule>,
+    /// After so many requests, answered or failed, the run ends.
+    pub requests: Option<NonZeroU64>,
+    /// After so many answers a connection is replaced; without it, connections are kept.
+    pub answers_per_connection: Option<NonZeroU32>,
+    /// What is asked.
+    pub request: Request,
 }
 
 impl Plan {
-    /// `connections` for `duration` on one thread, with autocannon's ten seconds of patience and no warm-up.
+    /// A closed loop: GET on `connections` kept for `duration`, on one thread, with autocannon's ten seconds of
+    /// patience and no warm-up.
     #[must_use]
     pub fn new(connections: NonZeroU32, duration: Duration) -> Self {
         Self {
@@ -28,6 +42,10 @@ impl Plan {
             timeout: Duration::from_secs(10),
             warm_up: Duration::ZERO,
             threads: NonZeroU32::MIN,
+            schedule: None,
+            requests: None,
+            answers_per_connection: None,
+            request: Request::default(),
         }
     }
 

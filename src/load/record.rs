@@ -47,30 +47,46 @@ pub struct FaultAt {
     pub pod: Option<String>,
 }
 
+/// What there is besides when requests are due by a schedule.
+pub(super) struct Paced {
+    /// From the first byte that was sent to the answer's last.
+    pub(super) uncorrected: Times,
+    /// From when a request was due to its first byte.
+    pub(super) late: Times,
+    /// Requests that were due, and never sent.
+    pub(super) unsent: u64,
+}
+
 /// All that one worker measured.
 pub(super) struct Record {
     pub(super) latency: Times,
+    pub(super) paced: Option<Paced>,
     pub(super) connect: Times,
     pub(super) seconds: Vec<Second>,
     pub(super) sent: u64,
     pub(super) answered: u64,
     pub(super) in_flight: u64,
+    /// Connections that were opened for the run.
+    pub(super) opened: u64,
     pub(super) pods: Vec<Pod>,
     by_name: HashMap<Vec<u8>, PodIndex>,
     faults: BTreeMap<(u32, Fault, Option<PodIndex>), u64>,
 }
 
 impl Record {
-    /// An empty record for a run of this length.
-    pub(super) fn new(duration: Duration) -> Result<Self, Error> {
+    /// An empty record for a run of this length, `paced` by a schedule or not.
+    pub(super) fn new(duration: Duration, paced: bool) -> Result<Self, Error> {
+        let times = || Ok::<_, Error>(Paced { uncorrected: Times::new()?, late: Times::new()?, unsent: 0 });
         let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
         Ok(Self {
             latency: Times::new()?,
+            paced: paced.then(times).transpose()?,
             connect: Times::new()?,
             seconds: vec![Second::default(); usize::try_from(seconds.max(1)).unwrap_or(1)],
             sent: 0,
             answered: 0,
             in_flight: 0,
+            opened: 0,
             pods: Vec::new(),
             by_name: HashMap::new(),
             faults: BTreeMap::new(),
@@ -154,7 +170,7 @@ mod tests {
     use super::*;
 
     fn record() -> Record {
-        Record::new(Duration::from_secs(3)).unwrap()
+        Record::new(Duration::from_secs(3), false).unwrap()
     }
 
     #[test]

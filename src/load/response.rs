@@ -46,13 +46,15 @@ pub(super) struct Reader {
     body: Option<Body>,
     answer: Answer,
     pod: Vec<u8>,
+    bodiless: bool,
 }
 
 const NOTHING: Answer = Answer { status: 0, bytes: 0, close: false, new_pod: false };
 
 impl Reader {
-    pub(super) fn new() -> Self {
-        Self { head: Vec::new(), body: None, answer: NOTHING, pod: Vec::new() }
+    /// `bodiless` when no answer has a body, whatever its headers say: those to HEAD.
+    pub(super) fn new(bodiless: bool) -> Self {
+        Self { head: Vec::new(), body: None, answer: NOTHING, pod: Vec::new(), bodiless }
     }
 
     /// The pod the last answer named; empty when it named none.
@@ -154,7 +156,7 @@ impl Reader {
             _ => {}
         }
         let head = Head::read(response.headers, response.version == Some(0))?;
-        let body = if status == 204 || status == 304 { Body::None } else { head.body };
+        let body = if self.bodiless || status == 204 || status == 304 { Body::None } else { head.body };
         self.answer.status = status;
         self.answer.close = head.close || matches!(body, Body::UntilClose);
         self.answer.new_pod = head.pod != self.pod;
@@ -228,8 +230,8 @@ mod tests {
     /// Feeds `text` whole, then byte by byte, then in two pieces split at every place: always the same answer.
     fn answer(text: &str) -> Result<Option<Answer>, Garbage> {
         let bytes = text.as_bytes();
-        let whole = Reader::new().feed(bytes);
-        let mut reader = Reader::new();
+        let whole = Reader::new(false).feed(bytes);
+        let mut reader = Reader::new(false);
         let mut last = Ok(None);
         for byte in bytes {
             last = reader.feed(std::slice::from_ref(byte));
@@ -241,7 +243,7 @@ mod tests {
         if whole.is_ok() {
             assert_eq!(last, whole, "byte by byte: {text:?}");
             for at in 1..bytes.len() {
-                let mut reader = Reader::new();
+                let mut reader = Reader::new(false);
                 let first = reader.feed(&bytes[..at]).unwrap();
                 assert_eq!(first, None, "split at {at}: {text:?}");
                 assert_eq!(reader.feed(&bytes[at..]), whole, "split at {at}: {text:?}");
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn until_close() {
-        let mut reader = Reader::new();
+        let mut reader = Reader::new(false);
         assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\n\r\nhel"), Ok(None));
         assert_eq!(reader.feed(b"lo"), Ok(None));
         let answer = reader.end().unwrap();
@@ -294,10 +296,20 @@ mod tests {
     #[test]
     fn closed_in_the_middle_is_no_answer() {
         for text in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel"] {
-            let mut reader = Reader::new();
+            let mut reader = Reader::new(false);
             assert_eq!(reader.feed(text.as_bytes()), Ok(None));
             assert_eq!(reader.end(), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_without_a_body_says_how_long_it_would_be() {
+        let mut reader = Reader::new(true);
+        for head in ["content-length: 5", "transfer-encoding: chunked", "x: y"] {
+            let answer = reader.feed(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").as_bytes());
+            assert!(answer.unwrap().is_some_and(|answer| !answer.close), "{head}");
+        }
+        assert!(!whole("HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n").close);
     }
 
     #[test]
@@ -329,13 +341,13 @@ mod tests {
         ] {
             assert_eq!(answer(text), Err(Garbage), "{text:?}");
         }
-        let too_much = Reader::new().feed(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nokay");
+        let too_much = Reader::new(false).feed(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nokay");
         assert_eq!(too_much, Err(Garbage));
     }
 
     #[test]
     fn a_head_without_end_is_refused() {
-        let mut reader = Reader::new();
+        let mut reader = Reader::new(false);
         assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\nx: "), Ok(None));
         let fed = (0..1000).map(|_| reader.feed(&[b'a'; 1000])).find(Result::is_err);
         assert_eq!(fed, Some(Err(Garbage)));
@@ -345,7 +357,7 @@ mod tests {
     #[test]
     fn the_pod_is_compared_with_the_last_one() {
         let from = |pod: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-evenkeel-pod: {pod}\r\n\r\n");
-        let mut reader = Reader::new();
+        let mut reader = Reader::new(false);
         let mut new_pod = |text: &str| reader.feed(text.as_bytes()).unwrap().unwrap().new_pod;
         assert!(new_pod(&from("a")));
         assert!(!new_pod(&from("a")));

@@ -6,7 +6,19 @@ use std::time::{Duration, Instant};
 use super::plan::Plan;
 use super::record::{FaultAt, Pod, Second};
 use super::times::Times;
+use super::usage::ThreadUsage;
 use super::worker::Outcome;
+
+/// What a run measured besides when requests were due by a schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PacedResult {
+    /// From a request's first byte to its answer's last.
+    pub uncorrected: Times,
+    /// From when a request was due to its first byte; of those that were answered.
+    pub late: Times,
+    /// Requests that were due before the end, and never sent.
+    pub unsent: u64,
+}
 
 /// One run.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +29,11 @@ pub struct RunResult {
     pub elapsed: Duration,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
-    /// From a request's first byte to its answer's last.
+    /// Up to an answer's last byte: from when its request was due, where the plan has a schedule, else from the
+    /// request's first byte.
     pub latency: Times,
+    /// What else was measured where the plan has a schedule.
+    pub paced: Option<PacedResult>,
     /// How long opening a connection took, warm-up included.
     pub connect: Times,
     /// Answers and their bytes, second by second; the last one may be shorter than a second.
@@ -29,12 +44,14 @@ pub struct RunResult {
     pub answered: u64,
     /// Requests on their way when the run ended.
     pub in_flight: u64,
+    /// Connections opened for the run; those that the warm-up opened count when the run uses them.
+    pub opened: u64,
     /// What fell on each pod, by name.
     pub pods: Vec<Pod>,
     /// What went wrong: where, when, how often.
     pub faults: BTreeMap<FaultAt, u64>,
-    /// Processor time of the load's own threads, warm-up included.
-    pub cpu: Duration,
+    /// What each of the load's own threads used, the warm-up not counted.
+    pub threads: Vec<ThreadUsage>,
 }
 
 impl RunResult {
@@ -62,14 +79,20 @@ impl RunResult {
             elapsed,
             interrupted,
             latency: outcome.record.latency,
+            paced: outcome.record.paced.map(|paced| PacedResult {
+                uncorrected: paced.uncorrected,
+                late: paced.late,
+                unsent: paced.unsent,
+            }),
             connect: outcome.record.connect,
             seconds: outcome.record.seconds,
             sent: outcome.record.sent,
             answered: outcome.record.answered,
             in_flight: outcome.record.in_flight,
+            opened: outcome.record.opened,
             pods,
             faults,
-            cpu: outcome.cpu,
+            threads: vec![outcome.usage],
         }
     }
 
@@ -83,7 +106,13 @@ impl RunResult {
         self.sent += other.sent;
         self.answered += other.answered;
         self.in_flight += other.in_flight;
-        self.cpu += other.cpu;
+        self.opened += other.opened;
+        self.threads.extend(other.threads);
+        if let (Some(mine), Some(theirs)) = (&mut self.paced, &other.paced) {
+            mine.uncorrected.add(&theirs.uncorrected);
+            mine.late.add(&theirs.late);
+            mine.unsent += theirs.unsent;
+        }
         for pod in other.pods {
             match self.pods.binary_search_by(|mine| mine.name.cmp(&pod.name)) {
                 Ok(at) => {
@@ -107,7 +136,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     fn outcome(pods: &[(&str, u64)], ended: Instant) -> Outcome {
-        let mut record = Record::new(Duration::from_secs(2)).unwrap();
+        let mut record = Record::new(Duration::from_secs(2), true).unwrap();
         for (name, requests) in pods {
             let pod = record.pod(name.as_bytes());
             record.landed(pod);
@@ -116,7 +145,12 @@ mod tests {
             }
             record.fault(Fault::Reset, Duration::ZERO, Some(pod));
         }
-        Outcome { record, ended, cpu: Duration::from_millis(1) }
+        if let Some(paced) = &mut record.paced {
+            paced.unsent = 7;
+            paced.late.record(Duration::from_micros(10));
+        }
+        let usage = ThreadUsage { cpu: Duration::from_millis(1), voluntary_switches: 3, involuntary_switches: 2 };
+        Outcome { record, ended, usage }
     }
 
     #[test]
@@ -131,6 +165,8 @@ mod tests {
         assert_eq!((result.answered, result.latency.count(), result.seconds[0].requests), (9, 9, 9));
         assert_eq!(result.faults.values().sum::<u64>(), 4);
         assert_eq!((result.seconds.len(), result.elapsed), (2, Duration::from_millis(1200)));
-        assert_eq!(result.cpu, Duration::from_millis(2));
+        assert_eq!(result.threads.iter().map(|thread| thread.cpu).sum::<Duration>(), Duration::from_millis(2));
+        let paced = result.paced.unwrap();
+        assert_eq!((paced.unsent, paced.late.count()), (14, 2));
     }
 }

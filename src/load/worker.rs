@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
-use nix::sys::resource::{UsageWho, getrusage};
 
-use super::connection::{Connection, Shared};
+use super::connection::Connection;
+use super::pool::connections_each;
 use super::record::Record;
+use super::shared::{Job, Shared};
+use super::timer::Timer;
+use super::usage::ThreadUsage;
 
 const WAKE: Token = Token(usize::MAX);
+const TIMER: Token = Token(usize::MAX - 1);
 /// How often the gauge is set.
 const GAUGE: Duration = Duration::from_millis(250);
 /// How often due connections are looked for while some wait for their next try.
@@ -50,31 +54,33 @@ pub(super) struct Outcome {
     pub(super) record: Record,
     /// When it stopped.
     pub(super) ended: Instant,
-    /// Processor time of its thread, the warm-up's not counted.
-    pub(super) cpu: Duration,
+    /// What its thread used, the warm-up not counted.
+    pub(super) usage: ThreadUsage,
 }
 
 pub(super) struct Worker {
     poll: Poll,
     connections: Vec<Connection>,
     shared: Shared,
+    /// Where requests are due by a schedule.
+    timer: Option<Timer>,
     gauge: Arc<Gauge>,
 }
 
 impl Worker {
-    /// A worker with `count` connections; `shared` makes what they share from the poll's registry.
-    pub(super) fn new(
-        count: u32,
-        gauge: Arc<Gauge>,
-        shared: impl FnOnce(mio::Registry) -> Shared,
-    ) -> io::Result<(Self, Stopper)> {
+    /// Worker number `number` of a job.
+    pub(super) fn new(job: &Job<'_>, number: usize, record: Record, gauge: Arc<Gauge>) -> io::Result<(Self, Stopper)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
-        let shared = shared(poll.registry().try_clone()?);
+        let shared = Shared::new(poll.registry().try_clone()?, job, number, record);
+        let timer = shared.supply.is_paced().then(|| Timer::new(poll.registry(), TIMER)).transpose()?;
         let now = Instant::now();
-        let connections = (0..count as usize).map(|index| Connection::new(Token(index), now)).collect();
+        let addresses = job.addresses.len();
+        let connections = (0..connections_each(job.shares[number], addresses) * addresses)
+            .map(|index| Connection::new(Token(index), index % addresses, shared.bodiless, now))
+            .collect();
         let stopper = Stopper { gauge: Arc::clone(&gauge), waker };
-        Ok((Self { poll, connections, shared, gauge }, stopper))
+        Ok((Self { poll, connections, shared, timer, gauge }, stopper))
     }
 
     /// Runs to the end of the run, or until it is stopped.
@@ -84,26 +90,26 @@ impl Worker {
         let mut next = now;
         let mut next_gauge = now + GAUGE;
         let mut warmed_up = None;
-        while now < self.shared.end && !self.gauge.stop.load(Ordering::Relaxed) {
+        while now < self.shared.end && !self.shared.supply.is_done() && !self.gauge.stop.load(Ordering::Relaxed) {
             if now >= next {
                 next = self.tick(now);
             }
             if warmed_up.is_none() && now >= self.shared.start {
-                warmed_up = Some(thread_time());
+                warmed_up = Some(ThreadUsage::so_far());
             }
             if now >= next_gauge {
                 self.set_gauge(now);
                 next_gauge = now + GAUGE;
             }
+            self.hand_out()?;
             let patience = next.min(self.shared.end).saturating_duration_since(now);
             self.turn(&mut events, patience)?;
             now = Instant::now();
         }
         self.set_gauge(now);
-        self.shared.record.in_flight =
-            self.connections.iter().filter(|connection| connection.is_in_flight(&self.shared)).count() as u64;
-        let cpu = warmed_up.map_or(Duration::ZERO, |before| thread_time().saturating_sub(before));
-        Ok(Outcome { record: self.shared.record, ended: now, cpu })
+        let usage = warmed_up.map_or_else(ThreadUsage::default, |before| ThreadUsage::so_far().since(before));
+        self.take_stock(now);
+        Ok(Outcome { record: self.shared.record, ended: now, usage })
     }
 
     fn turn(&mut self, events: &mut Events, patience: Duration) -> io::Result<()> {
@@ -115,12 +121,32 @@ impl Worker {
         }
         for event in &*events {
             if let Some(connection) = self.connections.get_mut(event.token().0) {
-                connection.ready(event.is_read_closed(), &mut self.shared);
+                connection.ready(event, &mut self.shared);
             }
         }
         for token in unfinished {
             if let Some(connection) = self.connections.get_mut(token.0) {
                 connection.resume(&mut self.shared);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the requests that are due to connections that are free, and sets the timer for the one after.
+    fn hand_out(&mut self) -> io::Result<()> {
+        let Self { connections, shared, timer, .. } = self;
+        while shared.pool.has_free() {
+            let now = Instant::now();
+            if !shared.supply.has_due(now) {
+                return match (timer, shared.supply.next_due(now)) {
+                    (Some(timer), Some(due)) => timer.set(due, now),
+                    _ => Ok(()),
+                };
+            }
+            let picked = shared.pool.pick(|index| connections.get_mut(index).is_some_and(Connection::leave_pool));
+            let Some(connection) = picked.and_then(|index| connections.get_mut(index)) else { return Ok(()) };
+            if let Some(ticket) = shared.supply.take(now) {
+                connection.start(ticket, shared, now);
             }
         }
         Ok(())
@@ -137,6 +163,18 @@ impl Worker {
         now + if waiting { SHORT_TICK } else { longest }
     }
 
+    /// Writes down what is left at the end.
+    fn take_stock(&mut self, now: Instant) {
+        let Self { connections, shared, .. } = self;
+        let count = |of: fn(&Connection) -> bool| connections.iter().filter(|connection| of(connection)).count() as u64;
+        shared.record.in_flight = count(Connection::is_in_flight);
+        shared.record.opened += count(Connection::is_unused);
+        let untaken = shared.supply.untaken(now.min(shared.end));
+        if let Some(paced) = &mut shared.record.paced {
+            paced.unsent = untaken + count(Connection::holds_unsent);
+        }
+    }
+
     fn set_gauge(&self, now: Instant) {
         let record = &self.shared.record;
         let at = now.saturating_duration_since(self.shared.start).as_micros();
@@ -146,12 +184,4 @@ impl Worker {
         self.gauge.p99.store(record.latency.quantile(0.99), Ordering::Relaxed);
         self.gauge.pods.store(record.pods_hit() as u64, Ordering::Relaxed);
     }
-}
-
-/// Processor time this thread has used; zero where the kernel does not say.
-fn thread_time() -> Duration {
-    getrusage(UsageWho::RUSAGE_THREAD).map_or(Duration::ZERO, |usage| {
-        let sum = usage.user_time() + usage.system_time();
-        Duration::from_micros(u64::try_from(sum.tv_sec() * 1_000_000 + sum.tv_usec()).unwrap_or(0))
-    })
 }

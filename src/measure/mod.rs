@@ -3,6 +3,7 @@
 mod assertion;
 mod comparison;
 mod distribution;
+mod generator;
 mod latency;
 #[cfg(test)]
 mod sample;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use assertion::{Assertion, Verdict};
 pub use comparison::{Case, Change, Difference, Interval, Ratio, against_baseline, compare, verdicts};
+pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
 pub use spread::{Balancer, Band, Chance, Evenness, PodShare, Spread, Uniformity, sentence};
 pub use throughput::{Throughput, samples};
@@ -35,7 +37,7 @@ pub struct Requests {
 /// What went wrong in one second of a run, by kind and pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCount {
-    /// "refused", "reset", "closed early", "timed out", "no HTTP", "unreachable" or "status 503".
+    /// "refused", "reset", "closed early", "timed out", "no HTTP", "unreachable", "no address" or "status 503".
     pub kind: String,
     /// Seconds since the run began.
     pub second: u32,
@@ -61,8 +63,11 @@ pub struct Measurement {
     pub replicas: Option<u32>,
     /// Connections that were open.
     pub connections: u32,
-    /// How long was to be measured, in seconds.
+    /// How long was to be measured, in seconds; at most, where `planned_requests` is given.
     pub planned_seconds: f64,
+    /// How many requests, answered or failed, were to end the run.
+    #[serde(default)]
+    pub planned_requests: Option<u64>,
     /// How long was measured, in seconds.
     pub elapsed_seconds: f64,
     /// Whether the run was stopped before its end.
@@ -71,10 +76,20 @@ pub struct Measurement {
     pub requests: Requests,
     /// Bytes of all answers.
     pub bytes: u64,
-    /// From a request's first byte to its answer's last, in microseconds.
+    /// Up to an answer's last byte, in microseconds: under a rate from when its request was due (corrected for
+    /// coordinated omission), else from the request's first byte.
     pub latency_us: Latency,
-    /// How long opening a connection took, in microseconds.
+    /// Under a rate: from a request's first byte to its answer's last, in microseconds.
+    #[serde(default)]
+    pub uncorrected_latency_us: Option<Latency>,
+    /// The rate that was asked for, and what became of it; none in a closed loop.
+    #[serde(default)]
+    pub rate: Option<Rate>,
+    /// How long opening a connection took, in microseconds, warm-up included.
     pub connect_us: Latency,
+    /// Connections opened for the run; those that the warm-up opened count when the run uses them.
+    #[serde(default)]
+    pub connections_opened: u64,
     /// Answers a second.
     pub requests_per_second: Throughput,
     /// Bytes of answers a second.
@@ -95,6 +110,15 @@ pub struct Measurement {
     pub timeline: Vec<TimelineSecond>,
     /// Processor time of the load generator, in seconds.
     pub generator_cpu_seconds: f64,
+    /// The part of the run that its busiest thread was on a processor, 0 to 1.
+    #[serde(default)]
+    pub generator_busiest: f64,
+    /// Whether that was at least 0.9 while more was wanted: the generator was the limit, not what it tested.
+    #[serde(default)]
+    pub generator_bound: bool,
+    /// How often the load generator's threads left the processor.
+    #[serde(default)]
+    pub generator_context_switches: ContextSwitches,
 }
 
 impl Measurement {
@@ -108,10 +132,13 @@ impl Measurement {
         let count = |wanted: fn(Fault) -> bool| {
             run.faults.iter().filter(|(at, _)| wanted(at.fault)).map(|(_, count)| count).sum::<u64>()
         };
+        let rate = Rate::new(run);
+        let busiest = generator::busiest(&run.threads, run.elapsed);
         Self {
             replicas,
             connections: run.plan.connections.get(),
             planned_seconds: run.plan.duration.as_secs_f64(),
+            planned_requests: run.plan.requests.map(Into::into),
             elapsed_seconds: run.elapsed.as_secs_f64(),
             interrupted: run.interrupted,
             requests: Requests {
@@ -122,7 +149,9 @@ impl Measurement {
             },
             bytes: bytes.iter().sum(),
             latency_us: Latency::from(&run.latency),
+            uncorrected_latency_us: run.paced.as_ref().map(|paced| Latency::from(&paced.uncorrected)),
             connect_us: Latency::from(&run.connect),
+            connections_opened: run.opened,
             samples: request_samples.len(),
             sample_seconds: sample.as_secs_f64(),
             requests_per_second: Throughput::new(request_samples),
@@ -136,7 +165,11 @@ impl Measurement {
                 .iter()
                 .map(|second| TimelineSecond { requests: second.requests, bytes: second.bytes })
                 .collect(),
-            generator_cpu_seconds: run.cpu.as_secs_f64(),
+            generator_cpu_seconds: run.threads.iter().map(|thread| thread.cpu.as_secs_f64()).sum(),
+            generator_busiest: busiest,
+            generator_bound: generator::is_bound(busiest, rate.as_ref()),
+            generator_context_switches: ContextSwitches::of(&run.threads),
+            rate,
         }
     }
 }

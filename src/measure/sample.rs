@@ -1,6 +1,6 @@
 //! A run for tests, made up.
 
-use super::{Latency, Measurement, Requests, Spread, Throughput};
+use super::{ContextSwitches, Latency, Measurement, Requests, Spread, Throughput};
 use crate::load::Pod;
 
 /// A second against `replicas` pods that all served alike, `rate` requests in all.
@@ -11,13 +11,17 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
     Measurement {
         replicas: Some(replicas),
         connections: 3 * replicas,
+        planned_requests: None,
         planned_seconds: 1.0,
         elapsed_seconds: 1.0,
         interrupted: false,
         requests: Requests { sent: answered, answered, ..Requests::default() },
         bytes: 0,
         latency_us: Latency { count: answered, ..Latency::default() },
+        uncorrected_latency_us: None,
+        rate: None,
         connect_us: Latency::default(),
+        connections_opened: u64::from(3 * replicas),
         requests_per_second: Throughput::new([rate]),
         bytes_per_second: Throughput::default(),
         samples: 1,
@@ -28,5 +32,8 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         spread: Spread::new(&pods, Some(replicas)),
         timeline: Vec::new(),
         generator_cpu_seconds: 0.0,
+        generator_busiest: 0.0,
+        generator_bound: false,
+        generator_context_switches: ContextSwitches::default(),
     }
 }

@@ -1,6 +1,7 @@
 //! What is told of the runs: one file a format, behind one trait.
 
 mod autocannon;
+mod generator;
 mod grid;
 mod json;
 mod number;

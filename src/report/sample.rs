@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::load::Pod;
-use crate::measure::{FaultCount, Latency, Measurement, Requests, Spread, Throughput, TimelineSecond};
+use crate::measure::{ContextSwitches, FaultCount, Latency, Measurement, Requests, Spread, Throughput, TimelineSecond};
 
 /// A run of two seconds against two pods.
 pub(super) fn measurement() -> Measurement {
@@ -12,6 +12,7 @@ pub(super) fn measurement() -> Measurement {
         replicas: Some(2),
         connections: 30,
         planned_seconds: 2.0,
+        planned_requests: None,
         elapsed_seconds: 2.0,
         interrupted: false,
         requests: Requests { sent: 180_030, answered: 180_000, non_2xx: 0, in_flight: 30 },
@@ -30,6 +31,9 @@ pub(super) fn measurement() -> Measurement {
             stdev: 88.25,
             max: 12_345,
         },
+        uncorrected_latency_us: None,
+        rate: None,
+        connections_opened: 30,
         connect_us: Latency { count: 30, p50: 210, max: 400, ..Latency::default() },
         requests_per_second: Throughput::new([88_000.0, 92_000.0]),
         bytes_per_second: Throughput::new([12_672_000.0, 13_248_000.0]),
@@ -41,6 +45,9 @@ pub(super) fn measurement() -> Measurement {
         spread: Spread::new(&pods, Some(2)),
         timeline: [88_000, 92_000].map(|requests| TimelineSecond { requests, bytes: requests * 144 }).into(),
         generator_cpu_seconds: 1.25,
+        generator_busiest: 0.625,
+        generator_bound: false,
+        generator_context_switches: ContextSwitches { voluntary: 1_234, involuntary: 56 },
     }
 }
 

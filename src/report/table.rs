@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::grid::Look;
 use super::number::count;
-use super::{Exporter, Report, autocannon, pods};
+use super::{Exporter, Report, autocannon, generator, pods};
 use crate::error::Error;
 use crate::measure::Measurement;
 
@@ -27,12 +27,15 @@ impl Table {
     pub fn run(&self, target: &str, run: &Measurement) -> String {
         let mut text = format!("{}\n", self.look.bold(&heading(target, run)));
         text += &autocannon::text(run, self.look);
+        for line in generator::lines(run) {
+            let _ = writeln!(text, "{line}");
+        }
         for line in faults(run) {
             let _ = writeln!(text, "  {}", self.look.red(&line));
         }
         if run.interrupted {
-            let (elapsed, planned) = (run.elapsed_seconds, run.planned_seconds);
-            let _ = writeln!(text, "{}", self.look.red(&format!("interrupted after {elapsed:.1} of {planned} s")));
+            let (elapsed, planned) = (run.elapsed_seconds, planned(run));
+            let _ = writeln!(text, "{}", self.look.red(&format!("interrupted after {elapsed:.1} s of {planned}")));
         }
         let spread = pods::spread(&run.spread, self.look);
         if spread.is_empty() { text } else { format!("{text}\n{spread}") }
@@ -58,7 +61,15 @@ impl Exporter for Table {
 fn heading(target: &str, run: &Measurement) -> String {
     let pods = run.replicas.map(|replicas| format!("{}, ", pods::some(replicas.into(), "pod"))).unwrap_or_default();
     let connections = pods::some(run.connections.into(), "connection");
-    format!("{pods}{connections}, {} s, {target}", run.planned_seconds)
+    format!("{pods}{connections}, {}, {target}", planned(run))
+}
+
+/// What was to end the run: "30 s", "1,000 requests".
+fn planned(run: &Measurement) -> String {
+    match run.planned_requests {
+        Some(requests) => format!("{} request{}", count(requests), if requests == 1 { "" } else { "s" }),
+        None => format!("{} s", run.planned_seconds),
+    }
 }
 
 /// "12 refused, seconds 3 to 5": one line a kind, the most frequent first.

@@ -5,7 +5,12 @@
 mod cli;
 mod counting;
 mod faults;
+mod flags;
+mod rate;
+mod reconnect;
+mod requests;
 mod server;
+mod targets;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;

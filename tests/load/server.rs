@@ -29,6 +29,14 @@ impl Peer {
         true
     }
 
+    /// Reads so many bytes as one request and counts it; `None` when the other side has gone.
+    pub(crate) fn bytes(&mut self, length: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).ok()?;
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        Some(bytes)
+    }
+
     /// Writes; false when the other side has gone.
     pub(crate) fn say(&mut self, text: &str) -> bool {
         self.stream.write_all(text.as_bytes()).is_ok()

@@ -1,0 +1,74 @@
+//! Client-side balancing: the power of two choices (M. Mitzenmacher, The Power of Two Choices in Randomized Load
+//! Balancing, 1996).
+
+/// Two different addresses of `outstanding.len()`, at random, the one with fewer requests under way first. With one
+/// address it is both.
+pub(super) fn choose(outstanding: &[u32], random: [u64; 2]) -> (usize, usize) {
+    let count = outstanding.len() as u64;
+    if count < 2 {
+        return (0, 0);
+    }
+    let first = random[0] % count;
+    let second = random[1] % (count - 1);
+    // One number less to draw from, and the first one jumped over.
+    let (first, second) = (index(first), index(second + u64::from(second >= first)));
+    if outstanding[second] < outstanding[first] { (second, first) } else { (first, second) }
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(0)
+}
+
+/// Random numbers that are good enough to pick with (S. Vigna's `SplitMix64`).
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_less_loaded_of_two_comes_first() {
+        assert_eq!(choose(&[5, 3, 9], [0, 0]), (1, 0));
+        assert_eq!(choose(&[5, 3, 9], [1, 1]), (1, 2));
+        assert_eq!(choose(&[5, 3, 9], [2, 0]), (0, 2));
+        assert_eq!(choose(&[4, 4], [1, 0]), (1, 0), "the first drawn where both have the same");
+        assert_eq!(choose(&[7], [3, 4]), (0, 0));
+    }
+
+    #[test]
+    fn the_two_differ_and_all_are_drawn() {
+        let mut random = Random::new(1);
+        let mut drawn = [0_u32; 5];
+        for _ in 0..5000 {
+            let (first, second) = choose(&[0; 5], [random.next(), random.next()]);
+            assert_ne!(first, second);
+            drawn[first] += 1;
+        }
+        assert!(drawn.iter().all(|times| (800..1200).contains(times)), "{drawn:?}");
+    }
+
+    #[test]
+    fn two_choices_keep_the_load_even() {
+        let mut random = Random::new(7);
+        let mut outstanding = [0_u32; 10];
+        for _ in 0..1000 {
+            outstanding[choose(&outstanding, [random.next(), random.next()]).0] += 1;
+        }
+        // One random choice would leave some 30 between the fullest and the emptiest.
+        let (most, least) = (outstanding.iter().max().unwrap(), outstanding.iter().min().unwrap());
+        assert!(most - least <= 8, "{outstanding:?}");
+    }
+}

@@ -1,0 +1,140 @@
+//! The connections that have nothing to do, and which of them gets the next request.
+
+use std::collections::VecDeque;
+
+use super::balance::{Random, choose};
+
+/// Free connections, those that waited longest first, so that all have their turn.
+pub(super) struct Pool {
+    /// By address.
+    free: Vec<VecDeque<usize>>,
+    balance: Option<Balance>,
+}
+
+/// What is known of the addresses when there are several.
+struct Balance {
+    /// Requests under way to each.
+    outstanding: Vec<u32>,
+    /// Requests under way, and how many there may be.
+    under_way: u32,
+    limit: u32,
+    random: Random,
+}
+
+impl Pool {
+    /// A pool for connections to `addresses`; with more than one, at most `limit` requests are under way at a time.
+    pub(super) fn new(addresses: usize, limit: u32, seed: u64) -> Self {
+        let balance = (addresses > 1).then(|| Balance {
+            outstanding: vec![0; addresses],
+            under_way: 0,
+            limit,
+            random: Random::new(seed),
+        });
+        Self { free: vec![VecDeque::new(); addresses], balance }
+    }
+
+    /// Whether each request chooses among several addresses.
+    pub(super) fn is_balanced(&self) -> bool {
+        self.balance.is_some()
+    }
+
+    /// A request to `address` is under way.
+    #[inline]
+    pub(super) fn began(&mut self, address: usize) {
+        if let Some(balance) = &mut self.balance {
+            balance.outstanding[address] += 1;
+            balance.under_way += 1;
+        }
+    }
+
+    /// A request to `address` no longer is.
+    #[inline]
+    pub(super) fn ended(&mut self, address: usize) {
+        if let Some(balance) = &mut self.balance {
+            balance.outstanding[address] -= 1;
+            balance.under_way -= 1;
+        }
+    }
+
+    /// A connection to `address` has nothing to do.
+    pub(super) fn put(&mut self, address: usize, connection: usize) {
+        self.free[address].push_back(connection);
+    }
+
+    /// Whether another request may be sent, and there may be a connection for it.
+    pub(super) fn has_free(&self) -> bool {
+        self.balance.as_ref().is_none_or(|balance| balance.under_way < balance.limit)
+            && self.free.iter().any(|free| !free.is_empty())
+    }
+
+    /// The connection for the next request: one to the less loaded of two random addresses; where neither has one that
+    /// `is_free`, one to any.
+    pub(super) fn pick(&mut self, mut is_free: impl FnMut(usize) -> bool) -> Option<usize> {
+        let mut pop = |free: &mut VecDeque<usize>| {
+            while let Some(connection) = free.pop_front() {
+                if is_free(connection) {
+                    return Some(connection);
+                }
+            }
+            None
+        };
+        if let Some(Balance { outstanding, random, .. }) = &mut self.balance {
+            let (better, other) = choose(outstanding, [random.next(), random.next()]);
+            if let Some(connection) = pop(&mut self.free[better]).or_else(|| pop(&mut self.free[other])) {
+                return Some(connection);
+            }
+        }
+        self.free.iter_mut().find_map(pop)
+    }
+}
+
+/// How many connections to each of `addresses` a worker may hold when `limit` requests are under way at most: twice
+/// the even share, since two choices keep the load near it.
+pub(super) fn connections_each(limit: u32, addresses: usize) -> usize {
+    let limit = limit as usize;
+    if addresses < 2 { limit } else { ((2 * limit).div_ceil(addresses) + 1).min(limit) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_free_comes_first_and_stale_ones_are_passed_over() {
+        let mut pool = Pool::new(1, 9, 0);
+        (0..4).for_each(|connection| pool.put(0, connection));
+        assert_eq!(pool.pick(|connection| connection != 0), Some(1));
+        assert_eq!(pool.pick(|connection| connection != 2), Some(3));
+        assert!(!pool.has_free() && pool.pick(|_| true).is_none());
+    }
+
+    #[test]
+    fn requests_go_where_fewer_are_under_way() {
+        let mut pool = Pool::new(2, 100, 0);
+        (0..6).for_each(|connection| pool.put(connection % 2, connection));
+        (0..3).for_each(|_| pool.began(0));
+        let picked: Vec<_> = (0..3).map(|_| pool.pick(|_| true).unwrap()).collect();
+        assert_eq!(picked, [1, 3, 5], "all to the address with none under way");
+        assert_eq!(pool.pick(|_| true), Some(0), "and elsewhere when it has no connection left");
+    }
+
+    #[test]
+    fn no_more_than_the_limit_is_under_way() {
+        let mut pool = Pool::new(2, 2, 0);
+        (0..4).for_each(|connection| pool.put(connection % 2, connection));
+        pool.began(0);
+        assert!(pool.has_free());
+        pool.began(1);
+        assert!(!pool.has_free());
+        pool.ended(0);
+        assert!(pool.has_free());
+    }
+
+    #[test]
+    fn enough_connections_for_an_uneven_moment() {
+        assert_eq!(connections_each(30, 1), 30);
+        assert_eq!(connections_each(30, 10), 7);
+        assert_eq!(connections_each(1, 10), 1);
+        assert_eq!(connections_each(3, 100), 2);
+    }
+}

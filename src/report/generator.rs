@@ -1,0 +1,73 @@
+//! What a reader must know of the load itself: its rate, its connections, and whether it was the limit.
+
+use super::number::{count, grouped, milliseconds};
+use crate::measure::{Measurement, Rate};
+
+/// One line each; none for a closed loop over kept connections that the server could not keep up with.
+pub(super) fn lines(run: &Measurement) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(rate) = &run.rate {
+        lines.push(asked(rate));
+        let sent = run.uncorrected_latency_us.as_ref().map_or((0, 0), |sent| (sent.p50, sent.p99));
+        let (half, most) = (milliseconds(sent.0), milliseconds(sent.1));
+        let from = "latency counts from when each request was due; from when it was sent";
+        lines.push(format!("{from}: 50% {half}, 99% {most}"));
+    }
+    if run.connections_opened > u64::from(run.connections) {
+        let took = milliseconds(run.connect_us.p50);
+        lines.push(format!("{} connections opened, half of them within {took}", count(run.connections_opened)));
+    }
+    if run.generator_bound {
+        let busy = (run.generator_busiest * 100.0).round();
+        lines.push(format!("the load generator was the limit: its busiest thread used {busy}% of a processor"));
+    }
+    lines
+}
+
+/// "asked 200,000 req/s, reached 91,000: 109,000 requests were due and never sent".
+fn asked(rate: &Rate) -> String {
+    let whole = |rate: f64| grouped(if rate < 100.0 { (rate * 100.0).round() / 100.0 } else { rate.round() });
+    let reached = format!("asked {} req/s, reached {}", whole(rate.target), whole(rate.achieved));
+    match rate.unsent {
+        0 => reached,
+        1 => format!("{reached}: 1 request was due and never sent"),
+        unsent => format!("{reached}: {} requests were due and never sent", count(unsent)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::measure::Latency;
+
+    #[test]
+    fn a_closed_loop_over_kept_connections_needs_no_word() {
+        assert_eq!(lines(&sample::measurement()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_missed_rate_is_said_plainly() {
+        let mut run = sample::measurement();
+        let rate = Rate { target: 200_000.0, achieved: 91_000.4, unsent: 1_090_000, missed: true, ..Rate::default() };
+        run.rate = Some(rate);
+        run.uncorrected_latency_us = Some(Latency { p50: 310, p99: 2_040, ..Latency::default() });
+        (run.generator_bound, run.generator_busiest) = (true, 0.973);
+        run.connections_opened = 40_000;
+        assert_eq!(
+            lines(&run),
+            [
+                "asked 200,000 req/s, reached 91,000: 1,090,000 requests were due and never sent",
+                "latency counts from when each request was due; from when it was sent: 50% 0.31 ms, 99% 2.04 ms",
+                "40,000 connections opened, half of them within 0.21 ms",
+                "the load generator was the limit: its busiest thread used 97% of a processor",
+            ]
+        );
+    }
+
+    #[test]
+    fn slow_rates_keep_their_decimals() {
+        let rate = Rate { target: 0.5, achieved: 0.466_6, unsent: 1, ..Rate::default() };
+        assert_eq!(asked(&rate), "asked 0.5 req/s, reached 0.47: 1 request was due and never sent");
+    }
+}

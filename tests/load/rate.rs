@@ -1,0 +1,161 @@
+//! The open loop: requests are sent when they are due, and latency counts from then.
+
+use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use evenkeel::load::{Plan, RunResult, Schedule, Stage};
+use evenkeel::measure::{Measurement, Rate};
+
+use super::server::{Server, from_pod};
+use super::{plan, run};
+
+fn paced(connections: u32, milliseconds: u64, rate: f64) -> Plan {
+    Plan { schedule: Some(Schedule::constant(rate)), ..plan(connections, milliseconds) }
+}
+
+/// What became of the rate.
+fn rate(run: &RunResult) -> Rate {
+    Measurement::new(run, None).rate.unwrap()
+}
+
+/// A server that thinks for so long about each request.
+fn slow(milliseconds: u64) -> Server {
+    Server::start(move |mut peer| {
+        while peer.request() {
+            sleep(Duration::from_millis(milliseconds));
+            if !peer.say(&from_pod("a")) {
+                return;
+            }
+        }
+    })
+}
+
+#[test]
+fn every_request_that_is_due_is_sent_once() {
+    let server = Server::answering(from_pod("a"));
+    let run = run(server.address, &paced(10, 1000, 500.0));
+    assert!(run.faults.is_empty(), "{run:?}");
+    // The last of a second's 500 is due 2 ms before its end.
+    let unsent = rate(&run).unsent;
+    assert_eq!(run.sent + unsent, 500, "{run:?}");
+    assert!(unsent <= 50, "{run:?}");
+    assert_eq!(run.sent, run.answered + run.in_flight);
+    assert!((run.answered..=run.sent).contains(&server.requests()));
+    assert_eq!(run.opened, 10, "all connections are open, whether they are needed or not");
+}
+
+#[test]
+fn a_known_delay_is_what_is_measured() {
+    let run = run(slow(20).address, &paced(60, 1500, 1000.0));
+    let measured = Measurement::new(&run, None);
+    // 20 requests are under way at a time, so there is always a connection free: both latencies are the delay.
+    let sent = measured.uncorrected_latency_us.unwrap();
+    for median in [measured.latency_us.p50, sent.p50] {
+        assert!((20_000..30_000).contains(&median), "{median} µs: {run:?}");
+    }
+    assert_eq!(measured.latency_us.count, sent.count);
+}
+
+#[test]
+fn waiting_for_a_free_connection_is_part_of_the_latency() {
+    // One connection and 20 ms a request make 50 a second; at 100 asked, each waits 10 ms longer than the one before,
+    // so the n-th of the 50 that are answered in a second took about 20 + n × 10 ms, and half of them 270 ms or less.
+    let run = run(slow(20).address, &paced(1, 1000, 100.0));
+    let measured = Measurement::new(&run, None);
+    let sent = measured.uncorrected_latency_us.unwrap();
+    assert!((20_000..35_000).contains(&sent.p50), "from when it was sent: {} µs", sent.p50);
+    let due = measured.latency_us.p50;
+    assert!((200_000..400_000).contains(&due), "from when it was due: {due} µs");
+    let rate = measured.rate.unwrap();
+    assert!(rate.missed && (40..=75).contains(&rate.unsent), "{rate:?}");
+    assert_eq!(measured.requests.sent + rate.unsent, 100);
+    assert!((rate.target - 100.0).abs() < 1e-9 && rate.achieved < 55.0, "{rate:?}");
+}
+
+/// A server that answers at once, except for `stall` from its 200th request on, when it answers nobody.
+fn stalling(stall: Duration) -> Server {
+    let until: Arc<Mutex<(u64, Option<Instant>)>> = Arc::default();
+    Server::start(move |mut peer| {
+        while peer.request() {
+            let mut state = until.lock().unwrap();
+            state.0 += 1;
+            if state.0 == 200 {
+                state.1 = Some(Instant::now() + stall);
+            }
+            let wait = state.1.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+            drop(state);
+            sleep(wait);
+            if !peer.say(&from_pod("a")) {
+                return;
+            }
+        }
+    })
+}
+
+#[test]
+fn a_stall_shows_in_the_latency_as_long_as_it_was() {
+    // Half of the run it answers nobody. Requests go on being due, so half of them meet the stall, and wait for what is
+    // left of it: anything between 0 and 500 ms, evenly. So a quarter waits more than 250 ms, and one in a hundred more
+    // than 490 ms. Measured from when they were sent, only those that were out when it began are slow: ten of 1000.
+    let run = run(stalling(Duration::from_millis(500)).address, &paced(10, 1000, 1000.0));
+    let measured = Measurement::new(&run, None);
+    let (due, sent) = (&measured.latency_us, measured.uncorrected_latency_us.as_ref().unwrap());
+    assert!(due.count > 900, "{run:?}");
+    assert!(due.p50.abs_diff(0) < 100_000, "p50 {}", due.p50);
+    assert!(due.p75.abs_diff(250_000) < 60_000, "p75 {}", due.p75);
+    assert!(due.p99.abs_diff(490_000) < 40_000, "p99 {}", due.p99);
+    assert!(sent.p75 < 50_000 && sent.p97_5 < 100_000, "from when they were sent: {sent:?}");
+}
+
+#[test]
+fn stages_have_their_own_rates() {
+    let stage = |milliseconds, rate| Stage { length: Duration::from_millis(milliseconds), rate };
+    let schedule = Schedule::of_stages(&[stage(1000, 50.0), stage(1000, 200.0), stage(500, 0.0)]);
+    let server = Server::answering(from_pod("a"));
+    let plan = Plan { schedule: Some(schedule), ..plan(4, 2500) };
+    let run = run(server.address, &plan);
+    let seconds: Vec<u64> = run.seconds.iter().map(|second| second.requests).collect();
+    assert_eq!(run.answered, 250, "{run:?}");
+    assert!(seconds[0].abs_diff(50) <= 20 && seconds[1].abs_diff(200) <= 40, "{seconds:?}");
+    assert!((rate(&run).target - 100.0).abs() < 1.0, "{:?}", rate(&run));
+}
+
+#[test]
+fn a_warm_up_has_the_rate_too_and_does_not_count() {
+    let server = Server::answering(from_pod("a"));
+    let run = run(server.address, &Plan { warm_up: Duration::from_millis(500), ..paced(4, 500, 200.0) });
+    assert_eq!(run.sent + rate(&run).unsent, 100, "{run:?}");
+    assert!((150..=200).contains(&server.requests()), "{} in all", server.requests());
+}
+
+#[test]
+fn threads_share_the_rate() {
+    let server = Server::answering(from_pod("a"));
+    let plan = Plan { threads: std::num::NonZeroU32::new(3).unwrap(), ..paced(9, 1000, 300.0) };
+    let run = run(server.address, &plan);
+    assert_eq!(run.sent + rate(&run).unsent, 300, "{run:?}");
+    assert!(run.answered > 250 && run.threads.len() == 3, "{run:?}");
+}
+
+#[test]
+fn what_cannot_be_sent_is_counted_not_kept() {
+    let server = slow(1);
+    let run = run(server.address, &paced(1, 500, 1e9));
+    let unsent = rate(&run).unsent;
+    assert_eq!(run.sent + unsent, 500_000_000, "{run:?}");
+    assert!(rate(&run).missed);
+}
+
+#[test]
+fn a_server_may_close_a_connection_that_nobody_uses() {
+    // One answer a connection, then it closes 5 ms later without a word; at 20 a second it is idle by then.
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.say(&from_pod("a"));
+        sleep(Duration::from_millis(5));
+    });
+    let run = run(server.address, &paced(2, 1000, 20.0));
+    assert!(run.faults.is_empty() && run.answered >= 15, "{run:?}");
+    assert!(run.opened >= run.answered, "a new one each time: {run:?}");
+}

@@ -1,0 +1,88 @@
+//! Several addresses, balanced by the client.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::thread::sleep;
+use std::time::Duration;
+
+use evenkeel::load::{self, Plan, RunResult, Schedule};
+use evenkeel::shutdown::Shutdown;
+
+use super::server::{Server, from_pod, nobody};
+use super::{endpoint, plan};
+
+fn run(addresses: &[SocketAddr], plan: &Plan) -> RunResult {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (endpoint, shutdown) = (endpoint(addresses[0]), Shutdown::new());
+        let run = load::run_balanced(&endpoint, addresses, plan, &shutdown, |_| {});
+        tokio::time::timeout(plan.duration + Duration::from_secs(20), run).await.unwrap().unwrap()
+    })
+}
+
+/// One that answers after so long, under this name.
+fn pod(name: &str, milliseconds: u64) -> Server {
+    let answer = from_pod(name);
+    Server::start(move |mut peer| {
+        while peer.request() {
+            sleep(Duration::from_millis(milliseconds));
+            if !peer.say(&answer) {
+                return;
+            }
+        }
+    })
+}
+
+fn requests(run: &RunResult) -> Vec<u64> {
+    run.pods.iter().map(|pod| pod.requests).collect()
+}
+
+#[test]
+fn equal_servers_get_equal_shares() {
+    let pods = ["a", "b", "c", "d"].map(|name| pod(name, 2));
+    let addresses = pods.each_ref().map(|pod| pod.address);
+    let plan = Plan { requests: NonZeroU64::new(2000), ..plan(8, 60_000) };
+    let run = run(&addresses, &plan);
+    assert_eq!((run.answered, run.faults.len()), (2000, 0), "{run:?}");
+    assert!(requests(&run).iter().all(|share| share.abs_diff(500) < 150), "{:?}", requests(&run));
+    assert_eq!(pods.iter().map(Server::requests).sum::<u64>(), 2000);
+}
+
+#[test]
+fn a_slow_server_gets_less() {
+    let pods = [pod("a", 2), pod("b", 2), pod("c", 40)];
+    let addresses = pods.each_ref().map(|pod| pod.address);
+    let run = run(&addresses, &Plan { requests: NonZeroU64::new(1500), ..plan(9, 60_000) });
+    let [a, b, c] = requests(&run)[..] else { panic!("{run:?}") };
+    assert_eq!(a + b + c, 1500);
+    assert!(3 * c < a && 3 * c < b, "{:?}", requests(&run));
+}
+
+#[test]
+fn under_a_rate_and_over_threads() {
+    let pods = ["a", "b", "c"].map(|name| pod(name, 1));
+    let addresses = pods.each_ref().map(|pod| pod.address);
+    let plan =
+        Plan { schedule: Some(Schedule::constant(600.0)), threads: NonZeroU32::new(2).unwrap(), ..plan(6, 1000) };
+    let run = run(&addresses, &plan);
+    assert_eq!(run.sent + run.paced.as_ref().unwrap().unsent, 600, "{run:?}");
+    assert!(run.faults.is_empty() && requests(&run).iter().all(|share| *share > 100), "{run:?}");
+}
+
+#[test]
+fn one_that_is_gone_costs_its_share_and_no_more() {
+    let there = pod("a", 1);
+    let run = run(&[there.address, nobody()], &plan(4, 1000));
+    assert!(run.answered > 200, "{run:?}");
+    assert_eq!(requests(&run), [run.answered]);
+    assert!(!run.faults.is_empty(), "{run:?}");
+}
+
+#[test]
+fn no_more_requests_are_under_way_than_connections_were_asked_for() {
+    let pods = [pod("a", 100), pod("b", 100)];
+    let addresses = pods.each_ref().map(|pod| pod.address);
+    let run = run(&addresses, &plan(3, 1050));
+    // 3 at a time, 100 ms each, 10.5 rounds.
+    assert!((20..=33).contains(&run.sent), "{run:?}");
+}

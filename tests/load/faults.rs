@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use evenkeel::load::{Fault, RunResult};
+use evenkeel::load::{Fault, RunResult, Schedule};
 
 use super::server::{Server, from_pod, nobody};
 use super::{plan, run};
@@ -108,6 +108,43 @@ fn an_endless_body() {
         while peer.say(&chunk) {}
     });
     only(Fault::TimedOut, &server);
+}
+
+#[test]
+fn a_body_that_trickles() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.say("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n");
+        while peer.say("x") {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    only(Fault::TimedOut, &server);
+}
+
+#[test]
+fn an_answer_to_nothing() {
+    // Under a rate a connection is open before there is a request for it.
+    let server = Server::start(|mut peer| {
+        peer.say(&from_pod("a"));
+        peer.wait();
+    });
+    let mut plan = plan(2, 400);
+    plan.schedule = Some(Schedule::constant(1.0));
+    let run = run(server.address, &plan);
+    // The one request that is due may go out before anybody has seen what came.
+    assert!(run.answered <= 1 && count(&run) >= 2, "{run:?}");
+    assert_eq!(kinds(&run), [Fault::Garbage]);
+}
+
+#[test]
+fn closed_without_a_word() {
+    let server = Server::start(drop);
+    let mut plan = plan(2, 400);
+    plan.schedule = Some(Schedule::constant(1.0));
+    let run = run(server.address, &plan);
+    assert!(run.answered == 0 && (2..=40).contains(&count(&run)), "tried again, not hammered: {run:?}");
+    assert!(kinds(&run).iter().all(|fault| matches!(fault, Fault::Closed | Fault::Reset)), "{run:?}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_known_delay_is_what_is_measured() {
     // 20 requests are under way at a time, so there is always a connection free: both latencies are the delay.
     let sent = measured.uncorrected_latency_us.unwrap();
     for median in [measured.latency_us.p50, sent.p50] {
-        assert!((20_000..30_000).contains(&median), "{median} µs: {run:?}");
+        assert!((20_000..35_000).contains(&median), "{median} µs: {run:?}");
     }
     assert_eq!(measured.latency_us.count, sent.count);
 }
@@ -102,9 +102,9 @@ fn a_stall_shows_in_the_latency_as_long_as_it_was() {
     let measured = Measurement::new(&run, None);
     let (due, sent) = (&measured.latency_us, measured.uncorrected_latency_us.as_ref().unwrap());
     assert!(due.count > 900, "{run:?}");
-    assert!(due.p50.abs_diff(0) < 100_000, "p50 {}", due.p50);
-    assert!(due.p75.abs_diff(250_000) < 60_000, "p75 {}", due.p75);
-    assert!(due.p99.abs_diff(490_000) < 40_000, "p99 {}", due.p99);
+    assert!(due.p50 < 100_000, "p50 {}", due.p50);
+    assert!(due.p75.abs_diff(250_000) < 80_000, "p75 {}", due.p75);
+    assert!(due.p99.abs_diff(490_000) < 80_000, "p99 {}", due.p99);
     assert!(sent.p75 < 50_000 && sent.p97_5 < 100_000, "from when they were sent: {sent:?}");
 }
 

@@ -74,7 +74,8 @@ pub async fn run(
 }
 
 /// As [`run`], with the load balanced by the client: each request goes to the one of two random `addresses` to which
-/// fewer requests of its thread are under way. The endpoint says what is asked.
+/// fewer requests of its thread are under way. The endpoint says what is asked. An address that fails quickly looks
+/// idle; the pause after each failure is what keeps requests away from it.
 ///
 /// # Errors
 /// As [`run`]; [`Error::Load`] without an address, too.

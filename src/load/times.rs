@@ -93,7 +93,8 @@ impl Times {
 impl fmt::Debug for Times {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, median, max) = (self.count(), self.quantile(0.5), self.max);
-        formatter.debug_struct("Times").field("count", &count).field("p50", &median).field("max", &max).finish()
+        let mut line = formatter.debug_struct("Times");
+        line.field("count", &count).field("p50", &median).field("max", &max).finish_non_exhaustive()
     }
 }
 

@@ -75,6 +75,12 @@ pub enum Error {
     /// A lab runs, but nothing is deployed in it.
     #[error("nothing is deployed in the lab")]
     NoWorkload,
+    /// Only Linux has them.
+    #[error("{verb} needs Linux, because a lab is made of its namespaces, links and cgroups")]
+    NeedsLinux {
+        /// The verb.
+        verb: &'static str,
+    },
     /// Only root may make namespaces, links and cgroups.
     #[error("{verb} needs root, because it makes or enters namespaces, links and cgroups")]
     NeedsRoot {
@@ -272,6 +278,7 @@ impl Error {
             Self::NoLab => "start one: evenkeel up".into(),
             Self::LabIsUp { .. } => "use it: evenkeel deploy, evenkeel test; or end it first: evenkeel down".into(),
             Self::NoWorkload => "deploy the server: evenkeel deploy".into(),
+            Self::NeedsLinux { .. } => "run it on a Linux machine, or in a virtual one".into(),
             Self::NeedsRoot { verb } => format!("run it as root: sudo evenkeel {verb}"),
             Self::MissingPrograms { remedy, .. } => format!("bring them with: {remedy}"),
             Self::MissingKernel { .. } => {
@@ -313,7 +320,8 @@ impl Error {
             | Self::BadImage { .. }
             | Self::StateIsFile { .. }
             | Self::ForeignTarget { .. }
-            | Self::Manifest { .. } => 2,
+            | Self::Manifest { .. }
+            | Self::NeedsLinux { .. } => 2,
             Self::Interrupted => 130,
             _ => 1,
         }

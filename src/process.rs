@@ -51,6 +51,7 @@ impl Invocation {
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = self.detached_command();
+        #[cfg(target_os = "linux")]
         // SAFETY: prctl with PR_SET_PDEATHSIG is async-signal-safe and touches only the child itself.
         #[allow(unsafe_code, reason = "the parent-death signal can only be set between fork and exec")]
         unsafe {

@@ -11,6 +11,7 @@ pub mod down;
 pub mod load_flags;
 pub mod logs;
 pub mod output;
+#[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod scale;
 pub mod status;
@@ -83,8 +84,30 @@ enum Verb {
     Down,
     /// Write the completions of a shell to stdout
     Completions(completions::Args),
+    #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Sandbox(sandbox::Args),
+}
+
+impl Verb {
+    /// Its name, unless it works everywhere.
+    fn of_linux(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Completions(_) => return None,
+            Self::Up(_) => "up",
+            Self::Deploy(_) => "deploy",
+            Self::Scale(_) => "scale",
+            Self::Test(_) => "test",
+            Self::Logs(_) => "logs",
+            Self::Status => "status",
+            Self::Build => "build",
+            Self::Doctor(_) => "doctor",
+            Self::Demo(_) => "demo",
+            Self::Down => "down",
+            #[cfg(target_os = "linux")]
+            Self::Sandbox(_) => "sandbox",
+        })
+    }
 }
 
 /// Runs the program; what it returns is its exit code.
@@ -104,8 +127,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
+    if let (false, Some(verb)) = (cfg!(target_os = "linux"), verb.of_linux()) {
+        return Err(Error::NeedsLinux { verb });
+    }
     match verb {
         // Making namespaces wants a process with one thread, and no runtime yet.
+        #[cfg(target_os = "linux")]
         Verb::Sandbox(args) => args.run(),
         Verb::Completions(args) => args.run(),
         verb => {
@@ -135,6 +162,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Error> {
         Verb::Demo(args) => args.run(context).await,
         Verb::Down => down::run(context).await,
         Verb::Completions(args) => args.run(),
+        #[cfg(target_os = "linux")]
         Verb::Sandbox(args) => args.run(),
     }
 }
@@ -149,5 +177,17 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_that_needs_linux_says_so_by_its_own_name() {
+        use clap::Parser;
+
+        for verb in ["up", "deploy", "test", "logs", "status", "build", "doctor", "demo", "down"] {
+            let cli = super::Cli::try_parse_from(["evenkeel", verb]).unwrap();
+            assert_eq!(cli.verb.of_linux(), Some(verb));
+        }
+        let cli = super::Cli::try_parse_from(["evenkeel", "completions", "bash"]).unwrap();
+        assert_eq!(cli.verb.of_linux(), None);
     }
 }

@@ -11,8 +11,10 @@ mod pki;
 mod plan;
 mod readiness;
 mod residue;
+#[cfg(target_os = "linux")]
 pub mod sandbox;
 mod supervision;
+#[cfg(target_os = "linux")]
 pub mod supervisor;
 
 use std::ffi::OsStr;

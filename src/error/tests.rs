@@ -21,6 +21,7 @@ fn samples() -> Vec<Error> {
         Error::NoLab,
         Error::LabIsUp { name: "lab".into() },
         Error::NoWorkload,
+        Error::NeedsLinux { verb: "up" },
         Error::NeedsRoot { verb: "up" },
         Error::MissingPrograms {
             missing: vec!["etcd".into(), "nft".into()],
@@ -66,6 +67,7 @@ fn name(error: &Error) -> &'static str {
         Error::NoLab => "NoLab",
         Error::LabIsUp { .. } => "LabIsUp",
         Error::NoWorkload => "NoWorkload",
+        Error::NeedsLinux { .. } => "NeedsLinux",
         Error::NeedsRoot { .. } => "NeedsRoot",
         Error::MissingPrograms { .. } => "MissingPrograms",
         Error::MissingKernel { .. } => "MissingKernel",
@@ -87,7 +89,7 @@ fn name(error: &Error) -> &'static str {
     }
 }
 
-const NAMES: usize = 28;
+const NAMES: usize = 29;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

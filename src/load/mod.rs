@@ -20,6 +20,7 @@ mod result;
 mod schedule;
 mod shared;
 mod supply;
+#[cfg_attr(not(target_os = "linux"), path = "timer_elsewhere.rs")]
 mod timer;
 mod times;
 mod usage;

@@ -3,6 +3,13 @@
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+/// Whose usage is asked for; where the kernel does not tell threads apart, no load is sent.
+#[cfg(target_os = "linux")]
+const WHO: UsageWho = UsageWho::RUSAGE_THREAD;
+#[cfg(not(target_os = "linux"))]
+const WHO: UsageWho = UsageWho::RUSAGE_SELF;
 
 /// Processor time and context switches of one thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,12 +26,12 @@ impl ThreadUsage {
     /// This thread's, so far; all zero where the kernel does not say.
     pub(super) fn so_far() -> Self {
         let count = |number| u64::try_from(number).unwrap_or(0);
-        getrusage(UsageWho::RUSAGE_THREAD).map_or_else(
+        getrusage(WHO).map_or_else(
             |_| Self::default(),
             |usage| {
                 let sum = usage.user_time() + usage.system_time();
                 Self {
-                    cpu: Duration::from_micros(count(sum.tv_sec() * 1_000_000 + sum.tv_usec())),
+                    cpu: Duration::from_micros(count(sum.num_microseconds())),
                     voluntary_switches: count(usage.voluntary_context_switches()),
                     involuntary_switches: count(usage.involuntary_context_switches()),
                 }

@@ -47,6 +47,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A file that should hold a report and does not.
+    #[error("{name} is no report that can be read: {why}")]
+    BadReport {
+        /// The file, or "stdin".
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A path that stands where a directory must be.
     #[error("{} is a file, but the lab keeps its state in a directory of that name", path.display())]
     StateIsFile {
@@ -271,6 +279,7 @@ impl Error {
             Self::BadDuration { .. } => "for example: 30s, 500ms or 2m".into(),
             Self::BadValue { .. } | Self::Interrupted => String::new(),
             Self::BadImage { .. } => "make one with: evenkeel build".into(),
+            Self::BadReport { .. } => "make one with: evenkeel test --json > report.json".into(),
             Self::StateIsFile { path } => format!("move it away, or remove it: rm {}", path.display()),
             Self::ForeignTarget { .. } => {
                 "load goes to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
@@ -318,6 +327,7 @@ impl Error {
             | Self::BadDuration { .. }
             | Self::BadValue { .. }
             | Self::BadImage { .. }
+            | Self::BadReport { .. }
             | Self::StateIsFile { .. }
             | Self::ForeignTarget { .. }
             | Self::Manifest { .. }

@@ -66,6 +66,12 @@ impl Times {
         self.histogram.value_at_quantile(quantile).min(self.max)
     }
 
+    /// How many took at most `micros`, or as good as that.
+    #[must_use]
+    pub fn count_at_most(&self, micros: u64) -> u64 {
+        self.histogram.count_between(0, micros)
+    }
+
     /// The longest, exactly.
     #[must_use]
     pub fn max(&self) -> u64 {

@@ -3,8 +3,10 @@
 mod assertion;
 mod comparison;
 mod distribution;
+mod event;
 mod generator;
 mod latency;
+mod percentile_curve;
 #[cfg(test)]
 mod sample;
 mod spread;
@@ -14,8 +16,10 @@ use serde::{Deserialize, Serialize};
 
 pub use assertion::{Assertion, Verdict};
 pub use comparison::{Case, Change, Difference, Interval, Ratio, against_baseline, compare, verdicts};
+pub use event::Event;
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
+pub use percentile_curve::{PercentilePoint, percentile_curve};
 pub use spread::{Balancer, Band, Chance, Evenness, PodShare, Spread, Uniformity, sentence};
 pub use throughput::{Throughput, samples};
 
@@ -108,6 +112,12 @@ pub struct Measurement {
     pub spread: Spread,
     /// Each second.
     pub timeline: Vec<TimelineSecond>,
+    /// Latency by percentile; none in reports of before there was one.
+    #[serde(default)]
+    pub latency_curve: Vec<PercentilePoint>,
+    /// What happened meanwhile, where someone wrote it down.
+    #[serde(default)]
+    pub events: Vec<Event>,
     /// Processor time of the load generator, in seconds.
     pub generator_cpu_seconds: f64,
     /// The part of the run that its busiest thread was on a processor, 0 to 1.
@@ -170,6 +180,8 @@ impl Measurement {
             generator_bound: generator::is_bound(busiest, rate.as_ref()),
             generator_context_switches: ContextSwitches::of(&run.threads),
             rate,
+            latency_curve: percentile_curve(&run.latency),
+            events: Vec::new(),
         }
     }
 }

@@ -31,6 +31,8 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         faults: Vec::new(),
         spread: Spread::new(&pods, Some(replicas)),
         timeline: Vec::new(),
+        latency_curve: Vec::new(),
+        events: Vec::new(),
         generator_cpu_seconds: 0.0,
         generator_busiest: 0.0,
         generator_bound: false,

@@ -16,13 +16,84 @@ impl Exporter for Json {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::super::sample;
     use super::*;
+
+    fn schema() -> Value {
+        serde_json::from_str(include_str!("../../docs/report.schema.json")).unwrap()
+    }
+
+    fn exported(report: &Report) -> Value {
+        serde_json::from_str(&Json.export(report).unwrap()).unwrap()
+    }
+
+    /// Paths to what `value` holds and `schema` does not describe.
+    fn undescribed(root: &Value, schema: &Value, value: &Value, path: &str) -> Vec<String> {
+        let schema = match schema["$ref"].as_str() {
+            Some(to) => root.pointer(to.trim_start_matches('#')).unwrap(),
+            None => schema,
+        };
+        match value {
+            Value::Object(of) if schema["additionalProperties"].is_null() => of
+                .iter()
+                .flat_map(|(name, value)| match &schema["properties"][name] {
+                    Value::Null => vec![format!("{path}/{name}")],
+                    described => undescribed(root, described, value, &format!("{path}/{name}")),
+                })
+                .collect(),
+            Value::Array(of) => {
+                of.iter().flat_map(|value| undescribed(root, &schema["items"], value, &format!("{path}/*"))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn it_is_what_the_published_schema_says() {
+        let schema = schema();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        for report in [sample::report(), sample::three_runs(), Report::new("x", vec![])] {
+            let value = exported(&report);
+            let wrong: Vec<String> =
+                validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+            assert!(wrong.is_empty(), "{wrong:#?}");
+            let mut undescribed = undescribed(&schema, &schema, &value, "");
+            undescribed.dedup();
+            assert!(undescribed.is_empty(), "docs/report.schema.json does not describe {undescribed:#?}");
+        }
+    }
+
+    #[test]
+    fn the_published_schema_refuses_what_is_wrong() {
+        let validator = jsonschema::draft202012::new(&schema()).unwrap();
+        let good = exported(&sample::report());
+        let wrong = [
+            ("/schema_version", json!(2)),
+            ("/target", json!(null)),
+            ("/environment", json!({"kernel": 6})),
+            ("/runs", json!({})),
+            ("/runs/0/connections", json!(-1)),
+            ("/runs/0/replicas", json!("two")),
+            ("/runs/0/latency_us/p50", json!("1 ms")),
+            ("/runs/0/spread/pods/0", json!({"name": "a"})),
+            ("/runs/1/faults/0/second", json!(0.5)),
+        ];
+        for (path, value) in wrong {
+            let mut report = good.clone();
+            *report.pointer_mut(path).unwrap() = value;
+            assert!(!validator.is_valid(&report), "{path}");
+        }
+        let mut newer = good;
+        newer["runs"][0]["a_newer_figure"] = json!(1);
+        assert!(validator.is_valid(&newer), "a reader skips what it does not know");
+    }
 
     #[test]
     fn says_its_version_and_can_be_read_back() {
         let text = Json.export(&sample::report()).unwrap();
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["schema_version"], 1);
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), sample::report());
     }

@@ -1,19 +1,36 @@
 //! What is told of the runs: one file a format, behind one trait.
 
 mod autocannon;
+mod csv;
+mod figures;
+mod file;
+mod format;
 mod generator;
 mod grid;
+mod hgrm;
+mod html;
 mod json;
+mod markdown;
 mod number;
 mod pods;
 #[cfg(test)]
 mod sample;
 mod table;
+mod tail;
+mod words;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use csv::Csv;
+pub use file::{read, write};
+pub use format::Format;
 pub use grid::Look;
+pub use hgrm::Hgrm;
+pub use html::Html;
 pub use json::Json;
+pub use markdown::Markdown;
 pub use table::Table;
 
 use crate::error::Error;
@@ -31,16 +48,24 @@ pub struct Report {
     pub evenkeel_version: String,
     /// What was asked: `http://198.18.1.1/`.
     pub target: String,
+    /// Where it was measured, by name: "kernel", "CPU", "kube-proxy mode", …; what the caller knows of it.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
     /// The runs, in order.
     pub runs: Vec<Measurement>,
 }
 
 impl Report {
-    /// A report of `runs` against `target`.
+    /// A report of `runs` against `target`, from a place of which nothing is told.
     #[must_use]
     pub fn new(target: impl Into<String>, runs: Vec<Measurement>) -> Self {
-        let evenkeel_version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { schema_version: SCHEMA_VERSION, evenkeel_version, target: target.into(), runs }
+        Self {
+            schema_version: SCHEMA_VERSION,
+            evenkeel_version: env!("CARGO_PKG_VERSION").to_owned(),
+            target: target.into(),
+            environment: BTreeMap::new(),
+            runs,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::grid::{Grid, Look, Side};
 use super::number::{count, grouped, milliseconds};
+use super::words;
 use crate::measure::{Measurement, PodShare, Spread};
 
 /// Pods shown by name before the middle is left out.
@@ -46,7 +47,7 @@ pub(super) fn spread(spread: &Spread, look: Look) -> String {
 }
 
 /// The busiest, and the least busy where not all are shown.
-fn shown(pods: &[PodShare]) -> (&[PodShare], &[PodShare]) {
+pub(super) fn shown(pods: &[PodShare]) -> (&[PodShare], &[PodShare]) {
     if pods.len() <= MOST_ROWS {
         (pods, &[])
     } else {
@@ -65,7 +66,7 @@ fn row(pod: &PodShare, busiest: u64) -> Vec<String> {
 }
 
 /// "30 connections landed on 9 of 10 pods; the busiest served 2.0 × its share."
-fn sentence(spread: &Spread) -> String {
+pub(super) fn sentence(spread: &Spread) -> String {
     let hit = spread.pods.len() as u64;
     let landed = match (spread.idle, hit) {
         (0, 1) => "the one pod".to_owned(),
@@ -81,7 +82,7 @@ fn sentence(spread: &Spread) -> String {
 }
 
 /// A name that fits, its end whole: that is where pods of one Deployment differ.
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     let length = name.chars().count();
     if length <= LONGEST_NAME {
         return name.to_owned();
@@ -95,20 +96,24 @@ fn bar(requests: u64, busiest: u64) -> String {
     format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8])
 }
 
+/// A rate against the first: "0.95 ×".
+pub(super) fn ratio(rate: f64, first: f64) -> String {
+    if first > 0.0 { format!("{:.2} ×", rate / first) } else { "-".into() }
+}
+
 /// Runs side by side, each against the first.
 pub(super) fn comparison(runs: &[Measurement], look: Look) -> String {
     let first = runs.first().map_or(0.0, |run| run.requests_per_second.average);
     let row = |run: &Measurement| {
         let rate = run.requests_per_second.average;
-        let bad = run.errors + run.requests.non_2xx;
         vec![
             run.replicas.map_or_else(|| "?".to_owned(), |replicas| replicas.to_string()),
             grouped(rate.round()),
-            if first > 0.0 { format!("{:.2} ×", rate / first) } else { "-".into() },
+            ratio(rate, first),
             milliseconds(run.latency_us.p50),
             milliseconds(run.latency_us.p99),
             milliseconds(run.latency_us.max),
-            count(bad),
+            count(words::went_wrong(run)),
             if run.spread.pods.is_empty() { "-".into() } else { format!("{:.2} ×", run.spread.busiest) },
         ]
     };

@@ -1,8 +1,15 @@
 //! Runs for tests, made up.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use super::Report;
-use crate::load::Pod;
-use crate::measure::{ContextSwitches, FaultCount, Latency, Measurement, Requests, Spread, Throughput, TimelineSecond};
+use crate::load::{Fault, FaultAt, Plan, Pod, RunResult, Second, ThreadUsage, Times};
+use crate::measure::{
+    ContextSwitches, Event, FaultCount, Latency, Measurement, PercentilePoint, Requests, Spread, Throughput,
+    TimelineSecond,
+};
 
 /// A run of two seconds against two pods.
 pub(super) fn measurement() -> Measurement {
@@ -44,6 +51,10 @@ pub(super) fn measurement() -> Measurement {
         faults: Vec::new(),
         spread: Spread::new(&pods, Some(2)),
         timeline: [88_000, 92_000].map(|requests| TimelineSecond { requests, bytes: requests * 144 }).into(),
+        latency_curve: [(0.0, 150, 1), (50.0, 312, 90_000), (99.0, 1024, 178_200), (100.0, 12_345, 180_000)]
+            .map(|(percentile, us, count)| PercentilePoint { percentile, us, count })
+            .into(),
+        events: Vec::new(),
         generator_cpu_seconds: 1.25,
         generator_busiest: 0.625,
         generator_bound: false,
@@ -76,6 +87,86 @@ pub(super) fn report() -> Report {
         fault("status 503", 1, Some("server-6c9f5d7b8-pod2x"), 9),
     ];
     Report { evenkeel_version: "0.0.0".into(), ..Report::new("http://198.18.1.1/", vec![measurement(), worse]) }
+}
+
+/// Three runs of half a minute that look as real ones do: uneven pods, a second that goes wrong, one pod that nobody
+/// found.
+pub(super) fn three_runs() -> Report {
+    let mut runs = vec![
+        run(&[17, 13], 9_050, 3_300, None),
+        run(&[9, 8, 6, 4, 3], 8_900, 3_350, None),
+        run(&[6, 5, 4, 4, 3, 3, 2, 2, 1], 8_610, 3_450, Some(12)),
+    ];
+    runs[2].1 = 10;
+    let killed = |fault, second, pod: Option<&str>| FaultAt { second, fault, pod: pod.map(str::to_owned) };
+    runs[2].0.faults = BTreeMap::from([
+        (killed(Fault::Reset, 12, Some("server-6c9f5d7b8-c3zzq")), 4),
+        (killed(Fault::Refused, 12, None), 1_180),
+        (killed(Fault::Refused, 13, None), 61),
+        (killed(Fault::Status(503), 13, Some("server-6c9f5d7b8-d4zzq")), 9),
+    ]);
+    let mut runs: Vec<Measurement> =
+        runs.into_iter().map(|(run, replicas)| Measurement::new(&run, Some(replicas))).collect();
+    runs[2].events = vec![Event { second: 12.0, what: "pod killed".into() }];
+    let mut report = Report::new("http://198.18.1.1/", runs);
+    let environment = [("kernel", "Linux 6.18.5"), ("CPU", "2 × made-up processor"), ("kube-proxy mode", "nftables")];
+    report.environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    report
+}
+
+/// A run with so many connections on each pod, about so many requests a second, about so long each, and half as many in
+/// one second.
+fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (RunResult, u32) {
+    let mut chance = Chance(rate);
+    let seconds: Vec<Second> = (0..30)
+        .map(|second| rate * chance.between(960, 1040) / if slow == Some(second) { 2000 } else { 1000 })
+        .map(|requests| Second { requests, bytes: requests * 144 })
+        .collect();
+    let answered: u64 = seconds.iter().map(|second| second.requests).sum();
+    let mut latency = Times::new().unwrap();
+    for number in 1..=answered {
+        // A hill of the sum of three dice, and a tail that is longer the rarer it is.
+        let hill = (0..3).map(|_| chance.between(100, 567)).sum::<u64>();
+        let tail = if number % 5_003 == 0 { chance.between(5, 14) } else { 1 + u64::from(number % 211 == 0) };
+        latency.record(Duration::from_micros(typical_us * hill / 1000 * tail));
+    }
+    let mut connect = Times::new().unwrap();
+    let all: u64 = connections.iter().sum();
+    (0..all).for_each(|at| connect.record(Duration::from_micros(180 + 7 * at)));
+    let pods = ('a'..).zip(1_u64..).zip(connections);
+    let pods = pods.map(|((letter, number), connections)| Pod {
+        name: format!("server-6c9f5d7b8-{letter}{number}zzq"),
+        requests: answered * connections / all,
+        connections: *connections,
+    });
+    let plan = Plan::new(NonZeroU32::new(30).unwrap(), Duration::from_secs(30));
+    let result = RunResult {
+        elapsed: plan.duration,
+        plan,
+        interrupted: false,
+        latency,
+        connect,
+        seconds,
+        sent: answered + 30,
+        answered,
+        in_flight: 30,
+        pods: pods.collect(),
+        faults: BTreeMap::new(),
+        threads: vec![ThreadUsage { cpu: Duration::from_millis(2_700), ..ThreadUsage::default() }],
+        paced: None,
+        opened: all,
+    };
+    (result, u32::try_from(connections.len()).unwrap())
+}
+
+/// The same numbers each time (Knuth's linear congruential generator).
+struct Chance(u64);
+
+impl Chance {
+    fn between(&mut self, low: u64, high: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        low + (self.0 >> 33) % (high - low + 1)
+    }
 }
 
 /// Compares a text with its snapshot, which stands with all others below tests/.

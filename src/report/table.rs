@@ -1,11 +1,10 @@
 //! What a person reads in a terminal.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::grid::Look;
 use super::number::count;
-use super::{Exporter, Report, autocannon, generator, pods};
+use super::{Exporter, Report, autocannon, generator, pods, tail, words};
 use crate::error::Error;
 use crate::measure::Measurement;
 
@@ -30,15 +29,15 @@ impl Table {
         for line in generator::lines(run) {
             let _ = writeln!(text, "{line}");
         }
-        for line in faults(run) {
+        for line in words::faults(run) {
             let _ = writeln!(text, "  {}", self.look.red(&line));
         }
         if run.interrupted {
             let (elapsed, planned) = (run.elapsed_seconds, planned(run));
             let _ = writeln!(text, "{}", self.look.red(&format!("interrupted after {elapsed:.1} s of {planned}")));
         }
-        let spread = pods::spread(&run.spread, self.look);
-        if spread.is_empty() { text } else { format!("{text}\n{spread}") }
+        let below = [tail::text(run, self.look), pods::spread(&run.spread, self.look)];
+        below.iter().filter(|part| !part.is_empty()).fold(text, |text, part| format!("{text}\n{part}"))
     }
 
     /// All runs, one a row; nothing for a single one.
@@ -72,22 +71,6 @@ fn planned(run: &Measurement) -> String {
     }
 }
 
-/// "12 refused, seconds 3 to 5": one line a kind, the most frequent first.
-fn faults(run: &Measurement) -> Vec<String> {
-    let mut kinds: BTreeMap<&str, (u64, u32, u32)> = BTreeMap::new();
-    for fault in &run.faults {
-        let kind = kinds.entry(&fault.kind).or_insert((0, fault.second, fault.second));
-        *kind = (kind.0 + fault.count, kind.1.min(fault.second), kind.2.max(fault.second));
-    }
-    let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_by_key(|(_, (count, ..))| std::cmp::Reverse(*count));
-    let line = |(kind, (times, first, last)): (&str, (u64, u32, u32))| {
-        let when = if first == last { format!("second {first}") } else { format!("seconds {first} to {last}") };
-        format!("{} {kind}, {when}", count(times))
-    };
-    kinds.into_iter().map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::sample;
@@ -109,8 +92,11 @@ mod tests {
 
     #[test]
     fn a_terminal_of_80_columns_is_enough() {
-        let text = Table::new(Look { colour: false, width: Some(80) }).export(&sample::report()).unwrap();
-        let widest = text.lines().map(measure_text_width).max().unwrap();
-        assert!(widest <= 80, "{widest} columns:\n{text}");
+        for report in [sample::report(), sample::three_runs()] {
+            let text = Table::new(Look { colour: false, width: Some(80) }).export(&report).unwrap();
+            for line in text.lines() {
+                assert!(measure_text_width(line) <= 80, "{} columns: {line}\n{text}", measure_text_width(line));
+            }
+        }
     }
 }

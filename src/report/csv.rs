@@ -1,0 +1,88 @@
+//! The seconds of all runs, one a row, for a spreadsheet or a plot.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::{Exporter, Report};
+use crate::error::Error;
+use crate::measure::{FaultCount, Measurement};
+
+/// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of it
+/// was measured, requests answered, bytes of the answers, errors, answers other than 2xx.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Csv;
+
+impl Exporter for Csv {
+    fn export(&self, report: &Report) -> Result<String, Error> {
+        let mut text = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx\n".to_owned();
+        for (at, run) in report.runs.iter().enumerate() {
+            rows(at + 1, run, &mut text);
+        }
+        Ok(text)
+    }
+}
+
+#[derive(Default)]
+struct Row {
+    requests: u64,
+    bytes: u64,
+    errors: u64,
+    non_2xx: u64,
+}
+
+fn rows(number: usize, run: &Measurement, text: &mut String) {
+    let mut rows: BTreeMap<u32, Row> = BTreeMap::new();
+    for (second, of) in (0..).zip(&run.timeline) {
+        rows.insert(second, Row { requests: of.requests, bytes: of.bytes, ..Row::default() });
+    }
+    for fault in &run.faults {
+        let row = rows.entry(fault.second).or_default();
+        let counter = if is_status(fault) { &mut row.non_2xx } else { &mut row.errors };
+        *counter = counter.saturating_add(fault.count);
+    }
+    let replicas = run.replicas.map(|replicas| replicas.to_string()).unwrap_or_default();
+    for (second, Row { requests, bytes, errors, non_2xx }) in rows {
+        let measured = ((run.elapsed_seconds - f64::from(second)).clamp(0.0, 1.0) * 1000.0).round() / 1000.0;
+        let _ = writeln!(text, "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx}");
+    }
+}
+
+/// Whether it was an answer, only not a good one.
+fn is_status(fault: &FaultCount) -> bool {
+    fault.kind.starts_with("status ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_row_for_each_second_of_each_run() {
+        sample::pinned("report_csv", &Csv.export(&sample::report()).unwrap());
+    }
+
+    #[test]
+    fn its_sums_are_the_runs() {
+        let report = sample::three_runs();
+        let text = Csv.export(&report).unwrap();
+        let mut sums = vec![[0; 3]; report.runs.len()];
+        for line in text.lines().skip(1) {
+            let cells: Vec<&str> = line.split(',').collect();
+            let sum = &mut sums[cells[0].parse::<usize>().unwrap() - 1];
+            for (total, column) in sum.iter_mut().zip([4, 6, 7]) {
+                *total += cells[column].parse::<u64>().unwrap();
+            }
+        }
+        let runs = report.runs.iter().map(|run| [run.requests.answered, run.errors, run.requests.non_2xx]);
+        assert_eq!(sums, runs.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_fault_far_beyond_the_end_is_one_row() {
+        let mut report = sample::report();
+        report.runs[0].faults = vec![FaultCount { kind: "reset".into(), second: u32::MAX, pod: None, count: 1 }];
+        report.runs.truncate(1);
+        assert_eq!(Csv.export(&report).unwrap().lines().count(), 1 + 2 + 1);
+    }
+}

@@ -1,0 +1,138 @@
+//! Reports in files: read from JSON, written whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Format, Look, Report, SCHEMA_VERSION};
+use crate::error::Error;
+
+/// The report in `json`; an error calls it `name`.
+///
+/// # Errors
+/// [`Error::BadReport`] for anything else than a report of this version.
+pub fn read(json: &str, name: &str) -> Result<Report, Error> {
+    let bad = |why: String| Error::BadReport { name: name.to_owned(), why };
+    if json.trim().is_empty() {
+        return Err(bad("it is empty".into()));
+    }
+    let value: Value = serde_json::from_str(json).map_err(|why| bad(format!("it is not JSON ({why})")))?;
+    let version = value.get("schema_version").and_then(Value::as_u64);
+    let (Some(version), Some(Value::Array(_))) = (version, value.get("runs")) else {
+        return Err(bad("it is JSON of something else: a report has a schema_version and runs".into()));
+    };
+    if version != u64::from(SCHEMA_VERSION) {
+        let maker = value.get("evenkeel_version").and_then(Value::as_str).unwrap_or("another version");
+        return Err(bad(format!(
+            "its schema_version is {version} (evenkeel {maker:?} made it), and this evenkeel reads {SCHEMA_VERSION}"
+        )));
+    }
+    // From the text again, because then the error tells the line.
+    serde_json::from_str(json).map_err(|why| bad(format!("it is a report with something amiss ({why})")))
+}
+
+/// Writes the report to `path`, whole or not at all: what was there stays until the new file is complete.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write(path: &Path, format: Format, report: &Report) -> Result<(), Error> {
+    let text = format.export(report, Look::default())?;
+    replace(path, text.as_bytes()).map_err(|source| Error::file("write", path, source))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A link stays one: what it leads to is replaced.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let before = fs::metadata(&target).ok();
+    if before.as_ref().is_some_and(|metadata| !metadata.is_file()) {
+        // A pipe or a terminal cannot be replaced, only written to; a directory says no by itself.
+        return fs::write(&target, bytes);
+    }
+    if target.file_name().is_none() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    let draft = target.with_file_name(format!(".evenkeel-{}.tmp", std::process::id()));
+    let mut file = File::create_new(&draft)?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| before.map_or(Ok(()), |metadata| file.set_permissions(metadata.permissions())))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&draft, &target));
+    if written.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::super::{Exporter, Json, sample};
+    use super::*;
+
+    fn why(json: &str) -> String {
+        match read(json, "report.json") {
+            Err(Error::BadReport { name, why }) if name == "report.json" => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_no_report_is_told_from_one() {
+        let report = Json.export(&sample::report()).unwrap();
+        assert_eq!(read(&report, "report.json").unwrap(), sample::report());
+        assert_eq!(why(" \n"), "it is empty");
+        assert!(why("{\"schema_version\": 1,").contains("not JSON (EOF"), "{}", why("{"));
+        for foreign in ["[]", "1", "null", "{}", "{\"schema_version\": 1}", "{\"schema_version\": 1, \"runs\": 3}"] {
+            assert!(why(foreign).contains("JSON of something else"), "{foreign}: {}", why(foreign));
+        }
+        let newer = why("{\"schema_version\": 2, \"evenkeel_version\": \"9.1.0\", \"runs\": []}");
+        assert!(newer.contains("is 2") && newer.contains("\"9.1.0\"") && newer.contains("reads 1"), "{newer}");
+        let damaged = why(&report.replacen("\"connections\": 30", "\"connections\": -30", 1));
+        assert!(damaged.contains("something amiss") && damaged.contains("line "), "{damaged}");
+    }
+
+    #[test]
+    fn a_report_without_the_newer_figures_can_still_be_read() {
+        let mut old: Value = serde_json::to_value(sample::report()).unwrap();
+        old.as_object_mut().unwrap().remove("environment");
+        for run in old["runs"].as_array_mut().unwrap() {
+            for newer in ["latency_curve", "events"] {
+                run.as_object_mut().unwrap().remove(newer).unwrap();
+            }
+        }
+        assert_eq!(read(&old.to_string(), "old.json").unwrap().runs.len(), 2);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_keeps_its_permissions() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("report.csv"), directory.path().join("link"));
+        fs::write(&path, "before").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&path, &link).unwrap();
+        write(&link, Format::Csv, &sample::report()).unwrap();
+        assert!(link.is_symlink() && fs::read_to_string(&path).unwrap().starts_with("run,"));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "no draft is left");
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_nothing_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        for path in ["", "missing/report.csv", "."] {
+            let failed = write(&directory.path().join(path), Format::Csv, &sample::report());
+            assert!(matches!(failed, Err(Error::Io { .. })), "{path:?}: {failed:?}");
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_written_to() {
+        write(Path::new("/dev/null"), Format::Csv, &sample::report()).unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+}

@@ -1,0 +1,39 @@
+//! The formats by name.
+
+use super::{Csv, Exporter, Hgrm, Html, Json, Look, Markdown, Report, Table};
+use crate::error::Error;
+
+/// A format that a report can be written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Text for a terminal; see [`Table`].
+    #[default]
+    Table,
+    /// A page; see [`Html`].
+    Html,
+    /// Text for a pull request; see [`Markdown`].
+    Markdown,
+    /// The seconds; see [`Csv`].
+    Csv,
+    /// Latency by percentile; see [`Hgrm`].
+    Hgrm,
+    /// All of it; see [`Json`].
+    Json,
+}
+
+impl Format {
+    /// The report in this format; `look` is for the terminal's text alone.
+    ///
+    /// # Errors
+    /// As [`Exporter::export`].
+    pub fn export(self, report: &Report, look: Look) -> Result<String, Error> {
+        match self {
+            Self::Table => Table::new(look).export(report),
+            Self::Html => Html.export(report),
+            Self::Markdown => Markdown.export(report),
+            Self::Csv => Csv.export(report),
+            Self::Hgrm => Hgrm.export(report),
+            Self::Json => Json.export(report),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The few shapes that charts are made of, as SVG.
+
+use std::fmt::Write;
+
+use super::markup::escape;
+
+/// How much room a chart has. Each is drawn for both, and the style sheet shows one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// A desk's screen.
+    Wide,
+    /// A phone.
+    Narrow,
+}
+
+impl Room {
+    /// How wide the chart is, in its own pixels.
+    pub(super) fn width(self) -> f64 {
+        if self == Self::Wide { 880.0 } else { 340.0 }
+    }
+
+    /// One value for each room.
+    pub(super) fn pick<T>(self, wide: T, narrow: T) -> T {
+        if self == Self::Wide { wide } else { narrow }
+    }
+}
+
+/// A chart for both rooms.
+pub(super) fn in_both(draw: impl Fn(Room) -> Canvas, label: &str) -> String {
+    [Room::Wide, Room::Narrow].map(|room| draw(room).finish(room, label)).concat()
+}
+
+/// The end of a text that lies at its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// A drawing that grows shape by shape.
+#[derive(Debug)]
+pub(super) struct Canvas {
+    height: f64,
+    body: String,
+}
+
+impl Canvas {
+    pub(super) fn new(height: f64) -> Self {
+        Self { height, body: String::new() }
+    }
+
+    pub(super) fn line(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
+        let _ = write!(self.body, r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#);
+    }
+
+    /// A line that is seen on a bar as well as beside it.
+    pub(super) fn line_over(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+        self.line("halo", from, to);
+        self.line(class, from, to);
+    }
+
+    pub(super) fn rect(&mut self, class: &str, (x, y): (f64, f64), (width, height): (f64, f64)) {
+        self.body += &rect(class, (x, y), (width, height));
+    }
+
+    pub(super) fn text(&mut self, class: &str, anchor: Anchor, (x, y): (f64, f64), text: &str) {
+        let anchor = match anchor {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        };
+        let text = escape(text);
+        let _ =
+            write!(self.body, r#"<text class="{class}" text-anchor="{anchor}" x="{x:.1}" y="{y:.1}">{text}</text>"#);
+    }
+
+    pub(super) fn dot(&mut self, class: &str, (x, y): (f64, f64), radius: f64) {
+        let _ = write!(self.body, r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius}"/>"#);
+    }
+
+    /// A line through points, in their order.
+    pub(super) fn path(&mut self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) {
+        let _ = write!(self.body, r#"<path class="{class}" d="{}"/>"#, through(points));
+    }
+
+    /// The area between two lines of points in the same order.
+    pub(super) fn area(&mut self, class: &str, above: &[(f64, f64)], below: &[(f64, f64)]) {
+        let around = above.iter().chain(below.iter().rev()).copied();
+        let _ = write!(self.body, r#"<path class="{class}" d="{}z"/>"#, through(around));
+    }
+
+    /// A place that tells what is there: without a script by the browser's own means, with one at once.
+    pub(super) fn place(&mut self, corner: (f64, f64), size: (f64, f64), told: &str) {
+        let rect = rect("hit", corner, size);
+        let _ = write!(self.body, "<g class=\"place\">{rect}<title>{}</title></g>", escape(told));
+    }
+
+    fn finish(&self, room: Room, label: &str) -> String {
+        let (class, width, height) = (room.pick("wide", "narrow"), room.width(), self.height);
+        let (label, body) = (escape(label), &self.body);
+        format!(
+            r#"<svg class="{class}" viewBox="0 0 {width} {height:.0}" role="img" aria-label="{label}">{body}</svg>"#
+        )
+    }
+}
+
+fn rect(class: &str, (x, y): (f64, f64), (width, height): (f64, f64)) -> String {
+    format!(r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"/>"#)
+}
+
+fn through(points: impl IntoIterator<Item = (f64, f64)>) -> String {
+    let mut path = String::new();
+    for (x, y) in points {
+        let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { 'M' } else { 'L' });
+    }
+    path
+}

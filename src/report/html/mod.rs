@@ -1,0 +1,111 @@
+//! A page: one file with all that it needs, that can be mailed, kept and read without a network or a script.
+
+mod canvas;
+mod comparison_chart;
+mod data_table;
+mod key_numbers;
+mod legend;
+mod markup;
+mod page;
+mod percentile_chart;
+mod pods_chart;
+mod scale;
+mod time_bins;
+mod time_chart;
+
+use super::words::{self, Verdict};
+use super::{Exporter, Report, figures};
+use crate::error::Error;
+use markup::{elements, escape};
+
+/// More runs than this are compared, but not drawn one by one.
+const MOST_RUNS: usize = 12;
+/// Bins of time on the whole page: what keeps it below a megabyte.
+const ALL_BINS: usize = 600;
+/// The most bins of time for one run: more cannot be told apart.
+const MOST_BINS: usize = 150;
+/// Pods on the whole page.
+const ALL_PODS: usize = 600;
+
+/// The page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Html;
+
+impl Exporter for Html {
+    fn export(&self, report: &Report) -> Result<String, Error> {
+        let names = words::names(&report.runs);
+        let drawn = report.runs.len().min(MOST_RUNS);
+        let (runs, drawn_names) = (&report.runs[..drawn], &names[..drawn]);
+        let bins = (ALL_BINS / drawn.max(1)).min(MOST_BINS);
+        let sections = [
+            key_numbers::cards(runs, drawn_names),
+            left_out(report.runs.len() - drawn),
+            comparison_chart::section(&report.runs, &names, drawn),
+            percentile_chart::section(runs, drawn_names),
+            time_chart::section(runs, drawn_names, u32::try_from(bins).unwrap_or(u32::MAX)),
+            pods_chart::section(runs, drawn_names, ALL_PODS / drawn.max(1)),
+            details(runs, drawn_names),
+            environment(report),
+        ];
+        let version = escape(&report.evenkeel_version);
+        let body = format!(
+            "{}<main>{}</main><footer><p>Measured by evenkeel {version}. Every number is also in the JSON that this page \
+             was made of; <code>evenkeel report FILE.json --csv</code> has the seconds.</p></footer>",
+            header(report),
+            sections.concat()
+        );
+        Ok(page::page(&format!("{} · evenkeel", words::headline(report)), &body))
+    }
+}
+
+fn header(report: &Report) -> String {
+    let verdict = words::verdict(report);
+    let (class, sign) = if verdict == Verdict::Clean { ("clean", "✓") } else { ("bad", "!") };
+    let found = elements("li", words::sentences(report));
+    // An arrow does not end a line.
+    let headline = escape(&words::headline(report)).replace(" → ", "\u{a0}→\u{a0}");
+    format!(
+        "<header><div class=\"top\"><div class=\"brand\">evenkeel <span>load-balancing report</span></div><button \
+         id=\"theme\" type=\"button\" hidden>Theme</button></div><h1>{}</h1><p class=\"lede\">{} against {}</p><p \
+         class=\"verdict {class}\"><span aria-hidden=\"true\">{sign}</span>{}</p><ul class=\"found\">{found}</ul></header>",
+        headline,
+        escape(&words::tested(report)),
+        escape(&report.target),
+        verdict.words()
+    )
+}
+
+fn left_out(runs: usize) -> String {
+    if runs == 0 {
+        return String::new();
+    }
+    format!("<p class=\"soft\">{runs} further runs are in the table of throughput alone.</p>")
+}
+
+/// All figures of each run.
+fn details(runs: &[crate::measure::Measurement], names: &[String]) -> String {
+    let Some(first) = runs.first() else { return String::new() };
+    let header: Vec<&str> = std::iter::once("Figure").chain(names.iter().map(String::as_str)).collect();
+    let figures: Vec<_> = runs.iter().map(figures::run).collect();
+    let rows = figures::run(first).into_iter().enumerate().map(|(at, (name, _))| {
+        std::iter::once(name.to_owned()).chain(figures.iter().map(|of| of[at].1.clone())).collect()
+    });
+    let table = data_table::table("The load", &header, rows);
+    format!("<section><h2>The load</h2>{table}</section>")
+}
+
+fn environment(report: &Report) -> String {
+    let fixed = [("evenkeel", &report.evenkeel_version), ("target", &report.target)];
+    let told = report.environment.iter().map(|(name, value)| (name.as_str(), value));
+    let row = |(name, value): (&str, &String)| {
+        format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escape(name), escape(value))
+    };
+    let rows: String = fixed.into_iter().chain(told).map(row).collect();
+    format!(
+        "<section><h2>Environment</h2><p>Where and with what this was measured.</p><table \
+         class=\"about\"><caption>Environment</caption><tbody>{rows}</tbody></table></section>"
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Text for a pull request.
+
+use std::fmt::Write;
+
+use super::figures::{self, Figure};
+use super::number::{count, grouped, milliseconds};
+use super::words::{self, went_wrong};
+use super::{Exporter, Report, pods};
+use crate::error::Error;
+use crate::measure::Measurement;
+
+/// GitHub's Markdown: what came of it, the comparison, and the details folded away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Markdown;
+
+impl Exporter for Markdown {
+    fn export(&self, report: &Report) -> Result<String, Error> {
+        let mut text = format!("## {}\n\n", escape(&words::headline(report)));
+        let _ = writeln!(text, "{} against {}.", words::tested(report), escape(&report.target));
+        for sentence in words::sentences(report) {
+            let _ = writeln!(text, "{}", escape(&sentence));
+        }
+        let names = words::names(&report.runs);
+        text += &comparison(&report.runs, &names);
+        for (run, name) in report.runs.iter().zip(&names) {
+            text += &folded(&format!("{name} in detail"), &detail(run));
+        }
+        text += &folded("Environment", &environment(report));
+        Ok(text)
+    }
+}
+
+fn comparison(runs: &[Measurement], names: &[String]) -> String {
+    let header = ["", "Req/Sec", "Ratio", "50%", "99%", "99.99%", "Errors", "Busiest pod"];
+    let first = runs.first().map_or(0.0, |run| run.requests_per_second.average);
+    let row = |(run, name): (&Measurement, &String)| {
+        let rate = run.requests_per_second.average;
+        vec![
+            name.clone(),
+            grouped(rate.round()),
+            pods::ratio(rate, first),
+            milliseconds(run.latency_us.p50),
+            milliseconds(run.latency_us.p99),
+            milliseconds(run.latency_us.p99_99),
+            count(went_wrong(run)),
+            if run.spread.pods.is_empty() { "-".into() } else { format!("{:.2} ×", run.spread.busiest) },
+        ]
+    };
+    table(&header, runs.iter().zip(names).map(row))
+}
+
+fn detail(run: &Measurement) -> String {
+    let mut text = String::new();
+    for line in words::faults(run) {
+        let _ = writeln!(text, "- {}", escape(&line));
+    }
+    let figures = |name, figures: Vec<Figure>| {
+        let rows = figures.into_iter().map(|(name, value)| vec![name.to_owned(), value]);
+        table(&[name, ""], rows)
+    };
+    text += &figures("Load", figures::run(run));
+    text += &figures("Latency", figures::latency(&run.latency_us));
+    if run.spread.pods.is_empty() {
+        return text;
+    }
+    text += &figures("Spread", figures::spread(&run.spread));
+    let (first, last) = pods::shown(&run.spread.pods);
+    let row = |pod: &crate::measure::PodShare| {
+        let share = format!("{:.1}%", pod.share * 100.0);
+        vec![pod.name.clone(), count(pod.requests), share, count(pod.connections)]
+    };
+    let left_out = run.spread.pods.len() - first.len() - last.len();
+    let gap = (left_out > 0).then(|| vec![format!("… {left_out} more …"), String::new(), String::new(), String::new()]);
+    let rows = first.iter().map(row).chain(gap).chain(last.iter().map(row));
+    text + &table(&["Pod", "Requests", "Share", "Connections"], rows)
+}
+
+fn environment(report: &Report) -> String {
+    let fixed = [("evenkeel", &report.evenkeel_version), ("target", &report.target)];
+    let told = report.environment.iter().map(|(name, value)| (name.as_str(), value));
+    table(&["", ""], fixed.into_iter().chain(told).map(|(name, value)| vec![name.to_owned(), value.clone()]))
+}
+
+/// The first column to the left, all others to the right.
+fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let rule = format!("| --- |{}\n", " ---: |".repeat(header.len() - 1));
+    let rows = rows.into_iter().map(|cells| line(cells.iter().map(|cell| escape(cell)).collect()));
+    let header = line(header.iter().map(|name| (*name).to_owned()).collect());
+    format!("\n{header}{rule}{}", rows.collect::<String>())
+}
+
+fn folded(summary: &str, body: &str) -> String {
+    format!("\n<details><summary>{}</summary>\n{body}\n</details>\n", escape(summary))
+}
+
+/// Text that stays text: no markup, no HTML, no mention of a person, no end of its line or cell.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '@' => escaped += "&#64;",
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' => escaped.extend(['\\', character]),
+            character if character.is_control() => escaped.push(' '),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_report_of_two_runs() {
+        sample::pinned("report_markdown", &Markdown.export(&sample::report()).unwrap());
+    }
+
+    #[test]
+    fn names_from_outside_cannot_speak_markdown() {
+        let mut report = sample::report();
+        report.target = "http://x/|a|`b`\n# c".into();
+        report.runs[0].spread.pods[0].name = "<img src=x> @everyone [x](y) **".into();
+        let text = Markdown.export(&report).unwrap();
+        assert!(text.contains("&lt;img src=x&gt; &#64;everyone \\[x\\](y) \\*\\*"), "{text}");
+        assert!(text.contains("http://x/\\|a\\|\\`b\\` \\# c"), "{text}");
+        assert!(!text.contains("<img") && !text.contains("\n# c"));
+    }
+}

@@ -1,0 +1,22 @@
+//! The percentiles that autocannon's own table has no room for, in a small one below it.
+
+use super::figures;
+use super::grid::{Grid, Look, Side};
+use crate::measure::{Latency, Measurement};
+
+/// The table; nothing where nothing was answered.
+pub(super) fn text(run: &Measurement, look: Look) -> String {
+    // A further distribution of the same run is one line more.
+    let of: [(&str, &Latency); 1] = [("Latency", &run.latency_us)];
+    let rows: Vec<Vec<String>> = of.into_iter().filter(|(_, latency)| latency.count > 0).map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let names = figures::tail(&run.latency_us).into_iter().map(|(name, _)| name);
+    let columns = std::iter::once("Stat").chain(names).map(|name| (name, Side::Left)).collect();
+    Grid { columns, rows, ruled: true }.draw(look)
+}
+
+fn row((name, latency): (&str, &Latency)) -> Vec<String> {
+    std::iter::once(name.to_owned()).chain(figures::tail(latency).into_iter().map(|(_, value)| value)).collect()
+}

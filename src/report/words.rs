@@ -1,0 +1,235 @@
+//! What came of it, in words: the same in every format that has room for sentences.
+
+use std::collections::BTreeMap;
+
+use super::Report;
+use super::number::{count, grouped, milliseconds, to_f64};
+use super::pods;
+use crate::measure::Measurement;
+
+/// How it went, at its worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Every request was answered, and answered well.
+    Clean,
+    /// Some were not.
+    Faulty,
+    /// A run was stopped before its end.
+    Interrupted,
+    /// A run got no answer at all.
+    Silent,
+}
+
+impl Verdict {
+    /// In two or three words.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Clean => "No errors",
+            Self::Faulty => "With errors",
+            Self::Interrupted => "Stopped early",
+            Self::Silent => "No answers",
+        }
+    }
+}
+
+/// How a report's runs went.
+pub(super) fn verdict(report: &Report) -> Verdict {
+    let any = |is: fn(&Measurement) -> bool| report.runs.iter().any(is);
+    if report.runs.is_empty() || any(|run| run.requests.answered == 0) {
+        Verdict::Silent
+    } else if any(|run| run.interrupted) {
+        Verdict::Interrupted
+    } else if any(|run| went_wrong(run) > 0) {
+        Verdict::Faulty
+    } else {
+        Verdict::Clean
+    }
+}
+
+/// What each run is called: "5 pods"; with its number where that would not tell it from another.
+pub(super) fn names(runs: &[Measurement]) -> Vec<String> {
+    let same = |run: &Measurement| runs.iter().filter(|other| other.replicas == run.replicas).count() > 1;
+    let name = |(at, run): (usize, &Measurement)| match run.replicas {
+        Some(replicas) if same(run) => format!("{}, run {}", pods::some(replicas.into(), "pod"), at + 1),
+        Some(replicas) => pods::some(replicas.into(), "pod"),
+        None => format!("run {}", at + 1),
+    };
+    runs.iter().enumerate().map(name).collect()
+}
+
+/// "2 → 10 pods: 90,531 → 86,120 requests a second".
+pub(super) fn headline(report: &Report) -> String {
+    let rate = |run: &Measurement| grouped(run.requests_per_second.average.round());
+    let (Some(first), Some(last)) = (report.runs.first(), report.runs.last()) else {
+        return "Nothing was measured".into();
+    };
+    let at = |run: &Measurement| run.replicas.map(|replicas| pods::some(replicas.into(), "pod"));
+    if report.runs.len() == 1 {
+        let pods = at(first).map(|pods| format!(" from {pods}")).unwrap_or_default();
+        return format!("{} requests a second{pods}", rate(first));
+    }
+    let pods = match (first.replicas, at(last)) {
+        (Some(from), Some(to)) if first.replicas != last.replicas => format!("{from} → {to}: "),
+        (Some(_), Some(to)) => format!("{to}, first → last run: "),
+        _ => String::new(),
+    };
+    format!("{pods}{} → {} requests a second", rate(first), rate(last))
+}
+
+/// What was done, in a sentence without its full stop: "30 connections for 30 s at 2, 5 and 10 pods".
+pub(super) fn tested(report: &Report) -> String {
+    let Some(first) = report.runs.first() else { return "no run".into() };
+    let connections = pods::some(first.connections.into(), "connection");
+    let each = if report.runs.len() > 1 { " each" } else { "" };
+    let counts: Vec<String> =
+        report.runs.iter().filter_map(|run| run.replicas).map(|count| count.to_string()).collect();
+    let at = match counts.as_slice() {
+        [] => String::new(),
+        [one] => format!(" at {one} {}", if one == "1" { "pod" } else { "pods" }),
+        many => format!(" at {} pods", listed(many)),
+    };
+    format!("{connections} for {} s{each}{at}", first.planned_seconds)
+}
+
+/// What came of it, a sentence each: latency, what went wrong, spread, interruption.
+pub(super) fn sentences(report: &Report) -> Vec<String> {
+    let runs = &report.runs;
+    let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Vec::new() };
+    let mut sentences = vec![latency(first, last, &names(runs)), wrong(runs)];
+    if !last.spread.pods.is_empty() {
+        let at = last.replicas.filter(|_| runs.len() > 1);
+        let at = at.map(|replicas| format!("At {}, ", pods::some(replicas.into(), "pod"))).unwrap_or_default();
+        sentences.push(format!("{at}{}", pods::sentence(&last.spread)));
+    }
+    for (run, name) in runs.iter().zip(names(runs)).filter(|(run, _)| run.interrupted) {
+        let (elapsed, planned) = (run.elapsed_seconds, run.planned_seconds);
+        sentences.push(format!("The run at {name} was stopped after {elapsed:.1} of {planned} s."));
+    }
+    sentences
+}
+
+fn latency(first: &Measurement, last: &Measurement, names: &[String]) -> String {
+    let (a, b) = (&first.latency_us, &last.latency_us);
+    if a.count == 0 || b.count == 0 {
+        return "Not every run was answered, so there is no latency to compare.".into();
+    }
+    match names {
+        [_] => format!("Half of the answers came within {}, 99% within {}.", milliseconds(a.p50), milliseconds(a.p99)),
+        [from, .., to] => format!(
+            "Half of the answers came within {} with {from} and {} with {to}; 99% within {} and {}.",
+            milliseconds(a.p50),
+            milliseconds(b.p50),
+            milliseconds(a.p99),
+            milliseconds(b.p99)
+        ),
+        [] => String::new(),
+    }
+}
+
+fn wrong(runs: &[Measurement]) -> String {
+    let all: u64 = runs.iter().map(went_wrong).fold(0, u64::saturating_add);
+    if all == 0 {
+        return "No request failed.".into();
+    }
+    let tries = runs.iter().map(|run| run.requests.answered.saturating_add(run.errors)).fold(0, u64::saturating_add);
+    let part = to_f64(all) / to_f64(tries.max(all)) * 100.0;
+    let part = if part < 0.01 { "less than 0.01%".to_owned() } else { format!("{part:.2}%") };
+    let names = names(runs);
+    let which: Vec<String> = runs
+        .iter()
+        .zip(&names)
+        .filter(|(run, _)| went_wrong(run) > 0)
+        .map(|(run, name)| format!("{} with {name}", count(went_wrong(run))))
+        .collect();
+    let which = match which.as_slice() {
+        _ if runs.len() == 1 => String::new(),
+        [_] => format!(", all with {}", names[runs.iter().position(|run| went_wrong(run) > 0).unwrap_or(0)]),
+        which => format!(": {}", listed(which)),
+    };
+    format!("{} of {} requests failed or were answered badly ({part}){which}.", count(all), count(tries))
+}
+
+/// Errors and bad answers.
+pub(super) fn went_wrong(run: &Measurement) -> u64 {
+    run.errors.saturating_add(run.requests.non_2xx)
+}
+
+/// "12 refused, seconds 3 to 5": one line a kind, the most frequent first.
+pub(super) fn faults(run: &Measurement) -> Vec<String> {
+    let mut kinds: BTreeMap<&str, (u64, u32, u32)> = BTreeMap::new();
+    for fault in &run.faults {
+        let kind = kinds.entry(&fault.kind).or_insert((0, fault.second, fault.second));
+        *kind = (kind.0.saturating_add(fault.count), kind.1.min(fault.second), kind.2.max(fault.second));
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, (count, ..))| std::cmp::Reverse(*count));
+    let line = |(kind, (times, first, last)): (&str, (u64, u32, u32))| {
+        let when = if first == last { format!("second {first}") } else { format!("seconds {first} to {last}") };
+        format!("{} {kind}, {when}", count(times))
+    };
+    kinds.into_iter().map(line).collect()
+}
+
+/// "2, 5 and 10".
+fn listed(parts: &[String]) -> String {
+    match parts {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        parts => parts.concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    fn one() -> Report {
+        let mut report = sample::report();
+        report.runs.truncate(1);
+        report
+    }
+
+    #[test]
+    fn one_run_and_several() {
+        assert_eq!(headline(&one()), "90,000 requests a second from 2 pods");
+        assert_eq!(headline(&sample::report()), "2 → 5 pods: 90,000 → 76,500 requests a second");
+        assert_eq!(headline(&Report::new("x", vec![])), "Nothing was measured");
+        assert_eq!(tested(&sample::report()), "30 connections for 2 s each at 2 and 5 pods");
+        assert_eq!(tested(&one()), "30 connections for 2 s at 2 pods");
+    }
+
+    #[test]
+    fn sentences_tell_the_worst() {
+        let text = sentences(&sample::report()).join("\n");
+        for part in [
+            "within 0.312 ms with 2 pods and",
+            "1,250 of 361,241 requests failed or were answered badly (0.35%), all with 5 pods.",
+            "At 5 pods, 30 connections landed on 4 of 5 pods",
+            "stopped after 1.2 of 2 s",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing: {text}");
+        }
+        assert!(sentences(&one()).contains(&"No request failed.".to_owned()));
+    }
+
+    #[test]
+    fn a_name_is_a_runs_own() {
+        let mut runs = sample::report().runs;
+        assert_eq!(names(&runs), ["2 pods", "5 pods"]);
+        runs.push(runs[0].clone());
+        runs[1].replicas = None;
+        assert_eq!(names(&runs), ["2 pods, run 1", "run 2", "2 pods, run 3"]);
+    }
+
+    #[test]
+    fn the_verdict_is_the_worst_of_all_runs() {
+        let mut report = one();
+        assert_eq!(verdict(&report), Verdict::Clean);
+        report.runs[0].requests.non_2xx = 1;
+        assert_eq!(verdict(&report), Verdict::Faulty);
+        assert_eq!(verdict(&sample::report()), Verdict::Interrupted);
+        report.runs[0].requests.answered = 0;
+        assert_eq!(verdict(&report), Verdict::Silent);
+        assert_eq!(verdict(&Report::new("x", vec![])), Verdict::Silent);
+    }
+}

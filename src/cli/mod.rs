@@ -11,6 +11,7 @@ pub mod down;
 pub mod load_flags;
 pub mod logs;
 pub mod output;
+pub mod report;
 #[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod scale;
@@ -70,6 +71,8 @@ enum Verb {
     Scale(scale::Args),
     /// Send load, and tell what came of it and how it fell on the pods
     Test(Box<test::Args>),
+    /// Write a report of runs again, as tables, a page of charts, Markdown, CSV, …
+    Report(report::Args),
     /// Show what the pods say, or a component of the cluster
     Logs(logs::Args),
     /// Show nodes, components, pods and Service
@@ -93,7 +96,7 @@ impl Verb {
     /// Its name, unless it works everywhere.
     fn of_linux(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Completions(_) => return None,
+            Self::Completions(_) | Self::Report(_) => return None,
             Self::Up(_) => "up",
             Self::Deploy(_) => "deploy",
             Self::Scale(_) => "scale",
@@ -135,6 +138,7 @@ fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
         #[cfg(target_os = "linux")]
         Verb::Sandbox(args) => args.run(),
         Verb::Completions(args) => args.run(),
+        Verb::Report(args) => args.run(global.json),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|source| Error::io("start the runtime", source))?;
@@ -162,6 +166,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Error> {
         Verb::Demo(args) => args.run(context).await,
         Verb::Down => down::run(context).await,
         Verb::Completions(args) => args.run(),
+        Verb::Report(args) => args.run(context.json),
         #[cfg(target_os = "linux")]
         Verb::Sandbox(args) => args.run(),
     }

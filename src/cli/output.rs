@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::report::Look;
 
 const ACTION: &str = "write to stdout";
 
@@ -39,4 +40,12 @@ pub fn json_line(value: &impl Serialize) -> Result<(), Error> {
 #[must_use]
 pub fn is_closed(error: &Error) -> bool {
     matches!(error, Error::Io { action, source } if action == ACTION && source.kind() == ErrorKind::BrokenPipe)
+}
+
+/// How tables look on stdout.
+#[must_use]
+pub fn look() -> Look {
+    let terminal = console::Term::stdout();
+    let width = terminal.size_checked().map(|(_, columns)| usize::from(columns));
+    Look { colour: console::colors_enabled(), width: width.filter(|_| terminal.is_term()) }
 }

@@ -10,7 +10,7 @@ use crate::config::Replicas;
 use crate::error::Error;
 use crate::load::{self, Live, Plan};
 use crate::measure::Measurement;
-use crate::report::{Exporter, Json, Look, Report, Table};
+use crate::report::{Exporter, Json, Report, Table};
 use crate::toolbox::{self, Program, Toolbox};
 use crate::workload::{self, Endpoint};
 
@@ -126,7 +126,7 @@ struct Series<'a> {
 impl<'a> Series<'a> {
     fn new(context: &'a Context, endpoint: Endpoint, plan: Plan) -> Self {
         let target = plan.request.url(&endpoint);
-        Self { context, endpoint, target, plan, table: Table::new(look()), runs: Vec::new() }
+        Self { context, endpoint, target, plan, table: Table::new(output::look()), runs: Vec::new() }
     }
 
     /// One run; its tables appear when it has ended.
@@ -189,12 +189,6 @@ fn line(live: &Live) -> String {
 
 fn plural(count: impl Into<u64>) -> &'static str {
     if count.into() == 1 { "" } else { "s" }
-}
-
-fn look() -> Look {
-    let terminal = console::Term::stdout();
-    let width = terminal.size_checked().map(|(_, columns)| usize::from(columns));
-    Look { colour: console::colors_enabled(), width: width.filter(|_| terminal.is_term()) }
 }
 
 /// Numbers of pods with commas between.

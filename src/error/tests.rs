@@ -91,7 +91,7 @@ fn name(error: &Error) -> &'static str {
     }
 }
 
-const NAMES: usize = 29;
+const NAMES: usize = 30;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

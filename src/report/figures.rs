@@ -33,7 +33,7 @@ pub(super) fn latency(of: &Latency) -> Vec<Figure> {
 
 /// How a run was made and what it moved.
 pub(super) fn run(run: &Measurement) -> Vec<Figure> {
-    vec![
+    let mut figures = vec![
         ("Connections", count(run.connections.into())),
         ("Measured", format!("{} s", (run.elapsed_seconds * 100.0).round() / 100.0)),
         ("Requests answered", count(run.requests.answered)),
@@ -42,8 +42,19 @@ pub(super) fn run(run: &Measurement) -> Vec<Figure> {
         ("Answers other than 2xx", count(run.requests.non_2xx)),
         ("Bytes read", bytes(to_f64(run.bytes))),
         ("Opening a connection, median", milliseconds(run.connect_us.p50)),
+        ("Connections opened", count(run.connections_opened)),
         ("CPU time of the load generator", format!("{:.2} s", run.generator_cpu_seconds)),
-    ]
+        ("Its busiest thread", format!("{:.0}% of a processor", run.generator_busiest * 100.0)),
+    ];
+    if run.generator_bound {
+        figures.push(("The limit of this run", "the load generator".to_owned()));
+    }
+    if let Some(rate) = &run.rate {
+        figures.push(("Requests a second asked for", format!("{:.2}", rate.target)));
+        figures.push(("Requests a second sent", format!("{:.2}", rate.achieved)));
+        figures.push(("Requests due and never sent", count(rate.unsent)));
+    }
+    figures
 }
 
 /// How the run fell on pods; nothing where no answer named one.
@@ -51,9 +62,23 @@ pub(super) fn spread(of: &Spread) -> Vec<Figure> {
     if of.pods.is_empty() {
         return Vec::new();
     }
-    vec![
+    let mut figures = vec![
         ("Pods that answered", format!("{} of {}", of.pods.len(), of.expected)),
         ("Busiest pod", format!("{:.2} × its share", of.busiest)),
         ("Connections on them", count(of.connections)),
-    ]
+    ];
+    if let Some(evenness) = of.evenness_of_requests {
+        figures.push(("Jain's index of the requests", format!("{:.3}", evenness.jain_index)));
+        figures.push(("Their coefficient of variation", format!("{:.3}", evenness.coefficient_of_variation)));
+        figures.push(("Effective pods", format!("{:.2}", evenness.effective_pods)));
+    }
+    if let Some(uniformity) = of.uniformity {
+        figures.push(("Chi-square of the connections", format!("{:.2}", uniformity.chi_square)));
+        figures.push(("Its p-value against a uniform choice", format!("{:.3}", uniformity.p)));
+    }
+    if let Some(chance) = of.chance {
+        figures.push(("Busiest pod by chance alone, on average", format!("{:.2} × its share", chance.busiest)));
+        figures.push(("Some pod idle by chance alone", format!("{:.0}% of runs", chance.some_idle * 100.0)));
+    }
+    figures
 }

@@ -3,7 +3,7 @@
 use super::grid::{Grid, Look, Side};
 use super::number::{count, grouped, milliseconds};
 use super::words;
-use crate::measure::{Measurement, PodShare, Spread};
+use crate::measure::{Measurement, PodShare, Spread, sentence};
 
 /// Pods shown by name before the middle is left out.
 const MOST_ROWS: usize = 20;
@@ -11,6 +11,8 @@ const MOST_ROWS: usize = 20;
 const LEAST_BUSY: usize = 5;
 /// The longest name that is shown whole.
 const LONGEST_NAME: usize = 30;
+/// How wide a terminal is that nobody has widened.
+const WIDTH: usize = 80;
 /// How long the busiest pod's bar is.
 const BAR: usize = 12;
 
@@ -19,15 +21,11 @@ pub(super) fn some(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The table of pods and the sentence below it; one sentence alone where no answer named a pod.
+/// The table of pods, and the spread in one sentence below it; that alone where no answer named a pod.
 pub(super) fn spread(spread: &Spread, look: Look) -> String {
+    let said = sentence(spread);
     if spread.pods.is_empty() {
-        let header = crate::load::POD_HEADER;
-        return if spread.unnamed > 0 {
-            format!("No answer named its pod ({header}), so the spread is not known.\n")
-        } else {
-            String::new()
-        };
+        return if said.is_empty() { said } else { wrapped(&said) + "\n" };
     }
     let busiest = spread.pods.iter().map(|pod| pod.requests).max().unwrap_or(0);
     let mut rows: Vec<Vec<String>> = Vec::new();
@@ -43,7 +41,22 @@ pub(super) fn spread(spread: &Spread, look: Look) -> String {
     }
     let right = ["Requests", "Share", "Conns"].map(|name| (name, Side::Right));
     let columns = [("Pod", Side::Left)].into_iter().chain(right).chain([("", Side::Left)]).collect();
-    format!("{}{}\n", Grid { columns, rows, ruled: false }.draw(look), sentence(spread))
+    format!("{}{}\n", Grid { columns, rows, ruled: false }.draw(look), wrapped(&said))
+}
+
+/// Lines of at most 80 characters.
+fn wrapped(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() < WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
 }
 
 /// The busiest, and the least busy where not all are shown.
@@ -63,22 +76,6 @@ fn row(pod: &PodShare, busiest: u64) -> Vec<String> {
         pod.connections.to_string(),
         bar(pod.requests, busiest),
     ]
-}
-
-/// "30 connections landed on 9 of 10 pods; the busiest served 2.0 × its share."
-pub(super) fn sentence(spread: &Spread) -> String {
-    let hit = spread.pods.len() as u64;
-    let landed = match (spread.idle, hit) {
-        (0, 1) => "the one pod".to_owned(),
-        (0, 2) => "both pods".to_owned(),
-        (0, hit) => format!("all {hit} pods"),
-        (_, hit) => format!("{hit} of {} pods", spread.expected),
-    };
-    let busiest = match spread.expected {
-        1 => String::new(),
-        _ => format!("; the busiest served {:.2} × its share", spread.busiest),
-    };
-    format!("{} landed on {landed}{busiest}.", some(spread.connections, "connection"))
 }
 
 /// A name that fits, its end whole: that is where pods of one Deployment differ.

@@ -6,9 +6,9 @@ use crate::measure::{Latency, Measurement};
 
 /// The table; nothing where nothing was answered.
 pub(super) fn text(run: &Measurement, look: Look) -> String {
-    // A further distribution of the same run is one line more.
-    let of: [(&str, &Latency); 1] = [("Latency", &run.latency_us)];
-    let rows: Vec<Vec<String>> = of.into_iter().filter(|(_, latency)| latency.count > 0).map(row).collect();
+    let sent = run.uncorrected_latency_us.as_ref().map(|latency| ("As sent", latency));
+    let of = std::iter::once(("Latency", &run.latency_us)).chain(sent);
+    let rows: Vec<Vec<String>> = of.filter(|(_, latency)| latency.count > 0).map(row).collect();
     if rows.is_empty() {
         return String::new();
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Report;
 use super::number::{count, grouped, milliseconds, to_f64};
 use super::pods;
-use crate::measure::Measurement;
+use crate::measure::{Measurement, sentence};
 
 /// How it went, at its worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
     if !last.spread.pods.is_empty() {
         let at = last.replicas.filter(|_| runs.len() > 1);
         let at = at.map(|replicas| format!("At {}, ", pods::some(replicas.into(), "pod"))).unwrap_or_default();
-        sentences.push(format!("{at}{}", pods::sentence(&last.spread)));
+        sentences.push(format!("{at}{}", sentence(&last.spread)));
     }
     for (run, name) in runs.iter().zip(names(runs)).filter(|(run, _)| run.interrupted) {
         let (elapsed, planned) = (run.elapsed_seconds, run.planned_seconds);
@@ -204,7 +204,7 @@ mod tests {
         for part in [
             "within 0.312 ms with 2 pods and",
             "1,250 of 361,241 requests failed or were answered badly (0.35%), all with 5 pods.",
-            "At 5 pods, 30 connections landed on 4 of 5 pods",
+            "At 5 pods, 30 keep-alive connections landed on 4 of 5 pods",
             "stopped after 1.2 of 2 s",
         ] {
             assert!(text.contains(part), "{part:?} is missing: {text}");

@@ -39,14 +39,14 @@ fn landed(spread: &Spread) -> String {
 
 /// "30 keep-alive connections".
 fn what(spread: &Spread) -> String {
-    let requests: u64 = spread.pods.iter().map(|pod| pod.requests).sum();
+    let requests = spread.pods.iter().map(|pod| pod.requests).fold(0, u64::saturating_add);
     let some = |count: u64, what: &str| format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" });
     match spread.connections {
         0 => some(requests, "request"),
         connections if requests == connections => {
             format!("{}, one for each request,", some(connections, "connection"))
         }
-        connections if requests < 2 * connections => {
+        connections if requests / 2 < connections => {
             format!("{}, about one for each request,", some(connections, "connection"))
         }
         connections => some(connections, "keep-alive connection"),

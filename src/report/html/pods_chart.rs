@@ -7,7 +7,7 @@ use super::data_table::{folded, table};
 use super::legend;
 use super::markup::{escape, terms};
 use super::scale::Scale;
-use crate::measure::{Measurement, PodShare, Spread};
+use crate::measure::{Measurement, PodShare, Spread, sentence};
 use crate::report::number::{count, grouped, to_f64};
 use crate::report::{figures, pods};
 
@@ -44,7 +44,7 @@ fn panel(spread: &Spread, at: usize, name: &str, most: usize) -> String {
     let each = to_f64(total(spread)) / to_f64(spread.connections.max(1));
     let bar = |pod| Bar { pod, band: band(pod, each) };
     let shown: Vec<Bar> = spread.pods[..kept].iter().chain(&spread.pods[last..]).map(bar).collect();
-    let label = format!("Requests per pod with {name}. {} The table below has the data.", pods::sentence(spread));
+    let label = format!("Requests per pod with {name}. {} The table below has the data.", sentence(spread));
     let chart = in_both(|room| draw(room, spread, &shown, at), &label);
     let row = |Bar { pod, .. }: &Bar| {
         let share = format!("{:.1}%", pod.share * 100.0);
@@ -62,10 +62,10 @@ fn panel(spread: &Spread, at: usize, name: &str, most: usize) -> String {
     format!("{chart}<dl class=\"facts\">{facts}</dl>{}", folded("The same as a table", &table))
 }
 
-/// The requests between which chance alone would keep a pod in 95 of 100 runs, where the measurement tells them; a band of connections is
-/// brought to requests by `_each`, what a connection asked on average.
-fn band(_pod: &PodShare, _each: f64) -> Option<(f64, f64)> {
-    None
+/// The requests between which chance alone would keep a pod in 95 of 100 runs, where the measurement tells them: the
+/// connections, times what `each` of them asked on average.
+fn band(pod: &PodShare, each: f64) -> Option<(f64, f64)> {
+    pod.expected_connections.map(|band| (to_f64(band.low) * each, to_f64(band.high) * each))
 }
 
 /// A pod, and the requests between which chance alone would keep it.

@@ -1,0 +1,116 @@
+//! `evenkeel report`.
+
+use std::io::{self, ErrorKind, Read};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use super::load_flags::positive;
+use super::output;
+use crate::error::Error;
+use crate::measure::Measurement;
+use crate::report::{self, Format, Report};
+
+/// Arguments of `report`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Without a format, the tables of `evenkeel test`. With --json, the report as JSON again.")]
+pub struct Args {
+    /// What `evenkeel test --json` wrote; - for stdin
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    format: Formats,
+    /// Only the N-th of its runs
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    run: Option<String>,
+    /// Write to this file, whole or not at all, instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// One of them at most.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
+struct Formats {
+    /// Tables for a terminal, which is the default
+    #[arg(long)]
+    table: bool,
+    /// A page of charts, in one file that needs no other
+    #[arg(long)]
+    html: bool,
+    /// Markdown for a pull request
+    #[arg(long)]
+    md: bool,
+    /// The seconds of all runs, one a row
+    #[arg(long)]
+    csv: bool,
+    /// Latency by percentile, as HdrHistogram prints it
+    #[arg(long)]
+    hgrm: bool,
+}
+
+impl Args {
+    /// Reads the report, and writes it in the format that was asked for.
+    ///
+    /// # Errors
+    /// [`Error::BadReport`], [`Error::BadValue`] for two formats at once or a run that is not there, [`Error::Io`].
+    pub fn run(&self, json: bool) -> Result<(), Error> {
+        let format = self.format(json)?;
+        let number = self.run.as_deref().map(|given| positive("--run", given)).transpose()?;
+        let mut report = load(&self.file)?;
+        if let Some(number) = number {
+            report.runs = vec![nth(&mut report, number)?];
+        }
+        match &self.output {
+            Some(path) => report::write(path, format, &report),
+            None => output::text(&format.export(&report, output::look())?),
+        }
+    }
+
+    fn format(&self, json: bool) -> Result<Format, Error> {
+        let Formats { table, html, md, csv, hgrm } = self.format;
+        let asked = [
+            (table, "--table", Format::Table),
+            (html, "--html", Format::Html),
+            (md, "--md", Format::Markdown),
+            (csv, "--csv", Format::Csv),
+            (hgrm, "--hgrm", Format::Hgrm),
+        ];
+        match (asked.into_iter().find(|(asked, ..)| *asked), json) {
+            (Some((_, flag, _)), true) => Err(Error::BadValue {
+                what: "--json",
+                given: flag.to_owned(),
+                why: "a report is written in one format at a time".into(),
+            }),
+            (Some((.., format)), false) => Ok(format),
+            (None, true) => Ok(Format::Json),
+            (None, false) => Ok(Format::default()),
+        }
+    }
+}
+
+fn nth(report: &mut Report, number: NonZeroU32) -> Result<Measurement, Error> {
+    let at = usize::try_from(number.get() - 1).unwrap_or(usize::MAX);
+    if at < report.runs.len() {
+        return Ok(report.runs.swap_remove(at));
+    }
+    let why = format!("the report has {} run(s)", report.runs.len());
+    Err(Error::BadValue { what: "--run", given: number.to_string(), why })
+}
+
+fn load(path: &Path) -> Result<Report, Error> {
+    let (name, text) = if path == Path::new("-") {
+        let mut text = String::new();
+        ("stdin".to_owned(), io::stdin().lock().read_to_string(&mut text).map(|_| text))
+    } else {
+        (path.display().to_string(), std::fs::read_to_string(path))
+    };
+    let why = |source: io::Error| match source.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        ErrorKind::InvalidData => "it is not text".to_owned(),
+        _ => source.to_string(),
+    };
+    let text = text.map_err(|source| Error::BadReport { name: name.clone(), why: why(source) })?;
+    report::read(&text, &name)
+}

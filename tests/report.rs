@@ -1,0 +1,140 @@
+//! `evenkeel report` as a person calls it: any format from the JSON, and one sentence for what is no report.
+
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
+
+use std::fs;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// A report, as the exporter's own test pins it: below the snapshot's header.
+fn report() -> &'static str {
+    include_str!("snapshots/report_json.snap").splitn(3, "---\n").nth(2).unwrap()
+}
+
+struct Said {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// A directory with report.json in it.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::write(place.path("report.json"), report()).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str], stdin: &str) -> Said {
+        let mut command = Command::cargo_bin("evenkeel").unwrap();
+        let output =
+            command.arg("report").args(arguments).current_dir(self.0.path()).write_stdin(stdin).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Said { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// Refused: exit 2, nothing on stdout, these words on stderr.
+    #[track_caller]
+    fn refuses(&self, arguments: &[&str], words: &[&str]) {
+        let said = self.run(arguments, "");
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{arguments:?}: {}", said.stderr);
+        for word in words {
+            assert!(said.stderr.contains(word), "{arguments:?} should say {word:?}: {}", said.stderr);
+        }
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn any_format_comes_from_the_json() {
+    let place = Place::new();
+    let formats: [(&[&str], &str, &str); 7] = [
+        (&[], "2 pods, 30 connections", "│ Latency │"),
+        (&["--table"], "2 pods, 30 connections", "│ 99.99%"),
+        (&["--html"], "<!doctype html>", "Requests per pod"),
+        (&["--md"], "## 2 → 5 pods", "| 5 pods | 76,500 |"),
+        (&["--csv"], "run,replicas,second,", "\n2,5,1,0.25,92000,"),
+        (&["--hgrm"], "# 2 pods\n", "1/(1-Percentile)"),
+        (&["--json"], "{\n", "\"schema_version\": 1"),
+    ];
+    for (arguments, begins, contains) in formats {
+        let said = place.run(&[&["report.json"], arguments].concat(), "");
+        assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{arguments:?}");
+        assert!(said.stdout.starts_with(begins) && said.stdout.contains(contains), "{arguments:?}: {}", said.stdout);
+        assert!(!said.stdout.contains('\u{1b}'), "{arguments:?}: no colours in a pipe");
+    }
+}
+
+#[test]
+fn one_run_of_several_can_be_taken() {
+    let place = Place::new();
+    let said = place.run(&["report.json", "--hgrm", "--run", "2"], "");
+    assert_eq!((said.code, said.stdout.matches("Percentile").count() / 2), (0, 1), "{}", said.stdout);
+    assert!(said.stdout.contains("#[Max     =     1234.567"), "{}", said.stdout);
+    place.refuses(&["report.json", "--run", "3"], &["\"3\" cannot be used for --run", "2 run(s)"]);
+    place.refuses(&["report.json", "--run", "0"], &["\"0\" cannot be used for --run", "above 0"]);
+}
+
+#[test]
+fn json_goes_through_unchanged_by_stdin_too() {
+    let said = Place::new().run(&["-", "--json"], report());
+    assert_eq!((said.code, said.stdout.trim_end(), said.stderr.as_str()), (0, report().trim_end(), ""));
+}
+
+#[test]
+fn a_file_is_written_whole_or_not_at_all() {
+    let place = Place::new();
+    let said = place.run(&["report.json", "--html", "-o", "report.html"], "");
+    assert_eq!((said.code, said.stdout.as_str()), (0, ""), "{}", said.stderr);
+    assert!(fs::read_to_string(place.path("report.html")).unwrap().trim_end().ends_with("</html>"));
+    let said = place.run(&["report.json", "--md", "-o", "missing/report.md"], "");
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(said.stderr.contains("could not write missing/report.md"), "{}", said.stderr);
+    let before = fs::read(place.path("report.html")).unwrap();
+    place.refuses(&["missing.json", "--html", "-o", "report.html"], &["missing.json"]);
+    assert_eq!(fs::read(place.path("report.html")).unwrap(), before);
+    assert_eq!(place.files(), ["report.html", "report.json"]);
+}
+
+#[test]
+fn what_is_no_report_is_refused_with_a_reason() {
+    let place = Place::new();
+    let hint = "evenkeel test --json";
+    place.refuses(&["missing.json"], &["missing.json is no report", "no such file", hint]);
+    place.refuses(&["."], &["it is a directory", hint]);
+    place.refuses(&["-"], &["stdin is no report", "it is empty", hint]);
+    for (content, why) in [
+        ("", "it is empty"),
+        ("not json", "it is not JSON"),
+        (r#"{"schema_version": 1, "pods": []}"#, "JSON of something else"),
+        (r#"{"schema_version": 7, "evenkeel_version": "9.0.0", "runs": []}"#, "schema_version is 7"),
+        (r#"{"schema_version": 1, "runs": []}"#, "missing field `evenkeel_version`"),
+    ] {
+        fs::write(place.path("other.json"), content).unwrap();
+        place.refuses(&["other.json"], &["other.json is no report that can be read", why, hint]);
+    }
+    fs::write(place.path("other.json"), [0xff, 0xfe]).unwrap();
+    place.refuses(&["other.json"], &["it is not text", hint]);
+}
+
+#[test]
+fn one_format_at_a_time() {
+    let place = Place::new();
+    place.refuses(&["report.json", "--html", "--md"], &["--html", "--md", "cannot be used"]);
+    place.refuses(&["report.json", "--html", "--json"], &["--html", "one format at a time"]);
+    place.refuses(&[], &["<FILE>"]);
+}

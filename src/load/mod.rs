@@ -2,7 +2,7 @@
 //!
 //! A run is a closed loop, where each of N connections sends its next request when the last one is answered, or an
 //! open one, where requests are due by a schedule whatever became of those before. The threads that do it share nothing
-//! but a gauge; their records are merged at the end. See [`worker`] for the loop itself.
+//! but a gauge; their records are merged at the end. `worker.rs` has the loop itself.
 
 mod balance;
 mod chunked;

@@ -49,7 +49,7 @@ in
     };
     image = mkOption {
       type = types.strMatching "[^[:space:]]+:[^[:space:]/]+";
-      default = "evenkeel.local/server:latest";
+      default = "evenkeel.local/server:unset";
       description = "What runs in the pods, with its tag; `evenkeel deploy` replaces it by the image that it imported.";
     };
     port = mkOption {

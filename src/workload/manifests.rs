@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::config;
 use crate::error::Error;
@@ -103,14 +105,40 @@ fn place(directory: Option<&Path>, file: &str) -> PathBuf {
     directory.unwrap_or(Path::new("manifests")).join(file)
 }
 
-fn parse<T: DeserializeOwned>(directory: Option<&Path>, file: &str, carried: &str) -> Result<T, Error> {
+fn parse<T: DeserializeOwned + Serialize>(directory: Option<&Path>, file: &str, carried: &str) -> Result<T, Error> {
     let place = place(directory, file);
     let text = match directory {
         None => Ok(Cow::Borrowed(carried)),
         Some(_) => fs::read_to_string(&place).map(Cow::Owned).map_err(|source| source.to_string()),
     };
-    let parsed = text.and_then(|text| serde_saphyr::from_str(&text).map_err(|source| source.to_string()));
-    parsed.map_err(|why| Error::Manifest { file: place, why })
+    text.and_then(|text| strict(&text)).map_err(|why| Error::Manifest { file: place, why })
+}
+
+/// Parses a manifest of which nothing is lost: what the type does not know would never reach the API server, which would
+/// have refused it.
+fn strict<T: DeserializeOwned + Serialize>(text: &str) -> Result<T, String> {
+    let parsed: T = serde_saphyr::from_str(text).map_err(|source| source.to_string())?;
+    let given: Value = serde_saphyr::from_str(text).map_err(|source| source.to_string())?;
+    let kept = serde_json::to_value(&parsed).map_err(|source| source.to_string())?;
+    lost(&given, &kept, "").map_or(Ok(parsed), |field| Err(format!("{field} is no field of its kind")))
+}
+
+/// The first field of `given` that `kept` has not.
+fn lost(given: &Value, kept: &Value, path: &str) -> Option<String> {
+    match (given, kept) {
+        (Value::Object(given), Value::Object(kept)) => {
+            given.iter().filter(|(_, value)| !value.is_null()).find_map(|(name, value)| {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                kept.get(name).map_or_else(|| Some(path.clone()), |kept| lost(value, kept, &path))
+            })
+        }
+        (Value::Array(given), Value::Array(kept)) => given
+            .iter()
+            .zip(kept)
+            .enumerate()
+            .find_map(|(at, (given, kept))| lost(given, kept, &format!("{path}[{at}]"))),
+        _ => None,
+    }
 }
 
 /// Labels as `kubectl --selector` takes them.
@@ -126,9 +154,6 @@ fn chosen(mut labels: BTreeMap<String, String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde::Serialize;
-    use serde_json::Value;
-
     use super::*;
 
     #[test]
@@ -200,6 +225,9 @@ mod tests {
             assert!(refused(file, &elsewhere).contains("its namespace is default"));
         }
         assert!(refused("service.yaml", &|text| text.replace("LoadBalancer", "ClusterIP")).contains("ClusterIP"));
+        let typo = |text: &str| text.replace("periodSeconds: 10", "periodsSeconds: 10");
+        let field = "spec.template.spec.containers[0].livenessProbe.periodsSeconds is no field of its kind";
+        assert!(refused("deployment.yaml", &typo).contains(field));
         assert!(refused("service.yaml", &|_| "{".to_owned()).contains("service.yaml cannot be used"));
         assert!(refused("namespace.yaml", &|_| "kind: Namespace".to_owned()).contains("namespace.yaml"));
     }

@@ -149,6 +149,11 @@ impl Kube {
         self.request("POST", path, "application/json", object).unwrap()
     }
 
+    /// As [`Kube::create`], where the API server may say no; returns what it said.
+    pub(crate) fn try_create(&self, path: &str, object: &Value) -> Result<Value, String> {
+        self.request("POST", path, "application/json", object).map_err(|error| error.to_string())
+    }
+
     pub(crate) fn delete(&self, path: &str) {
         self.request("DELETE", path, "application/json", &Value::Null).unwrap();
     }

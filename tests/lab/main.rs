@@ -10,4 +10,5 @@ mod boot_failures;
 mod external_ips;
 mod host;
 mod lab;
+mod manifests;
 mod walk;

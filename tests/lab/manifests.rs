@@ -1,0 +1,48 @@
+//! Manifests of one's own, and what the cluster would refuse in any.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::lab::{Lab, eventually, get, text};
+
+#[test]
+fn ones_own_manifests_are_deployed_and_pods_stay_restricted() {
+    let Some(lab) = Lab::new() else { return };
+    let own = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")).unwrap() {
+        let path = entry.unwrap().path();
+        // Another port inside the pod, and another number of pods.
+        let changed =
+            std::fs::read_to_string(&path).unwrap().replace("3000", "8080").replace("replicas: 2", "replicas: 3");
+        std::fs::write(own.path().join(path.file_name().unwrap()), changed).unwrap();
+    }
+    let directory = own.path().to_str().unwrap();
+
+    lab.up();
+    lab.ok(&["deploy", "--manifests", directory]);
+    let kube = lab.kube();
+    let deployment = kube.get("/apis/apps/v1/namespaces/evenkeel/deployments/server");
+    assert_eq!(deployment["spec"]["replicas"], 3);
+    let address = kube.get("/api/v1/namespaces/evenkeel/services/server")["status"]["loadBalancer"]["ingress"][0]["ip"]
+        .as_str()
+        .and_then(|address| address.parse().ok())
+        .unwrap();
+    assert!(eventually("an answer", || get(address, 80, "/").ok()).starts_with("HTTP/1.1 200"));
+
+    let container =
+        json!({ "name": "root", "image": "evenkeel.local/server:1", "securityContext": { "privileged": true } });
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "root" },
+        "spec": { "containers": [container] },
+    });
+    let refusal = kube.try_create("/api/v1/namespaces/evenkeel/pods", &pod).unwrap_err();
+    assert!(refusal.contains("violates PodSecurity \"restricted:v1.36\""), "{refusal}");
+
+    std::fs::remove_file(own.path().join("service.yaml")).unwrap();
+    let output = lab.run(&["deploy", "--manifests", directory]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("service.yaml"), "{}", text(&output.stderr));
+}

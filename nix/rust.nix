@@ -97,6 +97,7 @@ let
         ../clippy.toml
         ../rustfmt.toml
         ../deny.toml
+        ../docs/report.schema.json
         ../tests
       ]
     );

@@ -61,7 +61,7 @@ lab.pkgs.testers.runNixOSTest {
     with subtest("a user with sudo gets a lab with an external IP"):
         machine.succeed("sudo -u alice ${(import ./apps.nix lab).up.program} 2>/tmp/story || (cat /tmp/story >&2; false)")
         machine.succeed("sudo -u alice ${(import ./apps.nix lab).deploy.program} 2>/tmp/story || (cat /tmp/story >&2; false)")
-        address = json.loads(machine.succeed("sudo -u alice evenkeel status --json"))["service"]["external_ip"]
+        address = json.loads(machine.succeed("sudo -u alice evenkeel status --json"))["services"][0]["external_ips"][0]
         answers = {
             json.loads(machine.succeed(f"curl --fail --silent --max-time 5 http://{address}/"))["pod"]
             for _ in range(30)

@@ -168,6 +168,23 @@ fn only_the_servers_own_files_change_its_image() {
 }
 
 #[test]
+fn the_checks_have_every_file_that_is_included() {
+    let tree = tree();
+    let source = tree.evaluate(&format!("checks.{SYSTEM}.tests.src"), "source: \"${source}\"");
+    let source = PathBuf::from(source.as_str().unwrap());
+    let mut included = 0;
+    for file in files(&source, "rs") {
+        let text = fs::read_to_string(&file).unwrap();
+        for path in text.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let path = file.parent().unwrap().join(path);
+            assert!(path.exists(), "nix/rust.nix leaves out {}", path.display());
+            included += 1;
+        }
+    }
+    assert!(included >= 10, "only {included} included files were found");
+}
+
+#[test]
 fn nix_files_are_formatted() {
     for file in nix_files() {
         let text = fs::read_to_string(&file).unwrap();
@@ -214,18 +231,15 @@ fn apps(tree: &Tree) -> BTreeMap<String, App> {
 
 /// Every Nix file of the project.
 fn nix_files() -> Vec<PathBuf> {
-    fn under(directory: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                under(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "nix") {
-                found.push(path);
-            }
-        }
-    }
     let mut found = vec![project().join("flake.nix")];
-    under(&project().join("nix"), &mut found);
-    under(&project().join("tests/nix"), &mut found);
+    found.extend(["nix", "tests/nix"].iter().flat_map(|part| files(&project().join(part), "nix")));
     found
+}
+
+/// The files below `directory` with this ending.
+fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let (directories, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let wanted = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == ending));
+    wanted.chain(directories.iter().flat_map(|path| self::files(path, ending))).collect()
 }

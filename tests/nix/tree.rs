@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use crate::programs::{Program, succeed};
 
 /// What a user has who fetches this flake.
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     "README.md",
+    "docs",
     "flake.nix",
     "flake.lock",
     "nix",

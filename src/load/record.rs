@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::pod_times::PodTimes;
 use super::times::Times;
 use crate::error::Error;
 
 /// The most pods told apart, so that a server that names a new one each time cannot fill the memory.
 const MAX_PODS: usize = 4096;
+/// The most pods whose answers are timed apart.
+const MAX_TIMED_PODS: usize = 512;
 /// The most kinds of fault (second, kind, pod) kept apart before detail is dropped.
 const MAX_FAULTS: usize = 65_536;
 
@@ -26,7 +29,7 @@ pub struct Second {
 }
 
 /// What fell on one pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pod {
     /// The name its answers gave; empty when they gave none.
     pub name: String,
@@ -34,6 +37,8 @@ pub struct Pod {
     pub requests: u64,
     /// Connections whose first answer came from it.
     pub connections: u64,
+    /// The times of its answers, counted as the run's; not of the 513th pod and those after.
+    pub latency: Option<PodTimes>,
 }
 
 /// Where and when a fault happened.
@@ -105,6 +110,9 @@ impl Record {
         }
         if let Some(pod) = self.pods.get_mut(pod.0 as usize) {
             pod.requests += 1;
+            if let Some(times) = &mut pod.latency {
+                times.record(latency);
+            }
         }
     }
 
@@ -131,10 +139,11 @@ impl Record {
         let full = self.pods.len() >= MAX_PODS;
         let index = PodIndex(u32::try_from(self.pods.len().min(MAX_PODS)).unwrap_or(u32::MAX));
         if !full {
-            self.pods.push(Pod { name: readable(name), requests: 0, connections: 0 });
+            let latency = if self.pods.len() < MAX_TIMED_PODS { PodTimes::new() } else { None };
+            self.pods.push(Pod { name: readable(name), latency, ..Pod::default() });
             self.by_name.insert(name.to_owned(), index);
         } else if self.pods.len() == MAX_PODS {
-            self.pods.push(Pod { name: "(all others)".into(), requests: 0, connections: 0 });
+            self.pods.push(Pod { name: "(all others)".into(), ..Pod::default() });
         }
         index
     }

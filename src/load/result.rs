@@ -118,6 +118,11 @@ impl RunResult {
                 Ok(at) => {
                     self.pods[at].requests += pod.requests;
                     self.pods[at].connections += pod.connections;
+                    match (&mut self.pods[at].latency, &pod.latency) {
+                        (Some(mine), Some(theirs)) => mine.add(theirs),
+                        // What was not timed by all cannot stand for all.
+                        (mine, _) => *mine = None,
+                    }
                 }
                 Err(at) => self.pods.insert(at, pod),
             }

@@ -20,7 +20,7 @@ pub use event::Event;
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
 pub use percentile_curve::{PercentilePoint, percentile_curve};
-pub use spread::{Balancer, Band, Chance, Evenness, PodShare, Spread, Uniformity, sentence};
+pub use spread::{Balancer, Band, Chance, Evenness, PodLatency, PodShare, Spread, Uniformity, sentence};
 pub use throughput::{Throughput, samples};
 
 use crate::load::{Fault, FaultAt, RunResult};

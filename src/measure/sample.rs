@@ -5,7 +5,7 @@ use crate::load::Pod;
 
 /// A second against `replicas` pods that all served alike, `rate` requests in all.
 pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
-    let pod = |n: u32| Pod { name: format!("server-{n}"), requests: 1_000, connections: 3 };
+    let pod = |n: u32| Pod { name: format!("server-{n}"), requests: 1_000, connections: 3, ..Pod::default() };
     let pods: Vec<Pod> = (0..replicas).map(pod).collect();
     let answered = 1_000 * u64::from(replicas);
     Measurement {

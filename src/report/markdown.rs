@@ -67,12 +67,15 @@ fn detail(run: &Measurement) -> String {
     let (first, last) = pods::shown(&run.spread.pods);
     let row = |pod: &crate::measure::PodShare| {
         let share = format!("{:.1}%", pod.share * 100.0);
-        vec![pod.name.clone(), count(pod.requests), share, count(pod.connections)]
+        let [half, most] = pods::latencies(pod);
+        vec![pod.name.clone(), count(pod.requests), share, count(pod.connections), half, most]
     };
     let left_out = run.spread.pods.len() - first.len() - last.len();
-    let gap = (left_out > 0).then(|| vec![format!("… {left_out} more …"), String::new(), String::new(), String::new()]);
+    let gap = (left_out > 0).then(|| {
+        std::iter::once(format!("… {left_out} more …")).chain(vec![String::new(); pods::COLUMNS.len() - 1]).collect()
+    });
     let rows = first.iter().map(row).chain(gap).chain(last.iter().map(row));
-    text + &table(&["Pod", "Requests", "Share", "Connections"], rows)
+    text + &table(&pods::COLUMNS, rows)
 }
 
 fn environment(report: &Report) -> String {

@@ -10,11 +10,19 @@ const MOST_ROWS: usize = 20;
 /// Of those, how many of the least busy.
 const LEAST_BUSY: usize = 5;
 /// The longest name that is shown whole.
-const LONGEST_NAME: usize = 30;
+const LONGEST_NAME: usize = 24;
 /// How wide a terminal is that nobody has widened.
 const WIDTH: usize = 80;
 /// How long the busiest pod's bar is.
-const BAR: usize = 12;
+const BAR: usize = 6;
+
+/// What is told of a pod where there is room.
+pub(super) const COLUMNS: [&str; 6] = ["Pod", "Requests", "Share", "Connections", "50%", "99%"];
+
+/// Half of a pod's answers took at most this long, and 99% of them this.
+pub(super) fn latencies(pod: &PodShare) -> [String; 2] {
+    pod.latency_us.map_or_else(|| ["-".into(), "-".into()], |latency| [latency.p50, latency.p99].map(milliseconds))
+}
 
 /// "12 pods", "1 pod".
 pub(super) fn some(count: u64, what: &str) -> String {
@@ -39,7 +47,7 @@ pub(super) fn spread(spread: &Spread, look: Look) -> String {
     if spread.unnamed > 0 {
         rows.push(vec!["(not named)".into(), count(spread.unnamed)]);
     }
-    let right = ["Requests", "Share", "Conns"].map(|name| (name, Side::Right));
+    let right = ["Requests", "Share", "Conns", "99%"].map(|name| (name, Side::Right));
     let columns = [("Pod", Side::Left)].into_iter().chain(right).chain([("", Side::Left)]).collect();
     format!("{}{}\n", Grid { columns, rows, ruled: false }.draw(look), wrapped(&said))
 }
@@ -69,11 +77,13 @@ pub(super) fn shown(pods: &[PodShare]) -> (&[PodShare], &[PodShare]) {
 }
 
 fn row(pod: &PodShare, busiest: u64) -> Vec<String> {
+    let [_, most] = latencies(pod);
     vec![
         shortened(&pod.name),
         count(pod.requests),
         format!("{:.1}%", pod.share * 100.0),
         pod.connections.to_string(),
+        most,
         bar(pod.requests, busiest),
     ]
 }
@@ -128,7 +138,7 @@ mod tests {
     fn of(requests: &[u64], replicas: u32) -> Spread {
         let pod = |(at, requests): (usize, &u64)| {
             let name = format!("server-6c9f5d7b8-abcd{at}");
-            Pod { name, requests: *requests, connections: requests / 100 }
+            Pod { name, requests: *requests, connections: requests / 100, ..Pod::default() }
         };
         Spread::new(&requests.iter().enumerate().map(pod).collect::<Vec<_>>(), Some(replicas))
     }
@@ -147,7 +157,12 @@ mod tests {
 
     #[test]
     fn fits_80_columns_at_its_widest() {
-        let pod = |letter: &str| Pod { name: letter.repeat(253), requests: 99_999_999, connections: 99_999 };
+        let pod = |letter: &str| Pod {
+            name: letter.repeat(253),
+            requests: 99_999_999,
+            connections: 99_999,
+            ..Pod::default()
+        };
         let text = spread(&Spread::new(&[pod("a"), pod("b")], Some(10)), Look::default());
         let widest = text.lines().map(measure_text_width).max().unwrap();
         assert!(widest <= 80, "{widest} columns:\n{text}");
@@ -155,7 +170,7 @@ mod tests {
 
     #[test]
     fn without_names_it_says_so() {
-        let unnamed = Pod { name: String::new(), requests: 5, connections: 1 };
+        let unnamed = Pod { name: String::new(), requests: 5, connections: 1, ..Pod::default() };
         assert!(spread(&Spread::new(&[unnamed], Some(2)), Look::default()).contains("x-evenkeel-pod"));
         assert_eq!(spread(&Spread::new(&[], Some(2)), Look::default()), "");
     }
@@ -165,6 +180,6 @@ mod tests {
         assert_eq!(bar(10, 10).chars().count(), BAR);
         assert_eq!(bar(0, 10), "");
         assert_eq!(bar(0, 0), "");
-        assert_eq!(bar(1, 24), "▌");
+        assert_eq!(bar(1, 12), "▌");
     }
 }

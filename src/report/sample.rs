@@ -7,14 +7,18 @@ use std::time::Duration;
 use super::Report;
 use crate::load::{Fault, FaultAt, Plan, Pod, RunResult, Second, ThreadUsage, Times};
 use crate::measure::{
-    ContextSwitches, Event, FaultCount, Latency, Measurement, PercentilePoint, Requests, Spread, Throughput,
-    TimelineSecond,
+    ContextSwitches, Event, FaultCount, Latency, Measurement, PercentilePoint, PodLatency, Requests, Spread,
+    Throughput, TimelineSecond,
 };
 
 /// A run of two seconds against two pods.
 pub(super) fn measurement() -> Measurement {
-    let pod = |name: &str, requests, connections| Pod { name: name.into(), requests, connections };
+    let pod = |name: &str, requests, connections| Pod { name: name.into(), requests, connections, ..Pod::default() };
     let pods = [pod("server-6c9f5d7b8-4xkzq", 110_000, 18), pod("server-6c9f5d7b8-w8n2j", 70_000, 12)];
+    let mut spread = Spread::new(&pods, Some(2));
+    for (pod, p99) in spread.pods.iter_mut().zip([1_050, 910]) {
+        pod.latency_us = Some(PodLatency { p50: 312, p99, max: 12_345 });
+    }
     Measurement {
         replicas: Some(2),
         connections: 30,
@@ -49,7 +53,7 @@ pub(super) fn measurement() -> Measurement {
         errors: 0,
         timeouts: 0,
         faults: Vec::new(),
-        spread: Spread::new(&pods, Some(2)),
+        spread,
         timeline: [88_000, 92_000].map(|requests| TimelineSecond { requests, bytes: requests * 144 }).into(),
         latency_curve: [(0.0, 150, 1), (50.0, 312, 90_000), (99.0, 1024, 178_200), (100.0, 12_345, 180_000)]
             .map(|(percentile, us, count)| PercentilePoint { percentile, us, count })
@@ -66,7 +70,12 @@ pub(super) fn measurement() -> Measurement {
 pub(super) fn report() -> Report {
     let mut worse = measurement();
     let pods: Vec<Pod> = (1..=4)
-        .map(|n| Pod { name: format!("server-6c9f5d7b8-pod{n}x"), requests: n * 15_000, connections: 3 * n })
+        .map(|n| Pod {
+            name: format!("server-6c9f5d7b8-pod{n}x"),
+            requests: n * 15_000,
+            connections: 3 * n,
+            ..Pod::default()
+        })
         .collect();
     (worse.replicas, worse.spread, worse.interrupted) = (Some(5), Spread::new(&pods, Some(5)), true);
     worse.requests_per_second = Throughput::new([76_500.0]);
@@ -138,6 +147,7 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         name: format!("server-6c9f5d7b8-{letter}{number}zzq"),
         requests: answered * connections / all,
         connections: *connections,
+        ..Pod::default()
     });
     let plan = Plan::new(NonZeroU32::new(30).unwrap(), Duration::from_secs(30));
     let result = RunResult {

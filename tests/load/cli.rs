@@ -92,7 +92,7 @@ fn tables_go_to_stdout_without_escapes() {
         "requests in 1s",
         "│ server-a",
         "│ server-b",
-        "4 connections landed",
+        "4 keep-alive connections landed",
     ] {
         assert!(stdout.contains(part), "{part} is missing:\n{stdout}");
     }

@@ -14,7 +14,7 @@ pub use evenness::Evenness;
 pub use sentence::sentence;
 pub use uniformity::Uniformity;
 
-use crate::load::Pod;
+use crate::load::{Pod, PodTimes};
 
 /// What fell on one pod.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,26 @@ pub struct PodShare {
     /// How often its containers were restarted during the run, where that is known.
     #[serde(default)]
     pub restarts: Option<u32>,
+    /// How long its answers took; none of the 513th pod and those after.
+    #[serde(default)]
+    pub latency_us: Option<PodLatency>,
+}
+
+/// How long a pod's answers took, in microseconds, each at most 1% off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodLatency {
+    /// Half of them.
+    pub p50: u64,
+    /// 99% of them.
+    pub p99: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+impl From<&PodTimes> for PodLatency {
+    fn from(times: &PodTimes) -> Self {
+        Self { p50: times.quantile(0.5), p99: times.quantile(0.99), max: times.quantile(1.0) }
+    }
 }
 
 /// Who chose the pod of each connection.
@@ -104,6 +124,7 @@ impl Spread {
             share: share(pod.requests),
             expected_connections: chance.map(|chance| chance.pod),
             restarts: None,
+            latency_us: pod.latency.as_ref().map(PodLatency::from),
         };
         let evenness_of_requests = Evenness::of(&requests, expected);
         Self {
@@ -133,7 +154,7 @@ mod tests {
     use super::*;
 
     fn pod(name: &str, requests: u64, connections: u64) -> Pod {
-        Pod { name: name.into(), requests, connections }
+        Pod { name: name.into(), requests, connections, ..Pod::default() }
     }
 
     #[test]

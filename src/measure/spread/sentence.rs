@@ -133,7 +133,7 @@ mod tests {
     fn of_requests(connections: &[u64], requests: impl Fn(u64) -> u64, replicas: u32) -> Spread {
         let pod = |(at, &connections): (usize, &u64)| {
             let name = format!("server-{at}");
-            Pod { name, requests: requests(connections), connections }
+            Pod { name, requests: requests(connections), connections, ..Pod::default() }
         };
         Spread::new(&connections.iter().enumerate().map(pod).collect::<Vec<_>>(), Some(replicas))
     }
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn where_the_number_of_pods_is_not_known_nothing_is_said_of_chance() {
-        let pod = |name: &str, connections| Pod { name: name.into(), requests: 100, connections };
+        let pod = |name: &str, connections| Pod { name: name.into(), requests: 100, connections, ..Pod::default() };
         let spread = Spread::new(&[pod("a", 20), pod("b", 10)], None);
         assert_eq!(
             sentence(&spread),
@@ -210,13 +210,13 @@ mod tests {
 
     #[test]
     fn not_named() {
-        let unnamed = |requests| Pod { name: String::new(), requests, connections: 1 };
+        let unnamed = |requests| Pod { name: String::new(), requests, connections: 1, ..Pod::default() };
         assert_eq!(
             sentence(&Spread::new(&[unnamed(5)], Some(2))),
             "No answer named its pod (x-evenkeel-pod), so the spread is not known."
         );
         assert_eq!(sentence(&Spread::new(&[], Some(2))), "");
-        let named = Pod { name: "a".into(), requests: 10, connections: 0 };
+        let named = Pod { name: "a".into(), requests: 10, connections: 0, ..Pod::default() };
         assert_eq!(
             sentence(&Spread::new(&[named, unnamed(1_000)], Some(1))),
             "10 requests landed on the one pod; 1,000 answers named no pod."

@@ -48,7 +48,8 @@ fn panel(spread: &Spread, at: usize, name: &str, most: usize) -> String {
     let chart = in_both(|room| draw(room, spread, &shown, at), &label);
     let row = |Bar { pod, .. }: &Bar| {
         let share = format!("{:.1}%", pod.share * 100.0);
-        vec![pod.name.clone(), count(pod.requests), share, count(pod.connections)]
+        let [half, most] = pods::latencies(pod);
+        vec![pod.name.clone(), count(pod.requests), share, count(pod.connections), half, most]
     };
     let mut rows: Vec<Vec<String>> = shown.iter().map(row).collect();
     if shown.len() < spread.pods.len() {
@@ -58,7 +59,7 @@ fn panel(spread: &Spread, at: usize, name: &str, most: usize) -> String {
         rows.push(vec!["(not named)".into(), count(spread.unnamed)]);
     }
     let facts = terms(&figures::spread(spread));
-    let table = table(&format!("Requests per pod, {name}"), &["Pod", "Requests", "Share", "Connections"], rows);
+    let table = table(&format!("Requests per pod, {name}"), &pods::COLUMNS, rows);
     format!("{chart}<dl class=\"facts\">{facts}</dl>{}", folded("The same as a table", &table))
 }
 

@@ -96,6 +96,7 @@ fn the_largest_report_stays_below_a_megabyte() {
         share: 0.001,
         expected_connections: None,
         restarts: None,
+        latency_us: None,
     };
     run.spread.pods = vec![pod; 1025];
     report.runs = vec![run; 100];

@@ -9,6 +9,8 @@ mod network;
 mod node;
 mod pki;
 mod plan;
+mod pod_cgroup;
+mod pod_route;
 mod readiness;
 mod residue;
 #[cfg(target_os = "linux")]
@@ -28,6 +30,8 @@ pub use kubeconfig::client as client_by;
 pub use layout::Layout;
 pub use node::{Cluster, Node, RunningNode};
 pub use plan::{BootPlan, ComponentStatus, Message, State};
+pub use pod_cgroup::PodCgroup;
+pub use pod_route::PodRoutes;
 pub use residue::Removed;
 
 use crate::config::{LabName, Paths};

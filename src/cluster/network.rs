@@ -25,11 +25,15 @@ struct Route {
 
 /// Refuses to go on when something else on the host uses the lab's addresses.
 pub(super) fn check_free(ip: &Path) -> Result<(), Error> {
-    let range = format!("{}/{}", RANGE.0, RANGE.1);
-    let output = Invocation::new(ip, ["-json", "-4", "route", "show", "table", "all", "root", &range]).run()?;
+    check_free_of_others(ip, &format!("{}/{}", RANGE.0, RANGE.1), "")
+}
+
+/// Refuses to go on when the host has a route into `range` that does not leave through `link`.
+pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result<(), Error> {
+    let output = Invocation::new(ip, ["-json", "-4", "route", "show", "table", "all", "root", range]).run()?;
     // Without a route, `ip -json` prints nothing or an empty list.
     let routes: Vec<Route> = serde_json::from_slice(&output).unwrap_or_default();
-    match routes.first() {
+    match routes.iter().find(|route| route.dev.as_deref() != Some(link)) {
         None => Ok(()),
         Some(route) => Err(Error::Taken {
             what: format!("address range {range}"),
@@ -69,7 +73,13 @@ pub(super) fn configure_inside(ip: &Path, node: &Node) -> Result<(), Error> {
 /// Whether the host's end of the link is there.
 #[must_use]
 pub(super) fn link_exists(lab: &LabName) -> bool {
-    Path::new("/sys/class/net").join(lab.link()).exists()
+    device_exists(&lab.link())
+}
+
+/// Whether the host has a device of this name.
+#[must_use]
+pub(super) fn device_exists(link: &str) -> bool {
+    Path::new("/sys/class/net").join(link).exists()
 }
 
 /// Removes the link; its addresses and routes go with it.

@@ -1,6 +1,7 @@
 //! What runs in the cluster: applied, followed, scaled, watched, shown; and the external IPs of its Services.
 
 pub mod apply;
+pub mod backends;
 pub mod component_logs;
 pub mod endpoint;
 pub mod endpoints;
@@ -9,6 +10,7 @@ pub mod logs;
 pub mod manifests;
 pub mod memory;
 mod observe;
+pub mod pod_counters;
 pub mod rollout;
 pub mod scale;
 pub mod status;
@@ -16,7 +18,9 @@ mod trouble;
 pub mod view;
 
 pub use apply::apply;
+pub use backends::backends;
 pub use endpoint::{Endpoint, endpoint};
+pub use pod_counters::{PodCounters, pod_counters};
 pub use rollout::rollout;
 pub use scale::{ScaleOutcome, scale};
 pub use status::status;

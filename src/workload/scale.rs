@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::FIELD_MANAGER;
+use super::backends::listed_as_ready;
 use super::endpoint::external_ips;
 use super::endpoints::{Programmed, programmed};
 use super::observe::{Observed, View};
 use super::rollout::{Verdict, Watch};
-use super::{FIELD_MANAGER, PORT_NAME};
 use crate::cluster::Cluster;
 use crate::config::{NAMESPACE, Replicas, WORKLOAD};
 use crate::error::Error;
@@ -125,7 +125,7 @@ fn judge(view: &View, replicas: Option<Replicas>) -> Verdict {
     let staying: Vec<&Pod> =
         view.pods.iter().map(AsRef::as_ref).filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect();
     let ready = staying.iter().filter(|pod| is_ready(pod)).count();
-    let listed = endpoints(&view.slices).len();
+    let listed = listed_as_ready(view.slices.iter().map(AsRef::as_ref)).len();
     if staying.len() != wanted || ready != wanted {
         let more = staying.len().saturating_sub(wanted);
         let more = if more > 0 { format!(", {more} to go") } else { String::new() };
@@ -144,25 +144,9 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// The addresses the EndpointSlices list as ready.
-fn endpoints(slices: &[impl AsRef<EndpointSlice>]) -> BTreeSet<SocketAddr> {
-    let mut found = BTreeSet::new();
-    for slice in slices.iter().map(AsRef::as_ref) {
-        let ports = slice.ports.iter().flatten().filter(|port| port.name.as_deref() == Some(PORT_NAME));
-        for port in ports.filter_map(|port| u16::try_from(port.port?).ok()) {
-            let endpoints = slice.endpoints.iter().flatten();
-            let ready =
-                endpoints.filter(|endpoint| endpoint.conditions.as_ref().is_none_or(|c| c.ready != Some(false)));
-            let ips = ready.flat_map(|endpoint| &endpoint.addresses).filter_map(|text| text.parse::<IpAddr>().ok());
-            found.extend(ips.map(|ip| SocketAddr::new(ip, port)));
-        }
-    }
-    found
-}
-
 /// What the rules of the nodes still lack, or still have too much; nothing when all agree with `view`.
 async fn unprogrammed(cluster: &Cluster, toolbox: &Toolbox, view: &View) -> Result<Option<String>, Error> {
-    let wanted = endpoints(&view.slices);
+    let wanted = listed_as_ready(view.slices.iter().map(AsRef::as_ref));
     let ips: BTreeSet<IpAddr> = view.service.iter().flat_map(|service| external_ips(service)).collect();
     for node in &cluster.nodes {
         let rules = programmed(node, toolbox).await?;
@@ -188,6 +172,7 @@ fn difference(rules: &Programmed, wanted: &BTreeSet<SocketAddr>, ips: &BTreeSet<
 mod tests {
     use std::sync::Arc;
 
+    use k8s_openapi::api::discovery::v1::EndpointSlice;
     use serde_json::{Value, from_value};
 
     use super::*;
@@ -232,20 +217,6 @@ mod tests {
         assert_eq!(judge(&view, two()), Verdict::Done);
         view.service = None;
         assert_eq!(judge(&view, two()), waiting("the Service has no external IP yet"));
-    }
-
-    #[test]
-    fn endpoints_that_are_not_ready_are_no_endpoints() {
-        let slice = slice(&json!([
-            {"addresses": ["10.244.0.5"], "conditions": {"ready": true}},
-            {"addresses": ["10.244.0.6"], "conditions": {"ready": false, "serving": true, "terminating": true}},
-            {"addresses": ["10.244.0.7"]},
-        ]));
-        let found = endpoints(&[slice]);
-        assert_eq!(
-            found.into_iter().map(|a| a.to_string()).collect::<Vec<_>>(),
-            ["10.244.0.5:3000", "10.244.0.7:3000"]
-        );
     }
 
     #[test]

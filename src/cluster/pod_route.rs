@@ -1,0 +1,53 @@
+//! The way from the host to the pods themselves, for as long as a run needs it: otherwise pods' addresses exist only inside
+//! the sandboxes.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::process::Invocation;
+use crate::progress::Progress;
+
+use super::network;
+use super::node::Cluster;
+
+/// Routes to every node's pods, through the lab's link. Dropped, they are removed; if the program is killed before that,
+/// they go with the link.
+pub struct PodRoutes {
+    ip: PathBuf,
+    link: String,
+    ranges: Vec<String>,
+    progress: Progress,
+}
+
+impl PodRoutes {
+    /// Adds the routes.
+    ///
+    /// # Errors
+    /// [`Error::Taken`] when something else on the host uses the pods' addresses, [`Error::Program`].
+    pub fn add(cluster: &Cluster, ip: &Path, progress: &Progress) -> Result<Self, Error> {
+        let link = cluster.name.link();
+        let nodes = || cluster.nodes.iter().map(|running| &running.node);
+        nodes().try_for_each(|node| network::check_free_of_others(ip, &node.pod_cidr, &link))?;
+        let ranges = nodes().map(|node| node.pod_cidr.clone()).collect();
+        // From here on whatever was added is removed.
+        let routes = Self { ip: ip.to_owned(), link, ranges, progress: progress.clone() };
+        for node in nodes() {
+            let via = node.address.to_string();
+            let arguments = ["route", "replace", &node.pod_cidr, "via", &via, "dev", &routes.link];
+            Invocation::new(ip, arguments).run()?;
+        }
+        Ok(routes)
+    }
+}
+
+impl Drop for PodRoutes {
+    fn drop(&mut self) {
+        // Without the link there is no route through it.
+        for range in self.ranges.iter().filter(|_| network::device_exists(&self.link)) {
+            if let Err(error) = Invocation::new(&self.ip, ["route", "delete", range, "dev", &self.link]).run() {
+                self.progress
+                    .note(format!("the route to {range} could not be removed, but goes with the lab: {error}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The pods' own addresses, as the Service's EndpointSlices list them.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::ListParams;
+use kube::{Api, Client};
+
+use super::PORT_NAME;
+use crate::config::{NAMESPACE, WORKLOAD};
+use crate::error::Error;
+
+/// Where the pods of the workload's Service that are ready listen.
+///
+/// # Errors
+/// [`Error::Kubernetes`]; [`Error::NoWorkload`] when there is none.
+pub async fn backends(client: &Client) -> Result<Vec<SocketAddr>, Error> {
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
+    let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
+    let listed = slices.list(&of_service).await;
+    let listed = listed.map_err(|source| Error::kubernetes("list EndpointSlices", source))?;
+    let found = listed_as_ready(listed.items.iter());
+    if found.is_empty() { Err(Error::NoWorkload) } else { Ok(found.into_iter().collect()) }
+}
+
+/// The addresses that slices list as ready.
+pub(super) fn listed_as_ready<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> BTreeSet<SocketAddr> {
+    let mut found = BTreeSet::new();
+    for slice in slices {
+        let ports = slice.ports.iter().flatten().filter(|port| port.name.as_deref() == Some(PORT_NAME));
+        for port in ports.filter_map(|port| u16::try_from(port.port?).ok()) {
+            let endpoints = slice.endpoints.iter().flatten();
+            let ready =
+                endpoints.filter(|endpoint| endpoint.conditions.as_ref().is_none_or(|c| c.ready != Some(false)));
+            let ips = ready.flat_map(|endpoint| &endpoint.addresses).filter_map(|text| text.parse::<IpAddr>().ok());
+            found.extend(ips.map(|ip| SocketAddr::new(ip, port)));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_that_are_not_ready_are_no_backends() {
+        let slice = serde_json::json!({"metadata": {}, "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 3000}], "endpoints": [
+            {"addresses": ["10.244.0.5"], "conditions": {"ready": true}},
+            {"addresses": ["10.244.0.6"], "conditions": {"ready": false, "serving": true, "terminating": true}},
+            {"addresses": ["10.244.0.7"]},
+        ]});
+        let found = listed_as_ready([&serde_json::from_value(slice).unwrap()]);
+        assert_eq!(
+            found.into_iter().map(|a| a.to_string()).collect::<Vec<_>>(),
+            ["10.244.0.5:3000", "10.244.0.7:3000"]
+        );
+    }
+}

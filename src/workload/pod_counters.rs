@@ -1,0 +1,54 @@
+//! What is counted of each pod, by the kubelet and the kernel.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+
+use super::SELECTOR;
+use crate::cluster::{Cluster, PodCgroup};
+use crate::config::NAMESPACE;
+use crate::error::Error;
+
+/// A pod's counters at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodCounters {
+    /// Its name.
+    pub name: String,
+    /// Its uid, which no other pod ever has.
+    pub uid: String,
+    /// How often its containers were restarted.
+    pub restarts: u32,
+    /// What the kernel counts.
+    pub cgroup: PodCgroup,
+}
+
+impl PodCounters {
+    /// The same, with what the kernel counts now.
+    #[must_use]
+    pub fn again(&self, cluster: &Cluster) -> Self {
+        Self { cgroup: PodCgroup::read(cluster, &self.uid), ..self.clone() }
+    }
+}
+
+/// The counters of all pods of the workload, by name.
+///
+/// # Errors
+/// [`Error::Kubernetes`].
+pub async fn pod_counters(cluster: &Cluster, client: &Client) -> Result<Vec<PodCounters>, Error> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let listed = pods.list(&ListParams::default().labels(SELECTOR)).await;
+    let listed = listed.map_err(|source| Error::kubernetes("list pods", source))?;
+    let counters = |pod: &Pod| {
+        let uid = pod.uid()?;
+        let cgroup = PodCgroup::read(cluster, &uid);
+        Some(PodCounters { name: pod.name_any(), uid, restarts: restarts(pod), cgroup })
+    };
+    let mut counters: Vec<PodCounters> = listed.items.iter().filter_map(counters).collect();
+    counters.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(counters)
+}
+
+fn restarts(pod: &Pod) -> u32 {
+    let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    containers.map(|container| container.restart_count.unsigned_abs()).sum()
+}

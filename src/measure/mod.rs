@@ -6,20 +6,29 @@ mod distribution;
 mod event;
 mod generator;
 mod latency;
+mod mode;
 mod percentile_curve;
+mod pod_use;
 #[cfg(test)]
 mod sample;
 mod spread;
 mod throughput;
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 pub use assertion::{Assertion, Verdict};
-pub use comparison::{Case, Change, Difference, Interval, Ratio, against_baseline, compare, verdicts};
+pub use comparison::{
+    Case, Change, Difference, Interval, Kind, Naming, Ratio, against_baseline, compare, median_rounds, spread_verdict,
+    verdicts,
+};
 pub use event::Event;
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
+pub use mode::Mode;
 pub use percentile_curve::{PercentilePoint, percentile_curve};
+pub use pod_use::PodUse;
 pub use spread::{Balancer, Band, Chance, Evenness, PodLatency, PodShare, Spread, Uniformity, sentence};
 pub use throughput::{Throughput, samples};
 
@@ -65,6 +74,10 @@ pub struct TimelineSecond {
 pub struct Measurement {
     /// How many pods there were, where that is known.
     pub replicas: Option<u32>,
+    /// How requests reached the pods; none where connections were replaced after more than one answer, and in reports of
+    /// before there was a choice.
+    #[serde(default)]
+    pub mode: Option<Mode>,
     /// Connections that were open.
     pub connections: u32,
     /// How long was to be measured, in seconds; at most, where `planned_requests` is given.
@@ -118,6 +131,9 @@ pub struct Measurement {
     /// What happened meanwhile, where someone wrote it down.
     #[serde(default)]
     pub events: Vec<Event>,
+    /// What each pod took, where the pods are the lab's.
+    #[serde(default)]
+    pub pod_use: Vec<PodUse>,
     /// Processor time of the load generator, in seconds.
     pub generator_cpu_seconds: f64,
     /// The part of the run that its busiest thread was on a processor, 0 to 1.
@@ -146,6 +162,11 @@ impl Measurement {
         let busiest = generator::busiest(&run.threads, run.elapsed);
         Self {
             replicas,
+            mode: match run.plan.answers_per_connection.map(NonZeroU32::get) {
+                None => Some(Mode::Keepalive),
+                Some(1) => Some(Mode::NoKeepalive),
+                Some(_) => None,
+            },
             connections: run.plan.connections.get(),
             planned_seconds: run.plan.duration.as_secs_f64(),
             planned_requests: run.plan.requests.map(Into::into),
@@ -182,7 +203,23 @@ impl Measurement {
             rate,
             latency_curve: percentile_curve(&run.latency),
             events: Vec::new(),
+            pod_use: Vec::new(),
         }
+    }
+
+    /// The same, where the client chose the pods.
+    #[must_use]
+    pub fn balanced_by_client(self) -> Self {
+        Self { mode: Some(Mode::Client), spread: self.spread.chosen_by(Balancer::Client), ..self }
+    }
+
+    /// The same, with what each pod took; the restarts stand beside its requests, too.
+    #[must_use]
+    pub fn with_pod_use(mut self, pod_use: Vec<PodUse>) -> Self {
+        for share in &mut self.spread.pods {
+            share.restarts = pod_use.iter().find(|pod| pod.name == share.name).and_then(|pod| pod.restarts);
+        }
+        Self { pod_use, ..self }
     }
 }
 

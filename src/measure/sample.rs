@@ -1,6 +1,6 @@
 //! A run for tests, made up.
 
-use super::{ContextSwitches, Latency, Measurement, Requests, Spread, Throughput};
+use super::{ContextSwitches, Latency, Measurement, Mode, Requests, Spread, Throughput};
 use crate::load::Pod;
 
 /// A second against `replicas` pods that all served alike, `rate` requests in all.
@@ -10,6 +10,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
     let answered = 1_000 * u64::from(replicas);
     Measurement {
         replicas: Some(replicas),
+        mode: Some(Mode::Keepalive),
         connections: 3 * replicas,
         planned_requests: None,
         planned_seconds: 1.0,
@@ -33,6 +34,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         timeline: Vec::new(),
         latency_curve: Vec::new(),
         events: Vec::new(),
+        pod_use: Vec::new(),
         generator_cpu_seconds: 0.0,
         generator_busiest: 0.0,
         generator_bound: false,

@@ -5,16 +5,17 @@ use std::fmt::Write;
 
 use super::{Exporter, Report};
 use crate::error::Error;
-use crate::measure::{FaultCount, Measurement};
+use crate::measure::{FaultCount, Measurement, Mode};
 
 /// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of it
-/// was measured, requests answered, bytes of the answers, errors, answers other than 2xx.
+/// was measured, requests answered, bytes of the answers, errors, answers other than
+/// 2xx, mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Csv;
 
 impl Exporter for Csv {
     fn export(&self, report: &Report) -> Result<String, Error> {
-        let mut text = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx\n".to_owned();
+        let mut text = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx,mode\n".to_owned();
         for (at, run) in report.runs.iter().enumerate() {
             rows(at + 1, run, &mut text);
         }
@@ -41,9 +42,10 @@ fn rows(number: usize, run: &Measurement, text: &mut String) {
         *counter = counter.saturating_add(fault.count);
     }
     let replicas = run.replicas.map(|replicas| replicas.to_string()).unwrap_or_default();
+    let mode = run.mode.map_or("", Mode::name);
     for (second, Row { requests, bytes, errors, non_2xx }) in rows {
         let measured = ((run.elapsed_seconds - f64::from(second)).clamp(0.0, 1.0) * 1000.0).round() / 1000.0;
-        let _ = writeln!(text, "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx}");
+        let _ = writeln!(text, "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The figures of a run by name, as every format shows them: a new figure is one line here.
 
 use super::number::{bytes, count, max_milliseconds, mean_milliseconds, milliseconds, to_f64};
-use crate::measure::{Latency, Measurement, Spread};
+use crate::measure::{Latency, Measurement, PodUse, Spread};
 
 /// A figure: what it is called, and how it is written.
 pub(super) type Figure = (&'static str, String);
@@ -54,7 +54,26 @@ pub(super) fn run(run: &Measurement) -> Vec<Figure> {
         figures.push(("Requests a second sent", format!("{:.2}", rate.achieved)));
         figures.push(("Requests due and never sent", count(rate.unsent)));
     }
+    figures.extend(pods(run));
     figures
+}
+
+/// What the pods took, as far as it is known.
+fn pods(run: &Measurement) -> Vec<Figure> {
+    let pods = &run.pod_use;
+    if pods.is_empty() {
+        return Vec::new();
+    }
+    let sum = |of: fn(&PodUse) -> Option<u64>| pods.iter().map(of).sum::<Option<u64>>();
+    let told = |value: Option<String>| value.unwrap_or_else(|| "not known".to_owned());
+    let cpu = pods.iter().map(|pod| pod.cpu_seconds).sum::<Option<f64>>();
+    let memory = sum(|pod| pod.memory_bytes).map(|all| bytes(to_f64(all) / to_f64(pods.len() as u64)));
+    vec![
+        ("Restarts of the pods", told(sum(|pod| pod.restarts.map(u64::from)).map(count))),
+        ("CPU time of the pods", told(cpu.map(|seconds| format!("{seconds:.2} s")))),
+        ("Periods in which their limits held them back", told(sum(|pod| pod.throttled_periods).map(count))),
+        ("Memory of a pod, mean", told(memory)),
+    ]
 }
 
 /// How the run fell on pods; nothing where no answer named one.

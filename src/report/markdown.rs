@@ -22,7 +22,8 @@ impl Exporter for Markdown {
         }
         let names = words::names(&report.runs);
         text += &comparison(&report.runs, &names);
-        for (run, name) in report.runs.iter().zip(&names) {
+        let shown = words::shown(&report.runs);
+        for (run, name) in shown.iter().zip(&words::names(&shown)) {
             text += &folded(&format!("{name} in detail"), &detail(run));
         }
         text += &folded("Environment", &environment(report));

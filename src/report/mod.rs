@@ -1,6 +1,7 @@
 //! What is told of the runs: one file a format, behind one trait.
 
 mod autocannon;
+mod comparison;
 mod csv;
 mod figures;
 mod file;

@@ -1,9 +1,8 @@
-//! How requests fell on pods, and how runs at several counts compare.
+//! How requests fell on pods.
 
 use super::grid::{Grid, Look, Side};
-use super::number::{count, grouped, milliseconds};
-use super::words;
-use crate::measure::{Measurement, PodShare, Spread, sentence};
+use super::number::count;
+use crate::measure::{PodShare, Spread, sentence};
 
 /// Pods shown by name before the middle is left out.
 const MOST_ROWS: usize = 20;
@@ -12,7 +11,7 @@ const LEAST_BUSY: usize = 5;
 /// The longest name that is shown whole.
 const LONGEST_NAME: usize = 24;
 /// How wide a terminal is that nobody has widened.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 /// How long the busiest pod's bar is.
 const BAR: usize = 6;
 
@@ -50,6 +49,12 @@ pub(super) fn spread(spread: &Spread, look: Look) -> String {
     let right = ["Requests", "Share", "Conns", "99%"].map(|name| (name, Side::Right));
     let columns = [("Pod", Side::Left)].into_iter().chain(right).chain([("", Side::Left)]).collect();
     format!("{}{}\n", Grid { columns, rows, ruled: false }.draw(look), wrapped(&said))
+}
+
+/// Sentences, each on lines of its own.
+pub(super) fn sentences(sentences: &[String]) -> String {
+    let lines: Vec<String> = sentences.iter().map(|sentence| wrapped(sentence) + "\n").collect();
+    lines.concat()
 }
 
 /// Lines of at most 80 characters.
@@ -106,27 +111,6 @@ fn bar(requests: u64, busiest: u64) -> String {
 /// A rate against the first: "0.95 ×".
 pub(super) fn ratio(rate: f64, first: f64) -> String {
     if first > 0.0 { format!("{:.2} ×", rate / first) } else { "-".into() }
-}
-
-/// Runs side by side, each against the first.
-pub(super) fn comparison(runs: &[Measurement], look: Look) -> String {
-    let first = runs.first().map_or(0.0, |run| run.requests_per_second.average);
-    let row = |run: &Measurement| {
-        let rate = run.requests_per_second.average;
-        vec![
-            run.replicas.map_or_else(|| "?".to_owned(), |replicas| replicas.to_string()),
-            grouped(rate.round()),
-            ratio(rate, first),
-            milliseconds(run.latency_us.p50),
-            milliseconds(run.latency_us.p99),
-            milliseconds(run.latency_us.max),
-            count(words::went_wrong(run)),
-            if run.spread.pods.is_empty() { "-".into() } else { format!("{:.2} ×", run.spread.busiest) },
-        ]
-    };
-    let names = ["Pods", "Req/Sec", "Ratio", "50%", "99%", "Max", "Errors", "Busiest"];
-    let columns = names.map(|name| (name, Side::Right)).into();
-    Grid { columns, rows: runs.iter().map(row).collect(), ruled: false }.draw(look)
 }
 
 #[cfg(test)]

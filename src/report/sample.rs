@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Report;
 use crate::load::{Fault, FaultAt, Plan, Pod, RunResult, Second, ThreadUsage, Times};
 use crate::measure::{
-    ContextSwitches, Event, FaultCount, Latency, Measurement, PercentilePoint, PodLatency, Requests, Spread,
+    ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodUse, Requests, Spread,
     Throughput, TimelineSecond,
 };
 
@@ -21,6 +21,7 @@ pub(super) fn measurement() -> Measurement {
     }
     Measurement {
         replicas: Some(2),
+        mode: Some(Mode::Keepalive),
         connections: 30,
         planned_seconds: 2.0,
         planned_requests: None,
@@ -59,6 +60,7 @@ pub(super) fn measurement() -> Measurement {
             .map(|(percentile, us, count)| PercentilePoint { percentile, us, count })
             .into(),
         events: Vec::new(),
+        pod_use: Vec::new(),
         generator_cpu_seconds: 1.25,
         generator_busiest: 0.625,
         generator_bound: false,
@@ -116,6 +118,15 @@ pub(super) fn three_runs() -> Report {
     ]);
     let mut runs: Vec<Measurement> =
         runs.into_iter().map(|(run, replicas)| Measurement::new(&run, Some(replicas))).collect();
+    runs[2].pod_use = (0..10)
+        .map(|pod| PodUse {
+            name: format!("server-6c9f5d7b8-{pod}"),
+            restarts: Some(u32::from(pod == 2)),
+            cpu_seconds: Some(2.5),
+            throttled_periods: Some(0),
+            memory_bytes: Some(1_700_000),
+        })
+        .collect();
     runs[2].events = vec![Event { second: 12.0, what: "pod killed".into() }];
     let mut report = Report::new("http://198.18.1.1/", runs);
     let environment = [("kernel", "Linux 6.18.5"), ("CPU", "2 × made-up processor"), ("kube-proxy mode", "nftables")];

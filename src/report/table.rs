@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::grid::Look;
 use super::number::count;
-use super::{Exporter, Report, autocannon, generator, pods, tail, words};
+use super::{Exporter, Report, autocannon, comparison, generator, pods, tail, words};
 use crate::error::Error;
-use crate::measure::Measurement;
+use crate::measure::{Measurement, Mode};
 
 /// Text: autocannon's tables, then what autocannon cannot see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,16 +40,36 @@ impl Table {
         below.iter().filter(|part| !part.is_empty()).fold(text, |text, part| format!("{text}\n{part}"))
     }
 
-    /// All runs, one a row; nothing for a single one.
+    /// Every run of several rounds, one a row.
+    #[must_use]
+    pub fn rounds(&self, runs: &[Measurement]) -> String {
+        comparison::rounds(runs, self.look)
+    }
+
+    /// Each kind of run in a row over all its rounds, and what that says; nothing for a single run.
     #[must_use]
     pub fn comparison(&self, runs: &[Measurement]) -> String {
-        if runs.len() < 2 { String::new() } else { pods::comparison(runs, self.look) }
+        comparison::table(runs, self.look)
+    }
+}
+
+impl Table {
+    /// Sentences, each in lines of at most 80 characters.
+    #[must_use]
+    pub fn sentences(sentences: &[String]) -> String {
+        pods::sentences(sentences)
     }
 }
 
 impl Exporter for Table {
+    /// All tables of each run, and the comparison; where there are rounds, a row for each run instead.
     fn export(&self, report: &Report) -> Result<String, Error> {
-        let mut parts: Vec<String> = report.runs.iter().map(|run| self.run(&report.target, run)).collect();
+        let mut parts: Vec<String> = if comparison::has_rounds(&report.runs) {
+            let first = report.runs.first().map(|run| self.look.bold(&load(&report.target, run)));
+            vec![format!("{}\n\n{}", first.unwrap_or_default(), self.rounds(&report.runs))]
+        } else {
+            report.runs.iter().map(|run| self.run(&report.target, run)).collect()
+        };
         parts.push(self.comparison(&report.runs));
         parts.retain(|part| !part.is_empty());
         Ok(parts.join("\n"))
@@ -59,8 +79,13 @@ impl Exporter for Table {
 /// "2 pods, 30 connections, 30 s" and the target.
 fn heading(target: &str, run: &Measurement) -> String {
     let pods = run.replicas.map(|replicas| format!("{}, ", pods::some(replicas.into(), "pod"))).unwrap_or_default();
-    let connections = pods::some(run.connections.into(), "connection");
-    format!("{pods}{connections}, {}, {target}", planned(run))
+    let mode = run.mode.filter(|mode| *mode == Mode::Client).map_or("", |_| "balanced by the client, ");
+    format!("{pods}{mode}{}", load(target, run))
+}
+
+/// "30 connections, 30 s" and the target.
+fn load(target: &str, run: &Measurement) -> String {
+    format!("{}, {}, {target}", pods::some(run.connections.into(), "connection"), planned(run))
 }
 
 /// What was to end the run: "30 s", "1,000 requests".

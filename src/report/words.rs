@@ -1,11 +1,11 @@
 //! What came of it, in words: the same in every format that has room for sentences.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::Report;
 use super::number::{count, grouped, milliseconds, to_f64};
-use super::pods;
-use crate::measure::{Measurement, sentence};
+use super::{Report, comparison, pods};
+use crate::measure::{Kind, Measurement, Naming, compare, median_rounds, sentence, spread_verdict, verdicts};
 
 /// How it went, at its worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,43 +46,62 @@ pub(super) fn verdict(report: &Report) -> Verdict {
     }
 }
 
-/// What each run is called: "5 pods"; with its number where that would not tell it from another.
+/// What each run is called: "5 pods"; with its round where that would not tell it from another, and with its number where
+/// nothing else is known.
 pub(super) fn names(runs: &[Measurement]) -> Vec<String> {
-    let same = |run: &Measurement| runs.iter().filter(|other| other.replicas == run.replicas).count() > 1;
-    let name = |(at, run): (usize, &Measurement)| match run.replicas {
-        Some(replicas) if same(run) => format!("{}, run {}", pods::some(replicas.into(), "pod"), at + 1),
-        Some(replicas) => pods::some(replicas.into(), "pod"),
-        None => format!("run {}", at + 1),
+    let naming = Naming::of(runs.iter().map(Kind::of));
+    let name = |(at, run): (usize, &Measurement)| {
+        if run.replicas.is_none() && !naming.modes {
+            return format!("run {}", at + 1);
+        }
+        let round = comparison::round_of(runs, at).map(|round| format!(", round {round}"));
+        naming.name(Kind::of(run)) + &round.unwrap_or_default()
     };
     runs.iter().enumerate().map(name).collect()
 }
 
-/// "2 → 10 pods: 90,531 → 86,120 requests a second".
+/// "2 → 10 pods: 90,531 → 86,120 requests a second"; of several rounds their mean.
 pub(super) fn headline(report: &Report) -> String {
-    let rate = |run: &Measurement| grouped(run.requests_per_second.average.round());
+    let cases = compare(&report.runs);
     let (Some(first), Some(last)) = (report.runs.first(), report.runs.last()) else {
         return "Nothing was measured".into();
     };
+    let rate = |run: &Measurement| {
+        let case = cases.iter().find(|case| case.kind == Kind::of(run) && case.rounds > 1);
+        let rate = case.map_or(run.requests_per_second.average, |case| case.requests_per_second);
+        grouped(rate.round())
+    };
     let at = |run: &Measurement| run.replicas.map(|replicas| pods::some(replicas.into(), "pod"));
-    if report.runs.len() == 1 {
+    if report.runs.iter().all(|run| Kind::of(run) == Kind::of(first)) && (cases.len() == 1 || report.runs.len() == 1) {
         let pods = at(first).map(|pods| format!(" from {pods}")).unwrap_or_default();
         return format!("{} requests a second{pods}", rate(first));
     }
-    let pods = match (first.replicas, at(last)) {
-        (Some(from), Some(to)) if first.replicas != last.replicas => format!("{from} → {to}: "),
-        (Some(_), Some(to)) => format!("{to}, first → last run: "),
+    let pods = match (first.mode, last.mode, first.replicas, at(last)) {
+        (Some(from), Some(to), ..) if from != to => format!("{from} → {to}: "),
+        (.., Some(from), Some(to)) if first.replicas != last.replicas => format!("{from} → {to}: "),
+        (.., Some(_), Some(to)) => format!("{to}, first → last run: "),
         _ => String::new(),
     };
     format!("{pods}{} → {} requests a second", rate(first), rate(last))
 }
 
-/// What was done, in a sentence without its full stop: "30 connections for 30 s at 2, 5 and 10 pods".
+/// What was done, in a sentence without its full stop: "30 connections for 30 s at 2, 5 and 10 pods", "30 connections for 6
+/// s in each of 5 rounds at 2, 5 and 10 pods".
 pub(super) fn tested(report: &Report) -> String {
     let Some(first) = report.runs.first() else { return "no run".into() };
     let connections = pods::some(first.connections.into(), "connection");
-    let each = if report.runs.len() > 1 { " each" } else { "" };
-    let counts: Vec<String> =
-        report.runs.iter().filter_map(|run| run.replicas).map(|count| count.to_string()).collect();
+    let rounds = (0..report.runs.len()).filter_map(|at| comparison::round_of(&report.runs, at)).max();
+    let each = match rounds {
+        Some(rounds) => format!(" in each of {rounds} rounds"),
+        None if report.runs.len() > 1 => " each".to_owned(),
+        None => String::new(),
+    };
+    let mut counts: Vec<String> = Vec::new();
+    for count in report.runs.iter().filter_map(|run| run.replicas).map(|count| count.to_string()) {
+        if !counts.contains(&count) {
+            counts.push(count);
+        }
+    }
     let at = match counts.as_slice() {
         [] => String::new(),
         [one] => format!(" at {one} {}", if one == "1" { "pod" } else { "pods" }),
@@ -91,13 +110,23 @@ pub(super) fn tested(report: &Report) -> String {
     format!("{connections} for {} s{each}{at}", first.planned_seconds)
 }
 
-/// What came of it, a sentence each: latency, what went wrong, spread, interruption.
+/// The runs that are shown one by one: all, or where there are rounds, for each kind the one of the median rate.
+pub(super) fn shown(runs: &[Measurement]) -> Cow<'_, [Measurement]> {
+    if comparison::has_rounds(runs) { median_rounds(runs).into_iter().cloned().collect() } else { runs.into() }
+}
+
+/// What came of it, a sentence each: latency, what went wrong, the comparison of rounds, spread, interruption.
 pub(super) fn sentences(report: &Report) -> Vec<String> {
-    let runs = &report.runs;
-    let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Vec::new() };
-    let mut sentences = vec![latency(first, last, &names(runs)), wrong(runs)];
+    let (runs, shown) = (&report.runs, shown(&report.runs));
+    let (Some(first), Some(last)) = (shown.first(), shown.last()) else { return Vec::new() };
+    let mut sentences = vec![latency(first, last, &names(&shown)), wrong(runs)];
+    let cases = compare(runs);
+    if comparison::has_rounds(runs) {
+        sentences.extend(verdicts(&cases));
+    }
+    sentences.extend(spread_verdict(&cases));
     if !last.spread.pods.is_empty() {
-        let at = last.replicas.filter(|_| runs.len() > 1);
+        let at = last.replicas.filter(|_| shown.len() > 1);
         let at = at.map(|replicas| format!("At {}, ", pods::some(replicas.into(), "pod"))).unwrap_or_default();
         sentences.push(format!("{at}{}", sentence(&last.spread)));
     }
@@ -182,6 +211,7 @@ fn listed(parts: &[String]) -> String {
 mod tests {
     use super::super::sample;
     use super::*;
+    use crate::measure::Mode;
 
     fn one() -> Report {
         let mut report = sample::report();
@@ -218,7 +248,29 @@ mod tests {
         assert_eq!(names(&runs), ["2 pods", "5 pods"]);
         runs.push(runs[0].clone());
         runs[1].replicas = None;
-        assert_eq!(names(&runs), ["2 pods, run 1", "run 2", "2 pods, run 3"]);
+        assert_eq!(names(&runs), ["2 pods, round 1", "run 2", "2 pods, round 2"]);
+        runs[0].mode = Some(Mode::Client);
+        assert_eq!(names(&runs)[0], "client, 2 pods");
+    }
+
+    #[test]
+    fn rounds_are_told_by_their_means_and_shown_by_their_median() {
+        let mut report = sample::report();
+        for rate in [84_000.0, 96_000.0] {
+            let (mut two, mut ten) = (sample::measurement(), sample::measurement());
+            two.requests_per_second.average = rate;
+            (ten.replicas, ten.requests_per_second.average) = (Some(10), rate / 2.0);
+            report.runs.extend([two, ten]);
+        }
+        report.runs.drain(..2);
+        assert_eq!(headline(&report), "2 → 10 pods: 90,000 → 45,000 requests a second");
+        assert_eq!(tested(&report), "30 connections for 2 s in each of 2 rounds at 2 and 10 pods");
+        assert_eq!(names(&report.runs)[3], "10 pods, round 2");
+        let shown = shown(&report.runs);
+        assert_eq!(names(&shown), ["2 pods", "10 pods"]);
+        assert!((shown[1].requests_per_second.average - 42_000.0).abs() < 1e-9);
+        let text = sentences(&report).join("\n");
+        assert!(text.contains("10 pods served 0.50 × the requests of 2 (95%: 0.50 to 0.50): clearly less."), "{text}");
     }
 
     #[test]

@@ -3,14 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Ratio;
-use super::{pods, rates, rounds};
+use super::{Kind, Naming, rates, rounds};
 use crate::measure::Measurement;
 
-/// How one count of pods changed since an earlier report.
+/// How one kind of run changed since an earlier report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// How many pods, where that is known.
-    pub replicas: Option<u32>,
+    /// What the runs have in common.
+    pub kind: Kind,
+    /// What they are called beside the report's others.
+    pub name: String,
     /// Rounds of the earlier report.
     pub earlier_rounds: usize,
     /// Rounds of this one.
@@ -20,14 +22,15 @@ pub struct Change {
     pub ratio: Option<Ratio>,
 }
 
-/// The change at each count of pods that both have, in the order of `runs`. Interrupted runs do not count.
+/// The change of each kind of run that both have, in the order of `runs`. Interrupted runs do not count.
 #[must_use]
 pub fn against_baseline(runs: &[Measurement], earlier: &[Measurement]) -> Vec<Change> {
     let earlier = rounds(earlier);
-    let change = |(replicas, rounds): (Option<u32>, Vec<&Measurement>)| {
-        let (_, before) = earlier.iter().find(|(other, _)| *other == replicas)?;
+    let naming = Naming::of(runs.iter().map(Kind::of));
+    let change = |(kind, rounds): (Kind, Vec<&Measurement>)| {
+        let (_, before) = earlier.iter().find(|(other, _)| *other == kind)?;
         let ratio = Ratio::unpaired(&rates(&rounds), &rates(before));
-        Some(Change { replicas, earlier_rounds: before.len(), rounds: rounds.len(), ratio })
+        Some(Change { kind, name: naming.name(kind), earlier_rounds: before.len(), rounds: rounds.len(), ratio })
     };
     rounds(runs).into_iter().filter_map(change).collect()
 }
@@ -36,7 +39,7 @@ impl Change {
     /// "10 pods served 0.93 × the requests of the earlier report (95%: 0.90 to 0.96): clearly less."
     #[must_use]
     pub fn sentence(&self) -> String {
-        let pods = pods(self.replicas);
+        let pods = &self.name;
         match &self.ratio {
             None => format!("{pods} cannot be compared with the earlier report: a run served nothing."),
             Some(ratio) => {

@@ -1,20 +1,22 @@
-//! Several counts of pods side by side, each measured over some rounds; and the same against an earlier report.
+//! Several kinds of runs side by side, each measured over some rounds; and the same against an earlier report.
 
 mod baseline;
+mod kind;
 mod ratio;
 
 use serde::{Deserialize, Serialize};
 
 pub use baseline::{Change, against_baseline};
+pub use kind::{Kind, Naming};
 pub use ratio::{Difference, Interval, Ratio};
 
 use super::Measurement;
 
-/// One count of pods, over all its rounds.
+/// One kind of run, over all its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Case {
-    /// How many pods, where that is known.
-    pub replicas: Option<u32>,
+    /// What its runs have in common.
+    pub kind: Kind,
     /// How many runs that ended in their time.
     pub rounds: usize,
     /// Requests answered per second, the mean of the rounds.
@@ -31,13 +33,15 @@ pub struct Case {
     pub non_2xx: u64,
     /// The busiest pod against the even share, the mean of the rounds that know it.
     pub busiest: Option<f64>,
+    /// Jain's index of the requests, the mean of the rounds that know it.
+    pub jain_index: Option<f64>,
     /// Requests per second against the first case, by rounds; `None` for the first case itself, and where a run served
     /// nothing.
     pub ratio: Option<Ratio>,
 }
 
-/// The cases of `runs`, in the order of their first runs: runs at the same number of pods are rounds of one case, the
-/// i-th round of each case is paired with the i-th of the first. Interrupted runs do not count.
+/// The cases of `runs`, in the order of their first runs: runs of the same kind are rounds of one case, the i-th round of
+/// each case is paired with the i-th of the first. Interrupted runs do not count.
 #[must_use]
 pub fn compare(runs: &[Measurement]) -> Vec<Case> {
     let cases = rounds(runs);
@@ -46,7 +50,7 @@ pub fn compare(runs: &[Measurement]) -> Vec<Case> {
         let ratio = Ratio::paired(&rates(rounds), &first);
         ratio.filter(|_| at > 0)
     };
-    cases.iter().enumerate().map(|(at, (replicas, rounds))| case(*replicas, rounds, ratio(at, rounds))).collect()
+    cases.iter().enumerate().map(|(at, (kind, rounds))| case(*kind, rounds, ratio(at, rounds))).collect()
 }
 
 /// What the cases say, one sentence for each after the first: "10 pods served 1.04 × the requests of 2 (95%: 0.99 to
@@ -54,27 +58,63 @@ pub fn compare(runs: &[Measurement]) -> Vec<Case> {
 #[must_use]
 pub fn verdicts(cases: &[Case]) -> Vec<String> {
     let Some((first, others)) = cases.split_first() else { return Vec::new() };
-    let than = first.replicas.map_or_else(|| "the first".to_owned(), |replicas| replicas.to_string());
+    let naming = Naming::of(cases.iter().map(|case| case.kind));
+    let than = naming.short(first.kind);
     let verdict = |case: &Case| {
-        let pods = pods(case.replicas);
+        let name = naming.name(case.kind);
         match &case.ratio {
-            None => format!("{pods} cannot be compared with {than}: a run served nothing."),
+            None => format!("{name} cannot be compared with {than}: a run served nothing."),
             Some(ratio) => {
                 let (value, bounds, words) = (ratio.value, ratio.bounds(), ratio.words());
-                format!("{pods} served {value:.2} × the requests of {than}{bounds}: {words}.")
+                format!("{name} served {value:.2} × the requests of {than}{bounds}: {words}.")
             }
         }
     };
     others.iter().map(verdict).collect()
 }
 
+/// How evenly each mode fell on the pods, in one sentence: "The busiest pod served 1.97 × its share with keepalive, 1.00 ×
+/// with client." `None` where there is one mode, or one pod.
+#[must_use]
+pub fn spread_verdict(cases: &[Case]) -> Option<String> {
+    let modes = Naming::of(cases.iter().map(|case| case.kind)).modes;
+    if !modes || cases.iter().any(|case| case.kind.replicas == Some(1)) {
+        return None;
+    }
+    let known = cases.iter().filter_map(|case| Some((case.kind.mode?, case.busiest?)));
+    let mut parts: Vec<String> = known.map(|(mode, busiest)| format!("{busiest:.2} × with {mode}")).collect();
+    let first = parts.first_mut().filter(|_| cases.iter().all(|case| case.busiest.is_some()))?;
+    *first = first.replacen('×', "× its share", 1);
+    Some(format!("The busiest pod served {}.", parts.join(", ")))
+}
+
+/// Of each case, the run with the median of its rounds' rates (the slower of two in the middle), to stand for it. Runs that
+/// were interrupted stand for a case that has no other.
+#[must_use]
+pub fn median_rounds(runs: &[Measurement]) -> Vec<&Measurement> {
+    grouped(runs.iter()).into_iter().filter_map(|(_, rounds)| median(rounds)).collect()
+}
+
+fn median(mut rounds: Vec<&Measurement>) -> Option<&Measurement> {
+    rounds.sort_by(|a, b| {
+        let rate = |run: &Measurement| run.requests_per_second.average;
+        a.interrupted.cmp(&b.interrupted).then(rate(a).total_cmp(&rate(b)))
+    });
+    let whole = rounds.iter().filter(|run| !run.interrupted).count().max(1);
+    rounds.get((whole - 1) / 2).copied()
+}
+
 /// The rounds of each case, in the order of their first.
-pub(super) fn rounds(runs: &[Measurement]) -> Vec<(Option<u32>, Vec<&Measurement>)> {
-    let mut cases: Vec<(Option<u32>, Vec<&Measurement>)> = Vec::new();
-    for run in runs.iter().filter(|run| !run.interrupted) {
-        match cases.iter_mut().find(|(replicas, _)| *replicas == run.replicas) {
+pub(super) fn rounds(runs: &[Measurement]) -> Vec<(Kind, Vec<&Measurement>)> {
+    grouped(runs.iter().filter(|run| !run.interrupted))
+}
+
+fn grouped<'a>(runs: impl Iterator<Item = &'a Measurement>) -> Vec<(Kind, Vec<&'a Measurement>)> {
+    let mut cases: Vec<(Kind, Vec<&Measurement>)> = Vec::new();
+    for run in runs {
+        match cases.iter_mut().find(|(kind, _)| *kind == Kind::of(run)) {
             Some((_, rounds)) => rounds.push(run),
-            None => cases.push((run.replicas, vec![run])),
+            None => cases.push((Kind::of(run), vec![run])),
         }
     }
     cases
@@ -85,11 +125,11 @@ fn rates(rounds: &[&Measurement]) -> Vec<f64> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "microseconds of a day")]
-fn case(replicas: Option<u32>, rounds: &[&Measurement], ratio: Option<Ratio>) -> Case {
+fn case(kind: Kind, rounds: &[&Measurement], ratio: Option<Ratio>) -> Case {
     let mean_of = |of: fn(&Measurement) -> f64| mean(rounds.iter().map(|run| of(run))).unwrap_or(0.0);
-    let named = rounds.iter().filter(|run| !run.spread.pods.is_empty());
+    let named = || rounds.iter().map(|run| &run.spread).filter(|spread| !spread.pods.is_empty());
     Case {
-        replicas,
+        kind,
         rounds: rounds.len(),
         requests_per_second: mean_of(|run| run.requests_per_second.average),
         p50_us: mean_of(|run| run.latency_us.p50 as f64),
@@ -97,7 +137,8 @@ fn case(replicas: Option<u32>, rounds: &[&Measurement], ratio: Option<Ratio>) ->
         max_us: rounds.iter().map(|run| run.latency_us.max).max().unwrap_or(0),
         errors: rounds.iter().map(|run| run.errors).sum(),
         non_2xx: rounds.iter().map(|run| run.requests.non_2xx).sum(),
-        busiest: mean(named.map(|run| run.spread.busiest)),
+        busiest: mean(named().map(|spread| spread.busiest)),
+        jain_index: mean(named().filter_map(|spread| Some(spread.evenness_of_requests?.jain_index))),
         ratio,
     }
 }
@@ -108,17 +149,9 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-/// "10 pods", "1 pod".
-pub(super) fn pods(replicas: Option<u32>) -> String {
-    match replicas {
-        None => "an unknown number of pods".to_owned(),
-        Some(1) => "1 pod".to_owned(),
-        Some(replicas) => format!("{replicas} pods"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Mode;
     use super::super::sample::run;
     use super::*;
 
@@ -133,7 +166,7 @@ mod tests {
         (runs[3].latency_us.max, runs[3].errors, runs[5].errors, runs[5].requests.non_2xx) = (9_000, 2, 3, 4);
         let cases = compare(&runs);
         assert_eq!(
-            cases.iter().map(|case| (case.replicas, case.rounds)).collect::<Vec<_>>(),
+            cases.iter().map(|case| (case.kind.replicas, case.rounds)).collect::<Vec<_>>(),
             [(Some(2), 3), (Some(10), 3)]
         );
         let ten = &cases[1];
@@ -191,5 +224,45 @@ mod tests {
         let cases = compare(&runs);
         near(cases[0].busiest.unwrap(), known);
         assert_eq!(cases[1].busiest, None);
+    }
+
+    fn by(mode: Mode, rate: f64, busiest: f64) -> Measurement {
+        let mut run = run(10, rate);
+        (run.mode, run.spread.busiest) = (Some(mode), busiest);
+        run
+    }
+
+    #[test]
+    fn modes_are_cases_of_their_own() {
+        use Mode::{Client, Keepalive, NoKeepalive};
+        let runs = [
+            by(Keepalive, 100.0, 1.97),
+            by(NoKeepalive, 20.0, 1.04),
+            by(Client, 110.0, 1.0),
+            by(Keepalive, 102.0, 1.67),
+            by(NoKeepalive, 20.4, 1.02),
+            by(Client, 112.2, 1.0),
+        ];
+        let cases = compare(&runs);
+        assert_eq!(
+            verdicts(&cases),
+            [
+                "no-keepalive served 0.20 × the requests of keepalive (95%: 0.20 to 0.20): clearly less.",
+                "client served 1.10 × the requests of keepalive (95%: 1.10 to 1.10): clearly more.",
+            ]
+        );
+        assert_eq!(
+            spread_verdict(&cases).unwrap(),
+            "The busiest pod served 1.82 × its share with keepalive, 1.03 × with no-keepalive, 1.00 × with client."
+        );
+        assert_eq!(spread_verdict(&compare(&[run(2, 1.0), run(10, 1.0)])), None);
+    }
+
+    #[test]
+    fn a_case_is_stood_for_by_its_median_round() {
+        let mut runs = vec![run(2, 30.0), run(5, 9.0), run(2, 10.0), run(5, 7.0), run(2, 20.0), run(10, 1.0)];
+        (runs[4].interrupted, runs[5].interrupted) = (true, true);
+        let rates: Vec<f64> = median_rounds(&runs).iter().map(|run| run.requests_per_second.average).collect();
+        assert_eq!(rates, [10.0, 7.0, 1.0]);
     }
 }

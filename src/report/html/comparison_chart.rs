@@ -11,13 +11,13 @@ use crate::report::{pods, words};
 /// From one bar to the next.
 const STEP: f64 = 40.0;
 
-/// The chart and its table; nothing for a single run.
-pub(super) fn section(runs: &[Measurement], names: &[String], drawn: usize) -> String {
+/// The chart of those `shown`, and the table of all runs; nothing for a single one.
+pub(super) fn section(runs: &[Measurement], shown: &[Measurement], shown_names: &[String]) -> String {
     if runs.len() < 2 {
         return String::new();
     }
     let first = runs[0].requests_per_second.average;
-    let (shown, shown_names) = (&runs[..drawn.min(runs.len())], &names[..drawn.min(names.len())]);
+    let names = words::names(runs);
     let label = format!("Requests a second at each of: {}. The table below has the data.", shown_names.join(", "));
     let chart = in_both(|room| draw(room, shown, shown_names), &label);
     let row = |(run, name): (&Measurement, &String)| {
@@ -38,7 +38,7 @@ pub(super) fn section(runs: &[Measurement], names: &[String], drawn: usize) -> S
     format!(
         "<section><h2>Throughput by number of pods</h2><p>Answers a second on average, and their ratio to the first run. \
          The thin line spans the slowest and the fastest second.</p>{chart}{}</section>",
-        table("Throughput by number of pods", &header, runs.iter().zip(names).map(row))
+        table("Throughput by number of pods", &header, runs.iter().zip(&names).map(row))
     )
 }
 

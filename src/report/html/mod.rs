@@ -33,14 +33,15 @@ pub struct Html;
 
 impl Exporter for Html {
     fn export(&self, report: &Report) -> Result<String, Error> {
-        let names = words::names(&report.runs);
-        let drawn = report.runs.len().min(MOST_RUNS);
-        let (runs, drawn_names) = (&report.runs[..drawn], &names[..drawn]);
+        let shown = words::shown(&report.runs);
+        let names = words::names(&shown);
+        let drawn = shown.len().min(MOST_RUNS);
+        let (runs, drawn_names) = (&shown[..drawn], &names[..drawn]);
         let bins = (ALL_BINS / drawn.max(1)).min(MOST_BINS);
         let sections = [
             key_numbers::cards(runs, drawn_names),
-            left_out(report.runs.len() - drawn),
-            comparison_chart::section(&report.runs, &names, drawn),
+            left_out(shown.len() - drawn, report.runs.len() - shown.len()),
+            comparison_chart::section(&report.runs, runs, drawn_names),
             percentile_chart::section(runs, drawn_names),
             time_chart::section(runs, drawn_names, u32::try_from(bins).unwrap_or(u32::MAX)),
             pods_chart::section(runs, drawn_names, ALL_PODS / drawn.max(1)),
@@ -75,20 +76,39 @@ fn header(report: &Report) -> String {
     )
 }
 
-fn left_out(runs: usize) -> String {
-    if runs == 0 {
-        return String::new();
+/// What is not drawn: further kinds of runs, and further rounds of those that are.
+fn left_out(runs: usize, rounds: usize) -> String {
+    let rounds = match rounds {
+        0 => "",
+        _ => {
+            "<p class=\"soft\">Of several rounds the one of the median rate is drawn; the table of throughput has all.</p>"
+        }
+    };
+    match runs {
+        0 => rounds.to_owned(),
+        _ => format!("{rounds}<p class=\"soft\">{runs} further runs are in the table of throughput alone.</p>"),
     }
-    format!("<p class=\"soft\">{runs} further runs are in the table of throughput alone.</p>")
 }
 
 /// All figures of each run.
 fn details(runs: &[crate::measure::Measurement], names: &[String]) -> String {
-    let Some(first) = runs.first() else { return String::new() };
-    let header: Vec<&str> = std::iter::once("Figure").chain(names.iter().map(String::as_str)).collect();
     let figures: Vec<_> = runs.iter().map(figures::run).collect();
-    let rows = figures::run(first).into_iter().enumerate().map(|(at, (name, _))| {
-        std::iter::once(name.to_owned()).chain(figures.iter().map(|of| of[at].1.clone())).collect()
+    // Not every run has every figure.
+    let mut of: Vec<&str> = Vec::new();
+    for (name, _) in figures.iter().flatten() {
+        if !of.contains(name) {
+            of.push(name);
+        }
+    }
+    if of.is_empty() {
+        return String::new();
+    }
+    let header: Vec<&str> = std::iter::once("Figure").chain(names.iter().map(String::as_str)).collect();
+    let cell = |figures: &[figures::Figure], of: &str| {
+        figures.iter().find(|(name, _)| *name == of).map_or_else(|| "-".to_owned(), |(_, value)| value.clone())
+    };
+    let rows = of.iter().map(|name| {
+        std::iter::once((*name).to_owned()).chain(figures.iter().map(|figures| cell(figures, name))).collect()
     });
     let table = data_table::table("The load", &header, rows);
     format!("<section><h2>The load</h2>{table}</section>")

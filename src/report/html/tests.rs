@@ -1,7 +1,7 @@
 //! The page as a whole.
 
 use super::*;
-use crate::measure::{PodShare, TimelineSecond};
+use crate::measure::{PodShare, PodUse, TimelineSecond};
 use crate::report::sample;
 
 fn page(report: &Report) -> String {
@@ -99,10 +99,42 @@ fn the_largest_report_stays_below_a_megabyte() {
         latency_us: None,
     };
     run.spread.pods = vec![pod; 1025];
+    // As many kinds of runs, not rounds of one.
     report.runs = vec![run; 100];
+    (0..).zip(&mut report.runs).for_each(|(replicas, run)| run.replicas = Some(replicas));
     let page = page(&report);
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
     assert!(page.contains("88 further runs"));
+}
+
+#[test]
+fn rounds_are_drawn_once_and_told_all() {
+    let mut report = sample::report();
+    report.runs.remove(1);
+    for (replicas, rate) in [(10, 80_000.0), (2, 91_000.0), (10, 81_234.0)] {
+        let mut run = sample::measurement();
+        (run.replicas, run.requests_per_second.average) = (Some(replicas), rate);
+        report.runs.push(run);
+    }
+    let page = page(&report);
+    assert_eq!(page.matches("<article class=\"card\">").count(), 2);
+    assert!(page.contains("10 pods, round 2") && page.contains("81,234") && page.contains("the median rate"));
+    assert_eq!(unbalanced(&page), Vec::<String>::new());
+}
+
+#[test]
+fn runs_need_not_have_the_same_figures() {
+    let mut report = sample::report();
+    report.runs[0].generator_bound = true;
+    report.runs[1].pod_use = vec![PodUse {
+        name: "a".into(),
+        restarts: None,
+        cpu_seconds: None,
+        throttled_periods: None,
+        memory_bytes: None,
+    }];
+    let page = page(&report);
+    assert!(page.contains("<td>the load generator</td>") && page.contains("<td>not known</td>"), "{page}");
 }
 
 #[test]

@@ -1,0 +1,61 @@
+//! How requests reach the pods.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// How requests reach the pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Over connections that are kept, each on the pod that the Service chose when it was opened.
+    Keepalive,
+    /// Each over a connection of its own, so that the Service chooses for every request.
+    NoKeepalive,
+    /// Over connections to the pods themselves, the client choosing for every request.
+    Client,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Keepalive, Self::NoKeepalive, Self::Client];
+
+    /// Its name on the command line and in a report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keepalive => "keepalive",
+            Self::NoKeepalive => "no-keepalive",
+            Self::Client => "client",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|mode| mode.name() == text).ok_or(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_and_the_command_line_have_the_same_names() {
+        for mode in Mode::ALL {
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.name());
+            assert_eq!(mode.name().parse(), Ok(mode));
+        }
+        assert_eq!("Client".parse::<Mode>(), Err(()));
+    }
+}

@@ -1,0 +1,74 @@
+//! What each pod took during a run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::workload::PodCounters;
+
+/// What one pod took, whether it answered or not. What is not known is left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PodUse {
+    /// Its name.
+    pub name: String,
+    /// How often its containers were restarted.
+    pub restarts: Option<u32>,
+    /// Processor time, in seconds.
+    pub cpu_seconds: Option<f64>,
+    /// Periods of the kernel's (100 ms unless told otherwise) in which it wanted to run on, and its CPU limit did not let
+    /// it. Without a limit there are none.
+    pub throttled_periods: Option<u64>,
+    /// Its working set at the end, in bytes: what it has in memory, less what the kernel could drop of files.
+    pub memory_bytes: Option<u64>,
+}
+
+impl PodUse {
+    /// What the pods of `after` took since `before`; of a pod that was not there before, what it took in all its life.
+    #[must_use]
+    pub fn between(before: &[PodCounters], after: &[PodCounters]) -> Vec<Self> {
+        let of = |after: &PodCounters| {
+            let before = before.iter().find(|before| before.uid == after.uid);
+            let since = |of: fn(&PodCounters) -> Option<u64>| match before {
+                Some(before) => Some(of(after)?.saturating_sub(of(before)?)),
+                None => of(after),
+            };
+            let earlier = before.map_or(0, |before| before.restarts);
+            Self {
+                name: after.name.clone(),
+                restarts: Some(after.restarts.saturating_sub(earlier)),
+                cpu_seconds: since(|pod| pod.cgroup.cpu_us).map(seconds),
+                throttled_periods: since(|pod| pod.cgroup.throttled_periods),
+                memory_bytes: after.cgroup.memory_bytes,
+            }
+        };
+        after.iter().map(of).collect()
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "microseconds of a run")]
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::PodCgroup;
+
+    fn pod(uid: &str, restarts: u32, cpu_us: Option<u64>) -> PodCounters {
+        let cgroup = PodCgroup { cpu_us, throttled_periods: cpu_us.map(|us| us / 1000), memory_bytes: Some(1_700_000) };
+        PodCounters { name: format!("server-{uid}"), uid: uid.into(), restarts, cgroup }
+    }
+
+    #[test]
+    fn what_a_pod_took_is_the_difference() {
+        let before = [pod("a", 1, Some(500_000)), pod("b", 0, None), pod("gone", 0, Some(1))];
+        let after = [pod("a", 3, Some(2_000_000)), pod("b", 0, Some(9)), pod("new", 1, Some(250_000))];
+        let took = PodUse::between(&before, &after);
+        assert_eq!(
+            took.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>(),
+            ["server-a", "server-b", "server-new"]
+        );
+        assert_eq!(took.iter().map(|pod| pod.restarts).collect::<Vec<_>>(), [Some(2), Some(0), Some(1)]);
+        assert_eq!(took.iter().map(|pod| pod.cpu_seconds).collect::<Vec<_>>(), [Some(1.5), None, Some(0.25)]);
+        assert_eq!((took[0].throttled_periods, took[0].memory_bytes), (Some(1_500), Some(1_700_000)));
+    }
+}

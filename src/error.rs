@@ -89,8 +89,8 @@ pub enum Error {
         /// The verb.
         verb: &'static str,
     },
-    /// Only root may make namespaces, links and cgroups.
-    #[error("{verb} needs root, because it makes or enters namespaces, links and cgroups")]
+    /// Only root may make namespaces, links, routes and cgroups.
+    #[error("{verb} needs root, because it makes or enters namespaces, links, routes and cgroups")]
     NeedsRoot {
         /// The verb.
         verb: &'static str,
@@ -215,6 +215,12 @@ pub enum Error {
         /// What happened instead.
         why: String,
     },
+    /// What was asserted of a test did not hold.
+    #[error("{} asserted and did not hold: {}", was(missed.len()), missed.join("; "))]
+    AssertionsMissed {
+        /// Each with what was measured: "p99 was 7.2 ms, wanted < 5 ms (10 pods)".
+        missed: Vec<String>,
+    },
     /// A file or a kernel interface said no.
     #[error("could not {action}: {source}")]
     Io {
@@ -240,6 +246,11 @@ pub enum Error {
 fn said(tail: &str) -> String {
     let tail = tail.trim_end();
     if tail.is_empty() { String::new() } else { format!(":\n  {}", tail.replace('\n', "\n  ")) }
+}
+
+/// "2 figures were".
+fn was(figures: usize) -> String {
+    if figures == 1 { "1 figure was".to_owned() } else { format!("{figures} figures were") }
 }
 
 /// What the API server said, in its own words; what lies deepest where it said nothing.
@@ -279,7 +290,7 @@ impl Error {
             Self::BadDuration { .. } => "for example: 30s, 500ms or 2m".into(),
             Self::BadValue { .. } | Self::Interrupted => String::new(),
             Self::BadImage { .. } => "make one with: evenkeel build".into(),
-            Self::BadReport { .. } => "make one with: evenkeel test --json > report.json".into(),
+            Self::BadReport { .. } => "make one with: evenkeel test --json-file report.json".into(),
             Self::StateIsFile { path } => format!("move it away, or remove it: rm {}", path.display()),
             Self::ForeignTarget { .. } => {
                 "load goes to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
@@ -309,6 +320,9 @@ impl Error {
             Self::Load { .. } => "evenkeel status shows whether the Service has an address and pods".into(),
             Self::NoAnswer { .. } => {
                 "look at what listens there; evenkeel status shows the lab's Service and its pods".into()
+            }
+            Self::AssertionsMissed { .. } => {
+                "a single run tells little of noise: --repeat 5 tells more; evenkeel report shows all figures".into()
             }
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 "run it as root, or choose another place with EVENKEEL_STATE_DIR and EVENKEEL_CACHE_DIR".into()

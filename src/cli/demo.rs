@@ -3,10 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::context::{Context, Lab, require_root};
+use super::judge::Judge;
 use super::load_flags::positive;
+use super::report_files::ReportFiles;
+use super::series::Workplace;
+use super::trial::{Trial, counts};
 use super::{deploy, output, terminal, test, up};
 use crate::cluster::{self, Cluster};
-use crate::config::{Replicas, parse_duration};
+use crate::config::parse_duration;
 use crate::error::Error;
 use crate::image::{self, Image};
 use crate::load::Plan;
@@ -32,6 +36,8 @@ pub struct Args {
     /// Leave the lab up in the end, unless interrupted
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    files: ReportFiles,
     #[command(flatten)]
     manifests: deploy::ManifestsArg,
 }
@@ -61,9 +67,11 @@ impl Args {
     /// # Errors
     /// [`Error::LabIsUp`] when there is one already; what any part says, after everything has been undone.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let counts = test::counts(&self.replicas)?;
+        let counts = counts(&self.replicas)?;
         let plan = Plan::new(positive("--connections", &self.connections)?, parse_duration(&self.duration)?);
         let plan = Plan { warm_up: Duration::from_secs(1), ..plan };
+        let trial = Trial::at(&counts, plan);
+        self.files.check()?;
         let manifests = self.manifests.load()?;
         require_root("demo")?;
         match context.cluster() {
@@ -77,7 +85,7 @@ impl Args {
         let toolbox = laps.lap("programs", self.programs(context)).await?;
         let (server, pause) = laps.lap("images", images(context)).await?;
         let cluster = laps.lap("boot", self.boot(context, &toolbox, &pause)).await?;
-        let outcome = Box::pin(shown(context, &cluster, &toolbox, (manifests, server), plan, &counts, &mut laps)).await;
+        let outcome = Box::pin(self.shown(context, &cluster, &toolbox, (manifests, server), trial, &mut laps)).await;
         if self.keep && !matches!(outcome, Err(Error::Interrupted)) {
             let summary = outcome?;
             return tell(context, &summary, &laps, &up::next(context, &cluster, false));
@@ -103,6 +111,26 @@ impl Args {
         let Context { name, paths, progress, shutdown, .. } = context;
         cluster::up(&cluster::Request { name, paths, toolbox, pause, keep: self.keep }, progress, shutdown).await
     }
+
+    /// What the lab shows: the workload, and the load at each count.
+    async fn shown(
+        &self,
+        context: &Context,
+        cluster: &Cluster,
+        toolbox: &Toolbox,
+        deployed: (Manifests, Image),
+        trial: Trial,
+        laps: &mut Laps,
+    ) -> Result<String, Error> {
+        let lab = Lab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
+        let first = trial.cases.first().and_then(|case| case.replicas);
+        laps.lap("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, first))).await?;
+        let workplace = Workplace { lab: &lab, toolbox: Some(toolbox), ip: toolbox.path(Program::Ip) };
+        let judge = Judge::default();
+        laps.lap("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &judge))).await?;
+        // A number to keep, but none to fail for.
+        Ok(memory(cluster, &lab.client).await.ok().and_then(per_pod).unwrap_or_default())
+    }
 }
 
 /// The server's image and the pause image, so that nothing is built while the lab's own times run.
@@ -110,23 +138,6 @@ async fn images(context: &Context) -> Result<(Image, Image), Error> {
     let Context { paths, progress, shutdown, .. } = context;
     let server = image::build_server(&paths.cache, progress, shutdown).await?;
     Ok((server, image::build_pause(&paths.cache, progress, shutdown).await?))
-}
-
-/// What the lab shows: the workload, and the load at each count.
-async fn shown(
-    context: &Context,
-    cluster: &Cluster,
-    toolbox: &Toolbox,
-    deployed: (Manifests, Image),
-    plan: Plan,
-    counts: &[Replicas],
-    laps: &mut Laps,
-) -> Result<String, Error> {
-    let lab = Lab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
-    laps.lap("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, counts.first().copied()))).await?;
-    laps.lap("load", Box::pin(test::at_counts(context, &lab, toolbox, plan, counts))).await?;
-    // A number to keep, but none to fail for.
-    Ok(memory(cluster, &lab.client).await.ok().and_then(per_pod).unwrap_or_default())
 }
 
 fn per_pod(memory: Memory) -> Option<String> {

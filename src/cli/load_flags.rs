@@ -21,7 +21,7 @@ pub struct LoadFlags {
     /// Connections, each with one request on its way at most
     #[arg(short, long, value_name = "N", default_value = "30", allow_negative_numbers = true)]
     connections: String,
-    /// How long each run is measured [default: 30s]
+    /// How long each run is measured [default: 30s; 6s in each round of a comparison]
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     duration: Option<String>,
     /// End after N requests, answered or failed; with --duration, after that time if it comes first
@@ -93,6 +93,12 @@ impl LoadFlags {
         };
         plan.request = self.request()?;
         Ok(plan)
+    }
+
+    /// Whether they say when a run ends.
+    #[must_use]
+    pub fn say_the_end(&self) -> bool {
+        self.duration.is_some() || self.requests.is_some() || self.stages.is_some()
     }
 
     fn request(&self) -> Result<Request, Error> {

@@ -8,18 +8,24 @@ pub mod demo;
 pub mod deploy;
 pub mod doctor;
 pub mod down;
+pub mod environment;
+pub mod judge;
+pub mod live_line;
 pub mod load_flags;
 pub mod logs;
 pub mod output;
 pub mod report;
+pub mod report_files;
 #[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod scale;
+pub mod series;
 pub mod status;
 pub mod table;
 pub mod target;
 pub mod terminal;
 pub mod test;
+pub mod trial;
 pub mod up;
 
 use std::path::PathBuf;

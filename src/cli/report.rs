@@ -98,7 +98,11 @@ fn nth(report: &mut Report, number: NonZeroU32) -> Result<Measurement, Error> {
     Err(Error::BadValue { what: "--run", given: number.to_string(), why })
 }
 
-fn load(path: &Path) -> Result<Report, Error> {
+/// The report in a file, or in stdin.
+///
+/// # Errors
+/// [`Error::BadReport`].
+pub(super) fn load(path: &Path) -> Result<Report, Error> {
     let (name, text) = if path == Path::new("-") {
         let mut text = String::new();
         ("stdin".to_owned(), io::stdin().lock().read_to_string(&mut text).map(|_| text))

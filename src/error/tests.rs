@@ -48,6 +48,9 @@ fn samples() -> Vec<Error> {
         Error::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() },
         Error::Load { target: "198.18.1.1:80".into(), why: why() },
         Error::NoAnswer { target: "http://198.18.1.1/".into(), why: why() },
+        Error::AssertionsMissed {
+            missed: vec!["p99 was 7.2 ms, wanted < 5 ms (10 pods)".into(), "errors was 3, wanted == 0 (2 pods)".into()],
+        },
         Error::file("write", "/var/lib/evenkeel/lab/kubeconfig".as_ref(), denied()),
         Error::file("read", "/proc/mounts".as_ref(), missing()),
         Error::Residue { left: vec!["link ek-lab: busy".into(), "cgroup /sys/fs/cgroup/evenkeel-lab: busy".into()] },
@@ -85,13 +88,14 @@ fn name(error: &Error) -> &'static str {
         Error::Kubeconfig { .. } => "Kubeconfig",
         Error::Load { .. } => "Load",
         Error::NoAnswer { .. } => "NoAnswer",
+        Error::AssertionsMissed { .. } => "AssertionsMissed",
         Error::Io { .. } => "Io",
         Error::Residue { .. } => "Residue",
         Error::Interrupted => "Interrupted",
     }
 }
 
-const NAMES: usize = 30;
+const NAMES: usize = 31;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -1,7 +1,7 @@
 //! How requests fell on pods.
 
 use super::grid::{Grid, Look, Side};
-use super::number::count;
+use super::number::{count, milliseconds};
 use crate::measure::{PodShare, Spread, sentence};
 
 /// Pods shown by name before the middle is left out.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::Report;
 use crate::load::{Fault, FaultAt, Plan, Pod, RunResult, Second, ThreadUsage, Times};
 use crate::measure::{
-    ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodUse, Requests, Spread,
-    Throughput, TimelineSecond,
+    ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodUse, Requests,
+    Spread, Throughput, TimelineSecond,
 };
 
 /// A run of two seconds against two pods.

@@ -145,6 +145,12 @@ impl Kube {
         self.request("GET", path, "application/json", &Value::Null).unwrap()
     }
 
+    /// What a path answers that speaks no JSON.
+    pub(crate) fn text(&self, path: &str) -> String {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        self.runtime.block_on(self.client.request_text(request)).unwrap()
+    }
+
     pub(crate) fn create(&self, path: &str, object: &Value) -> Value {
         self.request("POST", path, "application/json", object).unwrap()
     }

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod boot_failures;
+mod compare;
 mod external_ips;
 mod host;
 mod lab;

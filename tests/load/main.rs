@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
 mod cli;
+mod compare;
 mod counting;
 mod faults;
 mod flags;

@@ -1,0 +1,145 @@
+//! Where a test was made, told in its report: what cannot be known is left out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread::available_parallelism;
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use serde_json::Value;
+
+use super::context::{Context, Lab};
+use crate::cluster::{Cluster, Layout};
+use crate::config::NAMESPACE;
+use crate::process::Invocation;
+use crate::toolbox::{self, Program};
+use crate::workload::SELECTOR;
+
+/// By name: "kernel", "CPU", …
+pub type Environment = BTreeMap<String, String>;
+
+/// Flags whose values may be secret, and are not told.
+const SECRET: [&str; 4] = ["-H", "--header", "-b", "--body"];
+
+/// The machine's, and the command's.
+#[must_use]
+pub fn of_machine() -> Environment {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let facts = [
+        ("kernel", Some(read("/proc/sys/kernel/osrelease").trim().to_owned())),
+        ("CPU", available_parallelism().ok().map(|cpus| cpu(&read("/proc/cpuinfo"), cpus.get()))),
+        ("command", Some(command(std::env::args().skip(1)))),
+    ];
+    of(facts)
+}
+
+/// The lab's besides.
+pub async fn of_lab(context: &Context, lab: &Lab) -> Environment {
+    let (nodes, pods) = (Api::<Node>::all(lab.client.clone()), Api::<Pod>::namespaced(lab.client.clone(), NAMESPACE));
+    let (all, of_workload) = (ListParams::default(), ListParams::default().labels(SELECTOR));
+    let (nodes, pods) = futures::join!(nodes.list(&all), pods.list(&of_workload));
+    let node = nodes.ok().and_then(|nodes| nodes.items.into_iter().next()?.status?.node_info);
+    let pod = pods.ok().and_then(|pods| pods.items.into_iter().max_by_key(ResourceExt::creation_timestamp));
+    let image = pod.and_then(|pod| pod.status?.container_statuses?.into_iter().next());
+    let runc = toolbox::find_one(Program::Runc, &context.paths.cache).await.version;
+    let facts = [
+        ("Kubernetes", node.as_ref().map(|node| node.kubelet_version.clone())),
+        ("container runtime", node.as_ref().map(|node| node.container_runtime_version.replace("://", " "))),
+        ("runc", runc),
+        ("kube-proxy mode", proxy_mode(&lab.cluster)),
+        ("image", image.as_ref().map(|container| container.image.clone())),
+        ("image digest", image.as_ref().map(|container| container.image_id.clone())),
+    ];
+    let mut environment = of_machine();
+    environment.extend(of(facts));
+    environment
+}
+
+fn of<const N: usize>(facts: [(&str, Option<String>); N]) -> Environment {
+    let known = facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    known.filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// "2 × Intel(R) Xeon(R) Processor", from the text of /proc/cpuinfo.
+fn cpu(cpuinfo: &str, cpus: usize) -> String {
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    format!("{cpus} × {}", model.map_or(std::env::consts::ARCH, |(_, model)| model.trim()))
+}
+
+/// As kube-proxy was told; only root may look.
+fn proxy_mode(cluster: &Cluster) -> Option<String> {
+    let settings = fs::read(Layout::new(&cluster.paths, &cluster.first().node).conf("kube-proxy.json")).ok()?;
+    let settings: Value = serde_json::from_slice(&settings).ok()?;
+    Some(settings.get("mode")?.as_str()?.to_owned())
+}
+
+/// The command that can be pasted, less what may be secret.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let mut told: Vec<String> = Vec::new();
+    let mut pending: Option<&str> = None;
+    for argument in arguments {
+        if let Some(flag) = pending.take() {
+            told.push(hidden(flag, &argument));
+            continue;
+        }
+        let flag = SECRET.into_iter().find(|flag| match argument.strip_prefix(flag) {
+            Some(rest) if flag.starts_with("--") => rest.is_empty() || rest.starts_with('='),
+            Some(_) => true,
+            None => false,
+        });
+        match flag {
+            // Its value is the next argument.
+            Some(flag) if argument == flag => pending = Some(flag),
+            Some(flag) => {
+                let value = &argument[flag.len()..];
+                let sign = if value.starts_with('=') { "=" } else { "" };
+                told.push(format!("{flag}{sign}{}", hidden(flag, &value[sign.len()..])));
+                continue;
+            }
+            None => {}
+        }
+        told.push(argument);
+    }
+    Invocation::new("evenkeel", told).to_string()
+}
+
+/// A header's name, the name of a body's file, and nothing of any other value.
+fn hidden(flag: &str, value: &str) -> String {
+    match value.split_once(':') {
+        Some((name, _)) if matches!(flag, "-H" | "--header") => format!("{name}: …"),
+        _ if value.starts_with('@') => value.to_owned(),
+        _ => "…".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_told_without_its_secrets() {
+        let told = |arguments: &[&str]| command(arguments.iter().map(|argument| (*argument).to_owned()));
+        assert_eq!(told(&["test", "--replicas", "2,5", "-d", "5s"]), "evenkeel test --replicas 2,5 -d 5s");
+        for given in [
+            &["-H", "Authorization: Bearer s3cret"][..],
+            &["-HAuthorization: Bearer s3cret"],
+            &["--header", "Authorization:s3cret"],
+            &["--header=Authorization: s3cret"],
+            &["-b", "password=s3cret"],
+            &["--body", "{\"password\":\"s3cret\"}"],
+            &["--body=s3cret: x"],
+        ] {
+            let command = told(given);
+            assert!(!command.contains("s3cret") && command.contains('…'), "{given:?}: {command}");
+        }
+        assert_eq!(told(&["-H", "X: y", "-b", "@file"]), "evenkeel -H 'X: …' -b @file");
+    }
+
+    #[test]
+    fn a_processor_is_told_with_its_number() {
+        let cpuinfo = "processor\t: 0\nmodel name\t: Made-up CPU @ 2.00GHz\nprocessor\t: 1\n";
+        assert_eq!(cpu(cpuinfo, 2), "2 × Made-up CPU @ 2.00GHz");
+        assert_eq!(cpu("processor : 0\n", 4), format!("4 × {}", std::env::consts::ARCH));
+    }
+}

@@ -1,0 +1,78 @@
+//! The flags that say what a test has to come to, and whether it did.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use super::report;
+use crate::error::Error;
+use crate::measure::{Assertion, Measurement, Verdict, against_baseline};
+use crate::report::Report;
+
+/// What is expected of the runs.
+#[derive(Debug, Default, clap::Args)]
+pub struct JudgeFlags {
+    /// What has to hold, as p99<5ms or rps@10/rps@2>=0.95; more than once for more. If it does not, the exit code is 1
+    #[arg(long = "assert", value_name = "EXPR", allow_hyphen_values = true)]
+    assertions: Vec<String>,
+    /// Compare with an earlier report, which --json-file or --json wrote
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+}
+
+/// The same, read and checked.
+#[derive(Debug, Default)]
+pub struct Judge {
+    assertions: Vec<Assertion>,
+    baseline: Option<Report>,
+}
+
+impl JudgeFlags {
+    /// What they say, for runs at `counts` of pods.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] for a malformed assertion and for one about a number of pods that is not run;
+    /// [`Error::BadReport`].
+    pub fn judge(&self, counts: &[u32]) -> Result<Judge, Error> {
+        let assertions = self.assertions.iter().map(|text| text.parse()).collect::<Result<Vec<Assertion>, _>>()?;
+        assertions.iter().try_for_each(|assertion| assertion.check(counts))?;
+        Ok(Judge { assertions, baseline: self.baseline.as_deref().map(report::load).transpose()? })
+    }
+}
+
+impl Judge {
+    /// How the runs compare with the earlier report, one sentence each.
+    #[must_use]
+    pub fn changes(&self, runs: &[Measurement]) -> Vec<String> {
+        let Some(earlier) = &self.baseline else { return Vec::new() };
+        let changes = against_baseline(runs, &earlier.runs);
+        if changes.is_empty() {
+            return vec!["The earlier report has no run like these, so there is nothing to compare.".into()];
+        }
+        changes.iter().map(crate::measure::Change::sentence).collect()
+    }
+
+    /// Each assertion with what became of it, one a line.
+    #[must_use]
+    pub fn verdicts(&self, runs: &[Measurement]) -> String {
+        self.assertions.iter().fold(String::new(), |mut text, assertion| {
+            let _ = match assertion.evaluate(runs) {
+                Verdict::Held => writeln!(text, "held: {assertion}"),
+                Verdict::Missed { said } => writeln!(text, "missed: {assertion}: {said}"),
+            };
+            text
+        })
+    }
+
+    /// Whether all of them hold.
+    ///
+    /// # Errors
+    /// [`Error::AssertionsMissed`].
+    pub fn verdict(&self, runs: &[Measurement]) -> Result<(), Error> {
+        let missed = self.assertions.iter().filter_map(|assertion| match assertion.evaluate(runs) {
+            Verdict::Held => None,
+            Verdict::Missed { said } => Some(said),
+        });
+        let missed: Vec<String> = missed.collect();
+        if missed.is_empty() { Ok(()) } else { Err(Error::AssertionsMissed { missed }) }
+    }
+}

@@ -1,0 +1,214 @@
+//! The runs of a test, one after the other, and what is told of them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tokio::time::sleep;
+
+use super::context::{Context, Lab};
+use super::environment::{self, Environment};
+use super::judge::Judge;
+use super::live_line::{line, some};
+use super::output;
+use super::report_files::ReportFiles;
+use super::trial::{Case, Trial};
+use crate::cluster::PodRoutes;
+use crate::config::Replicas;
+use crate::error::Error;
+use crate::load::{self, Plan, RunResult};
+use crate::measure::{Measurement, Mode, PodUse};
+use crate::progress::Step;
+use crate::report::{Exporter, Json, Report, Table};
+use crate::toolbox::Toolbox;
+use crate::workload::{self, Endpoint, PodCounters, pod_counters};
+
+/// The lab, and the programs to change it with.
+#[derive(Clone, Copy)]
+pub struct Workplace<'a> {
+    /// The lab.
+    pub lab: &'a Lab,
+    /// The programs; without them nothing can be scaled.
+    pub toolbox: Option<&'a Toolbox>,
+    /// The program that knows the routes.
+    pub ip: &'a Path,
+}
+
+/// Runs one after the other against the same endpoint.
+pub struct Series<'a> {
+    context: &'a Context,
+    workplace: Option<Workplace<'a>>,
+    endpoint: Endpoint,
+    /// What is asked there.
+    target: String,
+    trial: Trial,
+    environment: Environment,
+    table: Table,
+    /// To how many pods was scaled last.
+    scaled: Option<Replicas>,
+    runs: Vec<Measurement>,
+}
+
+impl<'a> Series<'a> {
+    /// The runs of `trial` against `endpoint`, which is the lab's where a workplace is given.
+    pub async fn new(
+        context: &'a Context,
+        workplace: Option<Workplace<'a>>,
+        endpoint: Endpoint,
+        trial: Trial,
+    ) -> Series<'a> {
+        let target = trial.plan.request.url(&endpoint);
+        let environment = match workplace {
+            Some(workplace) => environment::of_lab(context, workplace.lab).await,
+            None => environment::of_machine(),
+        };
+        let (table, scaled, runs) = (Table::new(output::look()), None, Vec::new());
+        Self { context, workplace, endpoint, target, trial, environment, table, scaled, runs }
+    }
+
+    /// Makes all runs; the tables of one appear when it has ended, unless there are several rounds.
+    ///
+    /// # Errors
+    /// Whatever kept the next one from being made; [`Error::NoAnswer`], [`Error::Interrupted`].
+    pub async fn run(&mut self) -> Result<(), Error> {
+        let turns: Vec<(u32, Case)> = self.trial.turns().collect();
+        for (round, case) in turns {
+            let pods = self.pods(case).await?;
+            self.turn(round, case, pods).await?;
+        }
+        Ok(())
+    }
+
+    /// Scales where that is asked for; how many pods there are, where that is known.
+    async fn pods(&mut self, case: Case) -> Result<Option<u32>, Error> {
+        let Context { progress, shutdown, .. } = self.context;
+        let Some(Workplace { lab, toolbox, .. }) = self.workplace else { return Ok(None) };
+        if let (Some(replicas), Some(toolbox)) = (case.replicas, toolbox) {
+            if self.scaled != Some(replicas) {
+                workload::scale(&lab.cluster, &lab.client, toolbox, replicas, progress, shutdown).await?;
+                self.scaled = Some(replicas);
+            }
+            return Ok(Some(replicas.get()));
+        }
+        let pods = workload::status::workload(&lab.client).await?.pods;
+        let ready = pods.iter().filter(|pod| pod.status == "Running" && pod.ready == pod.containers).count();
+        Ok(Some(u32::try_from(ready).unwrap_or(u32::MAX)))
+    }
+
+    /// One run.
+    async fn turn(&mut self, round: u32, case: Case, pods: Option<u32>) -> Result<(), Error> {
+        let rounds = self.trial.rounds;
+        let parts = [
+            case.mode.map(|mode| mode.to_string()),
+            pods.map(|count| some(count, "pod")),
+            (rounds > 1).then(|| format!("round {round} of {rounds}")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let tested = if parts.is_empty() { "the target".to_owned() } else { parts.join(", ") };
+        let step = self.context.progress.step(format!("test {tested}"));
+        let plan = self.trial.plan_in(case.mode);
+        let (run, pod_use) = self.measured(&plan, case.mode, &step).await?;
+        let run = Measurement::new(&run, pods).with_pod_use(pod_use);
+        let run = if case.mode == Some(Mode::Client) { run.balanced_by_client() } else { run };
+        if !run.interrupted {
+            step.done_with(summary(&run));
+        }
+        if !self.context.json && rounds == 1 {
+            let space = if self.runs.is_empty() { "" } else { "\n" };
+            output::text(&format!("{space}{}", self.table.run(&self.target, &run)))?;
+        }
+        let verdict = verdict(&self.target, &run);
+        self.runs.push(run);
+        verdict
+    }
+
+    /// The run, and what each pod took meanwhile, as far as that can be known.
+    async fn measured(&self, plan: &Plan, mode: Option<Mode>, step: &Step) -> Result<(RunResult, Vec<PodUse>), Error> {
+        let Context { progress, shutdown, .. } = self.context;
+        let live = |live| step.detail(line(&live));
+        let Some(Workplace { lab, ip, .. }) = self.workplace else {
+            return Ok((load::run(&self.endpoint, plan, shutdown, live).await?, Vec::new()));
+        };
+        // Dropped, they are removed again, whatever becomes of the run.
+        let _routes = match mode {
+            Some(Mode::Client) => Some(PodRoutes::add(&lab.cluster, ip, progress)?),
+            _ => None,
+        };
+        let addresses = self.addresses(mode).await?;
+        let known = pod_counters(&lab.cluster, &lab.client).await.unwrap_or_default();
+        // The warm-up is none of the run.
+        let before = async {
+            tokio::select! {
+                () = sleep(plan.warm_up) => {}
+                () = shutdown.cancelled() => {}
+            }
+            known.iter().map(|pod| pod.again(&lab.cluster)).collect::<Vec<PodCounters>>()
+        };
+        let run = load::run_balanced(&self.endpoint, &addresses, plan, shutdown, live);
+        let (run, before) = futures::join!(run, before);
+        let after = pod_counters(&lab.cluster, &lab.client).await.unwrap_or_default();
+        Ok((run?, PodUse::between(&before, &after)))
+    }
+
+    /// Where connections are opened: to the Service, or to each of its pods as they are now.
+    async fn addresses(&self, mode: Option<Mode>) -> Result<Vec<SocketAddr>, Error> {
+        let (Some(Mode::Client), Some(Workplace { lab, ip, .. })) = (mode, self.workplace) else {
+            return Ok(vec![self.endpoint.address]);
+        };
+        let backends = workload::backends(&lab.client).await?;
+        for backend in &backends {
+            load::guard(*backend, &self.context.name.link(), ip).await?;
+        }
+        Ok(backends)
+    }
+
+    /// Tells what there is to tell, whatever the outcome of [`Series::run`], and returns it; if all went well, whether
+    /// what was asserted holds.
+    ///
+    /// # Errors
+    /// The outcome's; [`Error::AssertionsMissed`]; [`Error::Io`] when the report cannot be written.
+    pub fn finish(self, outcome: Result<(), Error>, files: &ReportFiles, judge: &Judge) -> Result<(), Error> {
+        let Self { context, target, trial, environment, table, runs, .. } = self;
+        let report = Report { environment, ..Report::new(target, runs) };
+        let written = files.write(&report, &context.progress);
+        let runs = &report.runs;
+        let (changes, verdicts) = match &outcome {
+            Ok(()) => (judge.changes(runs), judge.verdicts(runs)),
+            Err(_) => (Vec::new(), String::new()),
+        };
+        let printed = if context.json {
+            for change in changes {
+                context.progress.note(change);
+            }
+            Json.export(&report).and_then(|json| output::text(&json))
+        } else {
+            let rounds = if trial.rounds > 1 && !runs.is_empty() { table.rounds(runs) } else { String::new() };
+            let mut parts = vec![rounds, table.comparison(runs), Table::sentences(&changes), verdicts];
+            parts.retain(|part| !part.is_empty());
+            let space = if trial.rounds == 1 && !parts.is_empty() { "\n" } else { "" };
+            output::text(&format!("{space}{}", parts.join("\n")))
+        };
+        let judged = if outcome.is_ok() { judge.verdict(runs) } else { Ok(()) };
+        outcome.and(written).and(judged).and(printed)
+    }
+}
+
+/// "540123 answers, 90021 req/s, p99 1.02 ms, no errors".
+#[allow(clippy::cast_precision_loss, reason = "microseconds of a day")]
+fn summary(run: &Measurement) -> String {
+    let wrong = run.errors.saturating_add(run.requests.non_2xx);
+    let errors = if wrong == 0 { "no errors".to_owned() } else { some(wrong, "error") };
+    let (rate, p99) = (run.requests_per_second.average, run.latency_us.p99 as f64 / 1000.0);
+    format!("{}, {rate:.0} req/s, p99 {p99:.2} ms, {errors}", some(run.requests.answered, "answer"))
+}
+
+fn verdict(target: &str, run: &Measurement) -> Result<(), Error> {
+    if run.interrupted {
+        return Err(Error::Interrupted);
+    }
+    if run.requests.answered > 0 {
+        return Ok(());
+    }
+    let errors = run.errors;
+    let why = if errors == 0 { "none came in time".to_owned() } else { format!("{errors} tries failed") };
+    Err(Error::NoAnswer { target: target.to_owned(), why })
+}

@@ -69,7 +69,8 @@ fn row(case: &Case, naming: Naming, first: bool) -> Vec<String> {
 
 /// "0.95 (0.91–0.99)".
 fn ratio(Ratio { value, interval }: Ratio) -> String {
-    let interval = interval.map(|Interval { low, high }| format!(" ({low:.2}–{high:.2})"));
+    let bound = |bound: f64| if bound < 100.0 { format!("{bound:.2}") } else { ">99".to_owned() };
+    let interval = interval.map(|Interval { low, high }| format!(" ({}–{})", bound(low), bound(high)));
     format!("{value:.2}{}", interval.unwrap_or_default())
 }
 

@@ -126,8 +126,12 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
     }
     sentences.extend(spread_verdict(&cases));
     if !last.spread.pods.is_empty() {
-        let at = last.replicas.filter(|_| shown.len() > 1);
-        let at = at.map(|replicas| format!("At {}, ", pods::some(replicas.into(), "pod"))).unwrap_or_default();
+        let modes = Naming::of(shown.iter().map(Kind::of)).modes;
+        let at = match (last.mode.filter(|_| modes), last.replicas.filter(|_| shown.len() > 1)) {
+            (Some(mode), _) => format!("With {mode}, "),
+            (None, Some(replicas)) => format!("At {}, ", pods::some(replicas.into(), "pod")),
+            (None, None) => String::new(),
+        };
         sentences.push(format!("{at}{}", sentence(&last.spread)));
     }
     for (run, name) in runs.iter().zip(names(runs)).filter(|(run, _)| run.interrupted) {

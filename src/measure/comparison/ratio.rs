@@ -10,6 +10,9 @@ use crate::measure::distribution::{nine_digits, student_critical};
 /// A ratio nearer to 1 than this is a slight difference, however sure.
 const SLIGHT: f64 = 0.05;
 
+/// From here on the number of times makes no difference to anybody: two rounds that differ wildly tell nothing.
+const VAST: f64 = 100.0;
+
 /// Where the true ratio lies in 95 of 100 such tests.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
@@ -107,7 +110,10 @@ impl Ratio {
 
     /// " (95%: 0.99 to 1.09)", or nothing.
     pub(super) fn bounds(&self) -> String {
-        self.interval.map(|Interval { low, high }| format!(" (95%: {low:.2} to {high:.2})")).unwrap_or_default()
+        let bound = |bound: f64| if bound < VAST { format!("{bound:.2}") } else { format!("over {VAST}") };
+        self.interval
+            .map(|Interval { low, high }| format!(" (95%: {} to {})", bound(low), bound(high)))
+            .unwrap_or_default()
     }
 }
 
@@ -189,6 +195,15 @@ mod tests {
             assert_eq!(Ratio::paired(&ours, &theirs), None);
             assert_eq!(Ratio::unpaired(&ours, &theirs), None);
         }
+    }
+
+    #[test]
+    fn bounds_without_bound_are_told_shortly() {
+        let ratio = Ratio::paired(&[1.0, 4.0], &[4.0, 1.0]).unwrap();
+        assert_eq!(
+            (ratio.bounds().as_str(), ratio.words()),
+            (" (95%: 0.00 to over 100)", "no difference beyond noise")
+        );
     }
 
     #[test]

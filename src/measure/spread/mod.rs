@@ -142,10 +142,18 @@ impl Spread {
         }
     }
 
-    /// The same, where another than kube-proxy chose the pods.
+    /// The same, where another than kube-proxy chose the pods. A client chooses by what is under way, so nothing is said of
+    /// chance then.
     #[must_use]
-    pub fn chosen_by(self, balancer: Balancer) -> Self {
-        Self { balancer, ..self }
+    pub fn chosen_by(mut self, balancer: Balancer) -> Self {
+        self.balancer = balancer;
+        if balancer == Balancer::Client {
+            (self.uniformity, self.chance) = (None, None);
+            for pod in &mut self.pods {
+                pod.expected_connections = None;
+            }
+        }
+        self
     }
 }
 
@@ -195,6 +203,13 @@ mod tests {
             let unknown = Spread::new(&pods, replicas);
             assert_eq!((unknown.chance, unknown.uniformity, unknown.pods[0].expected_connections), (None, None, None));
         }
+    }
+
+    #[test]
+    fn a_client_that_chooses_leaves_nothing_to_chance() {
+        let spread = Spread::new(&[pod("a", 100, 20), pod("b", 100, 10)], Some(2)).chosen_by(Balancer::Client);
+        assert_eq!((spread.chance, spread.uniformity, spread.pods[0].expected_connections), (None, None, None));
+        assert!(spread.evenness_of_requests.is_some());
     }
 
     #[test]

@@ -80,8 +80,8 @@ let
     {
       name = "test";
       description = "Send load, and tell what came of it and how it fell on the pods";
-      # Only scaling does.
-      root = ''[[ " $*" == *" --replicas"* ]]'';
+      # Scaling does, and a way straight to the pods.
+      root = ''[[ " $*" == *" --replicas"* || " $*" == *" --balance"* || " $*" == *" --compare"* ]]'';
     }
     {
       name = "logs";

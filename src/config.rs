@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 
 /// The most pods one node is told to hold (the kubelet's `maxPods`).
@@ -160,6 +163,27 @@ impl FromStr for Replicas {
             Ok(count) if count <= Self::MAX => Ok(Self(count)),
             _ => Err(Error::BadReplicas { given: text.to_owned(), max: Self::MAX }),
         }
+    }
+}
+
+/// By what rules kube-proxy balances a Service's connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyMode {
+    /// Maps in nftables: as long a way for ten thousand Services as for one.
+    #[default]
+    Nftables,
+    /// Chains of iptables rules, one after the other.
+    Iptables,
+}
+
+impl fmt::Display for ProxyMode {
+    /// As kube-proxy's configuration has it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Nftables => "nftables",
+            Self::Iptables => "iptables",
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use super::series::Workplace;
 use super::trial::{Trial, counts};
 use super::{deploy, output, terminal, test, up};
 use crate::cluster::{self, Cluster};
-use crate::config::parse_duration;
+use crate::config::{ProxyMode, parse_duration};
 use crate::error::Error;
 use crate::image::{self, Image};
 use crate::load::Plan;
@@ -33,6 +33,9 @@ pub struct Args {
     /// Install what is missing: small programs by the package manager, the rest built with Go into the cache
     #[arg(long)]
     install_tools: bool,
+    /// By what rules kube-proxy balances connections
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    proxy_mode: ProxyMode,
     /// Leave the lab up in the end, unless interrupted
     #[arg(long)]
     keep: bool,
@@ -109,7 +112,8 @@ impl Args {
 
     async fn boot(&self, context: &Context, toolbox: &Toolbox, pause: &Image) -> Result<Cluster, Error> {
         let Context { name, paths, progress, shutdown, .. } = context;
-        cluster::up(&cluster::Request { name, paths, toolbox, pause, keep: self.keep }, progress, shutdown).await
+        let request = cluster::Request { name, paths, toolbox, pause, proxy_mode: self.proxy_mode, keep: self.keep };
+        cluster::up(&request, progress, shutdown).await
     }
 
     /// What the lab shows: the workload, and the load at each count.

@@ -7,10 +7,9 @@ use std::thread::available_parallelism;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use serde_json::Value;
 
 use super::context::{Context, Lab};
-use crate::cluster::{Cluster, Layout};
+use crate::cluster;
 use crate::config::NAMESPACE;
 use crate::process::Invocation;
 use crate::toolbox::{self, Program};
@@ -47,7 +46,7 @@ pub async fn of_lab(context: &Context, lab: &Lab) -> Environment {
         ("Kubernetes", node.as_ref().map(|node| node.kubelet_version.clone())),
         ("container runtime", node.as_ref().map(|node| node.container_runtime_version.replace("://", " "))),
         ("runc", runc),
-        ("kube-proxy mode", proxy_mode(&lab.cluster)),
+        ("kube-proxy mode", cluster::proxy_mode(&lab.cluster).ok().map(|mode| mode.to_string())),
         ("image", image.as_ref().map(|container| container.image.clone())),
         ("image digest", image.as_ref().map(|container| container.image_id.clone())),
     ];
@@ -65,13 +64,6 @@ fn of<const N: usize>(facts: [(&str, Option<String>); N]) -> Environment {
 fn cpu(cpuinfo: &str, cpus: usize) -> String {
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     format!("{cpus} × {}", model.map_or(std::env::consts::ARCH, |(_, model)| model.trim()))
-}
-
-/// As kube-proxy was told; only root may look.
-fn proxy_mode(cluster: &Cluster) -> Option<String> {
-    let settings = fs::read(Layout::new(&cluster.paths, &cluster.first().node).conf("kube-proxy.json")).ok()?;
-    let settings: Value = serde_json::from_slice(&settings).ok()?;
-    Some(settings.get("mode")?.as_str()?.to_owned())
 }
 
 /// The command that can be pasted, less what may be secret.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
 
-use crate::cluster::sandbox::{enter, prepare, read_plan, say};
-use crate::cluster::{Message, client_by, supervisor};
+use crate::cluster::sandbox::{enter, prepare, say};
+use crate::cluster::{BootPlan, Message, client_by, supervisor};
 use crate::error::Error;
 use crate::shutdown;
 use crate::workload::external_ip;
@@ -52,7 +52,7 @@ impl Args {
 }
 
 fn init(plan_file: &Path) -> Result<(), Error> {
-    let plan = read_plan(plan_file)?;
+    let plan = BootPlan::read(plan_file)?;
     let booted = prepare(&plan).and_then(|()| runtime()?.block_on(supervisor::run(&plan)));
     let Err(error) = booted else { return Ok(()) };
     say(&failed(&error));

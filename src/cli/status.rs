@@ -60,7 +60,8 @@ pub fn workload_text(workload: &Workload) -> String {
 fn text(status: &Status) -> String {
     let components: Vec<_> = status.components.iter().flat_map(of_node).collect();
     let header = ["COMPONENT", "NODE", "STATE", "PID", "RESTARTS", "SINCE", "LAST EXIT"];
-    let components = table("components", &header, &components);
+    let mode = status.proxy_mode.map(|mode| format!("\nkube-proxy balances by {mode}.\n")).unwrap_or_default();
+    let components = format!("{}{mode}", table("components", &header, &components));
     let nodes = status.nodes.as_ref().map(|nodes| {
         let rows: Vec<_> = nodes.iter().map(node).collect();
         table("nodes", &["NAME", "STATUS", "VERSION", "ADDRESS", "AGE"], &rows)

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::context::{Context, require_root};
 use super::output;
 use crate::cluster::{self, Cluster};
+use crate::config::ProxyMode;
 use crate::error::Error;
 use crate::image;
 use crate::toolbox::kernel;
@@ -18,6 +19,9 @@ pub struct Args {
     /// Leave everything as it is when the boot fails, for a look; `evenkeel down` removes it
     #[arg(long)]
     pub keep: bool,
+    /// By what rules kube-proxy balances connections [default: nftables]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub proxy_mode: Option<ProxyMode>,
 }
 
 #[derive(Serialize)]
@@ -25,6 +29,7 @@ struct Report<'a> {
     schema_version: u32,
     lab: &'a str,
     was_up: bool,
+    proxy_mode: ProxyMode,
     kubeconfig: String,
     nodes: Vec<NodeAddress<'a>>,
 }
@@ -39,7 +44,7 @@ impl Args {
     /// Boots the lab, unless it is up.
     ///
     /// # Errors
-    /// Whatever kept it from booting.
+    /// Whatever kept it from booting; [`Error::BadValue`] when it is up in another mode than the one asked for.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         require_root("up")?;
         let (cluster, was_up) = match context.cluster() {
@@ -48,8 +53,13 @@ impl Args {
             Ok(_) | Err(Error::NoLab) => (self.boot(context).await?, false),
             Err(other) => return Err(other),
         };
+        let mode = cluster::proxy_mode(&cluster)?;
+        if let Some(asked) = self.proxy_mode.filter(|asked| *asked != mode) {
+            let why = format!("the lab that is up balances by {mode}; end it first: {} down", context.evenkeel());
+            return Err(Error::BadValue { what: "--proxy-mode", given: asked.to_string(), why });
+        }
         if context.json {
-            output::json(&report(&cluster, was_up))
+            output::json(&report(&cluster, was_up, mode))
         } else {
             output::text(&next(context, &cluster, was_up))
         }
@@ -68,17 +78,18 @@ impl Args {
             paths: &context.paths,
             toolbox: &toolbox,
             pause: &pause,
+            proxy_mode: self.proxy_mode.unwrap_or_default(),
             keep: self.keep,
         };
         cluster::up(&request, &context.progress, &context.shutdown).await
     }
 }
 
-fn report(cluster: &Cluster, was_up: bool) -> Report<'_> {
+fn report(cluster: &Cluster, was_up: bool, proxy_mode: ProxyMode) -> Report<'_> {
     let nodes = cluster.nodes.iter();
     let nodes = nodes.map(|n| NodeAddress { name: &n.node.name, address: n.node.address.to_string() }).collect();
     let kubeconfig = cluster.paths.kubeconfig().display().to_string();
-    Report { schema_version: 1, lab: cluster.name.as_str(), was_up, kubeconfig, nodes }
+    Report { schema_version: 1, lab: cluster.name.as_str(), was_up, proxy_mode, kubeconfig, nodes }
 }
 
 /// What to type next.

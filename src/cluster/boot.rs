@@ -14,7 +14,7 @@ use kube::{Api, Client};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout};
 
-use crate::config::{LabName, Paths};
+use crate::config::{LabName, Paths, ProxyMode};
 use crate::error::Error;
 use crate::image::Image;
 use crate::process::{self, Invocation};
@@ -43,6 +43,8 @@ pub struct Request<'a> {
     pub toolbox: &'a Toolbox,
     /// The pause image.
     pub pause: &'a Image,
+    /// How kube-proxy balances.
+    pub proxy_mode: ProxyMode,
     /// Whether a failed boot stays for a look.
     pub keep: bool,
 }
@@ -126,6 +128,7 @@ fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, 
         toolbox: request.toolbox,
         layout,
         pause: &request.pause.reference,
+        proxy_mode: request.proxy_mode,
     };
     let components = component::specs(&context);
     for file in components.iter().flat_map(|spec| &spec.files) {
@@ -148,6 +151,7 @@ fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, 
         },
         components,
         deadline: DEADLINE,
+        proxy_mode: request.proxy_mode,
         keep: request.keep,
     };
     let text = serde_json::to_string(&plan).map_err(|source| Error::io("write the plan", source.into()))?;

@@ -34,7 +34,7 @@ pub use pod_cgroup::PodCgroup;
 pub use pod_route::PodRoutes;
 pub use residue::Removed;
 
-use crate::config::{LabName, Paths};
+use crate::config::{LabName, Paths, ProxyMode};
 use crate::error::Error;
 use crate::process::Invocation;
 use crate::progress::Progress;
@@ -108,6 +108,15 @@ pub fn inside<A: AsRef<OsStr>>(
     let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program.as_os_str()].map(OsStr::to_owned);
     let tail = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
     Invocation::new(toolbox.path(Program::Nsenter), head.into_iter().chain(tail))
+}
+
+/// How the cluster's kube-proxy balances, by the plan it was booted from.
+///
+/// # Errors
+/// [`Error::Io`] when the plan cannot be read.
+pub fn proxy_mode(cluster: &Cluster) -> Result<ProxyMode, Error> {
+    let plan = Layout::new(&cluster.paths, &cluster.first().node).plan();
+    Ok(BootPlan::read(&plan)?.proxy_mode)
 }
 
 /// What the supervisors say of their components, node by node.

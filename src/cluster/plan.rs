@@ -1,10 +1,12 @@
 //! The plain values that cross from `up` into the sandbox and back, as JSON.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::ProxyMode;
 use crate::error::Error;
 use crate::process::{self, Invocation};
 use crate::progress::Event;
@@ -35,6 +37,9 @@ pub struct BootPlan {
     pub components: Vec<ComponentSpec>,
     /// How long a component may take to become ready.
     pub deadline: Duration,
+    /// How kube-proxy balances.
+    #[serde(default)]
+    pub proxy_mode: ProxyMode,
     /// Whether the sandbox stays for a look when the boot fails.
     pub keep: bool,
 }
@@ -109,6 +114,15 @@ impl ComponentSpec {
 }
 
 impl BootPlan {
+    /// Reads a plan that `up` wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = fs::read(path).map_err(|source| Error::file("read", path, source))?;
+        serde_json::from_slice(&text).map_err(|source| Error::file("understand", path, source.into()))
+    }
+
     /// A component's log.
     #[must_use]
     pub fn log(&self, component: &str) -> PathBuf {

@@ -33,15 +33,6 @@ const COVERED_SYSCTLS: [(&str, &str); 6] = [
     ("/proc/sys/kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// Reads the plan that `up` wrote.
-///
-/// # Errors
-/// [`Error::Io`] when it is missing or malformed.
-pub fn read_plan(path: &Path) -> Result<BootPlan, Error> {
-    let text = fs::read(path).map_err(|source| Error::file("read", path, source))?;
-    serde_json::from_slice(&text).map_err(|source| Error::file("understand", path, source.into()))
-}
-
 /// Makes the namespaces and starts the sandbox's first process in them, with this process's stdin, stdout and stderr;
 /// says its process id on stdout. Must run in a process with one thread.
 ///
@@ -49,7 +40,7 @@ pub fn read_plan(path: &Path) -> Result<BootPlan, Error> {
 /// [`Error::Io`] when the kernel refuses, [`Error::Program`] when the first process cannot be started.
 pub fn enter(plan_file: &Path) -> Result<(), Error> {
     close_inherited();
-    let plan = read_plan(plan_file)?;
+    let plan = BootPlan::read(plan_file)?;
     cgroup::enter(&plan.cgroup, &plan.node.name)?;
     let namespaces = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWNET

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::SELECTOR;
 use super::view::{NodeRow, PodRow, ServiceRow};
 use crate::cluster::{self, Cluster, ComponentStatus};
-use crate::config::NAMESPACE;
+use crate::config::{NAMESPACE, ProxyMode};
 use crate::error::Error;
 
 /// The version of the JSON that [`Status`] becomes.
@@ -29,6 +29,8 @@ pub struct Status {
     pub lab: String,
     /// Where the kubeconfig is.
     pub kubeconfig: String,
+    /// How kube-proxy balances, where that may be looked up: by root.
+    pub proxy_mode: Option<ProxyMode>,
     /// The nodes, where the API server answers.
     pub nodes: Option<Vec<NodeRow>>,
     /// The programs the nodes run.
@@ -68,6 +70,7 @@ pub async fn status(cluster: &Cluster, client: Result<Client, Error>) -> Result<
         schema_version: SCHEMA_VERSION,
         lab: cluster.name.to_string(),
         kubeconfig: cluster.paths.kubeconfig().display().to_string(),
+        proxy_mode: cluster::proxy_mode(cluster).ok(),
         nodes: None,
         components,
         workload: None,

@@ -101,6 +101,14 @@ fn demo_takes_what_test_takes() {
 }
 
 #[test]
+fn up_takes_a_mode_that_kube_proxy_has() {
+    let world = World::new();
+    for verb in ["up", "demo"] {
+        world.refuses(&[verb, "--proxy-mode", "ipvs"], &["'ipvs'", "nftables", "iptables"]);
+    }
+}
+
+#[test]
 fn a_near_miss_is_put_right() {
     let world = World::new();
     world.refuses(&["scael", "3"], &["'scael'", "'scale'"]);

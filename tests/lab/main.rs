@@ -12,4 +12,5 @@ mod external_ips;
 mod host;
 mod lab;
 mod manifests;
+mod proxy_modes;
 mod walk;

@@ -66,7 +66,7 @@ fn assert_private(lab: &Lab) {
     }
 }
 
-fn external_ip(lab: &Lab) -> Ipv4Addr {
+pub(crate) fn external_ip(lab: &Lab) -> Ipv4Addr {
     let service = lab.kube().get("/api/v1/namespaces/evenkeel/services/server");
     let address = service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().unwrap_or_default();
     address.parse().unwrap_or_else(|_| panic!("no external IP: {service:#}"))
@@ -81,7 +81,7 @@ fn both_pods_answer(lab: &Lab, address: Ipv4Addr) {
 }
 
 /// The pods that answer `count` requests, each on a connection of its own.
-fn answering(address: Ipv4Addr, count: usize) -> BTreeSet<String> {
+pub(crate) fn answering(address: Ipv4Addr, count: usize) -> BTreeSet<String> {
     (0..count).map(|_| pod_of(&get(address, 80, "/").unwrap())).collect()
 }
 
@@ -91,7 +91,7 @@ fn pod_of(answer: &str) -> String {
 }
 
 /// The names of the pods that are not on their way out.
-fn names(lab: &Lab) -> BTreeSet<String> {
+pub(crate) fn names(lab: &Lab) -> BTreeSet<String> {
     let pods = lab.kube().get("/api/v1/namespaces/evenkeel/pods");
     let staying = pods["items"].as_array().unwrap().iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
     staying.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect()

@@ -94,7 +94,14 @@ fn the_apps_become_root_when_they_must_and_say_so() {
         let output = Command::new("bash").arg(&apps[name].program).args(arguments).env("PATH", &path).output().unwrap();
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
-    for (name, arguments) in [("up", &[][..]), ("scale", &["10"]), ("down", &[]), ("test", &["--replicas", "2,5"])] {
+    let root = [
+        ("up", &[][..]),
+        ("scale", &["10"]),
+        ("down", &[]),
+        ("test", &["--replicas", "2,5"]),
+        ("test", &["--compare", "keepalive,client"]),
+    ];
+    for (name, arguments) in root {
         let (asked, said) = run(name, arguments);
         let script = apps[name].program.display();
         assert!(asked.starts_with("sudo --preserve-env=EVENKEEL_NAME,"), "{name}: {asked}{said}");

@@ -1,4 +1,4 @@
-//! kube-proxy: programs Services and external IPs into the node's nftables.
+//! kube-proxy: programs Services and external IPs into the node's kernel.
 //!
 //! Started before its node is registered, it looks again only after a second; so it starts after the kubelet.
 
@@ -17,7 +17,7 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
         "kind": "KubeProxyConfiguration",
         "clientConnection": { "kubeconfig": kubeconfig.path, "qps": 500, "burst": 1000 },
         "hostnameOverride": context.node.name,
-        "mode": "nftables",
+        "mode": context.proxy_mode,
         "clusterCIDR": POD_CIDR,
         "healthzBindAddress": HEALTH,
         "metricsBindAddress": "127.0.0.1:10249",

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::ProxyMode;
 use crate::toolbox::{Program, Toolbox};
 
 use super::layout::Layout;
@@ -103,6 +104,8 @@ pub struct Context<'a> {
     pub layout: &'a Layout,
     /// The pause image's reference.
     pub pause: &'a str,
+    /// How kube-proxy balances.
+    pub proxy_mode: ProxyMode,
 }
 
 impl Context<'_> {

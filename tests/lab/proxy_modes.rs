@@ -1,0 +1,37 @@
+//! kube-proxy in its other mode: the same promises, read back from other rules.
+
+use std::process::{Command, Output};
+
+use crate::lab::{Lab, text};
+use crate::walk::{answering, external_ip, names};
+
+#[test]
+fn iptables_balances_between_exactly_the_pods() {
+    let Some(lab) = Lab::new() else { return };
+    lab.ok(&["up", "--install-tools", "--proxy-mode", "iptables"]);
+    assert_eq!(lab.json(&["status"])["proxy_mode"], "iptables");
+    assert_eq!(lab.json(&["up"])["proxy_mode"], "iptables", "one that is up stays as it is");
+    let other = lab.run(&["up", "--proxy-mode", "nftables"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(text(&other.stderr).contains("balances by iptables"), "{}", text(&other.stderr));
+
+    lab.ok(&["deploy", "--replicas", "2"]);
+    let address = external_ip(&lab);
+    assert_eq!(answering(address, 50), names(&lab));
+    assert!(!inside("nft", &["list", "table", "ip", "kube-proxy"]).status.success(), "the rules are nftables'");
+    let rules = inside("iptables-save", &["-t", "nat"]);
+    assert!(text(&rules.stdout).contains(&format!("-A KUBE-SERVICES -d {address}/32")), "{}", text(&rules.stdout));
+
+    lab.ok(&["scale", "10"]);
+    assert_eq!(answering(address, 200), names(&lab), "every pod is programmed when scale returns");
+    lab.ok(&["scale", "2"]);
+    let two = names(&lab);
+    assert_eq!(two.len(), 2);
+    assert_eq!(answering(address, 50), two, "a pod that was scaled away still answers");
+}
+
+/// A program in the network of the lab's node.
+fn inside(program: &str, arguments: &[&str]) -> Output {
+    let target = format!("--target={}", crate::host::lab_processes_named("kube-proxy")[0]);
+    Command::new("nsenter").args([&target, "--net", "--", program]).args(arguments).output().unwrap()
+}

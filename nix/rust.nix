@@ -98,6 +98,7 @@ let
         ../rustfmt.toml
         ../deny.toml
         ../docs/report.schema.json
+        ../benches
         ../tests
       ]
     );

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub use build::{build_pause, build_server};
 pub use inspect::inspect;
-pub use pack::{ImageSpec, Packed, pack};
+pub use pack::{ImageSpec, Packed, TarFile, pack, pack_files};
 
 /// An image in an archive, ready to be imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

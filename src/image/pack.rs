@@ -60,21 +60,40 @@ fn tag_of(digest: &str) -> &str {
     digits.get(..TAG_DIGITS).unwrap_or(digits)
 }
 
+/// A file of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TarFile<'a> {
+    /// Where it is, without the first slash.
+    pub path: &'a str,
+    /// Its permissions: 0o755.
+    pub mode: u32,
+    /// What is in it.
+    pub content: &'a [u8],
+}
+
 /// Packs `binary` as the only file of an image.
 ///
 /// # Errors
 /// [`Error::BuildFailed`] when the archive cannot be put together.
 pub fn pack(binary: &[u8], spec: &ImageSpec) -> Result<Packed, Error> {
-    assemble(binary, spec).map_err(|problem| Error::BuildFailed {
+    pack_files(&[TarFile { path: spec.entrypoint, mode: 0o755, content: binary }], spec)
+}
+
+/// Packs `files`, one of which is the spec's entrypoint, as an image.
+///
+/// # Errors
+/// [`Error::BuildFailed`] when the archive cannot be put together.
+pub fn pack_files(files: &[TarFile<'_>], spec: &ImageSpec) -> Result<Packed, Error> {
+    assemble(files, spec).map_err(|problem| Error::BuildFailed {
         what: format!("the image {}", spec.name),
         why: problem.to_string(),
         hint: String::new(),
     })
 }
 
-fn assemble(binary: &[u8], spec: &ImageSpec) -> Result<Packed, Box<dyn std::error::Error>> {
+fn assemble(files: &[TarFile<'_>], spec: &ImageSpec) -> Result<Packed, Box<dyn std::error::Error>> {
     // Not compressed: the import is then one copy, and the archive is small enough.
-    let layer = Blob::new(MediaType::ImageLayer, tar([(spec.entrypoint, 0o755, binary)])?)?;
+    let layer = Blob::new(MediaType::ImageLayer, tar(files.iter().map(|file| (file.path, file.mode, file.content)))?)?;
     let config = Blob::json(MediaType::ImageConfig, &configuration(spec, &layer.digest)?)?;
     let manifest = ImageManifestBuilder::default()
         .schema_version(SCHEMA_VERSION)

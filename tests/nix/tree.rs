@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use crate::programs::{Program, succeed};
 
 /// What a user has who fetches this flake.
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 15] = [
     "README.md",
+    "benches",
     "docs",
     "flake.nix",
     "flake.lock",

@@ -1,0 +1,175 @@
+//! What was measured, and its table in 80 columns.
+
+use std::fmt;
+
+use evenkeel::cli::table::{Align, columns};
+use evenkeel::measure::Ratio;
+use serde::Serialize;
+
+/// One turn of one case.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Sample {
+    pub(crate) requests_per_second: f64,
+    /// Processor seconds of the generator for a million requests.
+    pub(crate) cpu_per_million: f64,
+    pub(crate) p99_ms: f64,
+    /// Failed requests, and answers other than 2xx.
+    pub(crate) failed: u64,
+}
+
+/// One of the things compared.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Case {
+    pub(crate) name: String,
+    /// What else tells it from the others: "2 pods". Ratios are taken among cases that share it.
+    pub(crate) group: String,
+    pub(crate) samples: Vec<Sample>,
+    /// Memory of a pod, or of a process, in bytes.
+    pub(crate) memory: Option<u64>,
+}
+
+impl Case {
+    pub(crate) fn new(name: &str, group: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), group: group.into(), samples: Vec::new(), memory: None }
+    }
+
+    fn values(&self, of: fn(&Sample) -> f64) -> Vec<f64> {
+        self.samples.iter().map(of).collect()
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a handful of rounds")]
+    fn mean(&self, of: fn(&Sample) -> f64) -> f64 {
+        self.samples.iter().map(of).sum::<f64>() / self.samples.len().max(1) as f64
+    }
+}
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Column {
+    Rate,
+    /// The rate against the case of this name.
+    RateTo(&'static str),
+    Cpu,
+    /// Processor time for a request against the case of this name.
+    CpuTo(&'static str),
+    P99,
+    Memory,
+}
+
+/// Cases that were measured together.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) title: String,
+    pub(crate) columns: Vec<Column>,
+    /// Whether the cases took turns, so that their rounds go in pairs.
+    pub(crate) interleaved: bool,
+    pub(crate) cases: Vec<Case>,
+    pub(crate) ratios: Vec<RatioTo>,
+}
+
+/// One ratio of the table.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RatioTo {
+    case: String,
+    to: String,
+    group: String,
+    of: &'static str,
+    ratio: Ratio,
+}
+
+impl Comparison {
+    pub(crate) fn new(title: &str, columns: &[Column], interleaved: bool, cases: Vec<Case>) -> Self {
+        let mut comparison =
+            Self { title: title.to_owned(), columns: columns.to_vec(), interleaved, cases, ratios: Vec::new() };
+        comparison.ratios = comparison.all_ratios();
+        comparison
+    }
+
+    fn all_ratios(&self) -> Vec<RatioTo> {
+        let of_column = |column: &Column| match *column {
+            Column::RateTo(to) => Some(("requests_per_second", to)),
+            Column::CpuTo(to) => Some(("cpu_per_million", to)),
+            _ => None,
+        };
+        let of_case = |case: &Case, (of, to): (&'static str, &str)| {
+            let (name, group) = (case.name.clone(), case.group.clone());
+            Some(RatioTo { ratio: self.ratio(case, of, to)?, case: name, to: to.to_owned(), group, of })
+        };
+        let wanted: Vec<_> = self.columns.iter().filter_map(of_column).collect();
+        self.cases.iter().flat_map(|case| wanted.iter().filter_map(|&wanted| of_case(case, wanted))).collect()
+    }
+
+    fn ratio(&self, case: &Case, of: &str, to: &str) -> Option<Ratio> {
+        let other = self.cases.iter().find(|other| other.name == to && other.group == case.group)?;
+        let value: fn(&Sample) -> f64 = match of {
+            "cpu_per_million" => |sample| sample.cpu_per_million,
+            _ => |sample| sample.requests_per_second,
+        };
+        let (ours, theirs) = (case.values(value), other.values(value));
+        let ratio = if self.interleaved { Ratio::paired } else { Ratio::unpaired };
+        ratio(&ours, &theirs).filter(|_| case.name != to)
+    }
+
+    fn cell(&self, case: &Case, column: Column) -> String {
+        match column {
+            Column::Rate => thousands(case.mean(|sample| sample.requests_per_second)),
+            Column::Cpu => format!("{:.2}", case.mean(|sample| sample.cpu_per_million)),
+            Column::P99 => format!("{:.2}", case.mean(|sample| sample.p99_ms)),
+            Column::RateTo(to) => self.ratio(case, "requests_per_second", to).map_or("1".into(), |ratio| told(&ratio)),
+            Column::CpuTo(to) => self.ratio(case, "cpu_per_million", to).map_or("1".into(), |ratio| told(&ratio)),
+            Column::Memory => case.memory.map_or_else(String::new, megabytes),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let heads = self.columns.iter().map(|column| match column {
+            Column::Rate => "req/s".to_owned(),
+            Column::RateTo(to) => format!("× {to} (95%)"),
+            Column::Cpu => "CPU s/M".to_owned(),
+            Column::CpuTo(to) => format!("CPU × {to} (95%)"),
+            Column::P99 => "p99 ms".to_owned(),
+            Column::Memory => "MB".to_owned(),
+        });
+        let heads: Vec<String> = [String::new(), String::new()].into_iter().chain(heads).collect();
+        let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+        let row = |case: &Case| {
+            let cells = self.columns.iter().map(|&column| self.cell(case, column));
+            [case.group.clone(), case.name.clone()].into_iter().chain(cells).collect()
+        };
+        let rows: Vec<Vec<String>> = self.cases.iter().map(row).collect();
+        write!(formatter, "{}\n\n{}", self.title, columns(Align::Right, &heads, &rows))?;
+        for case in &self.cases {
+            let failed: u64 = case.samples.iter().map(|sample| sample.failed).sum();
+            if failed > 0 {
+                writeln!(formatter, "{}, {}: {failed} requests failed", case.group, case.name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// "1.12 (1.08–1.16)".
+fn told(ratio: &Ratio) -> String {
+    let bounds = ratio.interval.map(|interval| format!(" ({:.2}–{:.2})", interval.low, interval.high));
+    format!("{:.2}{}", ratio.value, bounds.unwrap_or_default())
+}
+
+/// "98,123".
+fn thousands(rate: f64) -> String {
+    let digits = format!("{rate:.0}");
+    let places = digits.len();
+    let with_commas = digits.chars().enumerate().flat_map(|(at, digit)| {
+        let comma = at > 0 && (places - at).is_multiple_of(3);
+        comma.then_some(',').into_iter().chain([digit])
+    });
+    with_commas.collect()
+}
+
+/// "1.7", of 1,000,000 bytes.
+#[allow(clippy::cast_precision_loss, reason = "it is read by people")]
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}

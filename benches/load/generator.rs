@@ -1,0 +1,184 @@
+//! Load generators: Evenkeel's own, and others as their users start them.
+
+use std::ffi::OsStr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use evenkeel::load::{self, Plan, Request, RunResult};
+use evenkeel::process::Invocation;
+use evenkeel::shutdown::Shutdown;
+use evenkeel::workload::Endpoint;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use serde_json::Value;
+
+use super::comparison::Sample;
+use super::{Bench, Result};
+
+/// What a generator is asked to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    endpoint: Endpoint,
+    connections: u32,
+    duration: Duration,
+    /// Whether connections are kept, or a new one is opened for every request.
+    kept: bool,
+}
+
+impl Load {
+    pub(crate) fn new(bench: &Bench, endpoint: Endpoint, kept: bool) -> Self {
+        let (connections, duration) = (bench.options.connections, bench.options.duration);
+        Self { endpoint, connections, duration, kept }
+    }
+
+    fn plan(&self) -> Plan {
+        let mut plan = Plan::new(NonZeroU32::new(self.connections).unwrap_or(NonZeroU32::MIN), self.duration);
+        if !self.kept {
+            plan.answers_per_connection = Some(NonZeroU32::MIN);
+            plan.request = Request::default().close();
+        }
+        plan
+    }
+}
+
+/// A load generator.
+#[derive(Clone, Debug)]
+pub(crate) enum Generator {
+    /// The engine of `evenkeel test`, in this process.
+    Evenkeel,
+    Wrk(PathBuf),
+    Oha(PathBuf),
+    /// Node, and autocannon's script.
+    Autocannon(PathBuf, PathBuf),
+}
+
+impl Generator {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Evenkeel => "evenkeel",
+            Self::Wrk(_) => "wrk",
+            Self::Oha(_) => "oha",
+            Self::Autocannon(..) => "autocannon",
+        }
+    }
+
+    /// Whether it can open a new connection for every request and still count them.
+    pub(crate) fn opens_for_each(&self) -> bool {
+        matches!(self, Self::Evenkeel | Self::Oha(_))
+    }
+
+    /// Runs it once. What it needs of the processors is the whole process's: all of its threads, its start and its end.
+    pub(crate) async fn run(&self, load: &Load) -> Result<Sample> {
+        let url = load.endpoint.to_string();
+        let (connections, seconds) = (load.connections.to_string(), load.duration.as_secs_f64());
+        let milliseconds = format!("{}ms", load.duration.as_millis());
+        match self {
+            Self::Evenkeel => {
+                let before = processor_seconds(UsageWho::RUSAGE_SELF)?;
+                let result = load::run(&load.endpoint, &load.plan(), &Shutdown::new(), |_| {}).await?;
+                let used = processor_seconds(UsageWho::RUSAGE_SELF)? - before;
+                Ok(of_result(&result, used))
+            }
+            Self::Wrk(program) => {
+                // It counts whole seconds only.
+                let duration = format!("{:.0}s", seconds.max(1.0));
+                let arguments = ["-t1", "--latency", "-c", &connections, "-d", &duration, &url];
+                let (output, used) = run(Invocation::new(program, arguments)).await?;
+                of_wrk(&output, used).ok_or_else(|| format!("wrk said something else: {output}").into())
+            }
+            Self::Oha(program) => {
+                let mut arguments =
+                    vec!["--no-tui", "--output-format", "json", "-c", &connections, "-z", &milliseconds];
+                arguments.extend((!load.kept).then_some("--disable-keepalive"));
+                arguments.push(&url);
+                let (output, used) = run(Invocation::new(program, arguments)).await?;
+                of_oha(&serde_json::from_str(&output)?, used).ok_or_else(|| unexpected("oha", &output))
+            }
+            Self::Autocannon(node, script) => {
+                let duration = seconds.to_string();
+                let arguments = ["--json", "-c", &connections, "-d", &duration, &url].map(OsStr::new);
+                let arguments = [script.as_os_str()].into_iter().chain(arguments);
+                let (output, used) = run(Invocation::new(node, arguments)).await?;
+                of_autocannon(&serde_json::from_str(&output)?, used).ok_or_else(|| unexpected("autocannon", &output))
+            }
+        }
+    }
+}
+
+fn unexpected(name: &str, output: &str) -> Box<dyn std::error::Error> {
+    format!("{name} said something else: {output}").into()
+}
+
+/// Runs a program to its end: what it wrote to stdout, and the processor seconds it took.
+async fn run(invocation: Invocation) -> Result<(String, f64)> {
+    let before = processor_seconds(UsageWho::RUSAGE_CHILDREN)?;
+    let output = invocation.run_async().await?;
+    let used = processor_seconds(UsageWho::RUSAGE_CHILDREN)? - before;
+    Ok((String::from_utf8_lossy(&output).into_owned(), used))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "microseconds of a few seconds")]
+fn processor_seconds(who: UsageWho) -> Result<f64> {
+    let usage = getrusage(who)?;
+    Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
+fn of_result(result: &RunResult, used: f64) -> Sample {
+    let answered = result.answered as f64;
+    Sample {
+        requests_per_second: answered / result.elapsed.as_secs_f64(),
+        cpu_per_million: used * 1e6 / answered,
+        p99_ms: result.latency.quantile(0.99) as f64 / 1000.0,
+        failed: result.faults.values().sum(),
+    }
+}
+
+/// Reads wrk's report.
+fn of_wrk(output: &str, used: f64) -> Option<Sample> {
+    let line = |wanted: &str| output.lines().map(str::trim).find(|line| line.contains(wanted));
+    let requests: f64 = line("requests in")?.split(' ').next()?.parse().ok()?;
+    let p99 = line("99%")?.split_whitespace().nth(1)?;
+    let (number, unit) = p99.split_at(p99.find(|c: char| c.is_ascii_alphabetic())?);
+    let scale = match unit {
+        "us" => 0.001,
+        "ms" => 1.0,
+        "s" => 1000.0,
+        _ => return None,
+    };
+    let numbers = |line: &str| line.split([' ', ',']).filter_map(|word| word.parse::<u64>().ok()).sum::<u64>();
+    Some(Sample {
+        requests_per_second: line("Requests/sec:")?.split_whitespace().nth(1)?.parse().ok()?,
+        cpu_per_million: used * 1e6 / requests,
+        p99_ms: number.parse::<f64>().ok()? * scale,
+        failed: ["Socket errors", "Non-2xx"].into_iter().filter_map(line).map(numbers).sum(),
+    })
+}
+
+/// Reads oha's JSON.
+fn of_oha(report: &Value, used: f64) -> Option<Sample> {
+    let statuses = report["statusCodeDistribution"].as_object()?;
+    let answered: f64 = statuses.values().filter_map(Value::as_f64).sum();
+    let other = statuses.iter().filter(|(status, _)| !status.starts_with('2'));
+    let errors = report["errorDistribution"].as_object()?;
+    // Those that were on their way when its time was over are no failures.
+    let failed = errors.iter().filter(|(error, _)| !error.contains("deadline"));
+    Some(Sample {
+        requests_per_second: answered / report["summary"]["total"].as_f64()?,
+        cpu_per_million: used * 1e6 / answered,
+        p99_ms: report["latencyPercentiles"]["p99"].as_f64()? * 1000.0,
+        failed: other.chain(failed).filter_map(|(_, count)| count.as_u64()).sum(),
+    })
+}
+
+/// Reads autocannon's JSON.
+fn of_autocannon(report: &Value, used: f64) -> Option<Sample> {
+    let answered = report["requests"]["total"].as_f64()?;
+    Some(Sample {
+        requests_per_second: answered / report["duration"].as_f64()?,
+        cpu_per_million: used * 1e6 / answered,
+        p99_ms: report["latency"]["p99"].as_f64()?,
+        failed: report["errors"].as_u64()? + report["non2xx"].as_u64()?,
+    })
+}

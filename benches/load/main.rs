@@ -1,0 +1,177 @@
+//! Side by side: load generators, servers in pods, ways to them, and kube-proxy's modes.
+//!
+//! Everything is a ratio of two things measured in turn in one run, since a rate by itself says more about the machine
+//! than about the program. `docs/benchmarks.md` has the tables, and what bounds each.
+//!
+//! ```sh
+//! cargo bench --bench load                       # all of it, as root, about ten minutes
+//! cargo bench --bench load -- servers --rounds 3
+//! ```
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tables are what it is for")]
+
+mod comparison;
+mod generator;
+mod generators;
+mod images;
+mod lab;
+mod memory;
+mod paths;
+mod proxy_modes;
+mod servers;
+mod side_by_side;
+mod tools;
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use evenkeel::config::{Paths, Replicas, parse_duration};
+use evenkeel::progress::Progress;
+use evenkeel::shutdown::Shutdown;
+use evenkeel::toolbox::{self, InstallPolicy, Toolbox};
+use serde::Serialize;
+
+use comparison::Comparison;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// Evenkeel, wrk, oha and autocannon through the external IP
+    Generators,
+    /// Evenkeel's server, Node's and a bare epoll loop, in pods
+    Servers,
+    /// Through the external IP, and straight to a pod
+    Paths,
+    /// kube-proxy with nftables and with iptables
+    ProxyModes,
+    /// Memory of the load generator at growing numbers of requests
+    Memory,
+}
+
+/// Compares generators, servers, ways and modes, each in one run
+#[derive(Debug, Parser)]
+#[command(name = "load")]
+struct Options {
+    /// What to compare [default: all of it]
+    #[arg(value_enum)]
+    sections: Vec<Section>,
+    /// Rounds; in each, everything that is compared has its turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How long each turn takes
+    #[arg(long, default_value = "4s", value_parser = parse_duration)]
+    duration: Duration,
+    /// Connections
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    connections: u32,
+    /// Numbers of pods [default: 2,10 for generators, 2,5,10 for servers]
+    #[arg(long, value_delimiter = ',')]
+    pods: Vec<Replicas>,
+    /// Also write what was measured to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// What cargo says to every bench
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What every section needs.
+struct Bench {
+    options: Options,
+    toolbox: Toolbox,
+    paths: Paths,
+    progress: Progress,
+    shutdown: Shutdown,
+}
+
+impl Bench {
+    /// The numbers of pods asked for, else these.
+    fn pods(&self, usual: &[u32]) -> Vec<u32> {
+        let asked: Vec<u32> = self.options.pods.iter().map(|pods| pods.get()).collect();
+        if asked.is_empty() { usual.to_vec() } else { asked }
+    }
+}
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Report {
+    schema_version: u32,
+    machine: String,
+    rounds: u32,
+    seconds: f64,
+    connections: u32,
+    comparisons: Vec<Comparison>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("error: these benches boot a lab, and that takes root: sudo -E cargo bench --bench load");
+        return ExitCode::from(2);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(options)));
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<ExitCode> {
+    let paths = Paths::new(&lab::NAME.parse()?, None, None);
+    let progress = evenkeel::cli::terminal::Terminal::new(false).progress();
+    let shutdown = evenkeel::shutdown::on_signal()?;
+    let toolbox = match toolbox::ensure(&paths.cache, InstallPolicy::Never, &progress, &shutdown).await {
+        Ok(toolbox) => toolbox,
+        Err(error) => {
+            eprintln!("error: {error}\nhint: {}", error.hint());
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let bench = Bench { options, toolbox, paths, progress, shutdown };
+    let all = Section::value_variants();
+    let sections = if bench.options.sections.is_empty() { all } else { &bench.options.sections };
+    let mut comparisons = Vec::new();
+    for section in sections {
+        let compared = match section {
+            Section::Generators => generators::compare(&bench).await?,
+            Section::Servers => servers::compare(&bench).await?,
+            Section::Paths => paths::compare(&bench).await?,
+            Section::ProxyModes => proxy_modes::compare(&bench).await?,
+            Section::Memory => memory::compare(&bench).await?,
+        };
+        for comparison in &compared {
+            println!("{comparison}");
+        }
+        comparisons.extend(compared);
+    }
+    let (machine, Options { rounds, duration, connections, .. }) = (machine(), &bench.options);
+    println!("{rounds} rounds of {} s, {connections} connections; {machine}", duration.as_secs_f64());
+    if let Some(file) = &bench.options.json {
+        let (rounds, connections, seconds) = (*rounds, *connections, duration.as_secs_f64());
+        let report = Report { schema_version: 1, machine, rounds, seconds, connections, comparisons };
+        fs::write(file, serde_json::to_string_pretty(&report)? + "\n")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// "2 × AMD EPYC, Linux 6.18, load 0.5": what a figure should not be quoted without.
+fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let processors = read("/proc/cpuinfo");
+    let models: Vec<&str> = processors.lines().filter_map(|line| line.strip_prefix("model name")).collect();
+    let model = models.first().map_or("processor", |model| model.trim_start_matches(['\t', ' ', ':']));
+    let count = std::thread::available_parallelism().map_or(1, Into::into);
+    let (kernel, load) = (read("/proc/sys/kernel/osrelease"), read("/proc/loadavg"));
+    let load = load.split(' ').next().unwrap_or_default();
+    format!("{count} × {model}, Linux {}, load {load}", kernel.trim())
+}

@@ -1,0 +1,10 @@
+// The kind of server that such labs begin with: Node's own http module, and JSON that names the pod.
+const http = require('node:http');
+const os = require('node:os');
+
+const server = http.createServer((request, response) => {
+  response.writeHead(200, { 'Content-Type': 'application/json' });
+  response.end(JSON.stringify({ message: 'Hello from Node', hostname: os.hostname() }));
+});
+server.listen(Number(process.env.PORT ?? 3000));
+process.on('SIGTERM', () => process.exit(0));

@@ -134,19 +134,20 @@ impl<'a> Series<'a> {
             _ => None,
         };
         let addresses = self.addresses(mode).await?;
-        let known = pod_counters(&lab.cluster, &lab.client).await.unwrap_or_default();
+        let known = pod_counters(&lab.cluster, &lab.client).await.ok();
         // The warm-up is none of the run.
         let before = async {
             tokio::select! {
                 () = sleep(plan.warm_up) => {}
                 () = shutdown.cancelled() => {}
             }
-            known.iter().map(|pod| pod.again(&lab.cluster)).collect::<Vec<PodCounters>>()
+            known.map(|pods| pods.iter().map(|pod| pod.again(&lab.cluster)).collect::<Vec<PodCounters>>())
         };
         let run = load::run_balanced(&self.endpoint, &addresses, plan, shutdown, live);
         let (run, before) = futures::join!(run, before);
-        let after = pod_counters(&lab.cluster, &lab.client).await.unwrap_or_default();
-        Ok((run?, PodUse::between(&before, &after)))
+        let after = pod_counters(&lab.cluster, &lab.client).await.ok();
+        let pod_use = before.zip(after).map(|(before, after)| PodUse::between(&before, &after));
+        Ok((run?, pod_use.unwrap_or_default()))
     }
 
     /// Where connections are opened: to the Service, or to each of its pods as they are now.

@@ -127,20 +127,29 @@ impl fmt::Display for Comparison {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let heads = self.columns.iter().map(|column| match column {
             Column::Rate => "req/s".to_owned(),
-            Column::RateTo(to) => format!("× {to} (95%)"),
+            Column::RateTo(to) | Column::CpuTo(to) => format!("× {to} (95%)"),
             Column::Cpu => "CPU s/M".to_owned(),
-            Column::CpuTo(to) => format!("CPU × {to} (95%)"),
             Column::P99 => "p99 ms".to_owned(),
             Column::Memory => "MB".to_owned(),
         });
-        let heads: Vec<String> = [String::new(), String::new()].into_iter().chain(heads).collect();
+        let heads: Vec<String> = [String::new()].into_iter().chain(heads).collect();
         let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
         let row = |case: &Case| {
             let cells = self.columns.iter().map(|&column| self.cell(case, column));
-            [case.group.clone(), case.name.clone()].into_iter().chain(cells).collect()
+            [case.name.clone()].into_iter().chain(cells).collect()
         };
         let rows: Vec<Vec<String>> = self.cases.iter().map(row).collect();
-        write!(formatter, "{}\n\n{}", self.title, columns(Align::Right, &heads, &rows))?;
+        let table = columns(Align::Right, &heads, &rows);
+        let mut lines = table.lines();
+        writeln!(formatter, "{}\n\n{}", self.title, lines.next().unwrap_or_default())?;
+        let mut group = "";
+        for (case, line) in self.cases.iter().zip(lines) {
+            if case.group != group {
+                group = &case.group;
+                writeln!(formatter, "{group}")?;
+            }
+            writeln!(formatter, "{line}")?;
+        }
         for case in &self.cases {
             let failed: u64 = case.samples.iter().map(|sample| sample.failed).sum();
             if failed > 0 {

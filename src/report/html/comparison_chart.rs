@@ -36,9 +36,9 @@ pub(super) fn section(runs: &[Measurement], shown: &[Measurement], shown_names: 
     };
     let header = ["Run", "Req/Sec", "Ratio", "Slowest second", "Fastest", "50%", "99%", "99.99%", "Errors"];
     format!(
-        "<section><h2>Throughput by number of pods</h2><p>Answers a second on average, and their ratio to the first run. \
+        "<section><h2>Throughput of each run</h2><p>Answers a second on average, and their ratio to the first run. \
          The thin line spans the slowest and the fastest second.</p>{chart}{}</section>",
-        table("Throughput by number of pods", &header, runs.iter().zip(&names).map(row))
+        table("Throughput of each run", &header, runs.iter().zip(&names).map(row))
     )
 }
 

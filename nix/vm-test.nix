@@ -1,5 +1,8 @@
 # A stock NixOS with nothing prepared for a lab: all of it works there, without and with root, and leaves nothing.
 { lab }:
+let
+  apps = import ./apps.nix lab;
+in
 lab.pkgs.testers.runNixOSTest {
   name = "evenkeel";
 
@@ -59,15 +62,15 @@ lab.pkgs.testers.runNixOSTest {
         assert traces() == before, "demo left something"
 
     with subtest("a user with sudo gets a lab with an external IP"):
-        machine.succeed("sudo -u alice ${(import ./apps.nix lab).up.program} 2>/tmp/story || (cat /tmp/story >&2; false)")
-        machine.succeed("sudo -u alice ${(import ./apps.nix lab).deploy.program} 2>/tmp/story || (cat /tmp/story >&2; false)")
+        machine.succeed("sudo -u alice ${apps.up.program} 2>/tmp/story || (cat /tmp/story >&2; false)")
+        machine.succeed("sudo -u alice ${apps.deploy.program} 2>/tmp/story || (cat /tmp/story >&2; false)")
         address = json.loads(machine.succeed("sudo -u alice evenkeel status --json"))["services"][0]["external_ips"][0]
         answers = {
             json.loads(machine.succeed(f"curl --fail --silent --max-time 5 http://{address}/"))["pod"]
             for _ in range(30)
         }
         assert len(answers) == 2, f"only {answers} answered"
-        machine.succeed("sudo -u alice ${(import ./apps.nix lab).down.program}")
+        machine.succeed("sudo -u alice ${apps.down.program}")
         assert traces() == before, "down left something"
   '';
 }

@@ -2,6 +2,7 @@
 
 mod assertion;
 mod comparison;
+mod digits;
 mod distribution;
 mod event;
 mod generator;
@@ -23,6 +24,7 @@ pub use comparison::{
     Case, Change, Difference, Interval, Kind, Naming, Ratio, against_baseline, compare, median_rounds, spread_verdict,
     verdicts,
 };
+pub use digits::grouped_digits;
 pub use event::Event;
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;

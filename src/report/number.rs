@@ -1,5 +1,7 @@
 //! Numbers as autocannon writes them.
 
+use crate::measure::grouped_digits;
+
 /// A time in milliseconds with three significant digits, but never finer than a microsecond nor coarser than a
 /// millisecond: "0.312 ms", "1.22 ms", "31 ms". Whole milliseconds look as autocannon's do.
 pub(super) fn milliseconds(micros: u64) -> String {
@@ -40,14 +42,8 @@ fn up(value: f64, steps: f64) -> f64 {
 pub(super) fn grouped(value: f64) -> String {
     let text = value.to_string();
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, rest)| (whole, Some(rest)));
-    let mut grouped = String::new();
-    for (at, digit) in whole.char_indices() {
-        if at > 0 && (whole.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    fraction.map_or(grouped.clone(), |fraction| format!("{grouped}.{fraction}"))
+    let whole = grouped_digits(whole);
+    fraction.map_or(whole.clone(), |fraction| format!("{whole}.{fraction}"))
 }
 
 /// A count with commas.

@@ -2,6 +2,7 @@
 
 use super::{Balancer, Spread, Uniformity};
 use crate::load::POD_HEADER;
+use crate::measure::grouped_digits;
 
 /// Below this a busiest pod is not worth a word.
 const NEARLY_EVEN: f64 = 1.05;
@@ -109,15 +110,7 @@ fn unnamed(spread: &Spread) -> Option<String> {
 
 /// With commas: "12,543".
 fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    grouped_digits(&count.to_string())
 }
 
 #[cfg(test)]

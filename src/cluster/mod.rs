@@ -3,6 +3,8 @@
 mod boot;
 mod cgroup;
 pub mod component;
+#[cfg(target_os = "linux")]
+mod component_process;
 mod kubeconfig;
 mod layout;
 mod network;
@@ -26,6 +28,8 @@ use std::path::Path;
 use kube::Client;
 
 pub use boot::{Request, up};
+#[cfg(target_os = "linux")]
+pub use component_process::{ComponentProcess, component_names, component_process};
 pub use kubeconfig::client as client_by;
 pub use layout::Layout;
 pub use node::{Cluster, Node, RunningNode};
@@ -68,10 +72,14 @@ pub fn is_booted(cluster: &Cluster) -> bool {
 
 /// Whether a process is number 1 of a PID namespace below ours.
 fn is_first_of_namespace(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let ids = namespace_ids(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default());
+    ids.len() > 1 && ids.last() == Some(&1)
+}
+
+/// A process's ids in the text of its `/proc/PID/status`: from our namespace in to its own.
+fn namespace_ids(status: &str) -> Vec<i32> {
     let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    let ids: Vec<&str> = ids.split_whitespace().collect();
-    ids.len() > 1 && ids.last() == Some(&"1")
+    ids.split_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
 
 /// A client for the cluster's API server, as its administrator.

@@ -1,0 +1,120 @@
+//! Which of the host's processes a component is: for whoever must signal it, and must not hit a stranger.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use crate::error::Error;
+
+use super::node::{Cluster, RunningNode};
+use super::plan::ComponentStatus;
+use super::{Layout, cgroup, components, namespace_ids};
+
+/// A component's process, held by the kernel's own handle: once it has ended, no other can come to stand for it.
+#[derive(Debug)]
+pub struct ComponentProcess {
+    /// The component: `kubelet`.
+    pub name: String,
+    /// The node it runs on.
+    pub node: String,
+    /// The host's process id, to be told and looked at; signals go by [`ComponentProcess::signal`].
+    pub pid: i32,
+    handle: OwnedFd,
+}
+
+impl ComponentProcess {
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it has ended.
+    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
+        let failed = |source| Error::io(format!("send {signal} to {} (process {})", self.name, self.pid), source);
+        let number = rustix::process::Signal::from_named_raw(signal as i32)
+            .ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidInput)))?;
+        pidfd_send_signal(&self.handle, number).map_err(|errno| failed(errno.into()))
+    }
+}
+
+/// The names of the cluster's components, each once, in the order in which they start.
+///
+/// # Errors
+/// [`Error::Io`] when a supervisor's word cannot be read.
+pub fn component_names(cluster: &Cluster) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for (_, statuses) in components(cluster)? {
+        for status in statuses {
+            if !names.contains(&status.name) {
+                names.push(status.name);
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// The process of the component called `name`, on the first node that has one.
+///
+/// # Errors
+/// [`Error::BadValue`] with the names of all when there is none of that name, [`Error::Component`] when it does not run
+/// at the moment, [`Error::Io`].
+pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProcess, Error> {
+    let Some((running, before)) = said_of(cluster, name)? else {
+        let why = format!("the components are: {}", component_names(cluster)?.join(", "));
+        return Err(Error::BadValue { what: "a component", given: name.to_owned(), why });
+    };
+    let found = before.pid.map(|inside| held(cluster, running, inside)).transpose()?.flatten();
+    // An id inside the sandbox may have gone to another program since it was read: so the handle comes first, and the
+    // supervisor, which alone collects what ended, must then still say the same.
+    let after = said_of(cluster, name)?.map(|(_, after)| after);
+    match (found, after) {
+        (Some((pid, handle)), Some(after)) if (after.pid, after.restarts) == (before.pid, before.restarts) => {
+            Ok(ComponentProcess { name: name.to_owned(), node: running.node.name.clone(), pid, handle })
+        }
+        (_, after) => Err(not_running(cluster, running, &after.unwrap_or(before))),
+    }
+}
+
+/// The first node that has the component, and what its supervisor says of it.
+fn said_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNode, ComponentStatus)>, Error> {
+    let all = cluster.nodes.iter().zip(components(cluster)?);
+    let mut named = all.filter_map(|(running, (_, statuses))| {
+        statuses.into_iter().find(|status| status.name == name).map(|status| (running, status))
+    });
+    Ok(named.next())
+}
+
+/// The process with this id inside a node's sandbox: the host's id, and a handle that was opened before it was looked at.
+fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<(i32, OwnedFd)>, Error> {
+    let namespace = namespace_of(running.pid);
+    for (node, processes) in cgroup::nodes(&cluster.name.cgroup())? {
+        for pid in processes.into_iter().filter(|_| node == running.node.name) {
+            let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+                continue;
+            };
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            if namespace_ids(&status).last() == Some(&inside) && namespace_of(pid) == namespace {
+                return Ok(Some((pid, handle)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The PID namespace that a process is in; nothing once it has ended.
+fn namespace_of(pid: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
+}
+
+fn not_running(cluster: &Cluster, running: &RunningNode, status: &ComponentStatus) -> Error {
+    let log = Layout::new(&cluster.paths, &running.node).log(&status.name);
+    let last = status.last_exit.as_ref().map(|exit| format!("; it ended with {exit}")).unwrap_or_default();
+    Error::Component {
+        component: status.name.clone(),
+        what: format!("does not run at the moment{last}"),
+        tail: crate::process::tail_of(&log, 8),
+        log,
+    }
+}

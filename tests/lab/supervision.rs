@@ -1,0 +1,78 @@
+//! Components that are killed: each comes back, and the pods go on as if nothing had happened.
+
+use std::path::Path;
+
+use evenkeel::cluster::{self, Cluster, component_names, component_process};
+use evenkeel::config::Paths;
+use evenkeel::error::Error;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::lab::{Lab, NAME, eventually};
+
+#[test]
+fn each_component_that_is_killed_comes_back_and_no_pod_restarts() {
+    let Some(lab) = Lab::new() else { return };
+    lab.up();
+    lab.ok(&["deploy", "--replicas", "3"]);
+    let cluster = cluster_of(&lab);
+    let (pods, processes) = (pods(&lab), crate::host::lab_processes_named("evenkeel-server"));
+    assert_eq!((pods.len(), processes.len()), (3, 3));
+    an_unknown_component_is_refused_with_the_names(&cluster);
+
+    let names = component_names(&cluster).unwrap();
+    assert_eq!(names.len(), 8, "{names:?}");
+    for name in &names {
+        let process = component_process(&cluster, name).unwrap();
+        let program = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap();
+        let command = lab.state().join("logs").join(&process.node).join(format!("{name}.command"));
+        let command = std::fs::read_to_string(command).unwrap();
+        let program = String::from_utf8_lossy(program.split(|&byte| byte == 0).next().unwrap()).into_owned();
+        assert!(command.contains(&program), "{name} is no {program}");
+        process.signal(Signal::SIGKILL).unwrap();
+        eventually(&format!("{name} runs again"), || {
+            let component = said_of(&cluster, name);
+            (component["state"] == "running" && component["restarts"] == 1).then_some(())
+        });
+        assert_eq!(said_of(&cluster, name)["last_exit"], "signal 9");
+        assert!(process.signal(Signal::SIGKILL).is_err(), "the handle still leads to the process that ended");
+        assert_ne!(component_process(&cluster, name).unwrap().pid, process.pid);
+    }
+    lab.ok(&["scale", "5"]);
+    let after = self::pods(&lab);
+    assert!(pods.iter().all(|pod| after.contains(pod)), "a pod restarted: {pods:?}, then {after:?}");
+    let now = crate::host::lab_processes_named("evenkeel-server");
+    assert!(processes.iter().all(|pid| now.contains(pid)), "a pod's process is another: {processes:?}, then {now:?}");
+}
+
+fn cluster_of(lab: &Lab) -> Cluster {
+    let name = NAME.parse().unwrap();
+    let paths = Paths::new(&name, lab.state().parent(), Some(Path::new("/nowhere")));
+    cluster::find(&name, &paths).unwrap()
+}
+
+fn an_unknown_component_is_refused_with_the_names(cluster: &Cluster) {
+    let error = component_process(cluster, "kubelat").unwrap_err();
+    assert!(matches!(error, Error::BadValue { .. }) && error.exit_code() == 2, "{error:?}");
+    for part in ["kubelat", "kubelet", "etcd", "containerd"] {
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+}
+
+/// By the supervisor's word: the API server may be the one that was killed.
+fn said_of(cluster: &Cluster, name: &str) -> Value {
+    let all = cluster::components(cluster).unwrap();
+    let component = all.into_iter().flat_map(|(_, components)| components).find(|component| component.name == name);
+    serde_json::to_value(component).unwrap()
+}
+
+/// Each pod's name with the restarts of its containers.
+fn pods(lab: &Lab) -> Vec<(String, u64)> {
+    let pods = lab.kube().get("/api/v1/namespaces/evenkeel/pods");
+    let each = pods["items"].as_array().unwrap().iter();
+    each.map(|pod| {
+        let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap();
+        (pod["metadata"]["name"].as_str().unwrap().to_owned(), restarts)
+    })
+    .collect()
+}

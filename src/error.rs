@@ -215,6 +215,14 @@ pub enum Error {
         /// What happened instead.
         why: String,
     },
+    /// Something that should happen during a run did not come to its end.
+    #[error("{what} did not come to its end: {why}")]
+    Event {
+        /// The event: "rolling restart".
+        what: String,
+        /// Why.
+        why: String,
+    },
     /// What was asserted of a test did not hold.
     #[error("{} asserted and did not hold: {}", was(missed.len()), missed.join("; "))]
     AssertionsMissed {
@@ -317,6 +325,9 @@ impl Error {
             }
             Self::Kubernetes { .. } => "evenkeel status shows whether the API server is well".into(),
             Self::Kubeconfig { .. } => "make a new lab: evenkeel down, then evenkeel up".into(),
+            Self::Event { .. } => {
+                "evenkeel status shows what is amiss now; evenkeel logs --component NAME tells more".into()
+            }
             Self::Load { .. } => "evenkeel status shows whether the Service has an address and pods".into(),
             Self::NoAnswer { .. } => {
                 "look at what listens there; evenkeel status shows the lab's Service and its pods".into()

@@ -11,7 +11,7 @@ use crate::load::{Plan, Request, Schedule, Stage};
 /// The highest rate: a request a nanosecond, which is as fine as the clock is.
 const HIGHEST_RATE: f64 = 1e9;
 /// The longest run, which one that ends after so many requests may take.
-const LONGEST: Duration = Duration::from_secs(86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 /// How long a run takes when nothing is said.
 const USUAL: Duration = Duration::from_secs(30);
 

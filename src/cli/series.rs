@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::context::{Context, Lab};
 use super::environment::{self, Environment};
@@ -19,8 +20,13 @@ use crate::load::{self, Plan, RunResult};
 use crate::measure::{Measurement, Mode, PodUse};
 use crate::progress::Step;
 use crate::report::{Exporter, Json, Report, Table};
+use crate::shutdown::Shutdown;
 use crate::toolbox::Toolbox;
+use crate::workload::event::{Happened, Stage, play};
 use crate::workload::{self, Endpoint, PodCounters, pod_counters};
+
+/// How long a run goes on when its events are over and the last old pod is gone.
+const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// The lab, and the programs to change it with.
 #[derive(Clone, Copy)]
@@ -106,8 +112,8 @@ impl<'a> Series<'a> {
         let tested = if parts.is_empty() { "the target".to_owned() } else { parts.join(", ") };
         let step = self.context.progress.step(format!("test {tested}"));
         let plan = self.trial.plan_in(case.mode);
-        let (run, pod_use) = self.measured(&plan, case.mode, &step).await?;
-        let run = Measurement::new(&run, pods).with_pod_use(pod_use);
+        let Measured { run, pod_use, events } = self.measured(&plan, case.mode, &step).await?;
+        let run = Measurement::new(&run, pods).with_events(&run, &events).with_pod_use(pod_use);
         let run = if case.mode == Some(Mode::Client) { run.balanced_by_client() } else { run };
         if !run.interrupted {
             step.done_with(summary(&run));
@@ -121,12 +127,12 @@ impl<'a> Series<'a> {
         verdict
     }
 
-    /// The run, and what each pod took meanwhile, as far as that can be known.
-    async fn measured(&self, plan: &Plan, mode: Option<Mode>, step: &Step) -> Result<(RunResult, Vec<PodUse>), Error> {
+    /// The run, what each pod took meanwhile, and what happened, as far as that can be known.
+    async fn measured(&self, plan: &Plan, mode: Option<Mode>, step: &Step) -> Result<Measured, Error> {
         let Context { progress, shutdown, .. } = self.context;
         let live = |live| step.detail(line(&live));
         let Some(Workplace { lab, ip, .. }) = self.workplace else {
-            return Ok((load::run(&self.endpoint, plan, shutdown, live).await?, Vec::new()));
+            return load::run(&self.endpoint, plan, shutdown, live).await.map(Measured::alone);
         };
         // Dropped, they are removed again, whatever becomes of the run.
         let _routes = match mode {
@@ -143,11 +149,43 @@ impl<'a> Series<'a> {
             }
             known.map(|pods| pods.iter().map(|pod| pod.again(&lab.cluster)).collect::<Vec<PodCounters>>())
         };
-        let run = load::run_balanced(&self.endpoint, &addresses, plan, shutdown, live);
-        let (run, before) = futures::join!(run, before);
+        let (enough, over) = (shutdown.child_token(), shutdown.child_token());
+        let run = async {
+            let run = load::run_balanced(&self.endpoint, &addresses, plan, &enough, live).await;
+            over.cancel();
+            run
+        };
+        let events = self.events(Instant::now() + plan.warm_up, &enough, &over);
+        let (run, before, events) = futures::join!(run, before, events);
+        let mut run = run?;
+        if self.trial.ends_with_events && !shutdown.is_cancelled() {
+            run.interrupted = false;
+            run.plan.duration = tenths(run.elapsed);
+        }
         let after = pod_counters(&lab.cluster, &lab.client).await.ok();
         let pod_use = before.zip(after).map(|(before, after)| PodUse::between(&before, &after));
-        Ok((run?, pod_use.unwrap_or_default()))
+        Ok(Measured { run, pod_use: pod_use.unwrap_or_default(), events })
+    }
+
+    /// Plays the events of a run that begins at `start`, until it is `over`; says when there is `enough` of it.
+    async fn events(&self, start: Instant, enough: &Shutdown, over: &Shutdown) -> Vec<Happened> {
+        let Some(Workplace { lab, toolbox: Some(toolbox), .. }) = self.workplace else { return Vec::new() };
+        let Context { progress, shutdown, .. } = self.context;
+        let stage = Stage { cluster: &lab.cluster, client: &lab.client, toolbox, progress, shutdown };
+        let happened = play(&self.trial.events, start, &stage, over).await;
+        if self.trial.ends_with_events {
+            // Pods that drain still answer, and a rollout may yet go wrong at its very end.
+            let drained = async {
+                let _ = workload::event::drained(&stage).await;
+                sleep(AFTERMATH).await;
+            };
+            tokio::select! {
+                () = drained => {}
+                () = over.cancelled() => {}
+            }
+            enough.cancel();
+        }
+        happened
     }
 
     /// Where connections are opened: to the Service, or to each of its pods as they are now.
@@ -193,6 +231,24 @@ impl<'a> Series<'a> {
     }
 }
 
+/// What came of a run.
+struct Measured {
+    run: RunResult,
+    pod_use: Vec<PodUse>,
+    events: Vec<Happened>,
+}
+
+impl Measured {
+    fn alone(run: RunResult) -> Self {
+        Self { run, pod_use: Vec::new(), events: Vec::new() }
+    }
+}
+
+/// Whole tenths of a second.
+fn tenths(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis() / 100 * 100).unwrap_or(u64::MAX))
+}
+
 /// "540123 answers, 90021 req/s, p99 1.02 ms, no errors".
 #[allow(clippy::cast_precision_loss, reason = "microseconds of a day")]
 fn summary(run: &Measurement) -> String {
@@ -205,6 +261,9 @@ fn summary(run: &Measurement) -> String {
 fn verdict(target: &str, run: &Measurement) -> Result<(), Error> {
     if run.interrupted {
         return Err(Error::Interrupted);
+    }
+    if let Some((event, why)) = run.events.iter().find_map(|event| Some((event, event.trouble.as_ref()?))) {
+        return Err(Error::Event { what: event.what.clone(), why: why.clone() });
     }
     if run.requests.answered > 0 {
         return Ok(());

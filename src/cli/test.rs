@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::{Context, require_root};
+use super::context::{Context, Lab, require_root};
 use super::judge::{Judge, JudgeFlags};
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
 use super::series::{Series, Workplace};
 use super::target::Target;
 use super::trial::{Trial, TrialFlags};
+use crate::cluster;
 use crate::error::Error;
 use crate::load;
 use crate::toolbox::{self, Program};
@@ -49,10 +50,13 @@ impl Args {
             return self.elsewhere(context, &target.parse()?, trial, &judge).await;
         }
         let lab = context.lab().await?;
+        check_components(&lab, &trial)?;
         if !trial.counts().is_empty() {
             require_root("test --replicas")?;
         } else if trial.knows_pods() {
             require_root("test --balance client")?;
+        } else if !trial.events.is_empty() {
+            require_root("test --during")?;
         } else {
             let workplace = Workplace { lab: &lab, toolbox: None, ip: &ip(context).await };
             return in_lab(context, workplace, trial, &self.files, &judge).await;
@@ -96,6 +100,19 @@ pub async fn in_lab(
     let mut series = Series::new(context, Some(workplace), endpoint, trial).await;
     let outcome = Box::pin(series.run()).await;
     series.finish(outcome, files, judge)
+}
+
+/// Refuses an event that happens to a component which the cluster has not.
+fn check_components(lab: &Lab, trial: &Trial) -> Result<(), Error> {
+    let names = cluster::component_names(&lab.cluster)?;
+    let given = trial.events.iter().filter_map(|event| event.action.component());
+    match given.into_iter().find(|given| !names.iter().any(|name| name == given)) {
+        None => Ok(()),
+        Some(given) => {
+            let why = format!("the components are: {}", names.join(", "));
+            Err(Error::BadValue { what: "--during", given: given.to_owned(), why })
+        }
+    }
 }
 
 /// The program that knows the routes, wherever it is.

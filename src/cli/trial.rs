@@ -2,11 +2,12 @@
 
 use std::num::NonZeroU32;
 
-use super::load_flags::positive;
+use super::load_flags::{LONGEST, positive};
 use crate::config::Replicas;
 use crate::error::Error;
 use crate::load::Plan;
 use crate::measure::Mode;
+use crate::workload::event::Planned;
 
 /// Rounds of a comparison when nothing is said, each run in so many parts of the usual time: enough for a useful interval.
 const USUAL_ROUNDS: u32 = 5;
@@ -27,6 +28,11 @@ pub struct TrialFlags {
     /// Compare ways to reach the same pods: two or three of keepalive,no-keepalive,client
     #[arg(long, value_name = "MODE,MODE,…", conflicts_with_all = ["balance", "no_keepalive", "reconnect_every"])]
     compare: Option<String>,
+    /// What happens while load runs: scale:2..10..2, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT or
+    /// pause:COMPONENT=5s, each with @TIME behind it, or after the one before; without --duration the run ends when all
+    /// is over
+    #[arg(long, value_name = "EVENT,…", value_delimiter = ',', conflicts_with = "target")]
+    during: Vec<String>,
 }
 
 /// Who chooses the pod.
@@ -56,6 +62,10 @@ pub struct Trial {
     pub cases: Vec<Case>,
     /// How often each case has its turn.
     pub rounds: u32,
+    /// What happens during each run.
+    pub events: Vec<Planned>,
+    /// Whether a run ends when its events are over.
+    pub ends_with_events: bool,
 }
 
 impl TrialFlags {
@@ -74,21 +84,33 @@ impl TrialFlags {
         let modes = if modes.is_empty() { vec![mode] } else { modes.into_iter().map(Some).collect() };
         let counts = if counts.is_empty() { vec![None] } else { counts.into_iter().map(Some).collect() };
         let cases = modes.iter().flat_map(|&mode| counts.iter().map(move |&replicas| Case { mode, replicas }));
-        let trial = Trial { plan, cases: cases.collect(), rounds: 1 };
+        let events = self.during.iter().map(|given| Planned::parse(given)).collect::<Result<Vec<_>, _>>()?.concat();
+        let mut trial = Trial { cases: cases.collect(), events, ..Trial::of(plan) };
+        if !trial.events.is_empty() && !said {
+            trial.ends_with_events = true;
+            trial.plan.duration = LONGEST;
+        }
         match &self.repeat {
             Some(given) => Ok(Trial { rounds: positive::<NonZeroU32>("--repeat", given)?.get(), ..trial }),
-            None if said || trial.cases.len() == 1 => Ok(trial),
+            None if said || trial.ends_with_events || trial.cases.len() == 1 => Ok(trial),
             None => Ok(trial.in_rounds()),
         }
     }
 }
 
 impl Trial {
+    /// One run of `plan`.
+    #[must_use]
+    pub fn of(plan: Plan) -> Self {
+        let cases = vec![Case { mode: None, replicas: None }];
+        Self { plan, cases, rounds: 1, events: Vec::new(), ends_with_events: false }
+    }
+
     /// One round at each of `counts`.
     #[must_use]
     pub fn at(counts: &[Replicas], plan: Plan) -> Self {
         let case = |replicas: &Replicas| Case { mode: None, replicas: Some(*replicas) };
-        Self { plan, cases: counts.iter().map(case).collect(), rounds: 1 }
+        Self { cases: counts.iter().map(case).collect(), ..Self::of(plan) }
     }
 
     /// The same time in all, in rounds.
@@ -237,6 +259,17 @@ mod tests {
         let without = trial.plan_in(Some(Mode::NoKeepalive));
         assert_eq!(without.answers_per_connection, Some(NonZeroU32::MIN));
         assert_eq!(without.request, Request::default().close());
+    }
+
+    #[test]
+    fn a_run_with_events_ends_with_them_unless_it_is_said_when() {
+        let during = |said| trial(&["--during", "scale:2..10,rollout@9s", "--during", "kill-pod"], said).unwrap();
+        let steps: Vec<String> = during(false).events.iter().map(|event| event.action.to_string()).collect();
+        assert_eq!(steps, ["scale to 2 pods", "scale to 10 pods", "rolling restart", "kill a pod's server"]);
+        assert!(during(false).ends_with_events && during(false).plan.duration == LONGEST);
+        assert!(!during(true).ends_with_events && during(true).plan.duration.as_secs() == 30);
+        assert!(!trial(&[], false).unwrap().ends_with_events);
+        assert_eq!(trial(&["--during", "reboot"], false).unwrap_err().exit_code(), 2);
     }
 
     #[test]

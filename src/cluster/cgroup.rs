@@ -195,7 +195,8 @@ fn subgroups(group: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn processes_of(group: &Path) -> Vec<i32> {
+/// The processes of one group.
+pub(super) fn processes_of(group: &Path) -> Vec<i32> {
     let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }

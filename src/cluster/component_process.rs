@@ -12,7 +12,7 @@ use crate::error::Error;
 
 use super::node::{Cluster, RunningNode};
 use super::plan::ComponentStatus;
-use super::{Layout, cgroup, components, namespace_ids};
+use super::{Layout, cgroup, component_names, components, namespace_ids};
 
 /// A component's process, held by the kernel's own handle: once it has ended, no other can come to stand for it.
 #[derive(Debug)]
@@ -37,22 +37,6 @@ impl ComponentProcess {
             .ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidInput)))?;
         pidfd_send_signal(&self.handle, number).map_err(|errno| failed(errno.into()))
     }
-}
-
-/// The names of the cluster's components, each once, in the order in which they start.
-///
-/// # Errors
-/// [`Error::Io`] when a supervisor's word cannot be read.
-pub fn component_names(cluster: &Cluster) -> Result<Vec<String>, Error> {
-    let mut names = Vec::new();
-    for (_, statuses) in components(cluster)? {
-        for status in statuses {
-            if !names.contains(&status.name) {
-                names.push(status.name);
-            }
-        }
-    }
-    Ok(names)
 }
 
 /// The process of the component called `name`, on the first node that has one.

@@ -3,8 +3,9 @@
 mod boot;
 mod cgroup;
 pub mod component;
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), path = "component_process_elsewhere.rs")]
 mod component_process;
+mod container;
 mod kubeconfig;
 mod layout;
 mod network;
@@ -28,8 +29,8 @@ use std::path::Path;
 use kube::Client;
 
 pub use boot::{Request, up};
-#[cfg(target_os = "linux")]
-pub use component_process::{ComponentProcess, component_names, component_process};
+pub use component_process::{ComponentProcess, component_process};
+pub use container::kill_container;
 pub use kubeconfig::client as client_by;
 pub use layout::Layout;
 pub use node::{Cluster, Node, RunningNode};
@@ -140,6 +141,22 @@ pub fn components(cluster: &Cluster) -> Result<Vec<(Node, Vec<ComponentStatus>)>
         Ok((running.node.clone(), statuses))
     };
     cluster.nodes.iter().map(read).collect()
+}
+
+/// The names of the cluster's components, each once, in the order in which they start.
+///
+/// # Errors
+/// [`Error::Io`] when a supervisor's word cannot be read.
+pub fn component_names(cluster: &Cluster) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for (_, statuses) in components(cluster)? {
+        for status in statuses {
+            if !names.contains(&status.name) {
+                names.push(status.name);
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// Removes all that a lab left on the machine, running or not; harmless when there is nothing.

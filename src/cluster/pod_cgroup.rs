@@ -25,11 +25,7 @@ impl PodCgroup {
     /// The counters of the pod with this uid, on whichever node it runs.
     #[must_use]
     pub fn read(cluster: &Cluster, uid: &str) -> Self {
-        let roots = cgroup::roots(&cluster.name.cgroup()).unwrap_or_default();
-        let nodes = || cluster.nodes.iter().map(|running| running.node.name.as_str());
-        let groups = roots.iter().flat_map(|root| nodes().map(move |node| root.join(node).join("kubepods")));
-        let groups: Vec<PathBuf> = groups.filter_map(|pods| group_of(&pods, uid)).collect();
-        Self::of(&groups)
+        Self::of(&pod_groups(cluster, uid))
     }
 
     /// From the pod's groups, one a hierarchy, of version 1 or 2.
@@ -37,6 +33,14 @@ impl PodCgroup {
         let first = |of: fn(&Path) -> Option<u64>| groups.iter().find_map(|group| of(group));
         Self { cpu_us: first(cpu_us), throttled_periods: first(throttled_periods), memory_bytes: first(memory_bytes) }
     }
+}
+
+/// The groups of the pod with this uid, one a hierarchy.
+pub(super) fn pod_groups(cluster: &Cluster, uid: &str) -> Vec<PathBuf> {
+    let roots = cgroup::roots(&cluster.name.cgroup()).unwrap_or_default();
+    let nodes = || cluster.nodes.iter().map(|running| running.node.name.as_str());
+    let groups = roots.iter().flat_map(|root| nodes().map(move |node| root.join(node).join("kubepods")));
+    groups.filter_map(|pods| group_of(&pods, uid)).collect()
 }
 
 fn group_of(pods: &Path, uid: &str) -> Option<PathBuf> {

@@ -48,6 +48,7 @@ fn samples() -> Vec<Error> {
         Error::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() },
         Error::Load { target: "198.18.1.1:80".into(), why: why() },
         Error::NoAnswer { target: "http://198.18.1.1/".into(), why: why() },
+        Error::Event { what: "kill etcd".into(), why: "it did not return".into() },
         Error::AssertionsMissed {
             missed: vec!["p99 was 7.2 ms, wanted < 5 ms (10 pods)".into(), "errors was 3, wanted == 0 (2 pods)".into()],
         },
@@ -88,6 +89,7 @@ fn name(error: &Error) -> &'static str {
         Error::Kubeconfig { .. } => "Kubeconfig",
         Error::Load { .. } => "Load",
         Error::NoAnswer { .. } => "NoAnswer",
+        Error::Event { .. } => "Event",
         Error::AssertionsMissed { .. } => "AssertionsMissed",
         Error::Io { .. } => "Io",
         Error::Residue { .. } => "Residue",
@@ -95,7 +97,7 @@ fn name(error: &Error) -> &'static str {
     }
 }
 
-const NAMES: usize = 31;
+const NAMES: usize = 32;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

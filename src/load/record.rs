@@ -12,7 +12,7 @@ use crate::error::Error;
 const MAX_PODS: usize = 4096;
 /// The most pods whose answers are timed apart.
 const MAX_TIMED_PODS: usize = 512;
-/// The most kinds of fault (second, kind, pod) kept apart before detail is dropped.
+/// The most kinds of fault (tenth of a second, kind, pod) kept apart before detail is dropped.
 const MAX_FAULTS: usize = 65_536;
 
 /// Which pod of [`Record::pods`].
@@ -44,8 +44,8 @@ pub struct Pod {
 /// Where and when a fault happened.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FaultAt {
-    /// Seconds since the run began.
-    pub second: u32,
+    /// Tenths of a second since the run began.
+    pub tenth: u32,
     /// What went wrong.
     pub fault: Fault,
     /// The pod the connection led to, where an answer had told.
@@ -68,6 +68,8 @@ pub(super) struct Record {
     pub(super) paced: Option<Paced>,
     pub(super) connect: Times,
     pub(super) seconds: Vec<Second>,
+    /// Answers in each tenth of a second, as far as there were any.
+    pub(super) tenths: Vec<u32>,
     pub(super) sent: u64,
     pub(super) answered: u64,
     pub(super) in_flight: u64,
@@ -87,6 +89,7 @@ impl Record {
             latency: Times::new()?,
             paced: paced.then(times).transpose()?,
             connect: Times::new()?,
+            tenths: Vec::new(),
             seconds: vec![Second::default(); usize::try_from(seconds.max(1)).unwrap_or(1)],
             sent: 0,
             answered: 0,
@@ -108,6 +111,7 @@ impl Record {
             second.requests += 1;
             second.bytes += bytes;
         }
+        self.count_tenth(since);
         if let Some(pod) = self.pods.get_mut(pod.0 as usize) {
             pod.requests += 1;
             if let Some(times) = &mut pod.latency {
@@ -116,12 +120,24 @@ impl Record {
         }
     }
 
+    #[inline]
+    fn count_tenth(&mut self, since: Duration) {
+        // The last answers of a run may come a moment after its end.
+        let tenth = (tenth(since) as usize).min(10 * self.seconds.len() - 1);
+        if tenth >= self.tenths.len() {
+            self.tenths.resize(tenth + 1, 0);
+        }
+        if let Some(count) = self.tenths.get_mut(tenth) {
+            *count = count.saturating_add(1);
+        }
+    }
+
     /// Something went wrong, `since` the run began.
     pub(super) fn fault(&mut self, fault: Fault, since: Duration, pod: Option<PodIndex>) {
-        let second = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
-        let key = (second, fault, pod);
+        let tenth = tenth(since);
+        let key = (tenth, fault, pod);
         let full = self.faults.len() >= MAX_FAULTS && !self.faults.contains_key(&key);
-        *self.faults.entry(if full { (second, fault.coarse(), None) } else { key }).or_default() += 1;
+        *self.faults.entry(if full { (tenth / 10 * 10, fault.coarse(), None) } else { key }).or_default() += 1;
     }
 
     /// A connection's first answer came from `pod`.
@@ -161,11 +177,17 @@ impl Record {
     /// The faults with their pods' names.
     pub(super) fn named_faults(&self) -> BTreeMap<FaultAt, u64> {
         let name = |pod: PodIndex| self.pods.get(pod.0 as usize).map(|pod| pod.name.clone());
-        let named = |(&(second, fault, pod), &count): (&(u32, Fault, Option<PodIndex>), &u64)| {
-            (FaultAt { second, fault, pod: pod.and_then(name) }, count)
+        let named = |(&(tenth, fault, pod), &count): (&(u32, Fault, Option<PodIndex>), &u64)| {
+            (FaultAt { tenth, fault, pod: pod.and_then(name) }, count)
         };
         self.faults.iter().map(named).collect()
     }
+}
+
+/// Tenths of a second.
+#[inline]
+fn tenth(since: Duration) -> u32 {
+    u32::try_from(since.as_secs() * 10).unwrap_or(u32::MAX).saturating_add(since.subsec_millis() / 100)
 }
 
 /// A pod's name as text that can do nothing to a terminal.
@@ -192,6 +214,8 @@ mod tests {
         assert_eq!((record.latency.count(), record.latency.max()), (2, 1234));
         assert_eq!(record.seconds[1], Second { requests: 1, bytes: 100 });
         assert_eq!(record.seconds.iter().map(|s| s.requests).sum::<u64>(), 2);
+        assert_eq!(record.tenths.len(), 30);
+        assert_eq!((record.tenths[15], record.tenths[29], record.tenths.iter().sum::<u32>()), (1, 1, 2));
         assert_eq!(record.pods[0].requests, 2);
     }
 

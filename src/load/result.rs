@@ -38,6 +38,8 @@ pub struct RunResult {
     pub connect: Times,
     /// Answers and their bytes, second by second; the last one may be shorter than a second.
     pub seconds: Vec<Second>,
+    /// Answers in each tenth of a second, up to the last in which there were any.
+    pub tenths: Vec<u32>,
     /// Requests begun.
     pub sent: u64,
     /// Requests answered, whatever the status.
@@ -86,6 +88,7 @@ impl RunResult {
             }),
             connect: outcome.record.connect,
             seconds: outcome.record.seconds,
+            tenths: outcome.record.tenths,
             sent: outcome.record.sent,
             answered: outcome.record.answered,
             in_flight: outcome.record.in_flight,
@@ -102,6 +105,10 @@ impl RunResult {
         for (mine, theirs) in self.seconds.iter_mut().zip(&other.seconds) {
             mine.requests += theirs.requests;
             mine.bytes += theirs.bytes;
+        }
+        self.tenths.resize(self.tenths.len().max(other.tenths.len()), 0);
+        for (mine, theirs) in self.tenths.iter_mut().zip(&other.tenths) {
+            *mine = mine.saturating_add(*theirs);
         }
         self.sent += other.sent;
         self.answered += other.answered;
@@ -168,6 +175,7 @@ mod tests {
         let pods: Vec<_> = result.pods.iter().map(|p| (p.name.as_str(), p.requests, p.connections)).collect();
         assert_eq!(pods, [("a", 1, 1), ("b", 3, 2), ("c", 5, 1)]);
         assert_eq!((result.answered, result.latency.count(), result.seconds[0].requests), (9, 9, 9));
+        assert_eq!(result.tenths, [9]);
         assert_eq!(result.faults.values().sum::<u64>(), 4);
         assert_eq!((result.seconds.len(), result.elapsed), (2, Duration::from_millis(1200)));
         assert_eq!(result.threads.iter().map(|thread| thread.cpu).sum::<Duration>(), Duration::from_millis(2));

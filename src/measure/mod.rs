@@ -15,6 +15,7 @@ mod sample;
 mod spread;
 mod throughput;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub use comparison::{
     verdicts,
 };
 pub use digits::grouped_digits;
-pub use event::Event;
+pub use event::{Event, FailureKind, Impact};
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
 pub use mode::Mode;
@@ -34,7 +35,8 @@ pub use pod_use::PodUse;
 pub use spread::{Balancer, Band, Chance, Evenness, PodLatency, PodShare, Spread, Uniformity, sentence};
 pub use throughput::{Throughput, samples};
 
-use crate::load::{Fault, FaultAt, RunResult};
+use crate::load::{Fault, RunResult};
+use crate::workload::event::Happened;
 
 /// Requests by what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,7 +193,7 @@ impl Measurement {
             bytes_per_second: Throughput::new(byte_samples),
             errors: count(|fault| !fault.is_answer()),
             timeouts: count(|fault| fault == Fault::TimedOut),
-            faults: run.faults.iter().map(fault_count).collect(),
+            faults: fault_counts(run),
             spread: Spread::new(&run.pods, replicas),
             timeline: run
                 .seconds
@@ -215,6 +217,15 @@ impl Measurement {
         Self { mode: Some(Mode::Client), spread: self.spread.chosen_by(Balancer::Client), ..self }
     }
 
+    /// The same, with what happened during `run`, which it measures. Pods that came or went make it unknown how many a
+    /// connection had to choose from.
+    #[must_use]
+    pub fn with_events(self, run: &RunResult, happened: &[Happened]) -> Self {
+        let steady = happened.iter().all(|event| !event.changes_pods);
+        let spread = if steady { self.spread } else { self.spread.of_changing_pods() };
+        Self { events: Event::of(run, happened), spread, ..self }
+    }
+
     /// The same, with what each pod took; the restarts stand beside its requests, too.
     #[must_use]
     pub fn with_pod_use(mut self, pod_use: Vec<PodUse>) -> Self {
@@ -225,6 +236,17 @@ impl Measurement {
     }
 }
 
-fn fault_count((at, count): (&FaultAt, &u64)) -> FaultCount {
-    FaultCount { kind: at.fault.to_string(), second: at.second, pod: at.pod.clone(), count: *count }
+/// Faults second by second.
+fn fault_counts(run: &RunResult) -> Vec<FaultCount> {
+    let mut counts: BTreeMap<(u32, Fault, Option<&str>), u64> = BTreeMap::new();
+    for (at, count) in &run.faults {
+        *counts.entry((at.tenth / 10, at.fault, at.pod.as_deref())).or_default() += count;
+    }
+    let counted = |((second, fault, pod), count): ((u32, Fault, Option<&str>), u64)| FaultCount {
+        kind: fault.to_string(),
+        second,
+        pod: pod.map(str::to_owned),
+        count,
+    };
+    counts.into_iter().map(counted).collect()
 }

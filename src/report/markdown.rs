@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::figures::{self, Figure};
 use super::number::{count, grouped, milliseconds};
 use super::words::{self, went_wrong};
-use super::{Exporter, Report, pods};
+use super::{Exporter, Report, events, pods};
 use crate::error::Error;
 use crate::measure::Measurement;
 
@@ -61,6 +61,12 @@ fn detail(run: &Measurement) -> String {
     };
     text += &figures("Load", figures::run(run));
     text += &figures("Latency", figures::latency(&run.latency_us));
+    if !run.events.is_empty() {
+        text += &table(&events::COLUMNS, events::rows(run));
+        for sentence in events::told(run) {
+            let _ = writeln!(text, "- {}", escape(&sentence));
+        }
+    }
     if run.spread.pods.is_empty() {
         return text;
     }

@@ -3,6 +3,7 @@
 mod autocannon;
 mod comparison;
 mod csv;
+mod events;
 mod figures;
 mod file;
 mod format;

@@ -109,7 +109,8 @@ pub(super) fn three_runs() -> Report {
         run(&[6, 5, 4, 4, 3, 3, 2, 2, 1], 8_610, 3_450, Some(12)),
     ];
     runs[2].1 = 10;
-    let killed = |fault, second, pod: Option<&str>| FaultAt { second, fault, pod: pod.map(str::to_owned) };
+    let killed =
+        |fault, second: u32, pod: Option<&str>| FaultAt { tenth: 10 * second, fault, pod: pod.map(str::to_owned) };
     runs[2].0.faults = BTreeMap::from([
         (killed(Fault::Reset, 12, Some("server-6c9f5d7b8-c3zzq")), 4),
         (killed(Fault::Refused, 12, None), 1_180),
@@ -127,11 +128,15 @@ pub(super) fn three_runs() -> Report {
             memory_bytes: Some(1_700_000),
         })
         .collect();
-    runs[2].events = vec![Event { second: 12.0, what: "pod killed".into() }];
+    runs[2].events = vec![killed_event()];
     let mut report = Report::new("http://198.18.1.1/", runs);
     let environment = [("kernel", "Linux 6.18.5"), ("CPU", "2 × made-up processor"), ("kube-proxy mode", "nftables")];
     report.environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     report
+}
+
+fn killed_event() -> Event {
+    Event { second: 12.0, what: "pod killed".into(), over_second: Some(13.5), trouble: None, impact: None }
 }
 
 /// A run with so many connections on each pod, about so many requests a second, about so long each, and half as many in
@@ -168,6 +173,7 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         latency,
         connect,
         seconds,
+        tenths: Vec::new(),
         sent: answered + 30,
         answered,
         in_flight: 30,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::grid::Look;
 use super::number::count;
-use super::{Exporter, Report, autocannon, comparison, generator, pods, tail, words};
+use super::{Exporter, Report, autocannon, comparison, events, generator, pods, tail, words};
 use crate::error::Error;
 use crate::measure::{Measurement, Mode};
 
@@ -36,7 +36,7 @@ impl Table {
             let (elapsed, planned) = (run.elapsed_seconds, planned(run));
             let _ = writeln!(text, "{}", self.look.red(&format!("interrupted after {elapsed:.1} s of {planned}")));
         }
-        let below = [tail::text(run, self.look), pods::spread(&run.spread, self.look)];
+        let below = [tail::text(run, self.look), events::text(run, self.look), pods::spread(&run.spread, self.look)];
         below.iter().filter(|part| !part.is_empty()).fold(text, |text, part| format!("{text}\n{part}"))
     }
 

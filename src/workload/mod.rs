@@ -5,6 +5,7 @@ pub mod backends;
 pub mod component_logs;
 pub mod endpoint;
 pub mod endpoints;
+pub mod event;
 pub mod external_ip;
 pub mod logs;
 pub mod manifests;

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::measure::{Latency, Measurement, Spread};
+use crate::measure::{Event, Impact, Latency, Measurement, Spread};
 
 /// What a metric's figures are, and so which units they take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ struct Row {
     of: fn(&Measurement) -> Option<f64>,
 }
 
-static METRICS: [Row; 22] = [
+static METRICS: [Row; 29] = [
     Row { names: &["rps"], kind: Kind::Count, of: |run| Some(run.requests_per_second.average) },
     Row { names: &["p2.5"], kind: Kind::Time, of: |run| time(run, |latency| latency.p2_5 as f64) },
     Row { names: &["p50"], kind: Kind::Time, of: |run| time(run, |latency| latency.p50 as f64) },
@@ -45,6 +45,32 @@ static METRICS: [Row; 22] = [
     Row { names: &["errors"], kind: Kind::Count, of: |run| Some(run.errors as f64) },
     Row { names: &["timeouts"], kind: Kind::Count, of: |run| Some(run.timeouts as f64) },
     Row { names: &["non2xx"], kind: Kind::Count, of: |run| Some(run.requests.non_2xx as f64) },
+    Row { names: &["failed"], kind: Kind::Count, of: |run| Some(run.errors as f64 + run.requests.non_2xx as f64) },
+    Row { names: &["restarts"], kind: Kind::Count, of: restarts },
+    Row { names: &["took"], kind: Kind::Time, of: |run| longest(run, |event| Some(event.took_seconds())) },
+    Row {
+        names: &["first-failure"],
+        kind: Kind::Time,
+        of: |run| {
+            let first = impacts(run).filter_map(|impact| impact.first_failure_seconds);
+            Some(first.fold(f64::INFINITY, f64::min) * MICROS)
+        },
+    },
+    Row {
+        names: &["last-failure"],
+        kind: Kind::Time,
+        of: |run| Some(impacts(run).filter_map(|impact| impact.last_failure_seconds).fold(0.0, f64::max) * MICROS),
+    },
+    Row {
+        names: &["recovery"],
+        kind: Kind::Time,
+        of: |run| longest(run, |event| event.impact.as_ref().map(|impact| impact.full_throughput_seconds)),
+    },
+    Row {
+        names: &["lowest"],
+        kind: Kind::Fraction,
+        of: |run| impacts(run).filter_map(|impact| impact.lowest_throughput).min_by(f64::total_cmp),
+    },
     Row { names: &["idle"], kind: Kind::Count, of: |run| named(run).map(|spread| f64::from(spread.idle)) },
     Row { names: &["effective"], kind: Kind::Count, of: |run| Some(named(run)?.evenness_of_requests?.effective_pods) },
     Row { names: &["busiest"], kind: Kind::Fraction, of: |run| named(run).map(|spread| spread.busiest) },
@@ -61,6 +87,26 @@ static METRICS: [Row; 22] = [
 /// Where nothing was answered every percentile reads 0, which must not pass for fast.
 fn time(run: &Measurement, of: fn(&Latency) -> f64) -> Option<f64> {
     (run.latency_us.count > 0).then(|| of(&run.latency_us))
+}
+
+/// Of a second.
+const MICROS: f64 = 1e6;
+
+fn impacts(run: &Measurement) -> impl Iterator<Item = &Impact> {
+    run.events.iter().filter_map(|event| event.impact.as_ref())
+}
+
+/// The longest of the times of all events, for ever where one has none; not known without an event.
+fn longest(run: &Measurement, of: fn(&Event) -> Option<Option<f64>>) -> Option<f64> {
+    let times =
+        run.events.iter().filter_map(of).map(|seconds| seconds.map_or(f64::INFINITY, |seconds| seconds * MICROS));
+    times.max_by(f64::total_cmp)
+}
+
+/// Of all pods, where they are known.
+fn restarts(run: &Measurement) -> Option<f64> {
+    let restarts = run.pod_use.iter().map(|pod| pod.restarts).collect::<Option<Vec<u32>>>()?;
+    (!restarts.is_empty()).then(|| restarts.into_iter().map(f64::from).sum())
 }
 
 /// The spread, where a pod named itself.
@@ -110,6 +156,7 @@ impl fmt::Debug for Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::PodUse;
     use crate::measure::sample::run;
 
     #[test]
@@ -135,6 +182,16 @@ mod tests {
         (evenness.jain_index, evenness.coefficient_of_variation, evenness.effective_pods) = (16.0, 17.0, 18.0);
         let uniformity = run.spread.uniformity.as_mut().unwrap();
         (uniformity.p, uniformity.chi_square) = (19.0, 20.0);
+        let impact = Impact {
+            first_failure_seconds: Some(0.1),
+            last_failure_seconds: Some(0.9),
+            lowest_throughput: Some(0.5),
+            full_throughput_seconds: Some(1.2),
+            ..Impact::default()
+        };
+        run.events =
+            vec![Event { second: 2.0, what: "x".into(), over_second: Some(4.5), trouble: None, impact: Some(impact) }];
+        run.pod_use = vec![pod_use(3), pod_use(4)];
         let figures: Vec<(&str, f64)> = METRICS.iter().map(|row| (row.names[0], (row.of)(&run).unwrap())).collect();
         assert_eq!(
             figures,
@@ -154,6 +211,13 @@ mod tests {
                 ("errors", 11.0),
                 ("timeouts", 12.0),
                 ("non2xx", 13.0),
+                ("failed", 24.0),
+                ("restarts", 7.0),
+                ("took", 2_500_000.0),
+                ("first-failure", 100_000.0),
+                ("last-failure", 900_000.0),
+                ("recovery", 1_200_000.0),
+                ("lowest", 0.5),
                 ("idle", 14.0),
                 ("effective", 18.0),
                 ("busiest", 15.0),
@@ -163,6 +227,23 @@ mod tests {
                 ("chi2", 20.0),
             ]
         );
+    }
+
+    fn pod_use(restarts: u32) -> PodUse {
+        let name = String::new();
+        PodUse { name, restarts: Some(restarts), cpu_seconds: None, throttled_periods: None, memory_bytes: None }
+    }
+
+    #[test]
+    fn what_did_not_come_back_took_for_ever() {
+        let mut run = run(2, 1.0);
+        let of = |name: &str, run: &Measurement| Metric::named(name).unwrap().of(run);
+        assert_eq!((of("recovery", &run), of("took", &run), of("lowest", &run)), (None, None, None));
+        assert_eq!((of("last-failure", &run), of("first-failure", &run)), (Some(0.0), Some(f64::INFINITY)));
+        let impact = Some(Impact { lowest_throughput: Some(0.1), ..Impact::default() });
+        let trouble = Some("it is gone".to_owned());
+        run.events = vec![Event { second: 2.0, what: "x".into(), over_second: None, trouble, impact }];
+        assert_eq!((of("recovery", &run), of("took", &run)), (Some(f64::INFINITY), Some(f64::INFINITY)));
     }
 
     #[test]

@@ -147,11 +147,16 @@ impl Spread {
     #[must_use]
     pub fn chosen_by(mut self, balancer: Balancer) -> Self {
         self.balancer = balancer;
-        if balancer == Balancer::Client {
-            (self.uniformity, self.chance) = (None, None);
-            for pod in &mut self.pods {
-                pod.expected_connections = None;
-            }
+        if balancer == Balancer::Client { self.of_changing_pods() } else { self }
+    }
+
+    /// The same where pods came or went meanwhile, or nobody chose by chance: what a uniform choice would have done is not
+    /// known.
+    #[must_use]
+    pub fn of_changing_pods(mut self) -> Self {
+        (self.uniformity, self.chance) = (None, None);
+        for pod in &mut self.pods {
+            pod.expected_connections = None;
         }
         self
     }

@@ -14,7 +14,7 @@ mod time_bins;
 mod time_chart;
 
 use super::words::{self, Verdict};
-use super::{Exporter, Report, figures};
+use super::{Exporter, Report, events, figures};
 use crate::error::Error;
 use markup::{elements, escape};
 
@@ -44,6 +44,7 @@ impl Exporter for Html {
             comparison_chart::section(&report.runs, runs, drawn_names),
             percentile_chart::section(runs, drawn_names),
             time_chart::section(runs, drawn_names, u32::try_from(bins).unwrap_or(u32::MAX)),
+            happened(runs, drawn_names),
             pods_chart::section(runs, drawn_names, ALL_PODS / drawn.max(1)),
             details(runs, drawn_names),
             environment(report),
@@ -88,6 +89,25 @@ fn left_out(runs: usize, rounds: usize) -> String {
         0 => rounds.to_owned(),
         _ => format!("{rounds}<p class=\"soft\">{runs} further runs are in the table of throughput alone.</p>"),
     }
+}
+
+/// What happened during the runs.
+fn happened(runs: &[crate::measure::Measurement], names: &[String]) -> String {
+    let with_events = runs.iter().zip(names).filter(|(run, _)| !run.events.is_empty());
+    let parts: Vec<String> = with_events
+        .map(|(run, name)| {
+            let table = data_table::table(&format!("Events, {name}"), &events::COLUMNS, events::rows(run));
+            format!("<h3>{}</h3>{table}<ul class=\"found\">{}</ul>", escape(name), elements("li", events::told(run)))
+        })
+        .collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<section><h2>What happened</h2><p>Each event, how long it took, the requests that failed up to the next one, and \
+         the lowest throughput in any half second against the two seconds before it.</p>{}</section>",
+        parts.concat()
+    )
 }
 
 /// All figures of each run.

@@ -58,7 +58,13 @@ fn names_from_outside_stay_text() {
     report.evenkeel_version = evil.into();
     for run in &mut report.runs {
         run.spread.pods[0].name = evil.into();
-        run.events = vec![crate::measure::Event { second: 1.0, what: evil.into() }];
+        run.events = vec![crate::measure::Event {
+            second: 1.0,
+            what: evil.into(),
+            over_second: None,
+            trouble: Some(evil.into()),
+            impact: None,
+        }];
         run.faults.iter_mut().for_each(|fault| fault.kind = evil.into());
     }
     let page = page(&report);

@@ -1,0 +1,55 @@
+//! What happened during a run, to be marked beside its seconds, and what the load felt of it.
+
+mod impact;
+
+use serde::{Deserialize, Serialize};
+
+pub use impact::{FailureKind, Impact};
+
+use crate::load::RunResult;
+use crate::workload::event::Happened;
+
+/// Something that happened to the workload, or to the cluster, while it was under load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, in seconds since the run began.
+    pub second: f64,
+    /// What, in a few words: "scaled to 10 pods".
+    pub what: String,
+    /// When it was over, in seconds since the run began: every pod ready and every rule in place, the component back.
+    #[serde(default)]
+    pub over_second: Option<f64>,
+    /// Why it did not come to its end.
+    #[serde(default)]
+    pub trouble: Option<String>,
+    /// What the load felt of it, up to the next event.
+    #[serde(default)]
+    pub impact: Option<Impact>,
+}
+
+impl Event {
+    /// What happened during `run`, in the order in which it began, each with what the load felt until the next.
+    #[must_use]
+    pub fn of(run: &RunResult, happened: &[Happened]) -> Vec<Self> {
+        let mut sorted: Vec<&Happened> = happened.iter().collect();
+        sorted.sort_by_key(|event| event.began);
+        let ends = sorted.iter().skip(1).map(|next| next.began).chain([run.elapsed]);
+        sorted.iter().zip(ends).map(|(event, end)| Self::one(run, event, end)).collect()
+    }
+
+    fn one(run: &RunResult, event: &Happened, end: std::time::Duration) -> Self {
+        Self {
+            second: event.began.as_secs_f64(),
+            what: event.what.clone(),
+            over_second: event.trouble.is_none().then_some(event.over.as_secs_f64()),
+            trouble: event.trouble.clone(),
+            impact: (event.began < run.elapsed).then(|| Impact::of(run, event.began, end)),
+        }
+    }
+
+    /// How long it took, in seconds, where it came to its end.
+    #[must_use]
+    pub fn took_seconds(&self) -> Option<f64> {
+        Some(self.over_second? - self.second)
+    }
+}

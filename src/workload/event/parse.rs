@@ -1,0 +1,127 @@
+//! Events as a person writes them: `scale:2..10..2@5s`.
+
+use std::time::Duration;
+
+use super::{Action, Planned};
+use crate::config::parse_duration;
+use crate::error::Error;
+
+/// The option that takes events.
+const WHAT: &str = "--during";
+/// What can be asked for.
+const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT and pause:COMPONENT=TIME, \
+                     each with @TIME behind it or not";
+
+impl Planned {
+    /// Reads one event: its kind, and behind an `@` when it begins. Several steps come of one that scales through several
+    /// numbers.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`].
+    pub fn parse(given: &str) -> Result<Vec<Self>, Error> {
+        let bad = |why: String| Error::BadValue { what: WHAT, given: given.to_owned(), why };
+        // An image's reference may hold an @, too, and what follows it there is no time.
+        let timed = given.rsplit_once('@').and_then(|(kind, time)| Some((kind, begin(time)?)));
+        let (kind, at) = timed.map_or((given, None), |(kind, at)| (kind, Some(at)));
+        let actions = actions(kind.trim()).map_err(bad)?;
+        let first = actions.into_iter().enumerate();
+        Ok(first.map(|(step, action)| Self { at: at.filter(|_| step == 0), action }).collect())
+    }
+}
+
+fn begin(time: &str) -> Option<Duration> {
+    let zero = matches!(time.trim(), "0" | "0s");
+    if zero { Some(Duration::ZERO) } else { parse_duration(time.trim()).ok() }
+}
+
+fn actions(kind: &str) -> Result<Vec<Action>, String> {
+    let (name, rest) = kind.split_once(':').map_or((kind, None), |(name, rest)| (name, Some(rest)));
+    let one = |action| Ok(vec![action]);
+    match (name, rest) {
+        ("scale", Some(counts)) => scale(counts),
+        ("rollout" | "restart", None) => one(Action::Restart),
+        ("rollout", Some(image)) if !image.is_empty() => one(Action::NewImage(image.to_owned())),
+        ("kill-pod", None) => one(Action::KillPod),
+        ("delete-pod", None) => one(Action::DeletePod),
+        ("kill", Some(component)) if !component.is_empty() => one(Action::Kill(component.to_owned())),
+        ("pause", Some(rest)) => pause(rest).map(|action| vec![action]),
+        _ => Err(format!("there is {KINDS}")),
+    }
+}
+
+fn scale(counts: &str) -> Result<Vec<Action>, String> {
+    let count = |text: &str| text.trim().parse().map(Action::Scale).map_err(|error: Error| error.to_string());
+    let steps = counts.split("..").map(count).collect::<Result<Vec<Action>, String>>()?;
+    // Without a pod there is nobody who could answer.
+    let none = |step: &Action| matches!(step, Action::Scale(replicas) if replicas.get() == 0);
+    if steps.iter().any(none) {
+        return Err("without a pod every request would fail; scale to 1 at least".into());
+    }
+    Ok(steps)
+}
+
+fn pause(rest: &str) -> Result<Action, String> {
+    let wanted = || "it takes a component and a time, like pause:kube-apiserver=5s".to_owned();
+    let (component, time) = rest.split_once('=').ok_or_else(wanted)?;
+    let time = parse_duration(time).map_err(|_| wanted())?;
+    if component.is_empty() { Err(wanted()) } else { Ok(Action::Pause(component.to_owned(), time)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<String> {
+        let at = |event: &Planned| event.at.map_or(String::new(), |at| format!(" at {} s", at.as_secs_f64()));
+        Planned::parse(text).unwrap().iter().map(|event| format!("{}{}", event.action, at(event))).collect()
+    }
+
+    #[test]
+    fn every_kind_with_and_without_a_time() {
+        assert_eq!(read("scale:2..10..2@5s"), ["scale to 2 pods at 5 s", "scale to 10 pods", "scale to 2 pods"]);
+        assert_eq!(read("scale:1"), ["scale to 1 pod"]);
+        assert_eq!(read("rollout"), ["rolling restart"]);
+        assert_eq!(read("kill-pod@0"), ["kill a pod's server at 0 s"]);
+        assert_eq!(read("delete-pod@1500ms"), ["delete a pod at 1.5 s"]);
+        assert_eq!(read("kill:etcd@2s"), ["kill etcd at 2 s"]);
+        assert_eq!(read("pause:kube-apiserver=500ms@2s"), ["pause kube-apiserver for 0.5 s at 2 s"]);
+    }
+
+    #[test]
+    fn a_digest_is_no_time() {
+        let image = |text: &str| match Planned::parse(text).unwrap().remove(0) {
+            Planned { at, action: Action::NewImage(image) } => (image, at),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(image("rollout:a.local/x@sha256:00"), ("a.local/x@sha256:00".into(), None));
+        assert_eq!(image("rollout:a.local/x:1@3s"), ("a.local/x:1".into(), Some(Duration::from_secs(3))));
+    }
+
+    #[test]
+    fn what_is_none_says_what_there_is() {
+        for bad in [
+            "",
+            "@5s",
+            "scale",
+            "scale:",
+            "scale:2..",
+            "scale:0",
+            "scale:x",
+            "rollout:",
+            "kill:",
+            "kill",
+            "reboot",
+            "pause:etcd",
+            "pause:=5s",
+            "pause:etcd=",
+            "pause:etcd=0",
+            "kill-pod:x",
+            "kill-pod@x",
+            "delete-pod@-1s",
+        ] {
+            let error = Planned::parse(bad).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{bad:?}: {error}");
+        }
+        assert!(Planned::parse("reboot").unwrap_err().to_string().contains("kill:COMPONENT"));
+    }
+}

@@ -1,0 +1,95 @@
+//! Plays events in time.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::{Instant, sleep_until};
+
+use super::act::{Stage, perform};
+use super::{Happened, Planned};
+use crate::error::Error;
+use crate::shutdown::Shutdown;
+
+/// When the first event begins, where it does not say: late enough to know what is usual.
+const FIRST: Duration = Duration::from_secs(2);
+
+/// Plays `events`, in a run that begins at `start`, until `over`: what has not begun by then never does, what has is
+/// carried to its end. An event without a time follows the one before it, so events go in chains, and chains side by side.
+pub async fn play(events: &[Planned], start: Instant, stage: &Stage<'_>, over: &Shutdown) -> Vec<Happened> {
+    let chains = chains(events).into_iter().enumerate();
+    let played = chains.map(|(number, (at, chain))| one_chain(number, at, chain, start, stage, over));
+    join_all(played).await.into_iter().flatten().collect()
+}
+
+/// Each with its beginning.
+fn chains(events: &[Planned]) -> Vec<(Duration, &[Planned])> {
+    let mut chains = Vec::new();
+    let mut begin = 0;
+    for end in 1..=events.len() {
+        if events.get(end).is_none_or(|next| next.at.is_some()) {
+            chains.push((events[begin].at.unwrap_or(FIRST), &events[begin..end]));
+            begin = end;
+        }
+    }
+    chains
+}
+
+async fn one_chain(
+    number: usize,
+    at: Duration,
+    chain: &[Planned],
+    start: Instant,
+    stage: &Stage<'_>,
+    over: &Shutdown,
+) -> Vec<Happened> {
+    let mut happened = Vec::new();
+    tokio::select! {
+        biased;
+        () = over.cancelled() => return happened,
+        () = sleep_until(start + at) => {}
+    }
+    for (step, event) in chain.iter().enumerate() {
+        if over.is_cancelled() {
+            break;
+        }
+        let began = start.elapsed();
+        let done = Box::pin(perform(stage, &event.action, number + step)).await;
+        let failed = done.is_err();
+        happened.push(Happened {
+            began,
+            over: start.elapsed(),
+            what: event.action.to_string(),
+            changes_pods: event.action.changes_pods(),
+            trouble: done.err().map(|error| said(&error)),
+        });
+        // What comes next was meant for another state of things.
+        if failed {
+            break;
+        }
+    }
+    happened
+}
+
+fn said(error: &Error) -> String {
+    match error {
+        Error::Interrupted => "it was broken off".into(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::event::Action;
+
+    #[test]
+    fn an_event_without_a_time_follows_the_one_before() {
+        let event = |at: Option<u64>| Planned { at: at.map(Duration::from_secs), action: Action::Restart };
+        let shape = |events: &[Planned]| {
+            chains(events).iter().map(|(at, chain)| (at.as_secs(), chain.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(shape(&[]), []);
+        assert_eq!(shape(&[event(None), event(None)]), [(2, 2)]);
+        assert_eq!(shape(&[event(Some(5)), event(None), event(Some(1)), event(Some(9))]), [(5, 2), (1, 1), (9, 1)]);
+    }
+}

@@ -1,0 +1,104 @@
+//! Events that take one pod of many.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, ResourceExt};
+use tokio::time::{Instant, sleep};
+
+use super::Stage;
+use crate::cluster;
+use crate::config::{NAMESPACE, WORKLOAD};
+use crate::error::Error;
+use crate::workload::SELECTOR;
+
+/// The API server is asked again after this long.
+const REREAD: Duration = Duration::from_millis(50);
+/// How long a container that was killed may take to run again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Kills the server in one pod, and waits until its container runs again; returns the pod's name.
+pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, Error> {
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let pod = pick(&pods, turn).await?;
+    let (name, before) = (pod.name_any(), state(&pod));
+    let no_container = || Error::Deadline {
+        what: format!("a running container in pod {name}"),
+        seconds: 0,
+        why: "it has none".into(),
+    };
+    let uid = pod.uid().ok_or_else(no_container)?;
+    let container = before.id.clone().ok_or_else(no_container)?;
+    cluster::kill_container(stage.cluster, &uid, &container)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = pods.get(&name).await.map_err(|source| Error::kubernetes(format!("get Pod {name}"), source))?;
+        let now = state(&now);
+        if now.restarts > before.restarts && now.ready {
+            return Ok(name);
+        }
+        if Instant::now() > deadline {
+            let why = format!("{} restarts, {}", now.restarts, if now.ready { "ready" } else { "not ready" });
+            let what = format!("the restart of pod {name}");
+            return Err(Error::Deadline { what, seconds: PATIENCE.as_secs(), why });
+        }
+        sleep(REREAD).await;
+    }
+}
+
+/// Deletes one pod, as a person would; returns its name.
+pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String, Error> {
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let name = pick(&pods, turn).await?.name_any();
+    let deleted = pods.delete(&name, &DeleteParams::default()).await;
+    deleted.map_err(|source| Error::kubernetes(format!("delete Pod {name}"), source))?;
+    Ok(name)
+}
+
+/// Waits until no pod is on its way out, but no longer than the longest drain.
+pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let listed = pods.list(&ListParams::default().labels(SELECTOR)).await;
+        let listed = listed.map_err(|source| Error::kubernetes("list pods", source))?;
+        if listed.items.iter().all(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            break;
+        }
+        sleep(2 * REREAD).await;
+    }
+    Ok(())
+}
+
+/// One of the pods that are ready and stay, another each turn.
+async fn pick(pods: &Api<Pod>, turn: usize) -> Result<Pod, Error> {
+    let listed = pods.list(&ListParams::default().labels(SELECTOR)).await;
+    let listed = listed.map_err(|source| Error::kubernetes("list pods", source))?;
+    let mut staying: Vec<Pod> =
+        listed.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none() && state(pod).ready).collect();
+    staying.sort_by_key(ResourceExt::name_any);
+    if staying.is_empty() {
+        return Err(Error::NoWorkload);
+    }
+    Ok(staying.swap_remove(turn % staying.len()))
+}
+
+/// How the server's container is.
+#[derive(Default)]
+struct ContainerState {
+    restarts: i32,
+    ready: bool,
+    /// Its id, without the runtime's name.
+    id: Option<String>,
+}
+
+fn state(pod: &Pod) -> ContainerState {
+    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let server = statuses.into_iter().find(|container| container.name == WORKLOAD);
+    server.map_or_else(ContainerState::default, |container| ContainerState {
+        restarts: container.restart_count,
+        ready: container.ready,
+        id: container.container_id.as_ref().and_then(|id| Some(id.split_once("://")?.1.to_owned())),
+    })
+}

@@ -2,9 +2,10 @@
 
 use crate::load::Live;
 
-/// "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit"; "500 of 1000 requests" where those end the run.
+/// "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit"; "500 of 1000 requests" where those end the run, and how
+/// many requests there were where it is not known when it will end.
 #[must_use]
-pub fn line(live: &Live) -> String {
+pub fn line(live: &Live, end_known: bool) -> String {
     if live.warming_up {
         return "warming up".into();
     }
@@ -13,6 +14,7 @@ pub fn line(live: &Live) -> String {
     let errors = if live.faults == 0 { "no errors".into() } else { format!("{} errors", live.faults) };
     let progress = match live.planned_requests {
         Some(planned) => format!("{} of {planned} requests", live.requests),
+        None if !end_known => format!("{} requests", live.requests),
         None => format!("{} s left", live.left.as_secs_f64().ceil()),
     };
     format!("{progress}, {:.0} req/s, p99 {p99:.2} ms, {errors}{pods}", live.rate)
@@ -41,11 +43,12 @@ mod tests {
             faults: 0,
             pods: 2,
         };
-        assert_eq!(line(&live), "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit");
+        assert_eq!(line(&live, true), "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit");
         let worse = Live { faults: 3, pods: 1, ..live };
-        assert_eq!(line(&worse), "12 s left, 88231 req/s, p99 1.02 ms, 3 errors, 1 pod hit");
-        assert_eq!(line(&Live { warming_up: true, ..live }), "warming up");
+        assert_eq!(line(&worse, true), "12 s left, 88231 req/s, p99 1.02 ms, 3 errors, 1 pod hit");
+        assert_eq!(line(&Live { warming_up: true, ..live }, true), "warming up");
         let counted = Live { planned_requests: Some(1000), ..live };
-        assert!(line(&counted).starts_with("500 of 1000 requests, 88231 req/s"), "{}", line(&counted));
+        assert!(line(&live, false).starts_with("500 requests, 88231 req/s"), "{}", line(&live, false));
+        assert!(line(&counted, true).starts_with("500 of 1000 requests, 88231 req/s"), "{}", line(&counted, true));
     }
 }

@@ -20,6 +20,7 @@ pub mod report_files;
 pub mod sandbox;
 pub mod scale;
 pub mod series;
+pub mod soak;
 pub mod status;
 pub mod table;
 pub mod target;
@@ -89,6 +90,8 @@ enum Verb {
     Doctor(doctor::Args),
     /// All of it: boot, deploy, load at 2, 5 and 10 pods, sum up, remove
     Demo(demo::Args),
+    /// Show under fault that no request is lost, event by event, with as many rounds as you like
+    Soak(soak::Args),
     /// Remove everything the lab put on this machine
     Down,
     /// Write the completions of a shell to stdout
@@ -112,6 +115,7 @@ impl Verb {
             Self::Build => "build",
             Self::Doctor(_) => "doctor",
             Self::Demo(_) => "demo",
+            Self::Soak(_) => "soak",
             Self::Down => "down",
             #[cfg(target_os = "linux")]
             Self::Sandbox(_) => "sandbox",
@@ -170,6 +174,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Error> {
             doctor::run(&args, *json, paths, progress, shutdown).await
         }
         Verb::Demo(args) => args.run(context).await,
+        Verb::Soak(args) => Box::pin(args.run(context)).await,
         Verb::Down => down::run(context).await,
         Verb::Completions(args) => args.run(),
         Verb::Report(args) => args.run(context.json),
@@ -194,7 +199,7 @@ mod tests {
     fn every_verb_that_needs_linux_says_so_by_its_own_name() {
         use clap::Parser;
 
-        for verb in ["up", "deploy", "test", "logs", "status", "build", "doctor", "demo", "down"] {
+        for verb in ["up", "deploy", "test", "logs", "status", "build", "doctor", "demo", "soak", "down"] {
             let cli = super::Cli::try_parse_from(["evenkeel", verb]).unwrap();
             assert_eq!(cli.verb.of_linux(), Some(verb));
         }

@@ -111,10 +111,7 @@ impl<'a> Series<'a> {
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         let tested = if parts.is_empty() { "the target".to_owned() } else { parts.join(", ") };
         let step = self.context.progress.step(format!("test {tested}"));
-        let plan = self.trial.plan_in(case.mode);
-        let Measured { run, pod_use, events } = self.measured(&plan, case.mode, &step).await?;
-        let run = Measurement::new(&run, pods).with_events(&run, &events).with_pod_use(pod_use);
-        let run = if case.mode == Some(Mode::Client) { run.balanced_by_client() } else { run };
+        let run = self.measurement(case, pods, &step).await?;
         if !run.interrupted {
             step.done_with(summary(&run));
         }
@@ -127,10 +124,27 @@ impl<'a> Series<'a> {
         verdict
     }
 
+    /// The only case of the trial, once, and nothing said of it but by `step`.
+    ///
+    /// # Errors
+    /// Whatever kept it from being made.
+    pub async fn quietly(&mut self, step: &Step) -> Result<Measurement, Error> {
+        let case = self.trial.cases.first().copied().unwrap_or(Case { mode: None, replicas: None });
+        let pods = self.pods(case).await?;
+        self.measurement(case, pods, step).await
+    }
+
+    async fn measurement(&self, case: Case, pods: Option<u32>, step: &Step) -> Result<Measurement, Error> {
+        let plan = self.trial.plan_in(case.mode);
+        let Measured { run, pod_use, events } = self.measured(&plan, case.mode, step).await?;
+        let measured = Measurement::new(&run, pods).with_events(&run, &events).with_pod_use(pod_use);
+        Ok(if case.mode == Some(Mode::Client) { measured.balanced_by_client() } else { measured })
+    }
+
     /// The run, what each pod took meanwhile, and what happened, as far as that can be known.
     async fn measured(&self, plan: &Plan, mode: Option<Mode>, step: &Step) -> Result<Measured, Error> {
         let Context { progress, shutdown, .. } = self.context;
-        let live = |live| step.detail(line(&live));
+        let live = |live| step.detail(line(&live, !self.trial.ends_with_events));
         let Some(Workplace { lab, ip, .. }) = self.workplace else {
             return load::run(&self.endpoint, plan, shutdown, live).await.map(Measured::alone);
         };

@@ -96,11 +96,32 @@ pub async fn client(cluster: &Cluster) -> Result<Client, Error> {
 /// # Errors
 /// [`Error::Program`] when containerd refuses it.
 pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, archive: &Path) -> Result<(), Error> {
+    images(cluster, toolbox, &[OsStr::new("import"), archive.as_os_str()]).await
+}
+
+/// Gives an image that every node has another name, too.
+///
+/// # Errors
+/// [`Error::Program`] when containerd refuses it.
+pub async fn tag_image(cluster: &Cluster, toolbox: &Toolbox, from: &str, to: &str) -> Result<(), Error> {
+    images(cluster, toolbox, &["tag", "--force", from, to]).await
+}
+
+/// Takes a name of an image from every node.
+///
+/// # Errors
+/// [`Error::Program`] when containerd refuses it.
+pub async fn untag_image(cluster: &Cluster, toolbox: &Toolbox, name: &str) -> Result<(), Error> {
+    images(cluster, toolbox, &["rm", name]).await
+}
+
+/// `ctr images` with these arguments on every node.
+async fn images<A: AsRef<OsStr>>(cluster: &Cluster, toolbox: &Toolbox, arguments: &[A]) -> Result<(), Error> {
     for running in &cluster.nodes {
         let socket = format!("/proc/{}/root{}", running.pid, component::CONTAINERD_SOCKET);
-        let arguments = ["--address", &socket, "--namespace", "k8s.io", "images", "import"].map(OsStr::new);
-        let arguments = arguments.into_iter().chain([archive.as_os_str()]);
-        Invocation::new(toolbox.path(Program::Ctr), arguments).run_async().await?;
+        let head = ["--address", &socket, "--namespace", "k8s.io", "images"].map(OsStr::new);
+        let all = head.into_iter().chain(arguments.iter().map(AsRef::as_ref));
+        Invocation::new(toolbox.path(Program::Ctr), all).run_async().await?;
     }
     Ok(())
 }

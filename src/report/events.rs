@@ -83,6 +83,7 @@ mod tests {
             FailureKind { kind: "reset".into(), pod: Some("server-x".into()), count: 5 },
         ];
         let impact = Impact {
+            requests: 90_000,
             failures: 17,
             kinds,
             first_failure_seconds: Some(0.1),

@@ -29,6 +29,9 @@ pub struct FailureKind {
 /// What the load felt from the beginning of an event up to the next, or to the run's end; times to a tenth of a second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Impact {
+    /// Requests that were answered.
+    #[serde(default)]
+    pub requests: u64,
     /// Requests that failed or were answered badly.
     pub failures: u64,
     /// The same by kind and pod.
@@ -58,7 +61,9 @@ impl Impact {
         // The last tenth of a run is seldom a whole one.
         let whole = run.tenths.get(..tenth(run.elapsed)).unwrap_or(&run.tenths);
         let (lowest_throughput, full_throughput_seconds) = dip(whole, span.clone()).unwrap_or_default();
+        let answered = run.tenths.get(span.start..span.end.min(run.tenths.len())).unwrap_or_default();
         Self {
+            requests: answered.iter().copied().map(u64::from).sum(),
             failures: faults().map(|(_, count)| count).sum(),
             first_failure_seconds: faults().map(|(at, _)| after(at.tenth)).next(),
             last_failure_seconds: faults().map(|(at, _)| after(at.tenth)).next_back(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Container;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use nix::sys::signal::Signal;
@@ -48,8 +49,8 @@ pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> 
             scale(cluster, client, toolbox, *replicas, progress, shutdown).await?;
             Ok(())
         }
-        Action::Restart => roll(stage, &restarted()).await,
-        Action::NewImage(image) => roll(stage, &with_image(image)).await,
+        Action::Restart => restart(stage).await,
+        Action::NewImage(image) => set_image(stage, image).await,
         Action::KillPod => {
             let step = progress.step(action.to_string());
             shutdown::unless(shutdown, pods::kill_one(stage, turn)).await.map(|pod| step.done_with(pod))?;
@@ -112,18 +113,55 @@ fn with_image(image: &str) -> Value {
     json!({"spec": {"containers": [{"name": WORKLOAD, "image": image}]}})
 }
 
+/// Replaces every pod by another of the same image.
+///
+/// # Errors
+/// As [`set_variable`].
+pub async fn restart(stage: &Stage<'_>) -> Result<(), Error> {
+    roll(stage, &restarted()).await
+}
+
+/// Gives the workload's container a variable of the environment, and follows the rollout that comes of it.
+///
+/// # Errors
+/// [`Error::NoWorkload`], [`Error::RolloutStuck`], [`Error::Kubernetes`] and more.
+pub async fn set_variable(stage: &Stage<'_>, name: &str, value: &str) -> Result<(), Error> {
+    let variable = json!({"name": name, "value": value});
+    roll(stage, &json!({"spec": {"containers": [{"name": WORKLOAD, "env": [variable]}]}})).await
+}
+
+/// Gives the workload's container an image that the nodes have, and follows the rollout that comes of it.
+///
+/// # Errors
+/// As [`set_variable`].
+pub async fn set_image(stage: &Stage<'_>, image: &str) -> Result<(), Error> {
+    roll(stage, &with_image(image)).await
+}
+
 /// The image of the workload's container.
 ///
 /// # Errors
 /// [`Error::NoWorkload`], [`Error::Kubernetes`].
 pub async fn container_image(client: &Client) -> Result<String, Error> {
+    container(client).await?.image.ok_or(Error::NoWorkload)
+}
+
+/// A variable of the environment of the workload's container, where it has one of this name.
+///
+/// # Errors
+/// As [`container_image`].
+pub async fn variable(client: &Client, name: &str) -> Result<Option<String>, Error> {
+    let variables = container(client).await?.env.unwrap_or_default();
+    Ok(variables.into_iter().find(|variable| variable.name == name).and_then(|variable| variable.value))
+}
+
+async fn container(client: &Client) -> Result<Container, Error> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     let found = deployments.get_opt(WORKLOAD).await;
     let found = found.map_err(|source| Error::kubernetes(format!("get Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
     let template = found.and_then(|deployment| deployment.spec).and_then(|spec| spec.template.spec);
     let containers = template.map(|spec| spec.containers).unwrap_or_default();
-    let image = containers.into_iter().find(|container| container.name == WORKLOAD).and_then(|it| it.image);
-    image.ok_or(Error::NoWorkload)
+    containers.into_iter().find(|container| container.name == WORKLOAD).ok_or(Error::NoWorkload)
 }
 
 /// Kills a component, and waits until the supervisor has brought it back.

@@ -8,7 +8,7 @@ mod pods;
 use std::fmt;
 use std::time::Duration;
 
-pub use act::{Stage, container_image, drained};
+pub use act::{Stage, container_image, drained, restart, set_image, set_variable, variable};
 pub use play::play;
 
 use crate::config::Replicas;
@@ -35,7 +35,7 @@ pub enum Action {
 /// An action, and when it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Since the run began; none for as soon as the one before is over, or a second after the beginning.
+    /// Since the run began; none for a second after the one before is over, or two after the beginning.
     pub at: Option<Duration>,
     /// What is done.
     pub action: Action,
@@ -50,7 +50,7 @@ pub struct Happened {
     pub over: Duration,
     /// What, in a few words: "scale to 10 pods".
     pub what: String,
-    /// Whether pods came or went.
+    /// Whether pods came or went, or took part no more for a while.
     pub changes_pods: bool,
     /// Why it did not come to its end.
     pub trouble: Option<String>,
@@ -66,10 +66,10 @@ impl Action {
         }
     }
 
-    /// Whether pods come or go by it.
+    /// Whether pods come or go by it, or take part no more for a while.
     #[must_use]
     pub fn changes_pods(&self) -> bool {
-        matches!(self, Self::Scale(_) | Self::Restart | Self::NewImage(_) | Self::DeletePod)
+        !matches!(self, Self::Kill(_) | Self::Pause(..))
     }
 }
 

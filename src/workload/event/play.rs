@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::act::{Stage, perform};
 use super::{Happened, Planned};
@@ -12,6 +12,8 @@ use crate::shutdown::Shutdown;
 
 /// When the first event begins, where it does not say: late enough to know what is usual.
 const FIRST: Duration = Duration::from_secs(2);
+/// Between the end of an event and the next, where that does not say when: so that each is felt by itself.
+const GAP: Duration = Duration::from_secs(1);
 
 /// Plays `events`, in a run that begins at `start`, until `over`: what has not begun by then never does, what has is
 /// carried to its end. An event without a time follows the one before it, so events go in chains, and chains side by side.
@@ -49,6 +51,12 @@ async fn one_chain(
         () = sleep_until(start + at) => {}
     }
     for (step, event) in chain.iter().enumerate() {
+        if step > 0 {
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = sleep(GAP) => {}
+            }
+        }
         if over.is_cancelled() {
             break;
         }

@@ -1,0 +1,260 @@
+//! `evenkeel soak`: the promises, each under load, with as many rounds as one likes.
+
+mod promise;
+mod rows;
+mod wrk;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::context::{Context, Lab, require_root};
+use super::live_line::some;
+use super::load_flags::{LONGEST, positive};
+use super::output;
+use super::series::{Series, Workplace};
+use super::trial::{Case, Trial};
+use crate::cluster;
+use crate::config::Replicas;
+use crate::error::Error;
+use crate::load::{self, Plan};
+use crate::measure::{Measurement, Mode};
+use crate::progress::Progress;
+use crate::toolbox::{Program, Toolbox};
+use crate::workload::event::{self, Stage};
+use crate::workload::{self, Endpoint};
+use promise::{Part, Promise};
+use rows::Row;
+
+/// Of so many pods one is killed.
+const KILLED_OF: &str = "10";
+/// So many pods there are otherwise.
+const USUAL: &str = "2";
+/// The most rounds of what kills a component: each of seven.
+const MOST_KILLS: u32 = 20;
+/// The variable that says how long a pod drains.
+const DRAIN: &str = "DRAIN_SECONDS";
+
+/// How the rounds of a part are made.
+#[derive(Clone, Copy)]
+struct Terms {
+    mode: Mode,
+    rounds: u32,
+    /// Rounds that are made in one run.
+    in_a_run: u32,
+    /// Whether each run begins with new pods: what crashed often is held back by the kubelet, ever longer.
+    fresh: bool,
+}
+
+/// One round, with connections that are kept.
+const KEEPALIVE: Terms = Terms { mode: Mode::Keepalive, rounds: 1, in_a_run: 25, fresh: false };
+
+/// Arguments of `soak`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Rounds of each event; at most 20 of those that kill a component
+    #[arg(long, value_name = "N", default_value = "3", allow_negative_numbers = true)]
+    rounds: String,
+    /// Connections, keep-alive or a new one for each request
+    #[arg(short, long, value_name = "N", default_value = "30", allow_negative_numbers = true)]
+    connections: String,
+    /// Only these parts
+    #[arg(long, value_enum, value_name = "PART,…", value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Send the load of the first part by wrk as well, which must be installed
+    #[arg(long)]
+    wrk: bool,
+}
+
+/// What came of it.
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    connections: u32,
+    rows: &'a [Row],
+}
+
+/// What all parts share.
+struct Soak<'a> {
+    context: &'a Context,
+    /// The same, but silent: of hundreds of events none is worth a line.
+    quiet: Context,
+    lab: &'a Lab,
+    toolbox: &'a Toolbox,
+    endpoint: Endpoint,
+    connections: NonZeroU32,
+    rounds: NonZeroU32,
+    rows: Vec<Row>,
+}
+
+impl Args {
+    /// Makes all rounds, and shows each promise with what was seen.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`], [`Error::NoLab`], [`Error::NoWorkload`] and more; after the table [`Error::AssertionsMissed`]
+    /// with the promises that did not hold, [`Error::Interrupted`].
+    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+        let rounds = positive::<NonZeroU32>("--rounds", &self.rounds)?;
+        let connections = positive::<NonZeroU32>("--connections", &self.connections)?;
+        load::make_room(connections)?;
+        let lab = context.lab().await?;
+        require_root("soak")?;
+        let toolbox = context.toolbox(false).await?;
+        let endpoint = workload::endpoint(&lab.client).await?;
+        load::guard(endpoint.address, &context.name.link(), toolbox.path(Program::Ip)).await?;
+        let quiet = Context {
+            name: context.name.clone(),
+            paths: context.paths.clone(),
+            json: context.json,
+            progress: Progress::silent(),
+            shutdown: context.shutdown.clone(),
+        };
+        let (lab, toolbox) = (&lab, &toolbox);
+        let mut soak = Soak { context, quiet, lab, toolbox, endpoint, connections, rounds, rows: Vec::new() };
+        let outcome = soak.parts(&self.only, self.wrk).await;
+        if context.json {
+            let report = Report { schema_version: 1, connections: connections.get(), rows: &soak.rows };
+            output::json(&report)?;
+        } else {
+            output::text(&rows::table(&soak.rows))?;
+        }
+        outcome?;
+        let missed: Vec<String> = soak.rows.iter().filter_map(Row::missed).collect();
+        if missed.is_empty() { Ok(()) } else { Err(Error::AssertionsMissed { missed }) }
+    }
+}
+
+impl Soak<'_> {
+    async fn parts(&mut self, only: &[Part], wrk: bool) -> Result<(), Error> {
+        let wanted = |part: Part| only.is_empty() || only.contains(&part);
+        let image = event::container_image(&self.lab.client).await?;
+        if wanted(Part::Pods) {
+            let again = format!("{}-again", image.split('@').next().unwrap_or(&image));
+            cluster::tag_image(&self.lab.cluster, self.toolbox, &image, &again).await?;
+            let promises = promise::of_pods([again.clone(), image.clone()]);
+            let mut outcome = self.both_loads(&promises).await;
+            if outcome.is_ok() && wrk {
+                outcome = self.by_wrk(&promises).await;
+            }
+            // Back to the image there was, under its own name.
+            if !matches!(outcome, Err(Error::Interrupted)) && event::container_image(&self.lab.client).await? == again {
+                event::set_image(&self.stage(), &image).await?;
+            }
+            outcome?;
+            let _ = cluster::untag_image(&self.lab.cluster, self.toolbox, &again).await;
+        }
+        if wanted(Part::KillPod) {
+            self.scale(KILLED_OF).await?;
+            let terms = Terms { rounds: self.rounds.get(), in_a_run: 10, fresh: true, ..KEEPALIVE };
+            self.part(&[promise::kill_pod()], terms).await?;
+            self.scale(USUAL).await?;
+        }
+        if wanted(Part::Components) {
+            let promises = promise::of_components();
+            let terms = Terms { rounds: self.rounds.get().min(MOST_KILLS), ..KEEPALIVE };
+            self.part(&promises, terms).await?;
+        }
+        if wanted(Part::Pause) {
+            self.part(&[promise::pause()], KEEPALIVE).await?;
+        }
+        if wanted(Part::Control) {
+            self.control().await?;
+        }
+        Ok(())
+    }
+
+    async fn both_loads(&mut self, promises: &[Promise]) -> Result<(), Error> {
+        let terms = Terms { rounds: self.rounds.get(), ..KEEPALIVE };
+        self.part(promises, terms).await?;
+        self.part(promises, Terms { mode: Mode::NoKeepalive, ..terms }).await
+    }
+
+    fn stage(&self) -> Stage<'_> {
+        let Context { progress, shutdown, .. } = &self.quiet;
+        Stage { cluster: &self.lab.cluster, client: &self.lab.client, toolbox: self.toolbox, progress, shutdown }
+    }
+
+    async fn scale(&self, pods: &str) -> Result<(), Error> {
+        let replicas: Replicas = pods.parse()?;
+        let Context { progress, shutdown, .. } = &self.quiet;
+        workload::scale(&self.lab.cluster, &self.lab.client, self.toolbox, replicas, progress, shutdown).await?;
+        Ok(())
+    }
+
+    /// Rounds of all `promises`, in turn, under one kind of load; a row each.
+    async fn part(&mut self, promises: &[Promise], terms: Terms) -> Result<(), Error> {
+        let Terms { mode, rounds, .. } = terms;
+        let name = promises.iter().map(|promise| promise.name).collect::<Vec<_>>().join(", ");
+        let step = self.context.progress.step(format!("{name} ({mode}, {})", some(rounds, "round")));
+        let mut runs: Vec<Measurement> = Vec::new();
+        let mut past = 0;
+        while past < rounds {
+            let now = (rounds - past).min(terms.in_a_run);
+            if terms.fresh {
+                event::restart(&self.stage()).await?;
+            }
+            let run = self.load(promises, mode, now, past, &step).await?;
+            let interrupted = run.interrupted;
+            runs.push(run);
+            if interrupted {
+                break;
+            }
+            past += now;
+        }
+        let rows = promises.iter().map(|promise| Row::new(promise, mode, &runs));
+        self.rows.extend(rows);
+        if runs.last().is_some_and(|run| run.interrupted) {
+            return Err(Error::Interrupted);
+        }
+        self.rows.extend(Row::between(promises, mode, &runs));
+        step.done();
+        Ok(())
+    }
+
+    async fn load(
+        &self,
+        promises: &[Promise],
+        mode: Mode,
+        rounds: u32,
+        past: u32,
+        step: &crate::progress::Step,
+    ) -> Result<Measurement, Error> {
+        let plan = Plan { warm_up: Duration::from_secs(1), ..Plan::new(self.connections, LONGEST) };
+        let trial = Trial {
+            cases: vec![Case { mode: Some(mode), replicas: None }],
+            events: promise::rounds(promises, rounds, past),
+            ends_with_events: true,
+            ..Trial::of(plan)
+        };
+        let ip = self.toolbox.path(Program::Ip);
+        let workplace = Workplace { lab: self.lab, toolbox: Some(self.toolbox), ip };
+        let mut series = Series::new(&self.quiet, Some(workplace), self.endpoint.clone(), trial).await;
+        Box::pin(series.quietly(step)).await
+    }
+
+    /// The same with pods that do not drain: a promise that could not be broken would be worth nothing.
+    async fn control(&mut self) -> Result<(), Error> {
+        let usual = event::variable(&self.lab.client, DRAIN).await?;
+        event::set_variable(&self.stage(), DRAIN, "0").await?;
+        let terms = Terms { rounds: self.rounds.get().min(MOST_KILLS), ..KEEPALIVE };
+        let outcome = self.part(&[promise::control()], terms).await;
+        if !matches!(outcome, Err(Error::Interrupted)) {
+            event::set_variable(&self.stage(), DRAIN, usual.as_deref().unwrap_or("3")).await?;
+        }
+        outcome
+    }
+
+    /// The first part's events under wrk, which knows nothing of this program.
+    async fn by_wrk(&mut self, promises: &[Promise]) -> Result<(), Error> {
+        for mode in [Mode::Keepalive, Mode::NoKeepalive] {
+            let rounds = self.rounds.get();
+            let step = self.context.progress.step(format!("the same by wrk ({mode}, {rounds} rounds)"));
+            let events = promise::rounds(promises, rounds, 0);
+            let row = wrk::run(&self.stage(), &self.endpoint, self.connections, mode, &events).await?;
+            self.rows.push(Row { rounds, ..row });
+            step.done();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! The table of promises.
+
+use serde::Serialize;
+
+use super::promise::{Limit, Promise, Seen};
+use crate::cli::table::{Align, columns};
+use crate::measure::{Measurement, Mode, grouped_digits};
+
+/// A promise under one kind of load.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Row {
+    /// The event.
+    pub(super) event: String,
+    /// "keepalive", "no-keepalive"; by whom, where that is not this program.
+    pub(super) load: String,
+    /// Rounds that were made.
+    pub(super) rounds: u32,
+    /// Requests that were answered meanwhile.
+    pub(super) requests: u64,
+    /// Requests that failed or were answered badly.
+    pub(super) failed: u64,
+    /// The longest that an event took, in seconds.
+    pub(super) longest_seconds: Option<f64>,
+    /// The longest that throughput took to be full again, in seconds; only where that is promised.
+    pub(super) full_again_seconds: Option<f64>,
+    /// What was not as promised.
+    pub(super) broken: Option<String>,
+}
+
+impl Row {
+    /// What was seen of a promise.
+    pub(super) fn new(promise: &Promise, mode: Mode, runs: &[Measurement]) -> Self {
+        let seen = Seen::of(promise, runs);
+        let felt = promise.limit == Limit::TwiceTheConnections && seen.full_again.is_finite();
+        Self {
+            event: promise.name.into(),
+            load: mode.to_string(),
+            rounds: u32::try_from(seen.events / promise.events_a_round()).unwrap_or(u32::MAX),
+            requests: seen.requests,
+            failed: seen.failed,
+            longest_seconds: Some(seen.took),
+            full_again_seconds: felt.then_some(seen.full_again),
+            broken: seen.broke(promise.limit),
+        }
+    }
+
+    /// Failures that no event of these promises explains: before the first one.
+    pub(super) fn between(promises: &[Promise], mode: Mode, runs: &[Measurement]) -> Option<Self> {
+        let all: u64 = runs.iter().map(|run| run.errors + run.requests.non_2xx).sum();
+        let known: u64 = promises.iter().map(|promise| Seen::of(promise, runs).failed).sum();
+        (all > known).then(|| Self {
+            event: "before any event".into(),
+            load: mode.to_string(),
+            rounds: 0,
+            requests: 0,
+            failed: all - known,
+            longest_seconds: None,
+            full_again_seconds: None,
+            broken: Some(format!("{} requests failed", all - known)),
+        })
+    }
+
+    /// The sentence of a promise that was broken.
+    pub(super) fn missed(&self) -> Option<String> {
+        self.broken.as_ref().map(|why| format!("{} ({}): {why}", self.event, self.load))
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "-".into(), |seconds| format!("{seconds:.1} s"));
+        vec![
+            self.event.clone(),
+            self.load.clone(),
+            self.rounds.to_string(),
+            grouped_digits(&self.requests.to_string()),
+            grouped_digits(&self.failed.to_string()),
+            seconds(self.longest_seconds),
+            seconds(self.full_again_seconds),
+            if self.broken.is_some() { "no".into() } else { "yes".into() },
+        ]
+    }
+}
+
+/// All rows; nothing where there is none.
+pub(super) fn table(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let header = ["EVENT", "LOAD", "ROUNDS", "REQUESTS", "FAILED", "LONGEST", "FULL AGAIN", "KEPT"];
+    let rows: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
+    columns(Align::Left, &header, &rows)
+}

@@ -80,8 +80,8 @@ let
     {
       name = "test";
       description = "Send load, and tell what came of it and how it fell on the pods";
-      # Scaling does, and a way straight to the pods.
-      root = ''[[ " $*" == *" --replicas"* || " $*" == *" --balance"* || " $*" == *" --compare"* ]]'';
+      # Scaling does, a way straight to the pods, and what is done to the lab meanwhile.
+      root = ''[[ " $*" =~ " --"(replicas|balance|compare|during) ]]'';
     }
     {
       name = "logs";
@@ -99,6 +99,11 @@ let
     {
       name = "demo";
       description = "All of it: boot, deploy, load at 2, 5 and 10 pods, sum up, remove";
+      root = true;
+    }
+    {
+      name = "soak";
+      description = "Show under fault that no request is lost, event by event";
       root = true;
     }
     {

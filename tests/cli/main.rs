@@ -93,6 +93,24 @@ fn test_takes_what_can_be_measured() {
 }
 
 #[test]
+fn test_takes_events_that_it_knows() {
+    let world = World::new();
+    world.refuses(&["test", "--during", "reboot"], &["--during", "\"reboot\"", "kill:COMPONENT"]);
+    world.refuses(&["test", "--during", "scale:2..0"], &["scale to 1 at least"]);
+    world.refuses(&["test", "--during", "scale:2..9999"], &["\"9999\" is no number of pods"]);
+    world.refuses(&["test", "--during", "pause:etcd"], &["pause:kube-apiserver=5s"]);
+    world.refuses(&["test", "--during", "kill-pod,rollout@soon"], &["\"rollout@soon\""]);
+    world.refuses(&["test", "--during", "rollout", "--target", "http://127.0.0.1/"], &["--during", "--target"]);
+}
+
+#[test]
+fn soak_takes_parts_and_rounds() {
+    let world = World::new();
+    world.refuses(&["soak", "--rounds", "0"], &["--rounds", "above 0"]);
+    world.refuses(&["soak", "--only", "everything"], &["'everything'", "kill-pod", "components"]);
+}
+
+#[test]
 fn demo_takes_what_test_takes() {
     let world = World::new();
     world.refuses(&["demo", "-d", "1w"], &["\"1w\" is no length of time"]);

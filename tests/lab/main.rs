@@ -12,6 +12,7 @@ mod external_ips;
 mod host;
 mod lab;
 mod manifests;
+mod promises;
 mod proxy_modes;
 mod supervision;
 mod walk;

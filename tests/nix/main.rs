@@ -100,6 +100,8 @@ fn the_apps_become_root_when_they_must_and_say_so() {
         ("down", &[]),
         ("test", &["--replicas", "2,5"]),
         ("test", &["--compare", "keepalive,client"]),
+        ("test", &["-c", "30", "--during", "rollout"]),
+        ("soak", &["--rounds", "3"]),
     ];
     for (name, arguments) in root {
         let (asked, said) = run(name, arguments);

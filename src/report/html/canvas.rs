@@ -31,7 +31,7 @@ pub(super) fn in_both(draw: impl Fn(Room) -> Canvas, label: &str) -> String {
 }
 
 /// The end of a text that lies at its place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
     Middle,

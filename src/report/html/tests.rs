@@ -50,6 +50,27 @@ fn nothing_is_loaded_from_anywhere() {
 }
 
 #[test]
+fn the_words_of_events_do_not_touch() {
+    let mut report = sample::three_runs();
+    report.runs.truncate(1);
+    let event = |second: f64, what: &str| crate::measure::Event {
+        second,
+        what: what.into(),
+        over_second: None,
+        trouble: None,
+        impact: None,
+    };
+    report.runs[0].events = vec![event(5.0, "rolling restart"), event(5.5, "kill etcd"), event(20.0, "delete a pod")];
+    let page = page(&report);
+    let height = |what: &str| {
+        let (before, _) = page.split_once(&format!(">{what}</text>")).unwrap();
+        before.rsplit("y=\"").next().unwrap().trim_end_matches('"').parse::<f64>().unwrap()
+    };
+    assert!(height("kill etcd") < height("rolling restart"), "the second stands above the first");
+    assert!((height("delete a pod") - height("rolling restart")).abs() < 0.1, "where there is room, all in one row");
+}
+
+#[test]
 fn names_from_outside_stay_text() {
     let evil = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{body}}";
     let mut report = sample::three_runs();

@@ -16,6 +16,10 @@ use crate::report::words;
 const STRIP: f64 = 26.0;
 /// How high a mark's own line is.
 const MARK: f64 = 16.0;
+/// How many rows of them there are at most.
+const ROWS: usize = 4;
+/// How wide a character of them is, about.
+const CHARACTER: f64 = 6.2;
 
 struct Panel<'a> {
     bins: Vec<Bin>,
@@ -82,10 +86,13 @@ fn chart(panel: &Panel, axes: &Axes, name: &str) -> String {
 
 fn draw(room: Room, panel: &Panel, axes: &Axes) -> Canvas {
     let (left, right) = (room.pick(70.0, 52.0), room.width() - 12.0);
-    let top = 10.0 + if panel.events.is_empty() { 0.0 } else { MARK };
+    let across = Scale::linear((0.0, axes.end), (left, right));
+    let marks = marks(panel, axes.end, &across);
+    let rows = marks.iter().map(|mark| mark.row + 1).max().unwrap_or(0);
+    let top = 10.0 + MARK * f64::from(rows);
     let bottom = top + room.pick(130.0, 110.0);
     let floor = bottom + 10.0 + STRIP;
-    let x = Scale::linear((0.0, axes.end), (left, right));
+    let x = across;
     let y = Scale::linear((0.0, axes.rates.last().copied().unwrap_or(1.0)), (bottom, top));
     let mut canvas = Canvas::new(floor + 26.0);
     for rate in &axes.rates {
@@ -99,8 +106,8 @@ fn draw(room: Room, panel: &Panel, axes: &Axes) -> Canvas {
     line(&mut canvas, panel, &x, &y);
     canvas.line("axis", (left, bottom), (right, bottom));
     errors(&mut canvas, panel, axes.wrong, &x, (left, right, floor));
-    for event in panel.events.iter().filter(|event| event.second >= 0.0 && event.second <= axes.end) {
-        mark(&mut canvas, event, x.at(event.second), (top, floor), right);
+    for mark in &marks {
+        mark.draw(&mut canvas, (top, floor), rows);
     }
     for bin in &panel.bins {
         let (from, to) = (x.at(f64::from(bin.from)), x.at(f64::from(bin.from + panel.length)));
@@ -145,11 +152,38 @@ fn errors(canvas: &mut Canvas, panel: &Panel, most: u64, x: &Scale, (left, right
     }
 }
 
-fn mark(canvas: &mut Canvas, event: &Event, x: f64, (top, floor): (f64, f64), right: f64) {
-    canvas.line("mark", (x, top - 4.0), (x, floor));
-    let what: String = event.what.chars().take(40).collect();
-    let anchor = if x > right * 0.6 { Anchor::End } else { Anchor::Start };
-    canvas.text("event", anchor, (x, top - MARK + 6.0), &what);
+/// An event's line and words.
+struct Mark {
+    what: String,
+    x: f64,
+    anchor: Anchor,
+    /// How far above the lowest row its words stand: words of one row do not touch.
+    row: u32,
+}
+
+/// The events as they fit: a label goes to the lowest row where there is room, and to the highest there is where there is
+/// none.
+fn marks(panel: &Panel, end: f64, x: &Scale) -> Vec<Mark> {
+    let mut taken = [f64::NEG_INFINITY; ROWS];
+    let shown = panel.events.iter().filter(|event| event.second >= 0.0 && event.second <= end);
+    let mark = |event: &Event| {
+        let what: String = event.what.chars().take(40).collect();
+        let (at, wide) = (x.at(event.second), CHARACTER * to_f64(what.chars().count() as u64));
+        let anchor = if at > x.at(end * 0.6) { Anchor::End } else { Anchor::Start };
+        let (from, to) = if anchor == Anchor::End { (at - wide, at) } else { (at, at + wide) };
+        let row = taken.iter().position(|taken| *taken < from).unwrap_or(ROWS - 1);
+        taken[row] = taken[row].max(to + CHARACTER);
+        Mark { what, x: at, anchor, row: u32::try_from(row).unwrap_or(0) }
+    };
+    shown.map(mark).collect()
+}
+
+impl Mark {
+    fn draw(&self, canvas: &mut Canvas, (top, floor): (f64, f64), rows: u32) {
+        let above = MARK * f64::from(self.row.min(rows));
+        canvas.line("mark", (self.x, top - 4.0 - above), (self.x, floor));
+        canvas.text("event", self.anchor, (self.x, top - MARK + 6.0 - above), &self.what);
+    }
 }
 
 fn span(bin: &Bin, length: u32) -> String {

@@ -3,6 +3,7 @@
 mod boot;
 mod cgroup;
 pub mod component;
+mod encryption;
 mod kubeconfig;
 mod layout;
 mod network;

@@ -13,4 +13,5 @@ mod host;
 mod lab;
 mod manifests;
 mod proxy_modes;
+mod security;
 mod walk;

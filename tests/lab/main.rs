@@ -13,5 +13,6 @@ mod host;
 mod lab;
 mod manifests;
 mod proxy_modes;
+mod rolling_update;
 mod security;
 mod walk;

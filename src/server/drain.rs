@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::connections::{Connections, listen};
 use super::{Server, ServerError, Settings};
 
-/// After a second signal, how long the answers take that are made already.
+/// Even without time to finish, how long idle connections take to end.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// Serves until a signal, drains, finishes what is in flight.
@@ -60,7 +60,7 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
     info!(
         requests = server.metrics().requests(),
         connections = server.metrics().connections(),
-        // Still open: a request has begun on each, and was not answered.
+        // Still open: each was owed an answer.
         cut = server.metrics().open_connections(),
         late = server.metrics().late_connections(),
         seconds = began.elapsed().as_secs_f64(),
@@ -77,7 +77,7 @@ async fn drain(connections: &mut Connections, settings: &Settings) {
         () = sleep(settings.drain) => {}
     }
     // Whether all is done by then, the counters tell.
-    let _ = timeout(settings.finish, connections.finish()).await;
+    let _ = timeout(settings.finish.max(AT_ONCE), connections.finish()).await;
 }
 
 /// What asks it to stop: a kubelet (SIGTERM) or Ctrl-C (SIGINT).

@@ -136,18 +136,20 @@ fn after_the_drain_idle_connections_close_and_half_a_request_is_waited_for() {
 
 #[test]
 fn what_never_becomes_whole_is_cut_at_the_limit_and_counted() {
-    let server = Running::start(&[("DRAIN_SECONDS", "0.1"), ("FINISH_SECONDS", "0.5")]);
-    let mut idle = server.connect();
-    idle.get("/");
-    let mut halves: Vec<_> = (0..3).map(|_| server.connect()).collect();
-    for half in &mut halves {
-        half.send(HALF);
+    for finish in ["0", "0.5"] {
+        let server = Running::start(&[("DRAIN_SECONDS", "0.1"), ("FINISH_SECONDS", finish)]);
+        let mut idle = server.connect();
+        idle.get("/");
+        let mut halves: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        for half in &mut halves {
+            half.send(HALF);
+        }
+        settled(&server);
+        server.signal(Signal::SIGTERM);
+        assert!(idle.is_closed());
+        drop(idle);
+        assert_eq!(last_line(server)["cut"], 3);
     }
-    settled(&server);
-    server.signal(Signal::SIGTERM);
-    assert!(idle.is_closed());
-    drop(idle);
-    assert_eq!(last_line(server)["cut"], 3);
 }
 
 #[test]

@@ -62,11 +62,16 @@ in
       default = 3;
       description = "How long a pod goes on serving after it was told to stop, until every node has taken it out.";
     };
+    finishSeconds = mkOption {
+      type = types.ints.between 0 300;
+      default = 5;
+      description = "After the drain, how long a request that has begun may take to be whole and answered.";
+    };
     graceSeconds = mkOption {
       type = types.ints.positive;
-      default = cfg.drainSeconds + 7;
-      defaultText = lib.literalExpression "drainSeconds + 7";
-      description = "When a pod that still runs is killed; longer than the drain, so that no answer is cut off.";
+      default = cfg.drainSeconds + cfg.finishSeconds + 2;
+      defaultText = lib.literalExpression "drainSeconds + finishSeconds + 2";
+      description = "When a pod that still runs is killed; longer than the server takes to stop, so that no answer is cut off.";
     };
     resources = {
       cpuRequest = mkOption {
@@ -134,7 +139,11 @@ in
                 enableServiceLinks = false;
                 # The server asks for no name, and the lab runs no DNS of its own.
                 dnsPolicy = "Default";
-                terminationGracePeriodSeconds = cfg.graceSeconds;
+                terminationGracePeriodSeconds =
+                  if cfg.graceSeconds > cfg.drainSeconds + cfg.finishSeconds then
+                    cfg.graceSeconds
+                  else
+                    throw "evenkeel.graceSeconds must be more than drainSeconds and finishSeconds together";
                 securityContext = {
                   runAsNonRoot = true;
                   runAsUser = 65532;
@@ -173,6 +182,10 @@ in
                       {
                         name = "DRAIN_SECONDS";
                         value = toString cfg.drainSeconds;
+                      }
+                      {
+                        name = "FINISH_SECONDS";
+                        value = toString cfg.finishSeconds;
                       }
                       {
                         name = "POD_NAME";

@@ -27,7 +27,7 @@ use super::layout::Layout;
 use super::node::{Cluster, Node, RunningNode};
 use super::plan::{BootPlan, Identity, Message};
 use super::residue::{self, Keep};
-use super::{cgroup, kubeconfig, network, pki};
+use super::{cgroup, encryption, kubeconfig, network, pki};
 
 /// How long a component, and then the node, may take to become ready. A component that dies fails the boot at once, so
 /// this is only for one that hangs, and may be long enough for an emulated machine.
@@ -119,6 +119,7 @@ fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, 
     }
     let programs = link_programs(request.toolbox, layout)?;
     pki::create(&layout.pki(""), node)?;
+    encryption::create(&layout.pki(encryption::FILE))?;
 
     let cgroup = request.name.cgroup();
     let context = Context {

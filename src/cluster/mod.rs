@@ -6,6 +6,7 @@ pub mod component;
 #[cfg_attr(not(target_os = "linux"), path = "component_process_elsewhere.rs")]
 mod component_process;
 mod container;
+mod encryption;
 mod kubeconfig;
 mod layout;
 mod network;

@@ -15,12 +15,12 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tower_service::Service;
 use tracing::{debug, warn};
 
+use super::stream::Stream;
 use super::{Metrics, Server, ServerError, app, routes};
 
 /// Connections the kernel holds until they are accepted: a burst of new ones must not be refused.
@@ -43,11 +43,12 @@ pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 
 /// Accepts connections and serves each in a task of its own.
 pub(super) struct Connections {
-    listener: TcpListener,
+    /// Until the last call.
+    listener: Option<TcpListener>,
     server: Arc<Server>,
     router: Router,
     http: http1::Builder,
-    /// Says "close when idle" to every connection, and knows by its receivers how many are left.
+    /// Wakes every connection when the last call is sounded, and knows by its receivers when none is left.
     last_call: watch::Sender<()>,
 }
 
@@ -59,13 +60,13 @@ impl Connections {
         // Answers are smaller than what a second buffer costs.
         http.writev(false);
         let router = app(server.clone());
-        Self { listener, server, router, http, last_call: watch::Sender::new(()) }
+        Self { listener: Some(listener), server, router, http, last_call: watch::Sender::new(()) }
     }
 
-    /// Accepts for ever; drop it to pause.
+    /// Accepts until the last call; drop it to pause.
     pub(super) async fn accept(&self) {
-        loop {
-            match self.listener.accept().await {
+        while let Some(listener) = &self.listener {
+            match listener.accept().await {
                 Ok((stream, _)) => self.spawn(stream),
                 // The connection is gone before it was accepted: nothing to do with the next one.
                 Err(error) if is_connection_error(&error) => debug!(%error, "connection lost before it was accepted"),
@@ -78,31 +79,30 @@ impl Connections {
     }
 
     fn spawn(&self, stream: TcpStream) {
-        let open = Metrics::connection(&self.server);
+        let stream = Stream::new(stream, Metrics::connection(&self.server));
         let (server, router) = (self.server.clone(), self.router.clone());
         let service = service_fn(move |request| answer(&server, &router, request));
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let connection = self.http.serve_connection(stream, service);
         let mut last_call = self.last_call.subscribe();
         tokio::spawn(async move {
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 biased;
                 ended = connection.as_mut() => ended,
-                _ = last_call.changed() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
+                // Polled once more, it finds out by itself whether its client is owed an answer.
+                _ = last_call.changed() => connection.await,
             };
             if let Err(error) = ended {
                 debug!(%error, "connection broken");
             }
-            drop(open);
         });
     }
 
-    /// Closes the listener and every idle connection, and waits until the last of the others has had its answer.
-    pub(super) async fn finish(self) {
-        drop(self.listener);
+    /// Closes the listener and every idle connection, and waits until the last of the others has had its answer and all
+    /// clients have closed, too.
+    pub(super) async fn finish(&mut self) {
+        self.listener = None;
+        self.server.sound_last_call();
         self.last_call.send_replace(());
         self.last_call.closed().await;
     }

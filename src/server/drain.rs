@@ -2,6 +2,7 @@
 //!
 //! Whoever balances load learns late that a pod stops. So it says at once that it is unready, and goes on accepting and
 //! answering for the drain time, each answer the last of its connection: by the time it stops, the clients have moved.
+//! Then comes the last call: what has come by then is answered, within a limit, and connections that ask nothing end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,8 +14,8 @@ use tracing::{info, warn};
 use super::connections::{Connections, listen};
 use super::{Server, ServerError, Settings};
 
-/// After the drain, how long a half-sent request may take to be whole.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// Even without time to finish, how long idle connections take to end.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// Serves until a signal, drains, finishes what is in flight.
 pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<(), ServerError> {
@@ -27,9 +28,10 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
         node = settings.node.as_str(),
         version = env!("CARGO_PKG_VERSION"),
         drain_seconds = settings.drain.as_secs_f64(),
+        finish_seconds = settings.finish.as_secs_f64(),
         "started"
     );
-    let connections = Connections::new(listener, server.clone());
+    let mut connections = Connections::new(listener, server.clone());
 
     let signal = tokio::select! {
         biased;
@@ -48,30 +50,34 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
     let at_once = tokio::select! {
         biased;
         name = signals.next() => Some(name),
-        () = drain(connections, settings.drain) => None,
+        () = drain(&mut connections, settings) => None,
     };
     if let Some(signal) = at_once {
         warn!(signal, connections_open = server.metrics().open_connections(), "stopping at once");
+        // Whether all is done by then, the counters tell.
+        let _ = timeout(AT_ONCE, connections.finish()).await;
     }
     info!(
         requests = server.metrics().requests(),
         connections = server.metrics().connections(),
+        // Still open: each was owed an answer.
+        cut = server.metrics().open_connections(),
+        late = server.metrics().late_connections(),
         seconds = began.elapsed().as_secs_f64(),
         "stopped"
     );
     Ok(())
 }
 
-async fn drain(connections: Connections, time: Duration) {
+async fn drain(connections: &mut Connections, settings: &Settings) {
     tokio::select! {
         // In this order a connection that already waits is accepted even when time is up.
         biased;
         () = connections.accept() => {}
-        () = sleep(time) => {}
+        () = sleep(settings.drain) => {}
     }
-    if timeout(LAST_ANSWERS, connections.finish()).await.is_err() {
-        warn!("connections with a request that never became whole were cut");
-    }
+    // Whether all is done by then, the counters tell.
+    let _ = timeout(settings.finish.max(AT_ONCE), connections.finish()).await;
 }
 
 /// What asks it to stop: a kubelet (SIGTERM) or Ctrl-C (SIGINT).

@@ -16,6 +16,7 @@ pub struct Metrics {
     requests: AtomicU64,
     opened: AtomicU64,
     closed: AtomicU64,
+    late: AtomicU64,
 }
 
 impl Metrics {
@@ -39,19 +40,49 @@ impl Metrics {
         self.connections().saturating_sub(self.closed.load(Relaxed))
     }
 
-    /// Counts a connection, open until the returned value is dropped.
+    /// Connections on which something came after the server had ended them, and was not served.
+    pub fn late_connections(&self) -> u64 {
+        self.late.load(Relaxed)
+    }
+
+    /// Counts a connection, open until the returned value says that it has ended, or is dropped.
     pub(super) fn connection(server: &Arc<Server>) -> OpenConnection {
         server.metrics.opened.fetch_add(1, Relaxed);
-        OpenConnection(server.clone())
+        OpenConnection { server: server.clone(), ended: false, late: false }
     }
 }
 
 /// A connection that counts as open.
-pub(super) struct OpenConnection(Arc<Server>);
+pub(super) struct OpenConnection {
+    server: Arc<Server>,
+    ended: bool,
+    late: bool,
+}
+
+impl OpenConnection {
+    /// The server that it is a connection of.
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// It is no longer open.
+    pub(super) fn end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.server.metrics.closed.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Something came after its end.
+    pub(super) fn late(&mut self) {
+        if !std::mem::replace(&mut self.late, true) {
+            self.server.metrics.late.fetch_add(1, Relaxed);
+        }
+    }
+}
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.metrics.closed.fetch_add(1, Relaxed);
+        self.end();
     }
 }
 

@@ -9,6 +9,7 @@ mod metrics;
 mod probes;
 mod routes;
 mod settings;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -28,6 +29,7 @@ pub struct Server {
     greeting: Greeting,
     metrics: Metrics,
     draining: AtomicBool,
+    last_call: AtomicBool,
 }
 
 impl Server {
@@ -40,6 +42,7 @@ impl Server {
             greeting: Greeting::new(&settings.pod, &settings.node),
             metrics: Metrics::default(),
             draining: AtomicBool::new(false),
+            last_call: AtomicBool::new(false),
         }
     }
 
@@ -57,6 +60,15 @@ impl Server {
 
     fn start_draining(&self) {
         self.draining.store(true, Relaxed);
+    }
+
+    /// Whether the drain is over: what is in flight is finished, and nothing else begun.
+    fn is_last_call(&self) -> bool {
+        self.last_call.load(Relaxed)
+    }
+
+    fn sound_last_call(&self) {
+        self.last_call.store(true, Relaxed);
     }
 }
 

@@ -9,8 +9,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::ServerError;
 
-/// The longest drain: an hour is beyond any sensible grace period.
-const MAX_DRAIN_SECONDS: f64 = 3600.0;
+/// The longest drain or finish: an hour is beyond any sensible grace period.
+const MAX_SECONDS: f64 = 3600.0;
 
 /// What the server is told by its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Settings {
     pub node: Name,
     /// `DRAIN_SECONDS` (3): how long it goes on answering after it was asked to stop.
     pub drain: Duration,
+    /// `FINISH_SECONDS` (5): after the drain, how long a request that has begun may take to be whole and answered.
+    pub finish: Duration,
     /// `LOG_LEVEL` (info).
     pub log_level: LevelFilter,
 }
@@ -62,6 +64,7 @@ impl Settings {
         let read = Reader(variable);
         let host = read.setting("HOST", "an IP address", |text| text.parse().ok())?;
         let port = read.setting("PORT", "a number from 1 to 65535", |text| text.parse::<NonZeroU16>().ok())?;
+        let time = "a number of seconds from 0 to 3600";
         let names = "1 to 253 letters, digits, dots, dashes and underscores";
         Ok(Self {
             address: SocketAddr::new(
@@ -70,9 +73,8 @@ impl Settings {
             ),
             pod: read.setting("POD_NAME", names, Name::parse)?.unwrap_or_else(Name::of_host),
             node: read.setting("NODE_NAME", names, Name::parse)?.unwrap_or_else(Name::of_host),
-            drain: read
-                .setting("DRAIN_SECONDS", "a number of seconds from 0 to 3600", seconds)?
-                .unwrap_or(Duration::from_secs(3)),
+            drain: read.setting("DRAIN_SECONDS", time, seconds)?.unwrap_or(Duration::from_secs(3)),
+            finish: read.setting("FINISH_SECONDS", time, seconds)?.unwrap_or(Duration::from_secs(5)),
             log_level: read
                 .setting("LOG_LEVEL", "off, error, warn, info, debug or trace", log_level)?
                 .unwrap_or(LevelFilter::INFO),
@@ -99,7 +101,7 @@ impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
 
 fn seconds(text: &str) -> Option<Duration> {
     let number: f64 = text.parse().ok()?;
-    (0.0..=MAX_DRAIN_SECONDS).contains(&number).then(|| Duration::from_secs_f64(number))
+    (0.0..=MAX_SECONDS).contains(&number).then(|| Duration::from_secs_f64(number))
 }
 
 fn log_level(text: &str) -> Option<LevelFilter> {
@@ -119,7 +121,7 @@ mod tests {
     fn an_empty_environment_will_do() {
         let settings = Settings::from(|_| None).unwrap();
         assert_eq!(settings.address, "0.0.0.0:3000".parse().unwrap());
-        assert_eq!(settings.drain, Duration::from_secs(3));
+        assert_eq!((settings.drain, settings.finish), (Duration::from_secs(3), Duration::from_secs(5)));
         assert_eq!(settings.log_level, LevelFilter::INFO);
         assert!(!settings.pod.as_str().is_empty());
     }
@@ -130,6 +132,7 @@ mod tests {
         assert_eq!(given("HOST", "::1").unwrap().address, "[::1]:3000".parse().unwrap());
         assert_eq!(given("POD_NAME", "server-6d5f9c-x2vlp").unwrap().pod.as_str(), "server-6d5f9c-x2vlp");
         assert_eq!(given("DRAIN_SECONDS", "0.25").unwrap().drain, Duration::from_millis(250));
+        assert_eq!(given("FINISH_SECONDS", "8").unwrap().finish, Duration::from_secs(8));
         assert_eq!(given("LOG_LEVEL", "debug").unwrap().log_level, LevelFilter::DEBUG);
     }
 
@@ -141,6 +144,7 @@ mod tests {
             ("POD_NAME", &["", "a b", "a\"b", "a\nb", "ü"]),
             ("NODE_NAME", &["", "\\"]),
             ("DRAIN_SECONDS", &["", "-1", "3601", "NaN", "inf", "3s"]),
+            ("FINISH_SECONDS", &["", "-1", "3601", "5 s"]),
             ("LOG_LEVEL", &["", "loud", "3", "INFO "]),
         ];
         for (name, values) in bad {

@@ -241,10 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn the_drain_ends_before_the_grace_period() {
+    fn the_server_has_finished_before_its_grace_period_ends() {
         let pod = Manifests::load(None).unwrap().deployment.spec.unwrap().template.spec.unwrap();
         let env = pod.containers[0].env.as_ref().unwrap();
-        let drain = env.iter().find(|e| e.name == "DRAIN_SECONDS").and_then(|e| e.value.as_ref()).unwrap();
-        assert!(drain.parse::<i64>().unwrap() + 2 <= pod.termination_grace_period_seconds.unwrap());
+        let seconds = |name: &str| {
+            let value = env.iter().find(|variable| variable.name == name).and_then(|variable| variable.value.as_ref());
+            value.unwrap_or_else(|| panic!("no {name}")).parse::<i64>().unwrap()
+        };
+        assert!(seconds("DRAIN_SECONDS") + seconds("FINISH_SECONDS") < pod.termination_grace_period_seconds.unwrap());
     }
 }

@@ -160,6 +160,10 @@ impl Kube {
         self.request("POST", path, "application/json", object).map_err(|error| error.to_string())
     }
 
+    pub(crate) fn patch(&self, path: &str, change: &Value) -> Value {
+        self.request("PATCH", path, "application/merge-patch+json", change).unwrap()
+    }
+
     pub(crate) fn delete(&self, path: &str) {
         self.request("DELETE", path, "application/json", &Value::Null).unwrap();
     }

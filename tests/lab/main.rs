@@ -14,5 +14,7 @@ mod lab;
 mod manifests;
 mod promises;
 mod proxy_modes;
+mod rolling_update;
+mod security;
 mod supervision;
 mod walk;

@@ -154,6 +154,7 @@ fn a_lab_of_ones_own_changes_the_workload_and_typos_do_not_pass() {
         ("{ evenkeel.replica = 5; }", "evenkeel.replica"),
         ("{ evenkeel.replicas = \"5\"; }", "evenkeel.replicas"),
         ("{ evenkeel.port = 70000; }", "evenkeel.port"),
+        ("{ evenkeel.graceSeconds = 8; }", "evenkeel.graceSeconds"),
         ("{ evenkeel.resources.memoryLimit = \"64 MB\"; }", "memoryLimit"),
     ] {
         let output = tree.try_evaluate("lib.mkLab", &lab(wrong));

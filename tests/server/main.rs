@@ -1,6 +1,7 @@
 //! The real server and the real pause, started as a pod would start them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, that is how to fail")]
 
+mod drain;
 mod http;
 mod process;
 mod running;
@@ -8,10 +9,7 @@ mod running;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 
-use crate::http::{Connection, Response};
 use crate::running::Running;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -82,6 +80,7 @@ fn a_wrong_setting_is_one_line_and_exit_2() {
         ("PORT", "0"),
         ("PORT", "65536"),
         ("DRAIN_SECONDS", "soon"),
+        ("FINISH_SECONDS", "never"),
         ("LOG_LEVEL", "loud"),
         ("POD_NAME", "a b"),
     ];
@@ -103,91 +102,6 @@ fn a_taken_port_is_one_line_and_exit_1() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said.lines().count() == 1 && said.contains(&port), "{said}");
-}
-
-#[test]
-fn draining_loses_nothing_under_keep_alive_load() {
-    // So long that only the second signal ends it: nothing here depends on time.
-    let server = Running::start(&[("DRAIN_SECONDS", "3600")]);
-    let (answered, answers) = mpsc::channel();
-    let clients: Vec<_> = (0..8)
-        .map(|_| {
-            let (address, answered) = (server.address, answered.clone());
-            thread::spawn(move || keep_asking(|| Connection::open(address), &answered))
-        })
-        .collect();
-    for _ in 0..400 {
-        answers.recv().unwrap();
-    }
-    server.signal(Signal::SIGTERM);
-    let counts: Vec<(u64, u64)> = clients.into_iter().map(|client| client.join().unwrap()).collect();
-    for (_, last) in &counts {
-        assert_eq!(*last, LAST_ANSWERS, "every connection that was closed had its answer, and a new one was accepted");
-    }
-
-    let mut probe = server.connect();
-    assert_eq!(probe.get("/readyz").status, 503);
-    assert!(probe.is_closed());
-    let health = server.connect().get("/healthz");
-    assert_eq!((health.status, health.header("connection")), (200, Some("close")));
-    assert_eq!(server.connect().get("/startupz").status, 200);
-    assert!(server.connect().get("/metrics").body.contains("\nevenkeel_draining 1\n"));
-
-    server.signal(Signal::SIGTERM);
-    let (status, log) = server.ended();
-    assert_eq!(status, Some(0));
-    let messages: Vec<&str> = log.iter().map(|line| line["message"].as_str().unwrap()).collect();
-    assert_eq!(messages, ["started", "draining", "stopping at once", "stopped"]);
-    assert_eq!(log[1]["signal"], "SIGTERM");
-    let asked: u64 = counts.iter().map(|(asked, _)| asked).sum();
-    assert_eq!(log[3]["requests"], asked, "the server answered what the clients received");
-}
-
-/// Answers with `connection: close` that a client waits for before it is content.
-const LAST_ANSWERS: u64 = 20;
-
-/// Asks on one connection until it is closed by an answer, then on a new one; counts answers, and those that closed.
-fn keep_asking(open: impl Fn() -> Connection, answered: &mpsc::Sender<()>) -> (u64, u64) {
-    let mut connection = open();
-    let (mut asked, mut last) = (0, 0);
-    while last < LAST_ANSWERS {
-        let Response { status, .. } = {
-            let response = connection.get("/");
-            if response.header("connection") == Some("close") {
-                assert!(connection.is_closed());
-                connection = open();
-                last += 1;
-            }
-            response
-        };
-        assert_eq!(status, 200);
-        asked += 1;
-        // The listener counts no longer than it has to.
-        let _ = answered.send(());
-    }
-    (asked, last)
-}
-
-#[test]
-fn after_the_drain_idle_connections_close_and_half_a_request_is_waited_for() {
-    let server = Running::start(&[("DRAIN_SECONDS", "0.1")]);
-    let mut idle = server.connect();
-    idle.get("/");
-    let mut silent = server.connect();
-    let mut half = server.connect();
-    half.send("GET / HTTP/1.1\r\nhost:");
-    // An answer on another connection shows that what was sent before has been read.
-    server.connect().get("/healthz");
-    server.signal(Signal::SIGTERM);
-    assert!(idle.is_closed() && silent.is_closed());
-    half.send(" x\r\n\r\n");
-    let response = half.receive("GET");
-    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
-    assert!(half.is_closed());
-    let (status, log) = server.ended();
-    assert_eq!(status, Some(0));
-    assert_eq!(log.last().unwrap()["message"], "stopped");
-    assert_eq!(log.last().unwrap()["requests"], 2);
 }
 
 #[test]

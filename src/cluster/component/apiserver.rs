@@ -3,7 +3,7 @@
 use crate::config::SERVICE_CIDR;
 use crate::toolbox::Program;
 
-use super::{ComponentSpec, Context, Phase, Ready, etcd};
+use super::{ComponentSpec, Context, Phase, Ready, encryption, etcd};
 
 /// Its port on the first node's address.
 pub(super) const PORT: u16 = 6443;
@@ -29,6 +29,7 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
         .arg(format!("--kubelet-client-certificate={}", context.pki("apiserver-kubelet.crt")))
         .arg(format!("--kubelet-client-key={}", context.pki("apiserver-kubelet.key")))
         .arg("--kubelet-preferred-address-types=InternalIP")
+        .arg(format!("--encryption-provider-config={}", context.pki(encryption::FILE)))
         .arg("--service-account-issuer=https://kubernetes.default.svc.cluster.local")
         .arg(format!("--service-account-key-file={}", context.pki("service-account.pub")))
         .arg(format!("--service-account-signing-key-file={}", context.pki("service-account.key")))

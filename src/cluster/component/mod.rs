@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::ProxyMode;
 use crate::toolbox::{Program, Toolbox};
 
+use super::encryption;
 use super::layout::Layout;
 use super::node::Node;
 

@@ -1,0 +1,61 @@
+//! Secrets at rest: what the API server hands to etcd is encrypted by a key that lives as long as the lab.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::error::Error;
+
+use super::pki;
+
+/// The file's name, among the keys.
+pub(super) const FILE: &str = "encryption.json";
+
+/// Writes the API server's `EncryptionConfiguration` with a new key, for its owner only.
+///
+/// # Errors
+/// [`Error::Io`] when the system gives no random bytes or the file cannot be written.
+pub(super) fn create(path: &Path) -> Result<(), Error> {
+    let mut key = [0; 32];
+    let random = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key));
+    random.map_err(|source| Error::io("read random bytes", source))?;
+    let configuration = serde_json::json!({
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "EncryptionConfiguration",
+        "resources": [{
+            "resources": ["secrets"],
+            "providers": [
+                { "secretbox": { "keys": [{ "name": "lab", "secret": STANDARD.encode(key) }] } },
+            ],
+        }],
+    });
+    pki::write(path, &configuration.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn every_lab_has_a_private_key_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = |name: &str| {
+            let path = directory.path().join(name);
+            create(&path).unwrap();
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            let written: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            let providers = written["resources"][0]["providers"].as_array().unwrap().clone();
+            assert_eq!(providers.len(), 1, "nothing may be stored or read in the clear");
+            let key = providers[0]["secretbox"]["keys"][0]["secret"].as_str().unwrap().to_owned();
+            STANDARD.decode(key).unwrap()
+        };
+        let (one, other) = (key("one"), key("other"));
+        assert_eq!(one.len(), 32);
+        assert_ne!(one, other);
+    }
+}

@@ -1,0 +1,44 @@
+//! Every pod replaced under load, and no request lost.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, eventually, text};
+use crate::walk::names;
+
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/evenkeel/deployments/server";
+
+#[test]
+fn a_rolling_update_loses_nothing() {
+    let Some(lab) = Lab::new() else { return };
+    lab.up();
+    lab.ok(&["deploy", "--replicas", "2"]);
+    let before = names(&lab);
+
+    let mut command = lab.command(&["--json", "test", "-d", "12s", "--warmup", "0"]);
+    let test = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let kube = lab.kube();
+    let answered = |pod: &str| {
+        let metrics = kube.text(&format!("/api/v1/namespaces/evenkeel/pods/{pod}:3000/proxy/metrics"));
+        !metrics.contains("evenkeel_requests_total 0\n")
+    };
+    eventually("the load has begun", || before.iter().any(|pod| answered(pod)).then_some(()));
+    kube.patch(
+        DEPLOYMENT,
+        &json!({ "spec": { "template": { "metadata": { "annotations": { "restarted": "yes" } } } } }),
+    );
+    eventually("all pods are new ones", || {
+        let now = names(&lab);
+        (now.len() == 2 && now.is_disjoint(&before)).then_some(())
+    });
+
+    let output = test.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let run = &report["runs"][0];
+    assert_eq!((&run["errors"], &run["requests"]["non_2xx"]), (&0.into(), &0.into()), "{run:#}");
+    let served = run["spread"]["pods"].as_array().unwrap();
+    let by = |old: bool| served.iter().any(|pod| before.contains(pod["name"].as_str().unwrap()) == old);
+    assert!(by(true) && by(false), "the load met pods of both kinds: {served:#?}");
+}

@@ -1,0 +1,100 @@
+//! The lab's network namespaces, entered.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::host::{lab_processes, lab_processes_named};
+
+/// The node's address on the lab's link.
+pub(super) const NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+/// The machine's.
+pub(super) const MACHINE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+
+/// The sandbox, by its first process.
+#[derive(Clone, Copy)]
+pub(super) struct Sandbox(i32);
+
+impl Sandbox {
+    pub(super) fn find() -> Self {
+        let first = |pid: &i32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("NSpid:") && line.split_whitespace().last() == Some("1"))
+        };
+        Self(lab_processes_named("evenkeel").into_iter().find(first).unwrap())
+    }
+
+    /// A path inside, as it is reached from outside.
+    pub(super) fn path(self, inside: &str) -> String {
+        format!("/proc/{}/root{inside}", self.0)
+    }
+
+    /// Does something in the sandbox's network.
+    pub(super) fn enter<T: Send + 'static>(self, act: impl FnOnce() -> T + Send + 'static) -> T {
+        in_network_of(self.0, act)
+    }
+
+    /// The open sockets of a protocol (a name in `/proc/PID/net`).
+    pub(super) fn sockets(self, protocol: &str) -> Vec<Socket> {
+        sockets(&self.0.to_string(), protocol)
+    }
+}
+
+/// Does something in a process's network, in a thread that ends afterwards.
+pub(super) fn in_network_of<T: Send + 'static>(pid: i32, act: impl FnOnce() -> T + Send + 'static) -> T {
+    let enter = move || {
+        setns(File::open(format!("/proc/{pid}/ns/net")).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+        act()
+    };
+    thread::spawn(enter).join().unwrap()
+}
+
+/// Connects, or says why not; half a second is far beyond what it takes within a machine.
+pub(super) fn connect(address: Ipv4Addr, port: u16) -> io::Result<()> {
+    TcpStream::connect_timeout(&(address, port).into(), Duration::from_millis(500)).map(drop)
+}
+
+/// A socket as the kernel lists it.
+#[derive(Debug)]
+pub(super) struct Socket {
+    /// Its own address; that of IPv6 as the kernel writes it.
+    pub(super) address: String,
+    pub(super) port: u16,
+    pub(super) inode: u64,
+    pub(super) listens: bool,
+}
+
+/// The sockets in the network of a process (`self` for one's own).
+pub(super) fn sockets(process: &str, protocol: &str) -> Vec<Socket> {
+    // A kernel without IPv6 has no such file, and no such sockets.
+    let text = fs::read_to_string(format!("/proc/{process}/net/{protocol}")).unwrap_or_default();
+    let socket = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (address, port) = fields[1].rsplit_once(':').unwrap();
+        let v4 = |hex| Ipv4Addr::from(u32::from_str_radix(hex, 16).unwrap().to_le_bytes()).to_string();
+        Socket {
+            address: if address.len() == 8 { v4(address) } else { address.to_owned() },
+            port: u16::from_str_radix(port, 16).unwrap(),
+            inode: fields[9].parse().unwrap(),
+            listens: fields[3] == "0A",
+        }
+    };
+    text.lines().skip(1).map(socket).collect()
+}
+
+/// The sockets of the lab's processes: inode and the process's name.
+pub(super) fn owned_sockets() -> Vec<(u64, String)> {
+    let mut owned = Vec::new();
+    for (pid, name) in lab_processes() {
+        for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+            let link = fs::read_link(entry.path()).unwrap_or_default().display().to_string();
+            let inode = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
+            owned.extend(inode.and_then(|inode| inode.parse().ok()).map(|inode| (inode, name.clone())));
+        }
+    }
+    owned
+}

@@ -1,0 +1,48 @@
+//! What etcd keeps of a Secret.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use super::network::Sandbox;
+use crate::lab::{Lab, eventually};
+
+/// Written in the clear to a `ConfigMap`: whoever searches rightly finds it.
+const PLAIN: &str = "a-value-that-need-not-be-hidden";
+const SECRET: &str = "a-value-that-must-never-be-seen";
+/// What the API server puts before what it has encrypted by the key of this name.
+const MARK: &str = "k8s:enc:secretbox:v1:lab:";
+
+pub(super) fn are_encrypted_at_rest(lab: &Lab, sandbox: Sandbox) {
+    let kube = lab.kube();
+    let namespace = "/api/v1/namespaces/evenkeel";
+    let encoded = STANDARD.encode(SECRET);
+    kube.create(&format!("{namespace}/secrets"), &json!({ "metadata": { "name": "x" }, "data": { "x": encoded } }));
+    kube.create(&format!("{namespace}/configmaps"), &json!({ "metadata": { "name": "x" }, "data": { "x": PLAIN } }));
+    assert_eq!(kube.get(&format!("{namespace}/secrets/x"))["data"]["x"], encoded, "it is read as it was written");
+
+    let stored = eventually("etcd has written both", || {
+        let stored = read_all(Path::new(&sandbox.path("/var/lib/etcd")));
+        (contains(&stored, PLAIN) && contains(&stored, MARK)).then_some(stored)
+    });
+    for value in [SECRET, &encoded] {
+        assert!(!contains(&stored, value), "etcd keeps {value}");
+    }
+}
+
+/// The content of every file below.
+fn read_all(directory: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        all.extend(if path.is_dir() { read_all(&path) } else { fs::read(&path).unwrap_or_default() });
+    }
+    all
+}
+
+fn contains(bytes: &[u8], part: &str) -> bool {
+    bytes.windows(part.len()).any(|window| window == part.as_bytes())
+}

@@ -1,0 +1,55 @@
+//! Who has no certificate of the lab's is refused everywhere; who has one gets no more than it needs.
+
+use super::identity::Identity;
+use super::network::Sandbox;
+use crate::lab::Lab;
+
+const API_SERVER: &str = "198.18.0.2:6443";
+const KUBELET: &str = "198.18.0.2:10250";
+
+/// Nothing is answered to nobody, not even whether it is well.
+pub(super) fn the_api_server_refuses(lab: &Lab) {
+    for path in ["/api", "/version", "/healthz", "/readyz", "/metrics", "/api/v1/namespaces/evenkeel/secrets"] {
+        for who in [Identity::nobody(), Identity::impostor()] {
+            assert_eq!(who.get(API_SERVER, path), Ok(401), "{path}");
+        }
+        assert_eq!(Identity::of_lab(&lab.state(), "admin").get(API_SERVER, path), Ok(200), "{path}");
+    }
+    for component in ["scheduler", "kube-proxy", "kubelet"] {
+        let component = Identity::of_lab(&lab.state(), component);
+        assert_eq!(component.get(API_SERVER, "/api/v1/secrets"), Ok(403));
+    }
+}
+
+pub(super) fn the_kubelet_refuses(lab: &Lab) {
+    for path in ["/pods", "/healthz", "/metrics", "/logs/", "/runningpods/"] {
+        for who in [Identity::nobody(), Identity::impostor()] {
+            assert_eq!(who.get(KUBELET, path), Ok(401), "{path}");
+        }
+        assert_eq!(Identity::of_lab(&lab.state(), "kube-proxy").get(KUBELET, path), Ok(403), "{path}");
+    }
+    assert_eq!(Identity::of_lab(&lab.state(), "apiserver-kubelet").get(KUBELET, "/pods"), Ok(200));
+}
+
+/// Its authority is its own: not even the lab's administrator is let in.
+pub(super) fn etcd_refuses(lab: &Lab, sandbox: Sandbox) {
+    let state = lab.state();
+    let own = Identity::of_lab(&state, "apiserver-etcd");
+    assert_eq!(sandbox.enter(move || own.get("127.0.0.1:2379", "/version")), Ok(200));
+    for server in ["127.0.0.1:2379", "127.0.0.1:2380"] {
+        for who in [Identity::nobody(), Identity::impostor(), Identity::of_lab(&state, "admin")] {
+            let refused = sandbox.enter(move || who.get(server, "/version")).unwrap_err();
+            assert!(refused.contains("lert") || refused.contains("eset"), "{server}: {refused}");
+        }
+    }
+}
+
+/// Being inside is no identity: what is more than health is refused there, too.
+pub(super) fn loopback_is_not_trusted(sandbox: Sandbox) {
+    for server in ["127.0.0.1:10257", "127.0.0.1:10259"] {
+        for who in [Identity::nobody(), Identity::impostor()] {
+            let answer = sandbox.enter(move || who.get(server, "/metrics"));
+            assert!(matches!(answer, Ok(401 | 403)), "{server}: {answer:?}");
+        }
+    }
+}

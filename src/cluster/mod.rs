@@ -3,10 +3,11 @@
 mod boot;
 mod cgroup;
 pub mod component;
-#[cfg(target_os = "linux")]
 mod component_process;
+mod held_process;
 mod kubeconfig;
 mod layout;
+mod lock;
 mod network;
 mod node;
 mod pki;
@@ -28,10 +29,10 @@ use std::path::Path;
 use kube::Client;
 
 pub use boot::{Request, up};
-#[cfg(target_os = "linux")]
 pub use component_process::{ComponentProcess, component_names, component_process};
 pub use kubeconfig::client as client_by;
 pub use layout::Layout;
+pub use lock::LabLock;
 pub use node::{Cluster, Node, RunningNode};
 pub use plan::{BootPlan, ComponentStatus, Message, State};
 pub use pod_cgroup::PodCgroup;

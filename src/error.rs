@@ -151,6 +151,14 @@ pub enum Error {
         /// The whole log.
         log: PathBuf,
     },
+    /// Components that died so often, one death after the other, that they are not started again.
+    #[error("{} died too often to be started again", components.join(" and "))]
+    GivenUp {
+        /// Their names, each with how it last ended: "kubelet (exit 1)".
+        components: Vec<String>,
+        /// The first one's name: its log is looked at first.
+        first: String,
+    },
     /// Something did not happen before its deadline.
     #[error("{what} did not happen within {seconds} s: {why}")]
     Deadline {
@@ -307,6 +315,9 @@ impl Error {
             Self::InstallFailed { hint, .. } | Self::BuildFailed { hint, .. } => hint.clone(),
             Self::Program { .. } => "run the command by hand to see more".into(),
             Self::Component { log, .. } => format!("the whole log: {}", log.display()),
+            Self::GivenUp { first, .. } => {
+                format!("evenkeel logs --component {first} tells why; then make a new lab: evenkeel down, evenkeel up")
+            }
             Self::Deadline { .. } => {
                 "evenkeel status shows what is amiss; evenkeel logs --component kubelet tells more".into()
             }

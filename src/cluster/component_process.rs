@@ -108,7 +108,7 @@ fn not_running(cluster: &Cluster, running: &RunningNode, status: &ComponentStatu
     Error::Component {
         component: status.name.clone(),
         what: format!("does not run at the moment{last}"),
-        tail: crate::process::tail_of(&log, 8),
+        tail: status.last_words.clone().unwrap_or_default(),
         log,
     }
 }

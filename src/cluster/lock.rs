@@ -55,12 +55,7 @@ impl LabLock {
     ///
     /// # Errors
     /// [`Error::Interrupted`] when `shutdown` comes first, [`Error::Io`] when there can be no lock.
-    pub async fn wait(
-        name: &LabName,
-        verb: &str,
-        progress: &Progress,
-        shutdown: &Shutdown,
-    ) -> Result<Self, Error> {
+    pub async fn wait(name: &LabName, verb: &str, progress: &Progress, shutdown: &Shutdown) -> Result<Self, Error> {
         let path = path_of(name);
         if let Some(lock) = Self::attempt(&path, verb)? {
             return Ok(lock);

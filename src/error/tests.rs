@@ -38,6 +38,7 @@ fn samples() -> Vec<Error> {
             tail: "panic: disk\nis full".into(),
             log: "/var/lib/evenkeel/lab/logs/lab-0/etcd.log".into(),
         },
+        Error::GivenUp { components: vec!["kubelet (exit 1)".into()], first: "kubelet".into() },
         Error::Deadline { what: "the rollout".into(), seconds: 60, why: "1 of 2 pods ready".into() },
         Error::RolloutStuck {
             reason: "pod server-x, container server: ErrImageNeverPull: image is not present".into(),
@@ -80,6 +81,7 @@ fn name(error: &Error) -> &'static str {
         Error::BuildFailed { .. } => "BuildFailed",
         Error::Program { .. } => "Program",
         Error::Component { .. } => "Component",
+        Error::GivenUp { .. } => "GivenUp",
         Error::Deadline { .. } => "Deadline",
         Error::RolloutStuck { .. } => "RolloutStuck",
         Error::Taken { .. } => "Taken",
@@ -95,7 +97,7 @@ fn name(error: &Error) -> &'static str {
     }
 }
 
-const NAMES: usize = 31;
+const NAMES: usize = 32;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -11,6 +11,7 @@ mod compare;
 mod external_ips;
 mod host;
 mod lab;
+mod lock;
 mod manifests;
 mod proxy_modes;
 mod supervision;

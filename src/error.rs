@@ -169,6 +169,27 @@ pub enum Error {
         /// How far it got.
         why: String,
     },
+    /// A lab is there whose `up` is still at work, or was broken off.
+    #[error("the lab's boot has not come to its end")]
+    NotBooted,
+    /// The machine has too little memory free for a cluster.
+    #[error("a lab needs {needed} MB of memory, and this machine has {free} MB free")]
+    LittleMemory {
+        /// In megabytes, swap included.
+        free: u64,
+        /// In megabytes.
+        needed: u64,
+    },
+    /// The node that was booted answers inside, but not to this machine.
+    #[error("this machine does not reach the lab's node at {address}, though its API server is ready: {why}")]
+    Unreachable {
+        /// Address and port.
+        address: String,
+        /// What became of the attempt, and what may be in the way.
+        why: String,
+        /// The lab's link on this machine.
+        link: String,
+    },
     /// A rollout cannot succeed.
     #[error("the pods cannot start: {reason}")]
     RolloutStuck {
@@ -320,6 +341,15 @@ impl Error {
             }
             Self::Deadline { .. } => {
                 "evenkeel status shows what is amiss; evenkeel logs --component kubelet tells more".into()
+            }
+            Self::NotBooted => {
+                "wait for the evenkeel up that is at work, or begin anew: evenkeel down, evenkeel up".into()
+            }
+            Self::LittleMemory { .. } => "end something that takes much of it, then try again; free -m shows it".into(),
+            Self::Unreachable { link, .. } => {
+                format!(
+                    "let the firewall pass what comes and goes by the link {link}; nft list ruleset shows its rules"
+                )
             }
             Self::RolloutStuck { .. } => "evenkeel status shows the pods; evenkeel logs shows what they said".into(),
             Self::Taken { .. } => "free it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),

@@ -50,9 +50,12 @@ impl Context {
     /// The lab that is up.
     ///
     /// # Errors
-    /// [`Error::NoLab`], [`Error::Kubeconfig`].
+    /// [`Error::NoLab`], [`Error::NotBooted`], [`Error::Kubeconfig`].
     pub async fn lab(&self) -> Result<Lab, Error> {
         let cluster = self.cluster()?;
+        if !cluster::is_booted(&cluster) {
+            return Err(Error::NotBooted);
+        }
         let client = cluster::client(&cluster).await?;
         Ok(Lab { cluster, client })
     }

@@ -93,7 +93,8 @@ pub async fn status(cluster: &Cluster, client: Result<Client, Error>) -> Result<
         Err(error) => Some(error),
     };
     let given_up = given_up(status.components.iter().flat_map(|node| &node.components));
-    Ok((status, given_up.or(problem)))
+    let not_booted = (!cluster::is_booted(cluster)).then_some(Error::NotBooted);
+    Ok((status, given_up.or(not_booted).or(problem)))
 }
 
 fn given_up<'a>(components: impl Iterator<Item = &'a ComponentStatus>) -> Option<Error> {

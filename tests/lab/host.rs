@@ -33,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) cgroups: BTreeSet<String>,
     pub(crate) processes: Vec<(i32, String)>,
     pub(crate) sysctls: BTreeMap<String, String>,
+    /// What is named after a lab where programs leave things; not what these tests make themselves.
+    pub(crate) files: BTreeSet<String>,
 }
 
 impl Host {
@@ -51,6 +53,7 @@ impl Host {
             cgroups: cgroups(),
             processes: lab_processes(),
             sysctls: sysctls(),
+            files: named_after_a_lab(),
         }
     }
 
@@ -83,7 +86,21 @@ impl Host {
         assert_eq!(self.cgroups, before.cgroups);
         assert_eq!(self.processes, before.processes);
         assert_eq!(self.sysctls, before.sysctls);
+        assert_eq!(self.files, before.files);
     }
+}
+
+fn named_after_a_lab() -> BTreeSet<String> {
+    let names = |directory| names_in(directory).into_iter().map(move |name| format!("{directory}/{name}"));
+    let all = ["/run", "/tmp", "/dev/shm", "/var/lib"].into_iter().flat_map(names);
+    all.filter(|path| path.contains("evenkeel") && !path.contains("evenkeel-test-")).collect()
+}
+
+/// How many of the kernel's keys are root's: pods' containers have some.
+pub(crate) fn kernel_keys() -> String {
+    let users = fs::read_to_string("/proc/key-users").unwrap();
+    let root = users.lines().find_map(|line| line.trim().strip_prefix("0:")).unwrap_or_default().to_owned();
+    root.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
 }
 
 /// Processes in the lab's cgroups, with the names of their commands; not those that have ended and only wait for the

@@ -1,12 +1,12 @@
 //! Verbs that want to change the lab at the same time: they take turns, and `down` ends whichever does.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::Value;
+use nix::sys::signal::Signal;
 
+use crate::begun::{Begun, begun};
 use crate::host::Host;
 use crate::lab::{Lab, NAME, text};
 
@@ -32,20 +32,20 @@ fn verbs_take_turns() {
 
     let mut owner = begun(&lab, &["deploy"]);
     owner.until(|event| event["event"] == "started");
-    kill(pid(&owner.child), Signal::SIGSTOP).unwrap();
+    owner.signal(Signal::SIGSTOP);
     let mut waiter = begun(&lab, &["scale", "1"]);
     waiter.until(|event| event["event"] == "detail");
-    kill(pid(&waiter.child), Signal::SIGINT).unwrap();
+    waiter.signal(Signal::SIGINT);
     assert_eq!(waiter.ends(), Some(130));
     // Nobody lets go of a lock by hand: the kernel does.
-    kill(pid(&owner.child), Signal::SIGKILL).unwrap();
+    owner.signal(Signal::SIGKILL);
     lab.ok(&["scale", "2"]);
     owner.ends();
 
     let mut verbs = [begun(&lab, &["down"]), begun(&lab, &["down"])];
     assert_eq!(verbs.each_mut().map(Begun::ends), [Some(0), Some(0)]);
     Host::look().assert_same(&before);
-    assert!(!std::path::Path::new("/run").join(format!("evenkeel-{NAME}.lock")).exists());
+    assert!(!Path::new("/run").join(format!("evenkeel-{NAME}.lock")).exists());
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn down_ends_an_up_that_is_under_way() {
         up.until(|event| event["event"] == "started" && event["step"] == "start etcd");
         if stopped {
             // As by a Ctrl-Z.
-            kill(pid(&up.child), Signal::SIGSTOP).unwrap();
+            up.signal(Signal::SIGSTOP);
         }
         let down = lab.run(&["down"]);
         let said = text(&down.stderr);
@@ -72,7 +72,7 @@ fn down_ends_an_up_that_is_under_way() {
 fn down_leaves_a_stranger_alone_whose_id_the_lock_names() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let mut stranger = Command::new("sleep").arg("300").spawn().unwrap();
-    let lock = std::path::Path::new("/run").join(format!("evenkeel-{NAME}.lock"));
+    let lock = Path::new("/run").join(format!("evenkeel-{NAME}.lock"));
     let owner = serde_json::json!({ "verb": "up", "pid": stranger.id(), "started": 1, "since": 1 });
     std::fs::write(&lock, owner.to_string()).unwrap();
     lab.down();
@@ -85,42 +85,11 @@ fn down_leaves_a_stranger_alone_whose_id_the_lock_names() {
     let file = std::fs::File::open(&lock).unwrap();
     let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap();
     let mut down = begun(&lab, &["down"]);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     assert!(down.child.try_wait().unwrap().is_none(), "it waits");
     drop(held);
     assert_eq!(down.ends(), Some(0));
     assert!(stranger.try_wait().unwrap().is_none(), "a stranger was killed");
     stranger.kill().unwrap();
     stranger.wait().unwrap();
-}
-
-/// A verb under way, and what it says as JSON lines.
-struct Begun {
-    child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
-}
-
-fn begun(lab: &Lab, arguments: &[&str]) -> Begun {
-    let mut command = lab.command(&[&["--json"], arguments].concat());
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    Begun { child, lines }
-}
-
-fn pid(child: &Child) -> Pid {
-    Pid::from_raw(child.id().cast_signed())
-}
-
-impl Begun {
-    /// Reads until an event that `is_it`.
-    fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
-        let events = self.lines.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
-        events.into_iter().find(is_it).unwrap_or_else(|| panic!("it ended before"))
-    }
-
-    /// Waits for its end; returns its exit code.
-    fn ends(&mut self) -> Option<i32> {
-        self.lines.by_ref().for_each(drop);
-        self.child.wait().unwrap().code()
-    }
 }

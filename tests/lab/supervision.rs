@@ -88,7 +88,7 @@ fn a_component_that_dies_again_and_again_is_given_up_and_status_says_what_to_do(
     // The first life that fails is told while there is hope.
     eventually("its last words", || {
         let words = said_of(&cluster, "kube-scheduler")["last_words"].as_str()?.to_owned();
-        words.contains("lease").then_some(())
+        words.contains("json").then_some(())
     });
     let status = lab.ok(&["status"]);
     assert!(status.contains("The last words of kube-scheduler: "), "{status}");

@@ -19,6 +19,7 @@ use crate::toolbox::{Program, Toolbox};
 use super::layout::Layout;
 use super::node::Node;
 
+pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
 
 /// When a component starts: all of a phase together, the next when all of it are ready.

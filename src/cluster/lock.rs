@@ -69,7 +69,9 @@ impl LabLock {
                 }
                 let news = Owner::read(&path).map(|owner| format!("waiting for {owner}"));
                 if news != told {
-                    news.iter().for_each(|news| step.detail(news));
+                    if let Some(news) = &news {
+                        step.detail(news);
+                    }
                     told = news;
                 }
                 tokio::time::sleep(PAUSE).await;

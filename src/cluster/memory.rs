@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::error::Error;
 
-/// What an empty cluster takes of memory that cannot be given back, in megabytes; docs/failures.md has the command that
-/// measures it.
+/// In megabytes. A cluster that has just booted takes 450 of memory that cannot be given back; the rest is for its
+/// programs' code and a few pods. docs/failures.md has the command that measures it.
 const NEEDED: u64 = 600;
 
 /// Refuses a machine with too little; one that does not say how much it has is given the benefit of the doubt.

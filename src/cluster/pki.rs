@@ -177,7 +177,7 @@ mod tests {
         assert!(seen >= 15, "{seen}");
     }
 
-    /// The first time in a certificate: a `UTCTime` (tag 0x17, 13 bytes, "YYMMDDhhmmssZ") by RFC 5280, 4.1.2.5.1.
+    /// The first time in a certificate: a `UTCTime` (tag 0x17, 13 bytes, `YYMMDDhhmmssZ`) by RFC 5280, 4.1.2.5.1.
     fn not_before(der: &[u8]) -> jiff::Timestamp {
         let is_time = |text: &[u8]| text[..12].iter().all(u8::is_ascii_digit) && text[12] == b'Z';
         let mut times = der.windows(15).filter(|w| w[..2] == [0x17, 13] && is_time(&w[2..])).map(|w| &w[2..14]);

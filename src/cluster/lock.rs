@@ -90,6 +90,7 @@ impl LabLock {
     pub async fn take_over(name: &LabName, progress: &Progress, shutdown: &Shutdown) -> Result<Self, Error> {
         let path = path_of(name);
         let mut asked: Option<(Owner, Instant)> = None;
+        let mut unknown = 0;
         loop {
             if let Some(lock) = Self::attempt(&path, DOWN)? {
                 return Ok(lock);
@@ -108,7 +109,13 @@ impl LabLock {
                     owner.signal(&[Signal::SIGINT, Signal::SIGCONT]);
                     asked = Some((owner, Instant::now()));
                 }
-                (None, _) => {}
+                // One that has just taken the lock writes itself down in a moment; any other must not be signalled.
+                (None, _) => {
+                    unknown += 1;
+                    if unknown == 20 {
+                        progress.note("waiting for another evenkeel, whose process cannot be seen from here");
+                    }
+                }
             }
             let pause = async {
                 tokio::time::sleep(PAUSE).await;

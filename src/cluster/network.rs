@@ -94,10 +94,10 @@ pub(super) fn check_name_is_free(lab: &LabName) -> Result<(), Error> {
     if device_exists(&lab.link()) { Err(Error::Taken { what, by }) } else { Ok(()) }
 }
 
-/// Whether the host has a device of this name.
+/// Whether the host has a device of this name. The kernel is asked, since `/sys` may show another network namespace.
 #[must_use]
 pub(super) fn device_exists(link: &str) -> bool {
-    Path::new("/sys/class/net").join(link).exists()
+    nix::net::if_::if_nametoindex(link).is_ok()
 }
 
 /// Removes the link; its addresses and routes go with it.

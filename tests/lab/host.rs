@@ -96,11 +96,19 @@ fn named_after_a_lab() -> BTreeSet<String> {
     all.filter(|path| path.contains("evenkeel") && !is_anothers(path)).collect()
 }
 
-/// How many of the kernel's keys are root's: pods' containers have some.
-pub(crate) fn kernel_keys() -> String {
-    let users = fs::read_to_string("/proc/key-users").unwrap();
-    let root = users.lines().find_map(|line| line.trim().strip_prefix("0:")).unwrap_or_default().to_owned();
-    root.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+/// The kernel's keyrings that runc made for the lab's containers: `_ses.` and the container's id.
+pub(crate) fn keyrings() -> BTreeSet<String> {
+    let group = format!("/evenkeel-{NAME}/");
+    let groups = cgroups().into_iter().filter(|path| path.contains(&group));
+    let ids: BTreeSet<String> = groups.filter_map(|path| Some(path.rsplit('/').next()?.to_owned())).collect();
+    all_keyrings().into_iter().filter(|name| ids.contains(name)).collect()
+}
+
+/// Every keyring of a container, by the container's id.
+pub(crate) fn all_keyrings() -> BTreeSet<String> {
+    let keys = fs::read_to_string("/proc/keys").unwrap();
+    let names = keys.lines().filter_map(|line| Some(line.split_once("_ses.")?.1.split(':').next()?.to_owned()));
+    names.collect()
 }
 
 /// Processes in the lab's cgroups, with the names of their commands; not those that have ended and only wait for the

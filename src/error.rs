@@ -151,6 +151,14 @@ pub enum Error {
         /// The whole log.
         log: PathBuf,
     },
+    /// Components that died so often, one death after the other, that they are not started again.
+    #[error("{} died too often to be started again", components.join(" and "))]
+    GivenUp {
+        /// Their names, each with how it last ended: "kubelet (exit 1)".
+        components: Vec<String>,
+        /// The first one's name: its log is looked at first.
+        first: String,
+    },
     /// Something did not happen before its deadline.
     #[error("{what} did not happen within {seconds} s: {why}")]
     Deadline {
@@ -160,6 +168,27 @@ pub enum Error {
         seconds: u64,
         /// How far it got.
         why: String,
+    },
+    /// A lab is there whose `up` is still at work, or was broken off.
+    #[error("the lab's boot has not come to its end")]
+    NotBooted,
+    /// The machine has too little memory free for a cluster.
+    #[error("a lab needs {needed} MB of memory, and this machine has {free} MB free")]
+    LittleMemory {
+        /// In megabytes, swap included.
+        free: u64,
+        /// In megabytes.
+        needed: u64,
+    },
+    /// The node that was booted answers inside, but not to this machine.
+    #[error("this machine does not reach the lab's node at {address}, though its API server is ready: {why}")]
+    Unreachable {
+        /// Address and port.
+        address: String,
+        /// What became of the attempt, and what may be in the way.
+        why: String,
+        /// The lab's link on this machine.
+        link: String,
     },
     /// A rollout cannot succeed.
     #[error("the pods cannot start: {reason}")]
@@ -315,8 +344,20 @@ impl Error {
             Self::InstallFailed { hint, .. } | Self::BuildFailed { hint, .. } => hint.clone(),
             Self::Program { .. } => "run the command by hand to see more".into(),
             Self::Component { log, .. } => format!("the whole log: {}", log.display()),
+            Self::GivenUp { first, .. } => {
+                format!("evenkeel logs --component {first} tells why; then make a new lab: evenkeel down, evenkeel up")
+            }
             Self::Deadline { .. } => {
                 "evenkeel status shows what is amiss; evenkeel logs --component kubelet tells more".into()
+            }
+            Self::NotBooted => {
+                "wait for the evenkeel up that is at work, or begin anew: evenkeel down, evenkeel up".into()
+            }
+            Self::LittleMemory { .. } => "end something that takes much of it, then try again; free -m shows it".into(),
+            Self::Unreachable { link, .. } => {
+                format!(
+                    "let the firewall pass what comes and goes by the link {link}; nft list ruleset shows its rules"
+                )
             }
             Self::RolloutStuck { .. } => "evenkeel status shows the pods; evenkeel logs shows what they said".into(),
             Self::Taken { .. } => "free it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),

@@ -2,7 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
@@ -140,10 +141,19 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// The last `count` lines of a file; empty when it cannot be read.
+/// The last `count` lines of a file, as far as its last 64 KiB hold them; empty when it cannot be read.
 #[must_use]
 pub fn tail_of(path: &Path, count: usize) -> String {
-    std::fs::read(path).map(|bytes| last_lines(&String::from_utf8_lossy(&bytes), count)).unwrap_or_default()
+    const MOST: u64 = 64 * 1024;
+    let read = || {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
+        let mut bytes = Vec::new();
+        file.take(MOST).read_to_end(&mut bytes)?;
+        Ok::<_, io::Error>(bytes)
+    };
+    read().map(|bytes| last_lines(&String::from_utf8_lossy(&bytes), count)).unwrap_or_default()
 }
 
 fn quoted(word: &OsStr) -> String {
@@ -171,6 +181,15 @@ mod tests {
         let error = Invocation::new("/bin/sh", ["-c", "echo oh no >&2; exit 3"]).run().unwrap_err();
         let text = error.to_string();
         assert!(text.contains("exit 3") && text.contains("oh no") && text.contains("/bin/sh"), "{text}");
+    }
+
+    #[test]
+    fn a_tail_is_the_end_of_a_file_however_long() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a line of a log\n".repeat(100_000) + "the dog\nate my lease\n").unwrap();
+        assert_eq!(tail_of(file.path(), 2), "the dog\nate my lease");
+        assert!(tail_of(file.path(), usize::MAX).len() <= 64 * 1024);
+        assert_eq!(tail_of(Path::new("/does/not/exist"), 2), "");
     }
 
     #[test]

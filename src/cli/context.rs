@@ -6,7 +6,7 @@ use std::path::Path;
 use kube::Client;
 
 use super::Global;
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, LabLock};
 use crate::config::{LabName, Paths};
 use crate::error::Error;
 use crate::progress::Progress;
@@ -50,11 +50,33 @@ impl Context {
     /// The lab that is up.
     ///
     /// # Errors
-    /// [`Error::NoLab`], [`Error::Kubeconfig`].
+    /// [`Error::NoLab`], [`Error::NotBooted`], [`Error::Kubeconfig`].
     pub async fn lab(&self) -> Result<Lab, Error> {
         let cluster = self.cluster()?;
+        if !cluster::is_booted(&cluster) {
+            return Err(Error::NotBooted);
+        }
         let client = cluster::client(&cluster).await?;
         Ok(Lab { cluster, client })
+    }
+
+    /// The right to change the lab, which one verb at a time has; waits for whichever has it.
+    ///
+    /// # Errors
+    /// [`Error::NeedsRoot`], [`Error::Interrupted`], [`Error::Io`].
+    pub async fn lock(&self, verb: &'static str) -> Result<LabLock, Error> {
+        require_root(verb)?;
+        LabLock::wait(&self.name, verb, &self.progress, &self.shutdown).await
+    }
+
+    /// The lab that is up, and the right to change it; it may come up, or go, while that is waited for.
+    ///
+    /// # Errors
+    /// As [`Context::lab`] and [`Context::lock`].
+    pub async fn lab_to_change(&self, verb: &'static str) -> Result<(Lab, LabLock), Error> {
+        self.cluster()?;
+        let lock = self.lock(verb).await?;
+        Ok((self.lab().await?, lock))
     }
 
     /// The cluster that runs.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::context::{Context, Lab, require_root};
+use super::context::{Context, Lab};
 use super::judge::Judge;
 use super::load_flags::positive;
 use super::report_files::ReportFiles;
@@ -76,7 +76,7 @@ impl Args {
         let trial = Trial::at(&counts, plan);
         self.files.check()?;
         let manifests = self.manifests.load()?;
-        require_root("demo")?;
+        let _lock = context.lock("demo").await?;
         match context.cluster() {
             Ok(cluster) if cluster::is_booted(&cluster) => {
                 return Err(Error::LabIsUp { name: context.name.to_string() });

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::context::{Context, Lab, is_file, require_root};
+use super::context::{Context, Lab, is_file};
 use super::status;
 use crate::cluster;
 use crate::config::Replicas;
@@ -66,8 +66,7 @@ impl Args {
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         let replicas = self.replicas.as_deref().map(str::parse).transpose()?;
         let wanted = Wanted { manifests: self.manifests.load()?, source: self.source()?, replicas };
-        let lab = context.lab().await?;
-        require_root("deploy")?;
+        let (lab, _lock) = context.lab_to_change("deploy").await?;
         let toolbox = context.toolbox(false).await?;
         deploy(context, &lab, &toolbox, wanted).await?;
         status::show_workload(context, &lab.client).await

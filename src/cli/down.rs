@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::context::{Context, require_root};
 use super::output;
-use crate::cluster::{self, Removed};
+use crate::cluster::{self, LabLock, Removed};
 use crate::error::Error;
 use crate::toolbox::{self, Program};
 
@@ -16,13 +16,15 @@ struct Report<'a> {
     removed: &'a Removed,
 }
 
-/// Removes the lab, or what an accident left of it.
+/// Removes the lab, or what an accident left of it; a verb that is about to change the lab is asked to stop first.
 ///
 /// # Errors
 /// [`Error::Residue`] with what could not be removed.
 pub async fn run(context: &Context) -> Result<(), Error> {
     require_root("down")?;
+    let lock = LabLock::take_over(&context.name, &context.progress, &context.shutdown).await?;
     let removed = remove(context).await?;
+    drop(lock);
     if context.json {
         return output::json(&Report { schema_version: 1, lab: context.name.as_str(), removed: &removed });
     }
@@ -30,10 +32,7 @@ pub async fn run(context: &Context) -> Result<(), Error> {
 }
 
 /// Removes the lab, and says what that was.
-///
-/// # Errors
-/// As [`run`].
-pub async fn remove(context: &Context) -> Result<Removed, Error> {
+async fn remove(context: &Context) -> Result<Removed, Error> {
     // The rest of the toolbox may be gone, and the lab must go all the same.
     let found = toolbox::find_one(Program::Ip, &context.paths.cache).await;
     let ip = found.path.ok_or_else(|| Error::MissingPrograms {

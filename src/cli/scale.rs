@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::context::{Context, require_root};
+use super::context::Context;
 use super::{output, status};
 use crate::config::Replicas;
 use crate::error::Error;
@@ -33,8 +33,7 @@ impl Args {
     /// [`Error::BadReplicas`], [`Error::NoLab`], [`Error::NoWorkload`], [`Error::RolloutStuck`] and more.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         let replicas: Replicas = self.replicas.parse()?;
-        let lab = context.lab().await?;
-        require_root("scale")?;
+        let (lab, _lock) = context.lab_to_change("scale").await?;
         let toolbox = context.toolbox(false).await?;
         let Context { progress, shutdown, .. } = context;
         let scaled = workload::scale(&lab.cluster, &lab.client, &toolbox, replicas, progress, shutdown);

@@ -59,9 +59,11 @@ pub fn workload_text(workload: &Workload) -> String {
 
 fn text(status: &Status) -> String {
     let components: Vec<_> = status.components.iter().flat_map(of_node).collect();
-    let header = ["COMPONENT", "NODE", "STATE", "PID", "RESTARTS", "SINCE", "LAST EXIT"];
+    let header = ["COMPONENT", "NODE", "STATE", "PID", "RESTARTS", "UPTIME", "LAST EXIT"];
     let mode = status.proxy_mode.map(|mode| format!("\nkube-proxy balances by {mode}.\n")).unwrap_or_default();
-    let components = format!("{}{mode}", table("components", &header, &components));
+    let words: String = status.components.iter().flat_map(|of| &of.components).filter_map(last_words).collect();
+    let space = if words.is_empty() { "" } else { "\n" };
+    let components = format!("{}{space}{words}{mode}", table("components", &header, &components));
     let nodes = status.nodes.as_ref().map(|nodes| {
         let rows: Vec<_> = nodes.iter().map(node).collect();
         table("nodes", &["NAME", "STATUS", "VERSION", "ADDRESS", "AGE"], &rows)
@@ -111,17 +113,64 @@ fn component(node: &str, component: &ComponentStatus) -> Vec<String> {
         State::GivenUp => "GivenUp",
     };
     let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
+    let ago = |then: u64| human_age(now.saturating_sub(then));
+    let last_exit = match (&component.last_exit, component.last_exit_at) {
+        (Some(exit), Some(at)) => format!("{exit} ({} ago)", ago(at)),
+        (exit, _) => exit.clone().unwrap_or_else(none),
+    };
     vec![
         component.name.clone(),
         node.to_owned(),
         state.to_owned(),
         component.pid.map_or_else(none, |pid| pid.to_string()),
         component.restarts.to_string(),
-        human_age(now.saturating_sub(component.since)),
-        component.last_exit.clone().unwrap_or_else(none),
+        component.started.map_or_else(none, ago),
+        last_exit,
     ]
+}
+
+/// The last line that a component wrote before it ended; with `--json` there are more.
+fn last_words(component: &ComponentStatus) -> Option<String> {
+    let line = component.last_words.as_deref()?.lines().last().filter(|line| !line.trim().is_empty())?;
+    Some(format!("The last words of {}: {}\n", component.name, clipped(line.trim())))
+}
+
+/// At most 200 characters, since klog writes whole objects into one line; none that could move a terminal's cursor.
+fn clipped(line: &str) -> String {
+    const MOST: usize = 200;
+    let mut plain = line.chars().filter(|c| !c.is_control());
+    let mut text: String = plain.by_ref().take(MOST).collect();
+    text.extend(plain.next().map(|_| '…'));
+    text
 }
 
 fn none() -> String {
     "<none>".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_died_is_told_with_its_last_words() {
+        let mut died = ComponentStatus {
+            name: "kubelet".into(),
+            state: State::GivenUp,
+            pid: None,
+            restarts: 12,
+            since: 0,
+            started: None,
+            last_exit: Some("exit 1".into()),
+            last_exit_at: None,
+            last_words: Some("first\nthe \u{1b}[31mdog ate my lease\n".into()),
+        };
+        assert_eq!(component("lab-0", &died)[2..], ["GivenUp", "<none>", "12", "<none>", "exit 1"]);
+        assert_eq!(last_words(&died).unwrap(), "The last words of kubelet: the [31mdog ate my lease\n");
+        died.last_words = Some("é".repeat(300));
+        let words = last_words(&died).unwrap();
+        assert!(words.ends_with("é…\n") && words.chars().filter(|c| *c == 'é').count() == 200, "{words}");
+        died.last_words = Some(String::new());
+        assert_eq!(last_words(&died), None);
+    }
 }

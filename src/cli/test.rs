@@ -49,18 +49,15 @@ impl Args {
         if let Some(target) = &self.target {
             return self.elsewhere(context, &target.parse()?, trial, &judge).await;
         }
-        let lab = context.lab().await?;
-        check_components(&lab, &trial)?;
-        if !trial.counts().is_empty() {
-            require_root("test --replicas")?;
-        } else if trial.knows_pods() {
-            require_root("test --balance client")?;
-        } else if !trial.events.is_empty() {
-            require_root("test --during")?;
-        } else {
+        let Some(as_root) = changes(&trial) else {
+            let lab = context.lab().await?;
             let workplace = Workplace { lab: &lab, toolbox: None, ip: &ip(context).await };
             return in_lab(context, workplace, trial, &self.files, &judge).await;
-        }
+        };
+        context.cluster()?;
+        require_root(as_root)?;
+        let (lab, _lock) = context.lab_to_change("test").await?;
+        check_components(&lab, &trial)?;
         let toolbox = context.toolbox(false).await?;
         let workplace = Workplace { lab: &lab, toolbox: Some(&toolbox), ip: toolbox.path(Program::Ip) };
         in_lab(context, workplace, trial, &self.files, &judge).await
@@ -100,6 +97,16 @@ pub async fn in_lab(
     let mut series = Series::new(context, Some(workplace), endpoint, trial).await;
     let outcome = Box::pin(series.run()).await;
     series.finish(outcome, files, judge)
+}
+
+/// What of a trial changes the lab, if anything, as the verb that needs root for it.
+fn changes(trial: &Trial) -> Option<&'static str> {
+    let reasons = [
+        (!trial.counts().is_empty(), "test --replicas"),
+        (trial.knows_pods(), "test --balance client"),
+        (!trial.events.is_empty(), "test --during"),
+    ];
+    reasons.into_iter().find(|(given, _)| *given).map(|(_, verb)| verb)
 }
 
 /// Refuses an event that happens to a component which the cluster has not.

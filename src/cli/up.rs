@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::context::{Context, require_root};
+use super::context::Context;
 use super::output;
 use crate::cluster::{self, Cluster};
 use crate::config::ProxyMode;
@@ -46,7 +46,7 @@ impl Args {
     /// # Errors
     /// Whatever kept it from booting; [`Error::BadValue`] when it is up in another mode than the one asked for.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        require_root("up")?;
+        let _lock = context.lock("up").await?;
         let (cluster, was_up) = match context.cluster() {
             // One whose `up` was killed half-way is no lab yet; booting removes it first.
             Ok(cluster) if cluster::is_booted(&cluster) => (cluster, true),

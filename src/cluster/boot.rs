@@ -27,7 +27,7 @@ use super::layout::Layout;
 use super::node::{Cluster, Node, RunningNode};
 use super::plan::{BootPlan, Identity, Message};
 use super::residue::{self, Keep};
-use super::{cgroup, encryption, kubeconfig, network, pki};
+use super::{cgroup, encryption, kubeconfig, memory, network, pki, reach};
 
 /// How long a component, and then the node, may take to become ready. A component that dies fails the boot at once, so
 /// this is only for one that hangs, and may be long enough for an emulated machine.
@@ -53,13 +53,15 @@ pub struct Request<'a> {
 /// everything is undone but the logs, unless `keep` says otherwise.
 ///
 /// # Errors
-/// [`Error::Component`] with the failing component's last lines, [`Error::Taken`], [`Error::Program`], [`Error::Io`],
-/// [`Error::Interrupted`].
+/// [`Error::Component`] with the failing component's last lines, [`Error::Taken`], [`Error::LittleMemory`],
+/// [`Error::Unreachable`], [`Error::Program`], [`Error::Io`], [`Error::Interrupted`].
 pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, Error> {
     let ip = request.toolbox.path(Program::Ip);
     request.paths.refuse_file()?;
     residue::remove(request.name, request.paths, ip, Keep::Nothing, &Progress::silent())?;
+    network::check_name_is_free(request.name)?;
     network::check_free(ip)?;
+    memory::require()?;
     let booted = boot(request, progress, shutdown).await;
     if let Err(error) = booted {
         let interrupted = matches!(error, Error::Interrupted);
@@ -96,6 +98,8 @@ async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -
     let cluster = Cluster { name: request.name.clone(), paths: request.paths.clone(), nodes: running };
 
     let step = progress.step("wait for the node to be Ready");
+    let nft = request.toolbox.path(Program::Nft);
+    shutdown::unless(shutdown, reach::check(request.name, &cluster.first().node, nft)).await?;
     let client = super::client(&cluster).await?;
     let ready = async {
         tokio::try_join!(
@@ -172,7 +176,8 @@ fn link_programs(toolbox: &Toolbox, layout: &Layout) -> Result<Vec<PathBuf>, Err
         directories.extend(real.parent().map(Path::to_owned));
     }
     let own = std::env::current_exe().map_err(|source| Error::io("find this program", source))?;
-    fs::copy(&own, layout.evenkeel()).map_err(|source| Error::file("copy", &own, source))?;
+    let copied = fs::copy(&own, layout.evenkeel());
+    copied.map_err(|source| Error::file("write a copy of this program to", &layout.evenkeel(), source))?;
     directories.sort();
     directories.dedup();
     Ok(directories)

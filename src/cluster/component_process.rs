@@ -1,15 +1,13 @@
 //! Which of the host's processes a component is: for whoever must signal it, and must not hit a stranger.
 
 use std::fs;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::error::Error;
 
+use super::held_process::HeldProcess;
 use super::node::{Cluster, RunningNode};
 use super::plan::ComponentStatus;
 use super::{Layout, cgroup, component_names, components, namespace_ids};
@@ -23,7 +21,7 @@ pub struct ComponentProcess {
     pub node: String,
     /// The host's process id, to be told and looked at; signals go by [`ComponentProcess::signal`].
     pub pid: i32,
-    handle: OwnedFd,
+    handle: HeldProcess,
 }
 
 impl ComponentProcess {
@@ -33,9 +31,7 @@ impl ComponentProcess {
     /// [`Error::Io`] when it has ended.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         let failed = |source| Error::io(format!("send {signal} to {} (process {})", self.name, self.pid), source);
-        let number = rustix::process::Signal::from_named_raw(signal as i32)
-            .ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidInput)))?;
-        pidfd_send_signal(&self.handle, number).map_err(|errno| failed(errno.into()))
+        self.handle.signal(signal).map_err(failed)
     }
 }
 
@@ -71,13 +67,11 @@ fn said_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNo
 }
 
 /// The process with this id inside a node's sandbox: the host's id, and a handle that was opened before it was looked at.
-fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<(i32, OwnedFd)>, Error> {
+fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<(i32, HeldProcess)>, Error> {
     let namespace = namespace_of(running.pid);
     for (node, processes) in cgroup::nodes(&cluster.name.cgroup())? {
         for pid in processes.into_iter().filter(|_| node == running.node.name) {
-            let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
-                continue;
-            };
+            let Some(handle) = HeldProcess::open(pid) else { continue };
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             if namespace_ids(&status).last() == Some(&inside) && namespace_of(pid) == namespace {
                 return Ok(Some((pid, handle)));
@@ -98,7 +92,7 @@ fn not_running(cluster: &Cluster, running: &RunningNode, status: &ComponentStatu
     Error::Component {
         component: status.name.clone(),
         what: format!("does not run at the moment{last}"),
-        tail: crate::process::tail_of(&log, 8),
+        tail: status.last_words.clone().unwrap_or_default(),
         log,
     }
 }

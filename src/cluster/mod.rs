@@ -3,18 +3,21 @@
 mod boot;
 mod cgroup;
 pub mod component;
-#[cfg_attr(not(target_os = "linux"), path = "component_process_elsewhere.rs")]
 mod component_process;
 mod container;
 mod encryption;
+mod held_process;
 mod kubeconfig;
 mod layout;
+mod lock;
+mod memory;
 mod network;
 mod node;
 mod pki;
 mod plan;
 mod pod_cgroup;
 mod pod_route;
+mod reach;
 mod readiness;
 mod residue;
 #[cfg(target_os = "linux")]
@@ -34,6 +37,7 @@ pub use component_process::{ComponentProcess, component_process};
 pub use container::kill_container;
 pub use kubeconfig::client as client_by;
 pub use layout::Layout;
+pub use lock::LabLock;
 pub use node::{Cluster, Node, RunningNode};
 pub use plan::{BootPlan, ComponentStatus, Message, State};
 pub use pod_cgroup::PodCgroup;
@@ -66,10 +70,12 @@ pub fn find(name: &LabName, paths: &Paths) -> Result<Cluster, Error> {
     }
 }
 
-/// Whether a cluster's boot came to its end: one whose `up` was killed half-way runs, but is of no use.
+/// Whether a cluster's boot came to its end: one whose `up` was killed half-way runs, but is of no use. Where that may
+/// not be looked up, it is taken for granted.
 #[must_use]
 pub fn is_booted(cluster: &Cluster) -> bool {
-    cluster.nodes.iter().all(|running| Layout::new(&cluster.paths, &running.node).booted().exists())
+    let booted = |running: &RunningNode| Layout::new(&cluster.paths, &running.node).booted();
+    cluster.nodes.iter().all(|running| booted(running).try_exists().unwrap_or(true))
 }
 
 /// Whether a process is number 1 of a PID namespace below ours.
@@ -157,10 +163,13 @@ pub fn proxy_mode(cluster: &Cluster) -> Result<ProxyMode, Error> {
 pub fn components(cluster: &Cluster) -> Result<Vec<(Node, Vec<ComponentStatus>)>, Error> {
     let read = |running: &RunningNode| {
         let path = Layout::new(&cluster.paths, &running.node).components();
-        let text = fs::read(&path).map_err(|source| Error::file("read", &path, source))?;
-        let statuses =
-            serde_json::from_slice(&text).map_err(|source| Error::file("understand", &path, source.into()))?;
-        Ok((running.node.clone(), statuses))
+        let statuses = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|source| Error::file("understand", &path, source.into())),
+            // A boot that was broken off has started none.
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound && !is_booted(cluster) => Ok(Vec::new()),
+            Err(source) => Err(Error::file("read", &path, source)),
+        };
+        Ok((running.node.clone(), statuses?))
     };
     cluster.nodes.iter().map(read).collect()
 }

@@ -23,6 +23,12 @@ struct Route {
     dev: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Link {
+    /// `ip` has an empty object for each link of another kind.
+    ifname: Option<String>,
+}
+
 /// Refuses to go on when something else on the host uses the lab's addresses.
 pub(super) fn check_free(ip: &Path) -> Result<(), Error> {
     check_free_of_others(ip, &format!("{}/{}", RANGE.0, RANGE.1), "")
@@ -70,21 +76,33 @@ pub(super) fn configure_inside(ip: &Path, node: &Node) -> Result<(), Error> {
     std::fs::write(forward, "1").map_err(|source| Error::file("write", forward, source))
 }
 
-/// Whether the host's end of the link is there.
-#[must_use]
-pub(super) fn link_exists(lab: &LabName) -> bool {
-    device_exists(&lab.link())
+/// Whether the host's end of the link is there: a veth, since an interface of any other kind is no lab's.
+pub(super) fn link_exists(ip: &Path, lab: &LabName) -> Result<bool, Error> {
+    Ok(device_exists(&lab.link()) && is_veth(ip, &lab.link())?)
 }
 
-/// Whether the host has a device of this name.
+fn is_veth(ip: &Path, link: &str) -> Result<bool, Error> {
+    let output = Invocation::new(ip, ["-json", "link", "show", "type", "veth"]).run()?;
+    let links: Vec<Link> = serde_json::from_slice(&output).unwrap_or_default();
+    Ok(links.iter().any(|veth| veth.ifname.as_deref() == Some(link)))
+}
+
+/// Refuses to go on when an interface has the link's name; the lab's own must have been removed.
+pub(super) fn check_name_is_free(lab: &LabName) -> Result<(), Error> {
+    let what = format!("link {}", lab.link());
+    let by = "an interface of that name that is no lab's".to_owned();
+    if device_exists(&lab.link()) { Err(Error::Taken { what, by }) } else { Ok(()) }
+}
+
+/// Whether the host has a device of this name. The kernel is asked, since `/sys` may show another network namespace.
 #[must_use]
 pub(super) fn device_exists(link: &str) -> bool {
-    Path::new("/sys/class/net").join(link).exists()
+    nix::net::if_::if_nametoindex(link).is_ok()
 }
 
 /// Removes the link; its addresses and routes go with it.
 pub(super) fn disconnect(ip: &Path, lab: &LabName) -> Result<(), Error> {
     let removed = Invocation::new(ip, ["link", "delete", &lab.link()]).run();
     // The kernel may have removed it with the sandbox in the meantime.
-    if link_exists(lab) { removed.map(drop) } else { Ok(()) }
+    if device_exists(&lab.link()) { removed.map(drop) } else { Ok(()) }
 }

@@ -154,4 +154,36 @@ mod tests {
         assert!(!pki.join("ca.key").exists(), "an authority's key must not outlive the signing");
         assert_eq!(pki.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
+
+    /// The clock may be set back after the boot, or be wrong in a pod.
+    #[test]
+    fn certificates_are_valid_long_before_they_were_made() {
+        use base64::Engine;
+
+        let directory = tempfile::tempdir().unwrap();
+        let pki = directory.path().join("pki");
+        create(&pki, &Node::new(&"lab".parse().unwrap(), 0)).unwrap();
+        let mut seen = 0;
+        for file in std::fs::read_dir(&pki).unwrap().map(|file| file.unwrap().path()) {
+            if file.extension().is_some_and(|extension| extension == "crt") {
+                let pem = std::fs::read_to_string(&file).unwrap();
+                let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+                let der = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
+                let hour = jiff::SignedDuration::from_hours(1);
+                assert!(not_before(&der) < jiff::Timestamp::now() - hour, "{}", file.display());
+                seen += 1;
+            }
+        }
+        assert!(seen >= 15, "{seen}");
+    }
+
+    /// The first time in a certificate: a `UTCTime` (tag 0x17, 13 bytes, `YYMMDDhhmmssZ`) by RFC 5280, 4.1.2.5.1.
+    fn not_before(der: &[u8]) -> jiff::Timestamp {
+        let is_time = |text: &[u8]| text[..12].iter().all(u8::is_ascii_digit) && text[12] == b'Z';
+        let mut times = der.windows(15).filter(|w| w[..2] == [0x17, 13] && is_time(&w[2..])).map(|w| &w[2..14]);
+        let text = std::str::from_utf8(times.next().unwrap()).unwrap();
+        let century = if text[..2].parse::<u8>().unwrap() < 50 { "20" } else { "19" };
+        let civil = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", format!("{century}{text}")).unwrap();
+        civil.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp()
+    }
 }

@@ -101,8 +101,17 @@ pub struct ComponentStatus {
     pub restarts: u32,
     /// When it entered its state: seconds since the epoch.
     pub since: u64,
+    /// When its process was started, while it has one: seconds since the epoch.
+    #[serde(default)]
+    pub started: Option<u64>,
     /// How it last ended: "exit 1", "signal 9".
     pub last_exit: Option<String>,
+    /// When it last ended: seconds since the epoch.
+    #[serde(default)]
+    pub last_exit_at: Option<u64>,
+    /// The end of its log when it last ended.
+    #[serde(default)]
+    pub last_words: Option<String>,
 }
 
 impl ComponentSpec {
@@ -112,6 +121,9 @@ impl ComponentSpec {
         Invocation::new(&self.program, &self.args).env("PATH", path).directory("/")
     }
 }
+
+/// How many lines of a log are told of a component that ended.
+const LAST_LINES: usize = 8;
 
 impl BootPlan {
     /// Reads a plan that `up` wrote.
@@ -135,10 +147,16 @@ impl BootPlan {
         self.logs.join(format!("{component}.command"))
     }
 
+    /// The end of a component's log.
+    #[must_use]
+    pub fn last_words(&self, component: &str) -> String {
+        process::tail_of(&self.log(component), LAST_LINES)
+    }
+
     /// The error for a component that failed: with the end of its log, and where the log is.
     #[must_use]
     pub fn failure(&self, component: &str, what: String) -> Error {
-        let log = self.log(component);
-        Error::Component { component: component.to_owned(), what, tail: process::tail_of(&log, 8), log }
+        let (tail, log) = (self.last_words(component), self.log(component));
+        Error::Component { component: component.to_owned(), what, tail, log }
     }
 }

@@ -70,12 +70,14 @@ pub(super) fn remove(
     attempt("processes", end_processes(name).map(|count| removed.processes = count));
     step.done_with(format!("{} ended", removed.processes));
 
-    if network::link_exists(name) {
+    let link_exists = network::link_exists(ip, name);
+    if matches!(link_exists, Ok(true)) {
         let step = progress.step(format!("remove the link {}", name.link()));
         removed.link = Some(name.link());
         attempt("link", network::disconnect(ip, name));
         step.done();
     }
+    attempt("link", link_exists.map(drop));
     for root in cgroup::roots(&name.cgroup())? {
         attempt("cgroup", remove_cgroup(&root));
         removed.cgroups.push(root);

@@ -180,6 +180,7 @@ impl<'a> Supervisor<'a> {
         let pid = spawn(self.plan, component.spec)?;
         component.started = Instant::now();
         component.status.pid = Some(pid);
+        component.status.started = Some(now());
         let restarts = component.status.restarts;
         let (ready, identity, answer) = (component.spec.ready.clone(), self.plan.identity.clone(), self.answer.clone());
         tokio::spawn(async move {
@@ -195,8 +196,7 @@ impl<'a> Supervisor<'a> {
         let component = &mut self.components[index];
         let (history, decision) = component.history.died(component.started.elapsed());
         component.history = history;
-        component.status.pid = None;
-        component.status.last_exit = Some(how);
+        component.ended(self.plan, how);
         let state = match decision {
             Decision::RestartAfter(delay) => {
                 component.restart_at = Some(Instant::now() + delay);
@@ -209,9 +209,8 @@ impl<'a> Supervisor<'a> {
 
     fn died_in_boot(&mut self, index: usize, how: &str) -> Error {
         let component = &mut self.components[index];
-        component.status.pid = None;
+        component.ended(self.plan, how.to_owned());
         component.status.state = State::GivenUp;
-        component.status.last_exit = Some(how.to_owned());
         self.plan.failure(&component.spec.name, format!("ended while starting ({how})"))
     }
 
@@ -246,7 +245,10 @@ impl<'a> Supervised<'a> {
             pid: None,
             restarts: 0,
             since: now(),
+            started: None,
             last_exit: None,
+            last_exit_at: None,
+            last_words: None,
         };
         Self {
             spec,
@@ -256,6 +258,15 @@ impl<'a> Supervised<'a> {
             restart_at: None,
             last_no: String::new(),
         }
+    }
+
+    /// Keeps what is to be told of an end.
+    fn ended(&mut self, plan: &BootPlan, how: String) {
+        self.status.pid = None;
+        self.status.started = None;
+        self.status.last_exit = Some(how);
+        self.status.last_exit_at = Some(now());
+        self.status.last_words = Some(plan.last_words(&self.spec.name));
     }
 }
 

@@ -38,7 +38,15 @@ fn samples() -> Vec<Error> {
             tail: "panic: disk\nis full".into(),
             log: "/var/lib/evenkeel/lab/logs/lab-0/etcd.log".into(),
         },
+        Error::GivenUp { components: vec!["kubelet (exit 1)".into()], first: "kubelet".into() },
         Error::Deadline { what: "the rollout".into(), seconds: 60, why: "1 of 2 pods ready".into() },
+        Error::NotBooted,
+        Error::LittleMemory { free: 200, needed: 600 },
+        Error::Unreachable {
+            address: "198.18.0.2:6443".into(),
+            why: "no answer within 10 s".into(),
+            link: "ek-lab".into(),
+        },
         Error::RolloutStuck {
             reason: "pod server-x, container server: ErrImageNeverPull: image is not present".into(),
         },
@@ -81,7 +89,11 @@ fn name(error: &Error) -> &'static str {
         Error::BuildFailed { .. } => "BuildFailed",
         Error::Program { .. } => "Program",
         Error::Component { .. } => "Component",
+        Error::GivenUp { .. } => "GivenUp",
         Error::Deadline { .. } => "Deadline",
+        Error::NotBooted => "NotBooted",
+        Error::LittleMemory { .. } => "LittleMemory",
+        Error::Unreachable { .. } => "Unreachable",
         Error::RolloutStuck { .. } => "RolloutStuck",
         Error::Taken { .. } => "Taken",
         Error::Manifest { .. } => "Manifest",
@@ -97,7 +109,7 @@ fn name(error: &Error) -> &'static str {
     }
 }
 
-const NAMES: usize = 32;
+const NAMES: usize = 36;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

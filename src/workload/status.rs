@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::SELECTOR;
 use super::view::{NodeRow, PodRow, ServiceRow};
-use crate::cluster::{self, Cluster, ComponentStatus};
+use crate::cluster::{self, Cluster, ComponentStatus, State};
 use crate::config::{NAMESPACE, ProxyMode};
 use crate::error::Error;
 
@@ -59,7 +59,7 @@ pub struct Workload {
 }
 
 /// The lab's status, as far as it can be known: when the API server does not answer, the components are still told,
-/// and the error beside them.
+/// and the error beside them. A component that was given up is the error that counts: it may be why.
 ///
 /// # Errors
 /// [`Error::Io`] when not even the supervisors' word can be read.
@@ -84,14 +84,27 @@ pub async fn status(cluster: &Cluster, client: Result<Client, Error>) -> Result<
         seconds: PATIENCE.as_secs(),
         why: "it takes connections but says nothing".into(),
     };
-    match tokio::time::timeout(PATIENCE, told).await.map_err(late).flatten() {
+    let problem = match tokio::time::timeout(PATIENCE, told).await.map_err(late).flatten() {
         Ok((nodes, workload)) => {
             status.nodes = Some(nodes);
             status.workload = Some(workload);
-            Ok((status, None))
+            None
         }
-        Err(error) => Ok((status, Some(error))),
-    }
+        Err(error) => Some(error),
+    };
+    let given_up = given_up(status.components.iter().flat_map(|node| &node.components));
+    let not_booted = (!cluster::is_booted(cluster)).then_some(Error::NotBooted);
+    Ok((status, given_up.or(not_booted).or(problem)))
+}
+
+fn given_up<'a>(components: impl Iterator<Item = &'a ComponentStatus>) -> Option<Error> {
+    let dead: Vec<_> = components.filter(|component| component.state == State::GivenUp).collect();
+    let first = dead.first()?.name.clone();
+    let told = |component: &&ComponentStatus| match &component.last_exit {
+        Some(exit) => format!("{} ({exit})", component.name),
+        None => component.name.clone(),
+    };
+    Some(Error::GivenUp { components: dead.iter().map(told).collect(), first })
 }
 
 async fn nodes(client: &Client) -> Result<Vec<NodeRow>, Error> {

@@ -1,11 +1,6 @@
-//! A boot that fails, or is broken off: it says why, and nothing of it stays.
+//! A boot that fails: it says why, and nothing of it stays.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
-use std::time::Duration;
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::host::Host;
 use crate::lab::{Lab, text};
@@ -32,38 +27,4 @@ fn a_component_that_dies_fails_the_boot_with_its_last_words() {
     assert_eq!(crate::host::lab_processes(), []);
     lab.down();
     Host::look().assert_same(&before);
-}
-
-#[test]
-fn an_interrupted_boot_leaves_nothing() {
-    let Some((lab, before)) = Lab::and_host() else { return };
-    for delay in [100, 400, 900, 1800, 2600] {
-        let mut up = lab.command(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(delay));
-        let pid = Pid::from_raw(up.id().cast_signed());
-        kill(pid, Signal::SIGINT).unwrap();
-        let status = up.wait().unwrap();
-        assert_eq!(status.code(), Some(130), "after {delay} ms");
-        Host::look().assert_same(&before);
-        assert!(!lab.state().exists(), "after {delay} ms");
-    }
-}
-
-#[test]
-fn a_crashed_boot_is_removed_by_down_and_by_the_next_up() {
-    let Some((lab, before)) = Lab::and_host() else { return };
-    for delay in [50, 150, 300, 700, 1500, 3000] {
-        let mut up = lab.command(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(delay));
-        kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGKILL).unwrap();
-        up.wait().unwrap();
-        lab.down();
-        Host::look().assert_same(&before);
-    }
-    let mut up = lab.command(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
-    kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGKILL).unwrap();
-    up.wait().unwrap();
-    lab.up();
-    lab.ok(&["status"]);
 }

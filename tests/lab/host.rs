@@ -33,12 +33,14 @@ pub(crate) struct Host {
     pub(crate) cgroups: BTreeSet<String>,
     pub(crate) processes: Vec<(i32, String)>,
     pub(crate) sysctls: BTreeMap<String, String>,
+    /// What is named after a lab where programs leave things.
+    pub(crate) files: BTreeSet<String>,
 }
 
 impl Host {
     pub(crate) fn look() -> Self {
         Self {
-            links: names_in("/sys/class/net"),
+            links: links(),
             routes: lines("ip", &["-4", "route", "show", "table", "all"]),
             rules: [
                 lines("nft", &["list", "ruleset"]),
@@ -51,6 +53,7 @@ impl Host {
             cgroups: cgroups(),
             processes: lab_processes(),
             sysctls: sysctls(),
+            files: named_after_a_lab(),
         }
     }
 
@@ -83,7 +86,29 @@ impl Host {
         assert_eq!(self.cgroups, before.cgroups);
         assert_eq!(self.processes, before.processes);
         assert_eq!(self.sysctls, before.sysctls);
+        assert_eq!(self.files, before.files);
     }
+}
+
+fn named_after_a_lab() -> BTreeSet<String> {
+    let names = |directory| names_in(directory).into_iter().map(move |name| format!("{directory}/{name}"));
+    let all = ["/run", "/tmp", "/dev/shm", "/var/lib"].into_iter().flat_map(names);
+    all.filter(|path| path.contains("evenkeel") && !is_anothers(path)).collect()
+}
+
+/// The kernel's keyrings that runc made for the lab's containers: `_ses.` and the container's id.
+pub(crate) fn keyrings() -> BTreeSet<String> {
+    let group = format!("/evenkeel-{NAME}/");
+    let groups = cgroups().into_iter().filter(|path| path.contains(&group));
+    let ids: BTreeSet<String> = groups.filter_map(|path| Some(path.rsplit('/').next()?.to_owned())).collect();
+    all_keyrings().into_iter().filter(|name| ids.contains(name)).collect()
+}
+
+/// Every keyring of a container, by the container's id.
+pub(crate) fn all_keyrings() -> BTreeSet<String> {
+    let keys = fs::read_to_string("/proc/keys").unwrap();
+    let names = keys.lines().filter_map(|line| Some(line.split_once("_ses.")?.1.split(':').next()?.to_owned()));
+    names.collect()
 }
 
 /// Processes in the lab's cgroups, with the names of their commands; not those that have ended and only wait for the
@@ -118,6 +143,18 @@ impl<const N: usize> ConcatSets for [BTreeSet<String>; N] {
     }
 }
 
+/// Asked of the kernel: `/sys` may show another network namespace.
+pub(crate) fn links() -> BTreeSet<String> {
+    let links = nix::net::if_::if_nameindex().unwrap();
+    links.iter().map(|link| link.name().to_string_lossy().into_owned()).collect()
+}
+
+/// Whether a path is named after a lab that is none of these tests'.
+fn is_anothers(path: &str) -> bool {
+    let mut labs = path.split('/').filter_map(|part| part.strip_prefix("evenkeel-"));
+    labs.any(|lab| lab != NAME && lab.strip_suffix(".lock") != Some(NAME))
+}
+
 fn names_in(directory: &str) -> BTreeSet<String> {
     fs::read_dir(directory).unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
@@ -137,8 +174,9 @@ fn cgroups() -> BTreeSet<String> {
     let mut left = vec![Path::new("/sys/fs/cgroup").to_owned()];
     while let Some(directory) = left.pop() {
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                found.insert(entry.path().display().to_string());
+            let path = entry.path().display().to_string();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_anothers(&path) {
+                found.insert(path);
                 left.push(entry.path());
             }
         }

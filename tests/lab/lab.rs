@@ -63,6 +63,14 @@ impl Lab {
         command
     }
 
+    /// A script in namespaces of its own, made by `unshare` with these options; the program is `$EVENKEEL`.
+    pub(crate) fn script(&self, unshare: &[&str], script: &str) -> Output {
+        let mut command = Command::new("unshare");
+        command.args(unshare).args(["--", "bash", "-c", script]).stdin(Stdio::null());
+        command.env("EVENKEEL", env!("CARGO_BIN_EXE_evenkeel")).env("EVENKEEL_NAME", NAME);
+        command.env("EVENKEEL_STATE_DIR", self.state.path()).output().unwrap()
+    }
+
     /// Runs the program to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()

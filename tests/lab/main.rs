@@ -6,15 +6,21 @@
 #![allow(clippy::print_stderr, reason = "a test that waits minutes for a toolbox should say so")]
 
 mod bad_input;
+mod bad_machines;
+mod begun;
 mod boot_failures;
 mod compare;
 mod external_ips;
 mod host;
+mod interruption;
 mod lab;
+mod lock;
 mod manifests;
 mod promises;
 mod proxy_modes;
 mod rolling_update;
+mod rounds;
 mod security;
+mod stale_state;
 mod supervision;
 mod walk;

@@ -76,3 +76,36 @@ fn pods(lab: &Lab) -> Vec<(String, u64)> {
     })
     .collect()
 }
+
+#[test]
+fn a_component_that_dies_again_and_again_is_given_up_and_status_says_what_to_do() {
+    let Some(lab) = Lab::new() else { return };
+    lab.up();
+    let cluster = cluster_of(&lab);
+    let config = lab.state().join(format!("{NAME}-0")).join("conf").join("scheduler.json");
+    std::fs::write(config, "the dog ate my lease").unwrap();
+    component_process(&cluster, "kube-scheduler").unwrap().signal(Signal::SIGKILL).unwrap();
+    // The first life that fails is told while there is hope.
+    eventually("its last words", || {
+        let words = said_of(&cluster, "kube-scheduler")["last_words"].as_str()?.to_owned();
+        words.contains("json").then_some(())
+    });
+    let status = lab.ok(&["status"]);
+    assert!(status.contains("The last words of kube-scheduler: "), "{status}");
+
+    // Its delays add up to a minute.
+    let began = std::time::Instant::now();
+    while said_of(&cluster, "kube-scheduler")["state"] != "given-up" {
+        assert!(began.elapsed().as_secs() < 180, "{}", said_of(&cluster, "kube-scheduler"));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let output = lab.run(&["status"]);
+    let (told, said) = (crate::lab::text(&output.stdout), crate::lab::text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(told.contains("GivenUp"), "{told}");
+    for part in ["kube-scheduler (exit 1)", "logs --component kube-scheduler", "evenkeel down", "evenkeel up"] {
+        assert!(said.contains(part), "{part:?} is missing: {said}");
+    }
+    let error = component_process(&cluster, "kube-scheduler").unwrap_err();
+    assert!(error.to_string().contains("does not run"), "{error}");
+}

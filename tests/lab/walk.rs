@@ -54,7 +54,7 @@ fn down_needs_no_state() {
     eventually("the state directory is gone", || std::fs::remove_dir_all(lab.state()).ok());
     lab.down();
     assert_eq!(crate::host::lab_processes(), []);
-    assert!(!std::path::Path::new("/sys/class/net").join(format!("ek-{NAME}")).exists());
+    assert!(!crate::host::links().contains(&format!("ek-{NAME}")));
 }
 
 /// The kubeconfig is for its owner only.

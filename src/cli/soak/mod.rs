@@ -98,8 +98,8 @@ impl Args {
         let rounds = positive::<NonZeroU32>("--rounds", &self.rounds)?;
         let connections = positive::<NonZeroU32>("--connections", &self.connections)?;
         load::make_room(connections)?;
-        let lab = context.lab().await?;
         require_root("soak")?;
+        let (lab, _lock) = context.lab_to_change("soak").await?;
         let toolbox = context.toolbox(false).await?;
         let endpoint = workload::endpoint(&lab.client).await?;
         load::guard(endpoint.address, &context.name.link(), toolbox.path(Program::Ip)).await?;

@@ -6,7 +6,7 @@ use crate::toolbox::Program;
 use super::{ComponentSpec, Context, Phase, Ready, encryption, etcd};
 
 /// Its port on the first node's address.
-pub(super) const PORT: u16 = 6443;
+pub(in crate::cluster) const PORT: u16 = 6443;
 
 pub(super) fn spec(context: &Context) -> ComponentSpec {
     let address = context.node.address;

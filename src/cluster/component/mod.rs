@@ -20,6 +20,7 @@ use super::encryption;
 use super::layout::Layout;
 use super::node::Node;
 
+pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
 
 /// When a component starts: all of a phase together, the next when all of it are ready.

@@ -1,0 +1,103 @@
+//! Machines that are not as a lab wants them: it works all the same, or says what is wrong, and leaves nothing.
+//!
+//! Each is made in namespaces of its own, so that this machine stays as it is.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::host::Host;
+use crate::lab::{Lab, NAME, text};
+
+/// Boots, and removes what there may be; the boot's exit code counts.
+const UP_AND_DOWN: &str = "\"$EVENKEEL\" up; code=$?; \"$EVENKEEL\" down >&2 || exit 98; exit $code";
+
+/// Boots, uses and removes it; the first failure counts.
+const A_WHOLE_LIFE: &str = "\"$EVENKEEL\" up && \"$EVENKEEL\" deploy --replicas 1 && \"$EVENKEEL\" test -c 2 -d 1s; \
+                            code=$?; \"$EVENKEEL\" down >&2 || exit 98; exit $code";
+
+const MOUNTS: [&str; 1] = ["--mount"];
+const NETWORK: [&str; 1] = ["--net"];
+
+/// The boot fails with a sentence that has these parts, and leaves nothing.
+#[track_caller]
+fn fails(lab: &Lab, before: &Host, unshare: &[&str], prepare: &str, parts: &[&str]) {
+    let output = lab.script(unshare, &format!("{prepare} || exit 97\n{UP_AND_DOWN}"));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{prepare}: {said}");
+    for part in parts {
+        assert!(said.contains(part), "{prepare}: {part:?} is missing: {said}");
+    }
+    assert!(said.contains("hint: ") && !said.contains("panicked"), "{prepare}: {said}");
+    Host::look().assert_same(before);
+    assert!(!lab.state().exists());
+}
+
+/// It does all that it should.
+#[track_caller]
+fn works(lab: &Lab, before: &Host, unshare: &[&str], prepare: &str) {
+    let output = lab.script(unshare, &format!("{prepare} || exit 97\n{A_WHOLE_LIFE}"));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{prepare}: {said}");
+    Host::look().assert_same(before);
+}
+
+#[test]
+fn a_state_directory_that_takes_nothing_is_named() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let on = |options: &str| format!("mount -t tmpfs -o {options} tmpfs \"$EVENKEEL_STATE_DIR\"");
+    let state = lab.state().display().to_string();
+    fails(&lab, &before, &MOUNTS, &on("size=300k"), &["No space left on device", &state]);
+    fails(&lab, &before, &MOUNTS, &on("nr_inodes=12"), &["No space left on device", &state]);
+    fails(&lab, &before, &MOUNTS, &on("ro"), &["Read-only file system", &state]);
+}
+
+#[test]
+fn a_network_that_others_use_is_left_to_them() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let link = format!("ek-{NAME}");
+    let named = format!("ip link set lo up && ip link add {link} type bridge && ip link show {link} >/dev/null");
+    let kept = format!("{named} && trap 'ip link show {link} >/dev/null || exit 96' EXIT");
+    fails(&lab, &before, &NETWORK, &kept, &[&format!("link {link} is taken"), "no lab's"]);
+    let routed = "ip link set lo up && ip link add other type bridge && ip link set other up \
+                  && ip address add 198.18.0.9/24 dev other";
+    fails(&lab, &before, &NETWORK, routed, &["198.18.0.0/15 is taken", "198.18.0.0/24 through other"]);
+}
+
+#[test]
+fn a_firewall_that_drops_everything_is_named_and_one_that_lets_answers_in_is_none() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let chain = |hook| format!("add chain inet strict {hook} {{ type filter hook {hook} priority 0; policy drop; }}");
+    let rules = |more: &str| {
+        let (input, forward) = (chain("input"), chain("forward"));
+        let loopback = "add rule inet strict input iifname lo accept";
+        format!("ip link set lo up && nft 'add table inet strict; {input}; {forward}; {loopback}; {more}'")
+    };
+    let all = ["does not reach the lab's node at 198.18.0.2:6443", "the chain input of table inet strict drops"];
+    fails(&lab, &before, &NETWORK, &rules(""), &all);
+    fails(&lab, &before, &NETWORK, &rules(&chain("output")), &["the chain output of table inet strict drops"]);
+    works(&lab, &before, &NETWORK, &rules("add rule inet strict input ct state established,related accept"));
+}
+
+#[test]
+fn odd_machines_will_do() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let odd = "ip link set lo up && echo 'Odd_Host.name--' > /proc/sys/kernel/hostname \
+               && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 \
+               && echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6";
+    works(&lab, &before, &["--net", "--uts", "--mount"], odd);
+
+    let bin = tempfile::tempdir().unwrap();
+    let containerd = bin.path().join("containerd");
+    std::fs::write(&containerd, "#!/bin/sh\necho containerd github.com/containerd/containerd v1.4.13 9cc61520\n")
+        .unwrap();
+    std::fs::set_permissions(&containerd, std::fs::Permissions::from_mode(0o755)).unwrap();
+    works(&lab, &before, &["--net"], &format!("ip link set lo up && export PATH={}:$PATH", bin.path().display()));
+}
+
+#[test]
+fn too_little_memory_is_told_before_anything_is_done() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let meminfo = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(meminfo.path(), "MemTotal: 500000 kB\nMemAvailable: 100000 kB\nSwapFree: 0 kB\n").unwrap();
+    let small = format!("mount --bind {} /proc/meminfo", meminfo.path().display());
+    fails(&lab, &before, &MOUNTS, &small, &["needs 600 MB of memory", "102 MB free", "free -m"]);
+}

@@ -1,0 +1,93 @@
+//! A boot that is broken off, at each of its steps and at any other moment: nothing of it stays.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::begun::{Begun, begun};
+use crate::host::Host;
+use crate::lab::{Lab, text};
+
+const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL];
+
+/// Every step, as it begins and as it ends; each moment with one of the signals, or with all of them if a variable wants
+/// it so.
+#[test]
+fn a_boot_may_be_broken_off_at_every_step() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let mut whole = begun(&lab, &["up"]);
+    let moments: Vec<(Value, Value)> = whole.events().filter_map(|event| moment(&event)).collect();
+    assert_eq!(whole.ends(), Some(0));
+    lab.down();
+    assert!(moments.len() >= 20, "a boot has more steps than these: {moments:?}");
+
+    let all = std::env::var_os("EVENKEEL_TEST_EVERY_SIGNAL").is_some();
+    for (index, at) in moments.iter().enumerate() {
+        for signal in SIGNALS.iter().copied().filter(|&signal| all || signal == SIGNALS[index % SIGNALS.len()]) {
+            let mut up = begun(&lab, &["up"]);
+            up.until(|event| moment(event).as_ref() == Some(at));
+            up.signal(signal);
+            let last = index + 1 == moments.len();
+            broken_off(&lab, &mut up, signal, &before, last, &format!("{signal} at {at:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_boot_may_be_broken_off_at_any_moment() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
+    for (index, &signal) in (0_u8..).zip(SIGNALS.iter().chain(&SIGNALS)) {
+        // Steps by the golden ratio spread over the three seconds that a boot may take; before the first of them it may
+        // not have come to listen for signals.
+        let delay = 0.2 + (f64::from(seed) / 1e9 + f64::from(index) * 0.618).fract() * 3.0;
+        let mut up = begun(&lab, &["up"]);
+        std::thread::sleep(Duration::from_secs_f64(delay));
+        up.signal(signal);
+        broken_off(&lab, &mut up, signal, &before, delay > 1.0, &format!("{signal} after {delay:.3} s"));
+    }
+}
+
+#[test]
+fn a_boot_that_was_killed_is_told_and_the_next_up_begins_anew() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let mut up = begun(&lab, &["up"]);
+    up.until(|event| event["event"] == "done" && event["step"] == "start etcd");
+    up.signal(Signal::SIGKILL);
+    up.ends();
+    for arguments in [["status"].as_slice(), &["deploy"], &["scale", "3"], &["test"]] {
+        let output = lab.run(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        for part in ["boot has not come to its end", "evenkeel down", "evenkeel up"] {
+            assert!(said.contains(part), "{arguments:?} should say {part:?}: {said}");
+        }
+    }
+    lab.up();
+    lab.ok(&["status"]);
+    lab.down();
+    Host::look().assert_same(&before);
+}
+
+/// What a step does here; news of it are none.
+fn moment(event: &Value) -> Option<(Value, Value)> {
+    let kind = &event["event"];
+    (kind == "started" || kind == "done").then(|| (kind.clone(), event["step"].clone()))
+}
+
+/// Asserts that an `up` which got a signal ends as it should, and leaves nothing. A boot that may have been complete by
+/// then may also end well.
+fn broken_off(lab: &Lab, up: &mut Begun, signal: Signal, before: &Host, may_be_complete: bool, when: &str) {
+    let code = up.ends();
+    match (signal, code) {
+        (Signal::SIGKILL, None) => lab.down(),
+        (_, Some(0)) if may_be_complete => lab.down(),
+        (Signal::SIGINT | Signal::SIGTERM, Some(130)) => {}
+        _ => panic!("{when}: it ended with {code:?}"),
+    }
+    assert!(!lab.state().exists(), "{when}: the state directory is still there");
+    let after = Host::look();
+    assert_eq!(after.processes, before.processes, "{when}");
+    after.assert_same(before);
+}

@@ -1,0 +1,41 @@
+//! Up and down, again and again: each round leaves the machine as the one before.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::host::{Host, all_keyrings, keyrings};
+use crate::lab::{Lab, eventually};
+
+#[test]
+fn five_rounds_leave_nothing() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    // The first deploy builds the server's image.
+    lab.up();
+    lab.ok(&["deploy", "--replicas", "3"]);
+    lab.down();
+    let cached = cache();
+    for round in 1..=5 {
+        lab.up();
+        lab.ok(&["deploy", "--replicas", "3"]);
+        lab.ok(&["scale", "5"]);
+        let keys = keyrings();
+        assert!(keys.len() >= 5, "each container has a keyring: {keys:?}");
+        lab.down();
+        Host::look().assert_same(&before);
+        assert!(!lab.state().exists(), "round {round}");
+        assert_eq!(cache(), cached, "round {round}");
+        // The kernel collects a container's keyring a moment after the container.
+        eventually(&format!("the keyrings are gone, round {round}"), || {
+            all_keyrings().is_disjoint(&keys).then_some(())
+        });
+    }
+}
+
+/// What is in the cache, two levels deep.
+fn cache() -> BTreeSet<String> {
+    let cache = std::env::var("EVENKEEL_CACHE_DIR").unwrap_or_else(|_| "/var/cache/evenkeel".into());
+    let inside = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let first: Vec<_> = inside(Path::new(&cache)).collect();
+    let second = first.iter().flat_map(|path| inside(path));
+    first.iter().cloned().chain(second).map(|path| path.display().to_string()).collect()
+}

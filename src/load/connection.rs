@@ -188,13 +188,25 @@ impl Connection {
         self.life = Life::default();
         // The old socket goes first: its descriptor may be the last there is.
         self.stream = None;
-        let opened = TcpStream::connect(shared.addresses[self.address]).and_then(|mut stream| {
-            shared.registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
-            Ok(stream)
-        });
-        match opened {
+        match TcpStream::connect(shared.addresses[self.address]) {
             Ok(stream) => self.stream = Some(stream),
-            Err(error) => self.fail(Fault::from(&error), shared, now),
+            Err(error) => return self.fail(Fault::from(&error), shared, now),
+        }
+        // Within one machine the handshake is mostly over by now; then the request need not wait for an event.
+        if self.ticket.is_some() {
+            self.send(shared, Instant::now());
+        }
+        self.register(shared);
+    }
+
+    /// Has epoll watch the new connection.
+    fn register(&mut self, shared: &mut Shared) {
+        let Some(stream) = &mut self.stream else { return };
+        // One that has sent all it ever will is not to wake for room to write.
+        let all_sent = self.phase == Phase::Receiving && shared.answers_per_connection == 1;
+        let interest = if all_sent { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+        if let Err(error) = shared.registry.register(stream, self.token, interest) {
+            self.fail(Fault::from(&error), shared, Instant::now());
         }
     }
 
@@ -203,7 +215,11 @@ impl Connection {
         let Some(stream) = &self.stream else { return };
         let asked = stream.take_error().and_then(|error| error.map_or(Ok(()), Err)).and_then(|()| stream.peer_addr());
         match asked {
-            Ok(_) if self.opened(shared, now) => self.go_on(shared, now),
+            Ok(_) if self.is_to_itself(shared) => self.fail(Fault::Refused, shared, now),
+            Ok(_) => {
+                self.opened(shared, now);
+                self.go_on(shared, now);
+            }
             Err(error) if error.kind() != ErrorKind::NotConnected => self.fail(Fault::from(&error), shared, now),
             _ => {}
         }
@@ -216,9 +232,7 @@ impl Connection {
             match stream.write(&shared.request[self.sent..]) {
                 Ok(written) => {
                     if self.phase == Phase::Connecting {
-                        if !self.opened(shared, now) {
-                            return;
-                        }
+                        self.opened(shared, now);
                         self.begin(shared, now);
                     }
                     self.sent += written;
@@ -234,16 +248,16 @@ impl Connection {
         }
     }
 
-    /// The connection is open; false if it turns out to be none.
-    fn opened(&mut self, shared: &mut Shared, now: Instant) -> bool {
-        // On loopback a socket can be given the very port it connects to, and then it talks to itself.
-        let local = self.stream.as_ref().and_then(|stream| stream.local_addr().ok());
-        if local == Some(shared.addresses[self.address]) {
-            self.fail(Fault::Refused, shared, now);
-            return false;
-        }
+    /// The connection is open.
+    fn opened(&self, shared: &mut Shared, now: Instant) {
         shared.record.connect.record(now.saturating_duration_since(self.since));
-        true
+    }
+
+    /// Whether it talks to itself: on loopback a socket can be given the very port it connects to, if nobody listens
+    /// there.
+    fn is_to_itself(&self, shared: &Shared) -> bool {
+        let local = self.stream.as_ref().and_then(|stream| stream.local_addr().ok());
+        local == Some(shared.addresses[self.address])
     }
 
     #[inline]
@@ -273,7 +287,11 @@ impl Connection {
                     // A read that leaves room has emptied the socket, and what comes next is a new event.
                     Ok(None) if read < shared.buffer.len() && !drain => return,
                     Ok(None) => {}
-                    Err(Garbage) => return self.fail(Fault::Garbage, shared, Instant::now()),
+                    Err(Garbage) => {
+                        // Who talks to itself hears its own request.
+                        let fault = if self.is_to_itself(shared) { Fault::Refused } else { Fault::Garbage };
+                        return self.fail(fault, shared, Instant::now());
+                    }
                 },
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -26,6 +26,8 @@ const READS_IN_A_ROW: u32 = 16;
 enum Phase {
     /// Not open after a failure; `since` says when to try again.
     Waiting,
+    /// Closed, for its address takes no more requests.
+    Retired,
     /// Being opened since `since`.
     Connecting,
     /// Nothing to do. It may be open, or be opened with the next request.
@@ -84,6 +86,29 @@ impl Connection {
         }
     }
 
+    /// Which of the addresses it leads to.
+    pub(super) fn address(&self) -> usize {
+        self.address
+    }
+
+    /// Which addresses are in use has changed: ends if its own no longer is and it has nothing to do, begins again if it
+    /// once more is.
+    pub(super) fn heed_addresses(&mut self, shared: &mut Shared) {
+        let retired = shared.pool.is_retired(self.address);
+        match self.phase {
+            Phase::Idle | Phase::Waiting if retired => self.retire(shared),
+            // The next tick has it look for something to do.
+            Phase::Retired if !retired => self.phase = Phase::Waiting,
+            _ => {}
+        }
+    }
+
+    fn retire(&mut self, shared: &mut Shared) {
+        shared.record.opened += u64::from(self.is_unused());
+        self.stream = None;
+        (self.phase, self.pooled) = (Phase::Retired, false);
+    }
+
     /// Whether it waits for its next try.
     pub(super) fn is_waiting(&self) -> bool {
         self.phase == Phase::Waiting
@@ -114,7 +139,7 @@ impl Connection {
     pub(super) fn tick(&mut self, shared: &mut Shared, now: Instant) {
         match self.phase {
             Phase::Waiting if now >= self.since => self.go_on(shared, now),
-            Phase::Waiting | Phase::Idle => {}
+            Phase::Waiting | Phase::Idle | Phase::Retired => {}
             _ if now.saturating_duration_since(self.since) >= shared.timeout => {
                 self.fail(Fault::TimedOut, shared, now);
             }
@@ -127,7 +152,7 @@ impl Connection {
         self.life.closing |= event.is_read_closed();
         let before = self.phase;
         match before {
-            Phase::Waiting | Phase::Idle => {}
+            Phase::Waiting | Phase::Idle | Phase::Retired => {}
             Phase::Connecting if self.ticket.is_none() => self.probe(shared, Instant::now()),
             Phase::Connecting => self.send(shared, Instant::now()),
             Phase::Sending => {
@@ -174,6 +199,9 @@ impl Connection {
             && let Some(ticket) = shared.supply.take(now)
         {
             return self.start(ticket, shared, now);
+        }
+        if shared.pool.is_retired(self.address) {
+            return self.retire(shared);
         }
         self.phase = Phase::Idle;
         if !self.pooled {

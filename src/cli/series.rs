@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use futures::StreamExt;
 use tokio::time::sleep;
 
 use super::context::{Context, Lab};
@@ -11,14 +12,16 @@ use super::judge::Judge;
 use super::live_line::{line, some};
 use super::output;
 use super::report_files::ReportFiles;
+use super::tracking::Tracking;
 use super::trial::{Case, Trial};
 use crate::cluster::PodRoutes;
 use crate::config::Replicas;
 use crate::error::Error;
-use crate::load::{self, Plan, RunResult};
+use crate::load::{self, Addresses, Live, Plan, RunResult};
 use crate::measure::{Measurement, Mode, PodUse};
 use crate::progress::Step;
 use crate::report::{Exporter, Json, Report, Table};
+use crate::shutdown::Shutdown;
 use crate::toolbox::Toolbox;
 use crate::workload::{self, Endpoint, PodCounters, pod_counters};
 
@@ -106,8 +109,8 @@ impl<'a> Series<'a> {
         let tested = if parts.is_empty() { "the target".to_owned() } else { parts.join(", ") };
         let step = self.context.progress.step(format!("test {tested}"));
         let plan = self.trial.plan_in(case.mode);
-        let (run, pod_use) = self.measured(&plan, case.mode, &step).await?;
-        let run = Measurement::new(&run, pods).with_pod_use(pod_use);
+        let (run, pod_use, tracked) = self.measured(&plan, case.mode, &step).await?;
+        let run = Measurement::new(&run, pods).with_tracked(&tracked).with_pod_use(pod_use);
         let run = if case.mode == Some(Mode::Client) { run.balanced_by_client() } else { run };
         if !run.interrupted {
             step.done_with(summary(&run));
@@ -121,19 +124,29 @@ impl<'a> Series<'a> {
         verdict
     }
 
-    /// The run, and what each pod took meanwhile, as far as that can be known.
-    async fn measured(&self, plan: &Plan, mode: Option<Mode>, step: &Step) -> Result<(RunResult, Vec<PodUse>), Error> {
+    /// The run, what each pod took meanwhile, and the connections on each where its answers do not say, as far as that
+    /// can be known.
+    async fn measured(
+        &self,
+        plan: &Plan,
+        mode: Option<Mode>,
+        step: &Step,
+    ) -> Result<(RunResult, Vec<PodUse>, Vec<(String, u64)>), Error> {
         let Context { progress, shutdown, .. } = self.context;
         let live = |live| step.detail(line(&live));
-        let Some(Workplace { lab, ip, .. }) = self.workplace else {
-            return Ok((load::run(&self.endpoint, plan, shutdown, live).await?, Vec::new()));
+        let Some(workplace @ Workplace { lab, ip, .. }) = self.workplace else {
+            return Ok((load::run(&self.endpoint, plan, shutdown, live).await?, Vec::new(), Vec::new()));
         };
         // Dropped, they are removed again, whatever becomes of the run.
         let _routes = match mode {
             Some(Mode::Client) => Some(PodRoutes::add(&lab.cluster, ip, progress)?),
             _ => None,
         };
-        let addresses = self.addresses(mode).await?;
+        let tracking = match mode {
+            // Those go straight to the pods.
+            Some(Mode::Client) => None,
+            _ => Tracking::begin(self.context, workplace, self.endpoint.address).await,
+        };
         let known = pod_counters(&lab.cluster, &lab.client).await.ok();
         // The warm-up is none of the run.
         let before = async {
@@ -143,23 +156,58 @@ impl<'a> Series<'a> {
             }
             known.map(|pods| pods.iter().map(|pod| pod.again(&lab.cluster)).collect::<Vec<PodCounters>>())
         };
-        let run = load::run_balanced(&self.endpoint, &addresses, plan, shutdown, live);
+        let run = self.load(mode, plan, shutdown, live);
         let (run, before) = futures::join!(run, before);
+        let run = run?;
+        let tracked = match tracking {
+            Some(tracking) => tracking.end(&run).await,
+            None => Vec::new(),
+        };
         let after = pod_counters(&lab.cluster, &lab.client).await.ok();
         let pod_use = before.zip(after).map(|(before, after)| PodUse::between(&before, &after));
-        Ok((run?, pod_use.unwrap_or_default()))
+        Ok((run, pod_use.unwrap_or_default(), tracked))
     }
 
-    /// Where connections are opened: to the Service, or to each of its pods as they are now.
-    async fn addresses(&self, mode: Option<Mode>) -> Result<Vec<SocketAddr>, Error> {
-        let (Some(Mode::Client), Some(Workplace { lab, ip, .. })) = (mode, self.workplace) else {
-            return Ok(vec![self.endpoint.address]);
+    /// Sends the load to the Service, or to each of its pods as they come and go.
+    async fn load(
+        &self,
+        mode: Option<Mode>,
+        plan: &Plan,
+        shutdown: &Shutdown,
+        live: impl FnMut(Live),
+    ) -> Result<RunResult, Error> {
+        let (Some(Mode::Client), Some(Workplace { lab, .. })) = (mode, self.workplace) else {
+            return load::run(&self.endpoint, plan, shutdown, live).await;
         };
         let backends = workload::backends(&lab.client).await?;
-        for backend in &backends {
-            load::guard(*backend, &self.context.name.link(), ip).await?;
+        self.guard(&backends).await?;
+        let addresses = Addresses::new(&backends);
+        let follow = async {
+            let mut changes = std::pin::pin!(workload::backends_as_they_change(&lab.client));
+            while let Some(backends) = changes.next().await {
+                self.guard(&backends).await?;
+                addresses.set(&backends);
+            }
+            Ok(())
+        };
+        let run = load::run_balanced(&self.endpoint, &addresses, plan, shutdown, live);
+        let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(follow));
+        tokio::select! {
+            run = &mut run => run,
+            followed = &mut follow => match followed {
+                Ok(()) => run.await,
+                Err(error) => Err(error),
+            },
         }
-        Ok(backends)
+    }
+
+    /// Refuses addresses that are not the lab's.
+    async fn guard(&self, addresses: &[SocketAddr]) -> Result<(), Error> {
+        let Some(Workplace { ip, .. }) = self.workplace else { return Ok(()) };
+        for address in addresses {
+            load::guard(*address, &self.context.name.link(), ip).await?;
+        }
+        Ok(())
     }
 
     /// Tells what there is to tell, whatever the outcome of [`Series::run`], and returns it; if all went well, whether

@@ -110,7 +110,7 @@ mod tests {
         let wanted = ["#[Histogram log format version 1.3]\n", "#[MaxValueDivisor: 1000.000]\n"];
         assert!(wanted.iter().all(|wanted| log.contains(wanted)), "{log}");
         let interval = lines.next_back().unwrap();
-        assert!(interval.starts_with("0.000,30.000,") && interval.contains(",HISTFAAAA"), "{log}");
+        assert!(interval.starts_with("0.000,30.000,") && interval.contains(",HISTFAAA"), "{log}");
     }
 
     #[test]

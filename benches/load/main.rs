@@ -22,6 +22,7 @@ mod servers;
 mod side_by_side;
 mod tools;
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ use evenkeel::shutdown::Shutdown;
 use evenkeel::toolbox::{self, InstallPolicy, Toolbox};
 use serde::Serialize;
 
-use comparison::Comparison;
+use comparison::{Case, Column, Comparison};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -88,6 +89,8 @@ struct Bench {
     paths: Paths,
     progress: Progress,
     shutdown: Shutdown,
+    /// What has been measured of the section under way.
+    measured: RefCell<Vec<Case>>,
 }
 
 impl Bench {
@@ -137,17 +140,29 @@ async fn run(options: Options) -> Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    let bench = Bench { options, toolbox, paths, progress, shutdown };
+    let bench = Bench { options, toolbox, paths, progress, shutdown, measured: RefCell::default() };
     let all = Section::value_variants();
     let sections = if bench.options.sections.is_empty() { all } else { &bench.options.sections };
     let mut comparisons = Vec::new();
     for section in sections {
         let compared = match section {
-            Section::Generators => generators::compare(&bench).await?,
-            Section::Servers => servers::compare(&bench).await?,
-            Section::Paths => paths::compare(&bench).await?,
-            Section::ProxyModes => proxy_modes::compare(&bench).await?,
-            Section::Memory => memory::compare(&bench).await?,
+            Section::Generators => generators::compare(&bench).await,
+            Section::Servers => servers::compare(&bench).await,
+            Section::Paths => paths::compare(&bench).await,
+            Section::ProxyModes => proxy_modes::compare(&bench).await,
+            Section::Memory => memory::compare(&bench).await,
+        };
+        let measured = bench.measured.take();
+        let compared = match compared {
+            Ok(compared) => compared,
+            Err(_) if bench.shutdown.is_cancelled() => {
+                if !measured.is_empty() {
+                    let columns = [Column::Rate, Column::Cpu, Column::P99];
+                    println!("{}", Comparison::new("Measured before the interruption", &columns, true, measured));
+                }
+                return Ok(ExitCode::from(130));
+            }
+            Err(error) => return Err(error),
         };
         for comparison in &compared {
             println!("{comparison}");

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use evenkeel::config::POD_CIDR;
 use evenkeel::process::Invocation;
 use evenkeel::toolbox::Program;
 use evenkeel::workload::Endpoint;
@@ -21,7 +20,7 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     // It goes with the lab's link.
     let node = lab.node_address()?;
     let ip = bench.toolbox.path(Program::Ip);
-    Invocation::new(ip, ["route", "add", POD_CIDR, "via", &node]).run_async().await?;
+    Invocation::new(ip, ["route", "add", &format!("{}/32", pod.ip()), "via", &node]).run_async().await?;
 
     let through = lab.endpoint("server").await?;
     let straight = Endpoint { address: pod, host: through.host.clone(), path: through.path.clone() };

@@ -1,6 +1,7 @@
 //! What is said of a run while it is under way.
 
 use crate::load::Live;
+pub(super) use crate::measure::some;
 
 /// "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit"; "500 of 1000 requests" where those end the run, and how
 /// many requests there were where it is not known when it will end.
@@ -18,12 +19,6 @@ pub fn line(live: &Live, end_known: bool) -> String {
         None => format!("{} s left", live.left.as_secs_f64().ceil()),
     };
     format!("{progress}, {:.0} req/s, p99 {p99:.2} ms, {errors}{pods}", live.rate)
-}
-
-/// "1 pod", "2 pods".
-pub(super) fn some(count: impl Into<u64>, what: &str) -> String {
-    let count = count.into();
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

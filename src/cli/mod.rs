@@ -26,6 +26,7 @@ pub mod table;
 pub mod target;
 pub mod terminal;
 pub mod test;
+mod tracking;
 pub mod trial;
 pub mod up;
 

@@ -47,6 +47,9 @@ struct Formats {
     /// Latency by percentile, as HdrHistogram prints it
     #[arg(long)]
     hgrm: bool,
+    /// Latency whole, as an HdrHistogram log
+    #[arg(long)]
+    hlog: bool,
 }
 
 impl Args {
@@ -68,13 +71,14 @@ impl Args {
     }
 
     fn format(&self, json: bool) -> Result<Format, Error> {
-        let Formats { table, html, md, csv, hgrm } = self.format;
+        let Formats { table, html, md, csv, hgrm, hlog } = self.format;
         let asked = [
             (table, "--table", Format::Table),
             (html, "--html", Format::Html),
             (md, "--md", Format::Markdown),
             (csv, "--csv", Format::Csv),
             (hgrm, "--hgrm", Format::Hgrm),
+            (hlog, "--hlog", Format::Hlog),
         ];
         match (asked.into_iter().find(|(asked, ..)| *asked), json) {
             (Some((_, flag, _)), true) => Err(Error::BadValue {

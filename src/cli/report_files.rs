@@ -23,6 +23,9 @@ pub struct ReportFiles {
     /// Write latency by percentile, as HdrHistogram prints it, to this file
     #[arg(long, value_name = "FILE")]
     hgrm: Option<PathBuf>,
+    /// Write latency whole, as an HdrHistogram log, to this file
+    #[arg(long, value_name = "FILE")]
+    hlog: Option<PathBuf>,
     /// Write the report itself, of which `evenkeel report` makes all the others, to this file
     #[arg(long, value_name = "FILE")]
     json_file: Option<PathBuf>,
@@ -70,6 +73,7 @@ impl ReportFiles {
             ("--md", &self.md, Format::Markdown),
             ("--csv", &self.csv, Format::Csv),
             ("--hgrm", &self.hgrm, Format::Hgrm),
+            ("--hlog", &self.hlog, Format::Hlog),
             ("--json-file", &self.json_file, Format::Json),
         ];
         all.into_iter().filter_map(|(flag, path, format)| Some((flag, path.as_deref()?, format)))

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use futures::StreamExt;
 use tokio::time::{Instant, sleep};
 
 use super::context::{Context, Lab};
@@ -12,11 +13,12 @@ use super::judge::Judge;
 use super::live_line::{line, some};
 use super::output;
 use super::report_files::ReportFiles;
+use super::tracking::Tracking;
 use super::trial::{Case, Trial};
 use crate::cluster::PodRoutes;
 use crate::config::Replicas;
 use crate::error::Error;
-use crate::load::{self, Plan, RunResult};
+use crate::load::{self, Addresses, Live, Plan, RunResult};
 use crate::measure::{Measurement, Mode, PodUse};
 use crate::progress::Step;
 use crate::report::{Exporter, Json, Report, Table};
@@ -136,16 +138,18 @@ impl<'a> Series<'a> {
 
     async fn measurement(&self, case: Case, pods: Option<u32>, step: &Step) -> Result<Measurement, Error> {
         let plan = self.trial.plan_in(case.mode);
-        let Measured { run, pod_use, events } = self.measured(&plan, case.mode, step).await?;
-        let measured = Measurement::new(&run, pods).with_events(&run, &events).with_pod_use(pod_use);
+        let Measured { run, pod_use, tracked, events } = self.measured(&plan, case.mode, step).await?;
+        let measured = Measurement::new(&run, pods).with_tracked(&tracked);
+        let measured = measured.with_events(&run, &events).with_pod_use(pod_use);
         Ok(if case.mode == Some(Mode::Client) { measured.balanced_by_client() } else { measured })
     }
 
-    /// The run, what each pod took meanwhile, and what happened, as far as that can be known.
+    /// The run, what each pod took meanwhile, the connections on each where its answers do not say, and what happened, as
+    /// far as that can be known.
     async fn measured(&self, plan: &Plan, mode: Option<Mode>, step: &Step) -> Result<Measured, Error> {
         let Context { progress, shutdown, .. } = self.context;
         let live = |live| step.detail(line(&live, !self.trial.ends_with_events));
-        let Some(Workplace { lab, ip, .. }) = self.workplace else {
+        let Some(workplace @ Workplace { lab, ip, .. }) = self.workplace else {
             return load::run(&self.endpoint, plan, shutdown, live).await.map(Measured::alone);
         };
         // Dropped, they are removed again, whatever becomes of the run.
@@ -153,7 +157,11 @@ impl<'a> Series<'a> {
             Some(Mode::Client) => Some(PodRoutes::add(&lab.cluster, ip, progress)?),
             _ => None,
         };
-        let addresses = self.addresses(mode).await?;
+        let tracking = match mode {
+            // Those go straight to the pods.
+            Some(Mode::Client) => None,
+            _ => Tracking::begin(self.context, workplace, self.endpoint.address).await,
+        };
         let known = pod_counters(&lab.cluster, &lab.client).await.ok();
         // The warm-up is none of the run.
         let before = async {
@@ -165,7 +173,7 @@ impl<'a> Series<'a> {
         };
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {
-            let run = load::run_balanced(&self.endpoint, &addresses, plan, &enough, live).await;
+            let run = self.load(mode, plan, &enough, live).await;
             over.cancel();
             run
         };
@@ -176,9 +184,13 @@ impl<'a> Series<'a> {
             run.interrupted = false;
             run.plan.duration = tenths(run.elapsed);
         }
+        let tracked = match tracking {
+            Some(tracking) => tracking.end(&run).await,
+            None => Vec::new(),
+        };
         let after = pod_counters(&lab.cluster, &lab.client).await.ok();
         let pod_use = before.zip(after).map(|(before, after)| PodUse::between(&before, &after));
-        Ok(Measured { run, pod_use: pod_use.unwrap_or_default(), events })
+        Ok(Measured { run, pod_use: pod_use.unwrap_or_default(), tracked, events })
     }
 
     /// Plays the events of a run that begins at `start`, until it is `over`; says when there is `enough` of it.
@@ -202,16 +214,46 @@ impl<'a> Series<'a> {
         happened
     }
 
-    /// Where connections are opened: to the Service, or to each of its pods as they are now.
-    async fn addresses(&self, mode: Option<Mode>) -> Result<Vec<SocketAddr>, Error> {
-        let (Some(Mode::Client), Some(Workplace { lab, ip, .. })) = (mode, self.workplace) else {
-            return Ok(vec![self.endpoint.address]);
+    /// Sends the load to the Service, or to each of its pods as they come and go.
+    async fn load(
+        &self,
+        mode: Option<Mode>,
+        plan: &Plan,
+        shutdown: &Shutdown,
+        live: impl FnMut(Live),
+    ) -> Result<RunResult, Error> {
+        let (Some(Mode::Client), Some(Workplace { lab, .. })) = (mode, self.workplace) else {
+            return load::run(&self.endpoint, plan, shutdown, live).await;
         };
         let backends = workload::backends(&lab.client).await?;
-        for backend in &backends {
-            load::guard(*backend, &self.context.name.link(), ip).await?;
+        self.guard(&backends).await?;
+        let addresses = Addresses::new(&backends);
+        let follow = async {
+            let mut changes = std::pin::pin!(workload::backends_as_they_change(&lab.client));
+            while let Some(backends) = changes.next().await {
+                self.guard(&backends).await?;
+                addresses.set(&backends);
+            }
+            Ok(())
+        };
+        let run = load::run_balanced(&self.endpoint, &addresses, plan, shutdown, live);
+        let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(follow));
+        tokio::select! {
+            run = &mut run => run,
+            followed = &mut follow => match followed {
+                Ok(()) => run.await,
+                Err(error) => Err(error),
+            },
         }
-        Ok(backends)
+    }
+
+    /// Refuses addresses that are not the lab's.
+    async fn guard(&self, addresses: &[SocketAddr]) -> Result<(), Error> {
+        let Some(Workplace { ip, .. }) = self.workplace else { return Ok(()) };
+        for address in addresses {
+            load::guard(*address, &self.context.name.link(), ip).await?;
+        }
+        Ok(())
     }
 
     /// Tells what there is to tell, whatever the outcome of [`Series::run`], and returns it; if all went well, whether
@@ -249,12 +291,14 @@ impl<'a> Series<'a> {
 struct Measured {
     run: RunResult,
     pod_use: Vec<PodUse>,
+    /// Connections by pod, from the node's connection tracking.
+    tracked: Vec<(String, u64)>,
     events: Vec<Happened>,
 }
 
 impl Measured {
     fn alone(run: RunResult) -> Self {
-        Self { run, pod_use: Vec::new(), events: Vec::new() }
+        Self { run, pod_use: Vec::new(), tracked: Vec::new(), events: Vec::new() }
     }
 }
 

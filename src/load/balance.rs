@@ -1,18 +1,18 @@
 //! Client-side balancing: the power of two choices (M. Mitzenmacher, The Power of Two Choices in Randomized Load
 //! Balancing, 1996).
 
-/// Two different addresses of `outstanding.len()`, at random, the one with fewer requests under way first. With one
-/// address it is both.
-pub(super) fn choose(outstanding: &[u32], random: [u64; 2]) -> (usize, usize) {
-    let count = outstanding.len() as u64;
+/// Two different ones of `candidates`, at random, the one with fewer requests under way first, where `outstanding` has
+/// those of every address. With one candidate it is both; none comes of none.
+pub(super) fn choose(candidates: &[usize], outstanding: &[u32], random: [u64; 2]) -> Option<(usize, usize)> {
+    let count = candidates.len() as u64;
     if count < 2 {
-        return (0, 0);
+        return candidates.first().map(|only| (*only, *only));
     }
     let first = random[0] % count;
     let second = random[1] % (count - 1);
     // One number less to draw from, and the first one jumped over.
-    let (first, second) = (index(first), index(second + u64::from(second >= first)));
-    if outstanding[second] < outstanding[first] { (second, first) } else { (first, second) }
+    let (first, second) = (candidates[index(first)], candidates[index(second + u64::from(second >= first))]);
+    Some(if outstanding[second] < outstanding[first] { (second, first) } else { (first, second) })
 }
 
 fn index(number: u64) -> usize {
@@ -41,11 +41,13 @@ mod tests {
 
     #[test]
     fn the_less_loaded_of_two_comes_first() {
-        assert_eq!(choose(&[5, 3, 9], [0, 0]), (1, 0));
-        assert_eq!(choose(&[5, 3, 9], [1, 1]), (1, 2));
-        assert_eq!(choose(&[5, 3, 9], [2, 0]), (0, 2));
-        assert_eq!(choose(&[4, 4], [1, 0]), (1, 0), "the first drawn where both have the same");
-        assert_eq!(choose(&[7], [3, 4]), (0, 0));
+        assert_eq!(choose(&[0, 1, 2], &[5, 3, 9], [0, 0]), Some((1, 0)));
+        assert_eq!(choose(&[0, 1, 2], &[5, 3, 9], [1, 1]), Some((1, 2)));
+        assert_eq!(choose(&[0, 1, 2], &[5, 3, 9], [2, 0]), Some((0, 2)));
+        assert_eq!(choose(&[0, 1], &[4, 4], [1, 0]), Some((1, 0)), "the first drawn where both have the same");
+        assert_eq!(choose(&[0], &[7], [3, 4]), Some((0, 0)));
+        assert_eq!(choose(&[2, 3], &[0, 0, 9, 8], [0, 0]), Some((3, 2)), "of the candidates alone");
+        assert_eq!(choose(&[], &[1, 1], [0, 0]), None);
     }
 
     #[test]
@@ -53,7 +55,7 @@ mod tests {
         let mut random = Random::new(1);
         let mut drawn = [0_u32; 5];
         for _ in 0..5000 {
-            let (first, second) = choose(&[0; 5], [random.next(), random.next()]);
+            let (first, second) = choose(&[0, 1, 2, 3, 4], &[0; 5], [random.next(), random.next()]).unwrap();
             assert_ne!(first, second);
             drawn[first] += 1;
         }
@@ -64,8 +66,9 @@ mod tests {
     fn two_choices_keep_the_load_even() {
         let mut random = Random::new(7);
         let mut outstanding = [0_u32; 10];
+        let all: Vec<usize> = (0..10).collect();
         for _ in 0..1000 {
-            outstanding[choose(&outstanding, [random.next(), random.next()]).0] += 1;
+            outstanding[choose(&all, &outstanding, [random.next(), random.next()]).unwrap().0] += 1;
         }
         // One random choice would leave some 30 between the fullest and the emptiest.
         let (most, least) = (outstanding.iter().max().unwrap(), outstanding.iter().min().unwrap());

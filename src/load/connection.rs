@@ -26,6 +26,8 @@ const READS_IN_A_ROW: u32 = 16;
 enum Phase {
     /// Not open after a failure; `since` says when to try again.
     Waiting,
+    /// Closed, for its address takes no more requests.
+    Retired,
     /// Being opened since `since`.
     Connecting,
     /// Nothing to do. It may be open, or be opened with the next request.
@@ -84,6 +86,29 @@ impl Connection {
         }
     }
 
+    /// Which of the addresses it leads to.
+    pub(super) fn address(&self) -> usize {
+        self.address
+    }
+
+    /// Which addresses are in use has changed: ends if its own no longer is and it has nothing to do, begins again if it
+    /// once more is.
+    pub(super) fn heed_addresses(&mut self, shared: &mut Shared) {
+        let retired = shared.pool.is_retired(self.address);
+        match self.phase {
+            Phase::Idle | Phase::Waiting if retired => self.retire(shared),
+            // The next tick has it look for something to do.
+            Phase::Retired if !retired => self.phase = Phase::Waiting,
+            _ => {}
+        }
+    }
+
+    fn retire(&mut self, shared: &mut Shared) {
+        shared.record.opened += u64::from(self.is_unused());
+        self.stream = None;
+        (self.phase, self.pooled) = (Phase::Retired, false);
+    }
+
     /// Whether it waits for its next try.
     pub(super) fn is_waiting(&self) -> bool {
         self.phase == Phase::Waiting
@@ -114,7 +139,7 @@ impl Connection {
     pub(super) fn tick(&mut self, shared: &mut Shared, now: Instant) {
         match self.phase {
             Phase::Waiting if now >= self.since => self.go_on(shared, now),
-            Phase::Waiting | Phase::Idle => {}
+            Phase::Waiting | Phase::Idle | Phase::Retired => {}
             _ if now.saturating_duration_since(self.since) >= shared.timeout => {
                 self.fail(Fault::TimedOut, shared, now);
             }
@@ -127,7 +152,7 @@ impl Connection {
         self.life.closing |= event.is_read_closed();
         let before = self.phase;
         match before {
-            Phase::Waiting | Phase::Idle => {}
+            Phase::Waiting | Phase::Idle | Phase::Retired => {}
             Phase::Connecting if self.ticket.is_none() => self.probe(shared, Instant::now()),
             Phase::Connecting => self.send(shared, Instant::now()),
             Phase::Sending => {
@@ -175,6 +200,9 @@ impl Connection {
         {
             return self.start(ticket, shared, now);
         }
+        if shared.pool.is_retired(self.address) {
+            return self.retire(shared);
+        }
         self.phase = Phase::Idle;
         if !self.pooled {
             self.pooled = true;
@@ -188,13 +216,25 @@ impl Connection {
         self.life = Life::default();
         // The old socket goes first: its descriptor may be the last there is.
         self.stream = None;
-        let opened = TcpStream::connect(shared.addresses[self.address]).and_then(|mut stream| {
-            shared.registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
-            Ok(stream)
-        });
-        match opened {
+        match TcpStream::connect(shared.addresses[self.address]) {
             Ok(stream) => self.stream = Some(stream),
-            Err(error) => self.fail(Fault::from(&error), shared, now),
+            Err(error) => return self.fail(Fault::from(&error), shared, now),
+        }
+        // Within one machine the handshake is mostly over by now; then the request need not wait for an event.
+        if self.ticket.is_some() {
+            self.send(shared, Instant::now());
+        }
+        self.register(shared);
+    }
+
+    /// Has epoll watch the new connection.
+    fn register(&mut self, shared: &mut Shared) {
+        let Some(stream) = &mut self.stream else { return };
+        // One that has sent all it ever will is not to wake for room to write.
+        let all_sent = self.phase == Phase::Receiving && shared.answers_per_connection == 1;
+        let interest = if all_sent { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+        if let Err(error) = shared.registry.register(stream, self.token, interest) {
+            self.fail(Fault::from(&error), shared, Instant::now());
         }
     }
 
@@ -203,7 +243,11 @@ impl Connection {
         let Some(stream) = &self.stream else { return };
         let asked = stream.take_error().and_then(|error| error.map_or(Ok(()), Err)).and_then(|()| stream.peer_addr());
         match asked {
-            Ok(_) if self.opened(shared, now) => self.go_on(shared, now),
+            Ok(_) if self.is_to_itself(shared) => self.fail(Fault::Refused, shared, now),
+            Ok(_) => {
+                self.opened(shared, now);
+                self.go_on(shared, now);
+            }
             Err(error) if error.kind() != ErrorKind::NotConnected => self.fail(Fault::from(&error), shared, now),
             _ => {}
         }
@@ -216,9 +260,7 @@ impl Connection {
             match stream.write(&shared.request[self.sent..]) {
                 Ok(written) => {
                     if self.phase == Phase::Connecting {
-                        if !self.opened(shared, now) {
-                            return;
-                        }
+                        self.opened(shared, now);
                         self.begin(shared, now);
                     }
                     self.sent += written;
@@ -234,16 +276,16 @@ impl Connection {
         }
     }
 
-    /// The connection is open; false if it turns out to be none.
-    fn opened(&mut self, shared: &mut Shared, now: Instant) -> bool {
-        // On loopback a socket can be given the very port it connects to, and then it talks to itself.
-        let local = self.stream.as_ref().and_then(|stream| stream.local_addr().ok());
-        if local == Some(shared.addresses[self.address]) {
-            self.fail(Fault::Refused, shared, now);
-            return false;
-        }
+    /// The connection is open.
+    fn opened(&self, shared: &mut Shared, now: Instant) {
         shared.record.connect.record(now.saturating_duration_since(self.since));
-        true
+    }
+
+    /// Whether it talks to itself: on loopback a socket can be given the very port it connects to, if nobody listens
+    /// there.
+    fn is_to_itself(&self, shared: &Shared) -> bool {
+        let local = self.stream.as_ref().and_then(|stream| stream.local_addr().ok());
+        local == Some(shared.addresses[self.address])
     }
 
     #[inline]
@@ -273,7 +315,11 @@ impl Connection {
                     // A read that leaves room has emptied the socket, and what comes next is a new event.
                     Ok(None) if read < shared.buffer.len() && !drain => return,
                     Ok(None) => {}
-                    Err(Garbage) => return self.fail(Fault::Garbage, shared, Instant::now()),
+                    Err(Garbage) => {
+                        // Who talks to itself hears its own request.
+                        let fault = if self.is_to_itself(shared) { Fault::Refused } else { Fault::Garbage };
+                        return self.fail(fault, shared, Instant::now());
+                    }
                 },
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -4,6 +4,7 @@
 //! open one, where requests are due by a schedule whatever became of those before. The threads that do it share nothing
 //! but a gauge; their records are merged at the end. `worker.rs` has the loop itself.
 
+mod addresses;
 mod balance;
 mod chunked;
 mod connection;
@@ -27,7 +28,6 @@ mod times;
 mod usage;
 mod worker;
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::thread;
@@ -37,6 +37,7 @@ use futures::future::try_join_all;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
+pub use addresses::Addresses;
 pub use descriptors::make_room;
 pub use fault::Fault;
 pub use guard::guard;
@@ -73,32 +74,43 @@ pub async fn run(
     shutdown: &Shutdown,
     live: impl FnMut(Live),
 ) -> Result<RunResult, Error> {
-    run_balanced(endpoint, &[endpoint.address], plan, shutdown, live).await
+    run_at(endpoint, (&Addresses::new(&[endpoint.address]), false), plan, shutdown, live).await
 }
 
 /// As [`run`], with the load balanced by the client: each request goes to the one of two random `addresses` to which
 /// fewer requests of its thread are under way. The endpoint says what is asked. An address that fails quickly looks
-/// idle; the pause after each failure is what keeps requests away from it.
+/// idle; the pause after each failure is what keeps requests away from it. The addresses may change while it runs.
 ///
 /// # Errors
 /// As [`run`]; [`Error::Load`] without an address, too.
 pub async fn run_balanced(
     endpoint: &Endpoint,
-    addresses: &[SocketAddr],
+    addresses: &Addresses,
+    plan: &Plan,
+    shutdown: &Shutdown,
+    live: impl FnMut(Live),
+) -> Result<RunResult, Error> {
+    run_at(endpoint, (addresses, true), plan, shutdown, live).await
+}
+
+async fn run_at(
+    endpoint: &Endpoint,
+    (addresses, balanced): (&Addresses, bool),
     plan: &Plan,
     shutdown: &Shutdown,
     mut live: impl FnMut(Live),
 ) -> Result<RunResult, Error> {
     let failed = |why: String| Error::Load { target: endpoint.address.to_string(), why };
-    if addresses.is_empty() {
+    let count = addresses.get().len();
+    if count == 0 {
         return Err(failed("there is no address to send load to".into()));
     }
     let shares = plan.shares();
-    make_room(descriptors_for(&shares, addresses.len()))?;
+    make_room(descriptors_for(&shares, count))?;
     let start = Instant::now() + plan.warm_up;
     let end = start + plan.duration;
     let request = plan.request.serialise(endpoint);
-    let job = Job { addresses, plan, request: &request, start, end, shares };
+    let job = Job { addresses, balanced, plan, request: &request, start, end, shares };
     let mut crew = Crew::default();
     let outcomes = (0..job.shares.len()).map(|number| crew.add(&job, number)).collect::<Result<Vec<_>, _>>()?;
     let mut outcomes = try_join_all(outcomes);

@@ -11,9 +11,13 @@ pub(super) struct Pool {
     balance: Option<Balance>,
 }
 
-/// What is known of the addresses when there are several.
+/// What is known of the addresses when each request chooses one.
 struct Balance {
-    /// Requests under way to each.
+    /// Those that take requests.
+    in_use: Vec<usize>,
+    /// Whether one takes none any more.
+    retired: Vec<bool>,
+    /// Requests under way to each, in use or not.
     outstanding: Vec<u32>,
     /// Requests under way, and how many there may be.
     under_way: u32,
@@ -22,18 +26,45 @@ struct Balance {
 }
 
 impl Pool {
-    /// A pool for connections to `addresses`; with more than one, at most `limit` requests are under way at a time.
-    pub(super) fn new(addresses: usize, limit: u32, seed: u64) -> Self {
-        let balance = (addresses > 1).then(|| Balance {
-            outstanding: vec![0; addresses],
+    /// A pool for connections to one address.
+    pub(super) fn new() -> Self {
+        Self { free: vec![VecDeque::new()], balance: None }
+    }
+
+    /// A pool for connections to `addresses`, to which at most `limit` requests are under way at a time.
+    pub(super) fn balanced(addresses: usize, limit: u32, seed: u64) -> Self {
+        let balance = Balance {
+            in_use: Vec::new(),
+            retired: Vec::new(),
+            outstanding: Vec::new(),
             under_way: 0,
             limit,
             random: Random::new(seed),
-        });
-        Self { free: vec![VecDeque::new(); addresses], balance }
+        };
+        let mut pool = Self { free: Vec::new(), balance: Some(balance) };
+        pool.use_only((0..addresses).collect());
+        pool
     }
 
-    /// Whether each request chooses among several addresses.
+    /// From now on requests are sent to these addresses alone. The connections to others are no longer free.
+    pub(super) fn use_only(&mut self, addresses: Vec<usize>) {
+        let Some(balance) = &mut self.balance else { return };
+        let known = addresses.iter().map(|address| address + 1).max().unwrap_or(0).max(self.free.len());
+        self.free.resize(known, VecDeque::new());
+        balance.outstanding.resize(known, 0);
+        balance.retired = (0..known).map(|address| !addresses.contains(&address)).collect();
+        for (free, _) in self.free.iter_mut().zip(&balance.retired).filter(|(_, retired)| **retired) {
+            free.clear();
+        }
+        balance.in_use = addresses;
+    }
+
+    /// Whether no more requests are sent to `address`.
+    pub(super) fn is_retired(&self, address: usize) -> bool {
+        self.balance.as_ref().is_some_and(|balance| balance.retired[address])
+    }
+
+    /// Whether each request chooses an address.
     pub(super) fn is_balanced(&self) -> bool {
         self.balance.is_some()
     }
@@ -78,8 +109,8 @@ impl Pool {
             }
             None
         };
-        if let Some(Balance { outstanding, random, .. }) = &mut self.balance {
-            let (better, other) = choose(outstanding, [random.next(), random.next()]);
+        if let Some(Balance { in_use, outstanding, random, .. }) = &mut self.balance {
+            let (better, other) = choose(in_use, outstanding, [random.next(), random.next()])?;
             if let Some(connection) = pop(&mut self.free[better]).or_else(|| pop(&mut self.free[other])) {
                 return Some(connection);
             }
@@ -101,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_longest_free_comes_first_and_stale_ones_are_passed_over() {
-        let mut pool = Pool::new(1, 9, 0);
+        let mut pool = Pool::new();
         (0..4).for_each(|connection| pool.put(0, connection));
         assert_eq!(pool.pick(|connection| connection != 0), Some(1));
         assert_eq!(pool.pick(|connection| connection != 2), Some(3));
@@ -110,7 +141,7 @@ mod tests {
 
     #[test]
     fn requests_go_where_fewer_are_under_way() {
-        let mut pool = Pool::new(2, 100, 0);
+        let mut pool = Pool::balanced(2, 100, 0);
         (0..6).for_each(|connection| pool.put(connection % 2, connection));
         (0..3).for_each(|_| pool.began(0));
         let picked: Vec<_> = (0..3).map(|_| pool.pick(|_| true).unwrap()).collect();
@@ -120,7 +151,7 @@ mod tests {
 
     #[test]
     fn no_more_than_the_limit_is_under_way() {
-        let mut pool = Pool::new(2, 2, 0);
+        let mut pool = Pool::balanced(2, 2, 0);
         (0..4).for_each(|connection| pool.put(connection % 2, connection));
         pool.began(0);
         assert!(pool.has_free());
@@ -128,6 +159,23 @@ mod tests {
         assert!(!pool.has_free());
         pool.ended(0);
         assert!(pool.has_free());
+    }
+
+    #[test]
+    fn addresses_come_and_go() {
+        let mut pool = Pool::balanced(2, 100, 0);
+        (0..4).for_each(|connection| pool.put(connection % 2, connection));
+        pool.began(0);
+        pool.use_only(vec![1, 2]);
+        assert!(pool.is_retired(0) && !pool.is_retired(1) && !pool.is_retired(2));
+        pool.put(2, 4);
+        let mut picked: Vec<_> = std::iter::from_fn(|| pool.pick(|_| true)).collect();
+        picked.sort_unstable();
+        assert_eq!(picked, [1, 3, 4], "none to the address that has gone");
+        // The request that was under way there ends like any other.
+        pool.ended(0);
+        pool.use_only(vec![]);
+        assert!(pool.is_retired(1) && !pool.has_free());
     }
 
     #[test]

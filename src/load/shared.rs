@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
 
+use super::addresses::Addresses;
 use super::plan::Plan;
 use super::pool::Pool;
 use super::record::Record;
@@ -15,7 +16,9 @@ const BUFFER: usize = 64 * 1024;
 
 /// What a run is for each of its workers.
 pub(super) struct Job<'a> {
-    pub(super) addresses: &'a [SocketAddr],
+    pub(super) addresses: &'a Addresses,
+    /// Whether each request chooses among the addresses.
+    pub(super) balanced: bool,
     pub(super) plan: &'a Plan,
     /// The request's bytes.
     pub(super) request: &'a [u8],
@@ -29,6 +32,7 @@ pub(super) struct Job<'a> {
 
 pub(super) struct Shared {
     pub(super) registry: Registry,
+    /// All there have been since the run began.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) request: Vec<u8>,
     /// Whether answers come without a body, whatever they say: those to HEAD do.
@@ -51,13 +55,14 @@ pub(super) struct Shared {
 impl Shared {
     /// For worker number `worker`.
     pub(super) fn new(registry: Registry, job: &Job<'_>, worker: usize, record: Record) -> Self {
-        let Job { addresses, plan, request, start, end, shares } = job;
+        let Job { addresses, balanced, plan, request, start, end, shares } = job;
         let wanted = (plan.schedule.as_ref(), plan.requests.map(Into::into));
         let dealt = (worker as u64, shares.len() as u64);
-        let pool = Pool::new(addresses.len(), shares[worker], worker as u64);
+        let addresses = addresses.get().to_vec();
+        let pool = if *balanced { Pool::balanced(addresses.len(), shares[worker], worker as u64) } else { Pool::new() };
         Self {
             registry,
-            addresses: addresses.to_vec(),
+            addresses,
             request: request.to_vec(),
             bodiless: plan.request.is_head(),
             timeout: plan.timeout,

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use crate::error::Error;
 
@@ -76,6 +79,14 @@ impl Times {
     #[must_use]
     pub fn max(&self) -> u64 {
         self.max
+    }
+
+    /// All of them, as `HdrHistogram` encodes them (V2, deflated), in base64; `None` should that fail.
+    #[must_use]
+    pub fn encoded(&self) -> Option<String> {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new().serialize(&self.histogram, &mut bytes).ok()?;
+        Some(BASE64_STANDARD.encode(bytes))
     }
 
     /// The mean, exactly.

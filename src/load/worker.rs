@@ -1,13 +1,17 @@
 //! The hot loop: one thread, one epoll, its share of the connections.
 
 use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 
+use super::addresses::Addresses;
 use super::connection::Connection;
+use super::descriptors::make_room;
 use super::pool::connections_each;
 use super::record::Record;
 use super::shared::{Job, Shared};
@@ -62,6 +66,12 @@ pub(super) struct Worker {
     poll: Poll,
     connections: Vec<Connection>,
     shared: Shared,
+    addresses: Addresses,
+    /// The version of the addresses that the connections are for.
+    seen: u64,
+    /// How many requests may be under way at a time, and how many workers there are.
+    share: u32,
+    workers: usize,
     /// Where requests are due by a schedule.
     timer: Option<Timer>,
     gauge: Arc<Gauge>,
@@ -75,12 +85,12 @@ impl Worker {
         let shared = Shared::new(poll.registry().try_clone()?, job, number, record);
         let timer = shared.supply.is_paced().then(|| Timer::new(poll.registry(), TIMER)).transpose()?;
         let now = Instant::now();
-        let addresses = job.addresses.len();
-        let connections = (0..connections_each(job.shares[number], addresses) * addresses)
-            .map(|index| Connection::new(Token(index), index % addresses, shared.bodiless, now))
-            .collect();
+        let (addresses, share, workers) = (job.addresses.clone(), job.shares[number], job.shares.len());
         let stopper = Stopper { gauge: Arc::clone(&gauge), waker };
-        Ok((Self { poll, connections, shared, timer, gauge }, stopper))
+        let connections = Vec::new();
+        let mut worker = Self { poll, connections, shared, addresses, seen: 0, share, workers, timer, gauge };
+        worker.connect_to((0..worker.shared.addresses.len()).collect(), now);
+        Ok((worker, stopper))
     }
 
     /// Runs to the end of the run, or until it is stopped.
@@ -91,6 +101,10 @@ impl Worker {
         let mut next_gauge = now + GAUGE;
         let mut warmed_up = None;
         while now < self.shared.end && !self.shared.supply.is_done() && !self.gauge.stop.load(Ordering::Relaxed) {
+            if let Some(list) = self.addresses.changed_since(&mut self.seen) {
+                self.go_over_to(&list, now);
+                next = now;
+            }
             if now >= next {
                 next = self.tick(now);
             }
@@ -110,6 +124,51 @@ impl Worker {
         let usage = warmed_up.map_or_else(ThreadUsage::default, |before| ThreadUsage::so_far().since(before));
         self.take_stock(now);
         Ok(Outcome { record: self.shared.record, ended: now, usage })
+    }
+
+    /// Sends the next requests to these addresses alone.
+    fn go_over_to(&mut self, list: &[SocketAddr], now: Instant) {
+        let known = &mut self.shared.addresses;
+        let mut in_use: Vec<usize> = Vec::new();
+        for address in list {
+            let index = known.iter().position(|known| known == address).unwrap_or_else(|| {
+                known.push(*address);
+                known.len() - 1
+            });
+            if !in_use.contains(&index) {
+                in_use.push(index);
+            }
+        }
+        self.shared.pool.use_only(in_use.clone());
+        for connection in &mut self.connections {
+            connection.heed_addresses(&mut self.shared);
+        }
+        self.connect_to(in_use, now);
+    }
+
+    /// Has as many connections to each of these addresses as may be needed.
+    fn connect_to(&mut self, in_use: Vec<usize>, now: Instant) {
+        let each = if self.shared.pool.is_balanced() {
+            connections_each(self.share, in_use.len())
+        } else {
+            self.share as usize
+        };
+        let Self { connections, shared, .. } = self;
+        let mut missing: Vec<(usize, usize)> = in_use.into_iter().map(|address| (address, each)).collect();
+        for (address, missing) in &mut missing {
+            let there = connections.iter().filter(|connection| connection.address() == *address).count();
+            *missing = missing.saturating_sub(there);
+        }
+        // In turns, so that the first requests are dealt out, too.
+        while missing.iter().any(|(_, missing)| *missing > 0) {
+            for (address, missing) in missing.iter_mut().filter(|(_, missing)| *missing > 0) {
+                connections.push(Connection::new(Token(connections.len()), *address, shared.bodiless, now));
+                *missing -= 1;
+            }
+        }
+        // Where that cannot be, a connection that finds no room says so.
+        let wanted = u32::try_from(connections.len() * self.workers).ok().and_then(NonZeroU32::new);
+        let _ = wanted.map(make_room);
     }
 
     fn turn(&mut self, events: &mut Events, patience: Duration) -> io::Result<()> {

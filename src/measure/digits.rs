@@ -12,3 +12,10 @@ pub fn grouped_digits(digits: &str) -> String {
     }
     text
 }
+
+/// "1 pod", "12 pods".
+#[must_use]
+pub fn some(count: impl Into<u64>, what: &str) -> String {
+    let count: u64 = count.into();
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

@@ -25,14 +25,14 @@ pub use comparison::{
     Case, Change, Difference, Interval, Kind, Naming, Ratio, against_baseline, compare, median_rounds, spread_verdict,
     verdicts,
 };
-pub use digits::grouped_digits;
+pub use digits::{grouped_digits, some};
 pub use event::{Event, FailureKind, Impact};
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
 pub use mode::Mode;
 pub use percentile_curve::{PercentilePoint, percentile_curve};
 pub use pod_use::PodUse;
-pub use spread::{Balancer, Band, Chance, Evenness, PodLatency, PodShare, Spread, Uniformity, sentence};
+pub use spread::{Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Spread, Uniformity, sentence};
 pub use throughput::{Throughput, samples};
 
 use crate::load::{Fault, RunResult};
@@ -132,6 +132,10 @@ pub struct Measurement {
     /// Latency by percentile; none in reports of before there was one.
     #[serde(default)]
     pub latency_curve: Vec<PercentilePoint>,
+    /// The histogram of the latency, in microseconds, as `HdrHistogram` encodes it (V2, deflated) in base64; none in
+    /// reports of before it was kept.
+    #[serde(default)]
+    pub latency_histogram: Option<String>,
     /// What happened meanwhile, where someone wrote it down.
     #[serde(default)]
     pub events: Vec<Event>,
@@ -206,6 +210,7 @@ impl Measurement {
             generator_context_switches: ContextSwitches::of(&run.threads),
             rate,
             latency_curve: percentile_curve(&run.latency),
+            latency_histogram: run.latency.encoded(),
             events: Vec::new(),
             pod_use: Vec::new(),
         }
@@ -215,6 +220,12 @@ impl Measurement {
     #[must_use]
     pub fn balanced_by_client(self) -> Self {
         Self { mode: Some(Mode::Client), spread: self.spread.chosen_by(Balancer::Client), ..self }
+    }
+
+    /// The same, where no answer named its pod, with the connections that the node's connection tracking found on each.
+    #[must_use]
+    pub fn with_tracked(self, found: &[(String, u64)]) -> Self {
+        Self { spread: self.spread.counted_by_conntrack(found, self.connections_opened), ..self }
     }
 
     /// The same, with what happened during `run`, which it measures. Pods that came or went make it unknown how many a

@@ -33,6 +33,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         spread: Spread::new(&pods, Some(replicas)),
         timeline: Vec::new(),
         latency_curve: Vec::new(),
+        latency_histogram: None,
         events: Vec::new(),
         pod_use: Vec::new(),
         generator_cpu_seconds: 0.0,

@@ -98,7 +98,7 @@ pub(super) fn rounds(runs: &[Measurement], look: Look) -> String {
             milliseconds(run.latency_us.p99),
             milliseconds(run.latency_us.max),
             count(went_wrong(run)),
-            if run.spread.pods.is_empty() { "-".into() } else { format!("{:.2} ×", run.spread.busiest) },
+            if run.spread.knows_requests() { format!("{:.2} ×", run.spread.busiest) } else { "-".into() },
         ]
     };
     let rows = runs.iter().zip(&run_names).map(row).collect();

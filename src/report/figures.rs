@@ -81,11 +81,16 @@ pub(super) fn spread(of: &Spread) -> Vec<Figure> {
     if of.pods.is_empty() {
         return Vec::new();
     }
-    let mut figures = vec![
-        ("Pods that answered", format!("{} of {}", of.pods.len(), of.expected)),
-        ("Busiest pod", format!("{:.2} × its share", of.busiest)),
-        ("Connections on them", count(of.connections)),
-    ];
+    let reached = format!("{} of {}", of.pods.len(), of.expected);
+    let mut figures = if of.knows_requests() {
+        vec![("Pods that answered", reached), ("Busiest pod", format!("{:.2} × its share", of.busiest))]
+    } else {
+        vec![("Pods with a connection", reached), ("Counted by", "the node's connection tracking".to_owned())]
+    };
+    figures.push(("Connections on them", count(of.connections)));
+    if of.uncounted > 0 {
+        figures.push(("Connections of which nobody knows", count(of.uncounted)));
+    }
     if let Some(evenness) = of.evenness_of_requests {
         figures.push(("Jain's index of the requests", format!("{:.3}", evenness.jain_index)));
         figures.push(("Their coefficient of variation", format!("{:.3}", evenness.coefficient_of_variation)));

@@ -100,7 +100,7 @@ mod tests {
         let mut old: Value = serde_json::to_value(sample::report()).unwrap();
         old.as_object_mut().unwrap().remove("environment");
         for run in old["runs"].as_array_mut().unwrap() {
-            for newer in ["latency_curve", "events"] {
+            for newer in ["latency_curve", "latency_histogram", "events"] {
                 run.as_object_mut().unwrap().remove(newer).unwrap();
             }
         }

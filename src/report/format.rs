@@ -1,6 +1,6 @@
 //! The formats by name.
 
-use super::{Csv, Exporter, Hgrm, Html, Json, Look, Markdown, Report, Table};
+use super::{Csv, Exporter, Hgrm, Hlog, Html, Json, Look, Markdown, Report, Table};
 use crate::error::Error;
 
 /// A format that a report can be written in.
@@ -17,6 +17,8 @@ pub enum Format {
     Csv,
     /// Latency by percentile; see [`Hgrm`].
     Hgrm,
+    /// Latency whole; see [`Hlog`].
+    Hlog,
     /// All of it; see [`Json`].
     Json,
 }
@@ -33,6 +35,7 @@ impl Format {
             Self::Markdown => Markdown.export(report),
             Self::Csv => Csv.export(report),
             Self::Hgrm => Hgrm.export(report),
+            Self::Hlog => Hlog.export(report),
             Self::Json => Json.export(report),
         }
     }

@@ -44,7 +44,7 @@ fn comparison(runs: &[Measurement], names: &[String]) -> String {
             milliseconds(run.latency_us.p99),
             milliseconds(run.latency_us.p99_99),
             count(went_wrong(run)),
-            if run.spread.pods.is_empty() { "-".into() } else { format!("{:.2} ×", run.spread.busiest) },
+            if run.spread.knows_requests() { format!("{:.2} ×", run.spread.busiest) } else { "-".into() },
         ]
     };
     table(&header, runs.iter().zip(names).map(row))
@@ -72,11 +72,7 @@ fn detail(run: &Measurement) -> String {
     }
     text += &figures("Spread", figures::spread(&run.spread));
     let (first, last) = pods::shown(&run.spread.pods);
-    let row = |pod: &crate::measure::PodShare| {
-        let share = format!("{:.1}%", pod.share * 100.0);
-        let [half, most] = pods::latencies(pod);
-        vec![pod.name.clone(), count(pod.requests), share, count(pod.connections), half, most]
-    };
+    let row = |pod| pods::cells(pod, &run.spread);
     let left_out = run.spread.pods.len() - first.len() - last.len();
     let gap = (left_out > 0).then(|| {
         std::iter::once(format!("… {left_out} more …")).chain(vec![String::new(); pods::COLUMNS.len() - 1]).collect()

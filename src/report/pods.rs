@@ -2,6 +2,7 @@
 
 use super::grid::{Grid, Look, Side};
 use super::number::{count, milliseconds};
+pub(super) use crate::measure::some;
 use crate::measure::{PodShare, Spread, sentence};
 
 /// Pods shown by name before the middle is left out.
@@ -19,13 +20,24 @@ const BAR: usize = 6;
 pub(super) const COLUMNS: [&str; 6] = ["Pod", "Requests", "Share", "Connections", "50%", "99%"];
 
 /// Half of a pod's answers took at most this long, and 99% of them this.
-pub(super) fn latencies(pod: &PodShare) -> [String; 2] {
+fn latencies(pod: &PodShare) -> [String; 2] {
     pod.latency_us.map_or_else(|| ["-".into(), "-".into()], |latency| [latency.p50, latency.p99].map(milliseconds))
 }
 
-/// "12 pods", "1 pod".
-pub(super) fn some(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+/// A pod in the columns above; what is not known of it is a dash.
+pub(super) fn cells(pod: &PodShare, spread: &Spread) -> Vec<String> {
+    let [half, most] = latencies(pod);
+    let [requests, share] = requests(pod, spread);
+    vec![pod.name.clone(), requests, share, count(pod.connections), half, most]
+}
+
+/// How many requests a pod answered, and its part of all.
+fn requests(pod: &PodShare, spread: &Spread) -> [String; 2] {
+    if spread.knows_requests() {
+        [count(pod.requests), format!("{:.1}%", pod.share * 100.0)]
+    } else {
+        ["-".into(), "-".into()]
+    }
 }
 
 /// The table of pods, and the spread in one sentence below it; that alone where no answer named a pod.
@@ -34,16 +46,15 @@ pub(super) fn spread(spread: &Spread, look: Look) -> String {
     if spread.pods.is_empty() {
         return if said.is_empty() { said } else { wrapped(&said) + "\n" };
     }
-    let busiest = spread.pods.iter().map(|pod| pod.requests).max().unwrap_or(0);
     let mut rows: Vec<Vec<String>> = Vec::new();
     let (first, last) = shown(&spread.pods);
-    rows.extend(first.iter().map(|pod| row(pod, busiest)));
+    rows.extend(first.iter().map(|pod| row(pod, spread)));
     if !last.is_empty() {
         let left_out = spread.pods.len() - first.len() - last.len();
         rows.push(vec![format!("… {} more …", left_out)]);
-        rows.extend(last.iter().map(|pod| row(pod, busiest)));
+        rows.extend(last.iter().map(|pod| row(pod, spread)));
     }
-    if spread.unnamed > 0 {
+    if spread.unnamed > 0 && spread.knows_requests() {
         rows.push(vec!["(not named)".into(), count(spread.unnamed)]);
     }
     let right = ["Requests", "Share", "Conns", "99%"].map(|name| (name, Side::Right));
@@ -81,16 +92,12 @@ pub(super) fn shown(pods: &[PodShare]) -> (&[PodShare], &[PodShare]) {
     }
 }
 
-fn row(pod: &PodShare, busiest: u64) -> Vec<String> {
+fn row(pod: &PodShare, spread: &Spread) -> Vec<String> {
     let [_, most] = latencies(pod);
-    vec![
-        shortened(&pod.name),
-        count(pod.requests),
-        format!("{:.1}%", pod.share * 100.0),
-        pod.connections.to_string(),
-        most,
-        bar(pod.requests, busiest),
-    ]
+    let [requests, share] = requests(pod, spread);
+    let load = |pod: &PodShare| if spread.knows_requests() { pod.requests } else { pod.connections };
+    let busiest = spread.pods.iter().map(load).max().unwrap_or(0);
+    vec![shortened(&pod.name), requests, share, pod.connections.to_string(), most, bar(load(pod), busiest)]
 }
 
 /// A name that fits, its end whole: that is where pods of one Deployment differ.
@@ -102,9 +109,9 @@ pub(super) fn shortened(name: &str) -> String {
     std::iter::once('…').chain(name.chars().skip(length - LONGEST_NAME + 1)).collect()
 }
 
-fn bar(requests: u64, busiest: u64) -> String {
+fn bar(load: u64, busiest: u64) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let eighths = usize::try_from(u128::from(requests) * 8 * BAR as u128 / u128::from(busiest.max(1))).unwrap_or(0);
+    let eighths = usize::try_from(u128::from(load) * 8 * BAR as u128 / u128::from(busiest.max(1))).unwrap_or(0);
     format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8])
 }
 

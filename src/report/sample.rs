@@ -59,6 +59,7 @@ pub(super) fn measurement() -> Measurement {
         latency_curve: [(0.0, 150, 1), (50.0, 312, 90_000), (99.0, 1024, 178_200), (100.0, 12_345, 180_000)]
             .map(|(percentile, us, count)| PercentilePoint { percentile, us, count })
             .into(),
+        latency_histogram: None,
         events: Vec::new(),
         pod_use: Vec::new(),
         generator_cpu_seconds: 1.25,

@@ -78,14 +78,14 @@ impl Exporter for Table {
 
 /// "2 pods, 30 connections, 30 s" and the target.
 fn heading(target: &str, run: &Measurement) -> String {
-    let pods = run.replicas.map(|replicas| format!("{}, ", pods::some(replicas.into(), "pod"))).unwrap_or_default();
+    let pods = run.replicas.map(|replicas| format!("{}, ", pods::some(replicas, "pod"))).unwrap_or_default();
     let mode = run.mode.filter(|mode| *mode == Mode::Client).map_or("", |_| "balanced by the client, ");
     format!("{pods}{mode}{}", load(target, run))
 }
 
 /// "30 connections, 30 s" and the target.
 fn load(target: &str, run: &Measurement) -> String {
-    format!("{}, {}, {target}", pods::some(run.connections.into(), "connection"), planned(run))
+    format!("{}, {}, {target}", pods::some(run.connections, "connection"), planned(run))
 }
 
 /// What was to end the run: "30 s", "1,000 requests".

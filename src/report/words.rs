@@ -71,7 +71,7 @@ pub(super) fn headline(report: &Report) -> String {
         let rate = case.map_or(run.requests_per_second.average, |case| case.requests_per_second);
         grouped(rate.round())
     };
-    let at = |run: &Measurement| run.replicas.map(|replicas| pods::some(replicas.into(), "pod"));
+    let at = |run: &Measurement| run.replicas.map(|replicas| pods::some(replicas, "pod"));
     if report.runs.iter().all(|run| Kind::of(run) == Kind::of(first)) && (cases.len() == 1 || report.runs.len() == 1) {
         let pods = at(first).map(|pods| format!(" from {pods}")).unwrap_or_default();
         return format!("{} requests a second{pods}", rate(first));
@@ -89,7 +89,7 @@ pub(super) fn headline(report: &Report) -> String {
 /// s in each of 5 rounds at 2, 5 and 10 pods".
 pub(super) fn tested(report: &Report) -> String {
     let Some(first) = report.runs.first() else { return "no run".into() };
-    let connections = pods::some(first.connections.into(), "connection");
+    let connections = pods::some(first.connections, "connection");
     let rounds = (0..report.runs.len()).filter_map(|at| comparison::round_of(&report.runs, at)).max();
     let each = match rounds {
         Some(rounds) => format!(" in each of {rounds} rounds"),
@@ -129,7 +129,7 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
         let modes = Naming::of(shown.iter().map(Kind::of)).modes;
         let at = match (last.mode.filter(|_| modes), last.replicas.filter(|_| shown.len() > 1)) {
             (Some(mode), _) => format!("With {mode}, "),
-            (None, Some(replicas)) => format!("At {}, ", pods::some(replicas.into(), "pod")),
+            (None, Some(replicas)) => format!("At {}, ", pods::some(replicas, "pod")),
             (None, None) => String::new(),
         };
         sentences.push(format!("{at}{}", sentence(&last.spread)));

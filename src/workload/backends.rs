@@ -2,14 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
+use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 
 use super::PORT_NAME;
+use super::observe::Steadily;
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
+
+/// A watch that broke is opened again after this long.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Where the pods of the workload's Service that are ready listen.
 ///
@@ -22,6 +29,21 @@ pub async fn backends(client: &Client) -> Result<Vec<SocketAddr>, Error> {
     let listed = listed.map_err(|source| Error::kubernetes("list EndpointSlices", source))?;
     let found = listed_as_ready(listed.items.iter());
     if found.is_empty() { Err(Error::NoWorkload) } else { Ok(found.into_iter().collect()) }
+}
+
+/// As [`backends`], first and then whenever they change, none among them; as long as the API server cannot be asked,
+/// nothing has changed. It never ends.
+pub fn backends_as_they_change(client: &Client) -> impl Stream<Item = Vec<SocketAddr>> + use<> {
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
+    let of_service = watcher::Config::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
+    let (store, writer) = reflector::store();
+    let events = watcher(slices, of_service).backoff(Steadily(AGAIN)).reflect(writer);
+    events.filter_map(move |event| {
+        let changed =
+            matches!(event, Ok(watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)));
+        let found = changed.then(|| listed_as_ready(store.state().iter().map(AsRef::as_ref)).into_iter().collect());
+        std::future::ready(found)
+    })
 }
 
 /// The addresses that slices list as ready.

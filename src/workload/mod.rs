@@ -15,11 +15,12 @@ pub mod pod_counters;
 pub mod rollout;
 pub mod scale;
 pub mod status;
+pub mod tracked;
 mod trouble;
 pub mod view;
 
 pub use apply::apply;
-pub use backends::backends;
+pub use backends::{backends, backends_as_they_change};
 pub use endpoint::{Endpoint, endpoint};
 pub use pod_counters::{PodCounters, pod_counters};
 pub use rollout::rollout;

@@ -5,18 +5,31 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::thread::sleep;
 use std::time::Duration;
 
-use evenkeel::load::{self, Plan, RunResult, Schedule};
+use evenkeel::load::{self, Addresses, Plan, RunResult, Schedule};
 use evenkeel::shutdown::Shutdown;
 
 use super::server::{Server, from_pod, nobody};
 use super::{endpoint, plan};
 
 fn run(addresses: &[SocketAddr], plan: &Plan) -> RunResult {
+    run_with_changes(addresses, &[], plan)
+}
+
+/// After so many milliseconds each the addresses are others.
+fn run_with_changes(addresses: &[SocketAddr], changes: &[(u64, &[SocketAddr])], plan: &Plan) -> RunResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (endpoint, shutdown) = (endpoint(addresses[0]), Shutdown::new());
-        let run = load::run_balanced(&endpoint, addresses, plan, &shutdown, |_| {});
-        tokio::time::timeout(plan.duration + Duration::from_secs(20), run).await.unwrap().unwrap()
+        let addresses = Addresses::new(addresses);
+        let run = load::run_balanced(&endpoint, &addresses, plan, &shutdown, |_| {});
+        let change = async {
+            for (milliseconds, list) in changes {
+                tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
+                addresses.set(list);
+            }
+        };
+        let run = tokio::time::timeout(plan.duration + Duration::from_secs(20), run);
+        futures::join!(run, change).0.unwrap().unwrap()
     })
 }
 
@@ -85,4 +98,49 @@ fn no_more_requests_are_under_way_than_connections_were_asked_for() {
     let run = run(&addresses, &plan(3, 1050));
     // 3 at a time, 100 ms each, 10.5 rounds.
     assert!((20..=33).contains(&run.sent), "{run:?}");
+}
+
+/// One that answers at once.
+fn quick(name: &str) -> Server {
+    Server::answering(from_pod(name))
+}
+
+#[test]
+fn an_address_that_comes_gets_requests_and_one_that_goes_gets_no_more() {
+    let [a, b, c] = ["a", "b", "c"].map(|name| pod(name, 1));
+    let (first, all, last) = ([a.address, b.address], [a.address, b.address, c.address], [b.address, c.address]);
+    let changes: [(u64, &[SocketAddr]); 2] = [(400, &all), (400, &last)];
+    let plan = Plan { threads: NonZeroU32::new(2).unwrap(), ..plan(6, 1600) };
+    let run = run_with_changes(&first, &changes, &plan);
+    assert!(run.faults.is_empty(), "{run:?}");
+    assert_eq!(run.sent, run.answered + run.in_flight, "{run:?}");
+    let [of_a, of_b, of_c] = requests(&run)[..] else { panic!("{run:?}") };
+    // Of 1600 ms a was there for 800, b for 1600 and c for 1200; alone with one other, each has half.
+    assert!(of_b > of_c && of_c > of_a && of_a > 100, "{:?}", requests(&run));
+    assert!(a.requests() <= of_a + 6, "{} and {of_a}", a.requests());
+}
+
+#[test]
+fn from_one_address_to_many_and_back() {
+    let pods = ["a", "b", "c", "d", "e", "f"].map(quick);
+    let all = pods.each_ref().map(|pod| pod.address);
+    let changes: [(u64, &[SocketAddr]); 3] = [(300, &all), (300, &all[5..]), (300, &all[..1])];
+    let run = run_with_changes(&all[..1], &changes, &plan(12, 1200));
+    assert!(run.faults.is_empty(), "{run:?}");
+    assert_eq!(run.sent, run.answered + run.in_flight, "{run:?}");
+    assert_eq!(run.pods.len(), 6);
+    // As many may be under way to one as to many, so the last of few must have had connections enough.
+    let last = run.pods.iter().find(|pod| pod.name == "f").unwrap();
+    assert!(last.connections >= 12, "{run:?}");
+}
+
+#[test]
+fn without_an_address_requests_wait_until_there_is_one() {
+    let (a, b) = (quick("a"), quick("b"));
+    let gone: [(u64, &[SocketAddr]); 2] = [(300, &[]), (500, &[b.address])];
+    let run = run_with_changes(&[a.address], &gone, &plan(4, 1200));
+    assert!(run.faults.is_empty(), "{run:?}");
+    assert_eq!(run.sent, run.answered + run.in_flight, "{run:?}");
+    assert!(requests(&run).iter().all(|share| *share > 100), "{:?}", requests(&run));
+    assert!(run.latency.max() < 450_000, "no request was under way meanwhile: {run:?}");
 }

@@ -73,7 +73,11 @@ static METRICS: [Row; 29] = [
     },
     Row { names: &["idle"], kind: Kind::Count, of: |run| named(run).map(|spread| f64::from(spread.idle)) },
     Row { names: &["effective"], kind: Kind::Count, of: |run| Some(named(run)?.evenness_of_requests?.effective_pods) },
-    Row { names: &["busiest"], kind: Kind::Fraction, of: |run| named(run).map(|spread| spread.busiest) },
+    Row {
+        names: &["busiest"],
+        kind: Kind::Fraction,
+        of: |run| named(run).filter(|of| of.knows_requests()).map(|of| of.busiest),
+    },
     Row { names: &["jain"], kind: Kind::Fraction, of: |run| Some(named(run)?.evenness_of_requests?.jain_index) },
     Row {
         names: &["cv"],

@@ -127,7 +127,7 @@ fn rates(rounds: &[&Measurement]) -> Vec<f64> {
 #[allow(clippy::cast_precision_loss, reason = "microseconds of a day")]
 fn case(kind: Kind, rounds: &[&Measurement], ratio: Option<Ratio>) -> Case {
     let mean_of = |of: fn(&Measurement) -> f64| mean(rounds.iter().map(|run| of(run))).unwrap_or(0.0);
-    let named = || rounds.iter().map(|run| &run.spread).filter(|spread| !spread.pods.is_empty());
+    let named = || rounds.iter().map(|run| &run.spread).filter(|spread| spread.knows_requests());
     Case {
         kind,
         rounds: rounds.len(),

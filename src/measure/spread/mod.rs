@@ -5,6 +5,7 @@ mod evenness;
 mod occupancy;
 mod pairs;
 mod sentence;
+mod tracked;
 mod uniformity;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use chance::{Band, Chance};
 pub use evenness::Evenness;
 pub use sentence::sentence;
+pub use tracked::CountedBy;
 pub use uniformity::Uniformity;
 
 use crate::load::{Pod, PodTimes};
@@ -71,8 +73,15 @@ pub enum Balancer {
 /// How a run fell on pods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
-    /// The pods that answered, the busiest first.
+    /// The pods that answered, or to which connections led, the busiest first.
     pub pods: Vec<PodShare>,
+    /// What told which pod a connection led to. Where it was not the answers, the pods' requests are 0, for they are not
+    /// known.
+    #[serde(default)]
+    pub counted_by: CountedBy,
+    /// Connections of the run of which nobody could tell any more where they led.
+    #[serde(default)]
+    pub uncounted: u64,
     /// Requests whose answer named no pod.
     pub unnamed: u64,
     /// Connections that led to the named pods.
@@ -129,6 +138,8 @@ impl Spread {
         let evenness_of_requests = Evenness::of(&requests, expected);
         Self {
             pods: named.iter().map(|pod| pod_share(pod)).collect(),
+            counted_by: CountedBy::Answers,
+            uncounted: 0,
             unnamed: pods.iter().map(|pod| pod.requests).sum::<u64>() - total,
             connections: landed,
             expected,

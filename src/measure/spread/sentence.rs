@@ -1,6 +1,6 @@
 //! A spread in one sentence.
 
-use super::{Balancer, Spread, Uniformity};
+use super::{Balancer, CountedBy, Spread, Uniformity};
 use crate::load::POD_HEADER;
 use crate::measure::grouped_digits;
 
@@ -17,7 +17,7 @@ pub fn sentence(spread: &Spread) -> String {
             _ => format!("No answer named its pod ({POD_HEADER}), so the spread is not known."),
         };
     }
-    let more = [busiest(spread), choice(spread), unnamed(spread)];
+    let more = [busiest(spread), choice(spread), uncounted(spread), unnamed(spread)];
     let parts: Vec<String> = std::iter::once(landed(spread)).chain(more.into_iter().flatten()).collect();
     format!("{}.", parts.join("; "))
 }
@@ -32,9 +32,13 @@ fn landed(spread: &Spread) -> String {
         (_, hit) => format!("{} of {} pods", grouped(hit as u64), grouped(spread.expected.into())),
     };
     let what = what(spread);
+    let by = match spread.counted_by {
+        CountedBy::Answers => "",
+        CountedBy::Conntrack => ", counted by the node's connection tracking, for this image does not name its pod",
+    };
     match even(spread) {
-        Some(each) => format!("{what} landed evenly on {on}, {each} each"),
-        None => format!("{what} landed on {on}"),
+        Some(each) => format!("{what} landed evenly on {on}, {each} each{by}"),
+        None => format!("{what} landed on {on}{by}"),
     }
 }
 
@@ -43,6 +47,7 @@ fn what(spread: &Spread) -> String {
     let requests = spread.pods.iter().map(|pod| pod.requests).fold(0, u64::saturating_add);
     let some = |count: u64, what: &str| format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" });
     match spread.connections {
+        connections if !spread.knows_requests() => some(connections, "connection"),
         0 => some(requests, "request"),
         connections if requests == connections => {
             format!("{}, one for each request,", some(connections, "connection"))
@@ -65,9 +70,14 @@ fn even(spread: &Spread) -> Option<String> {
 }
 
 fn busiest(spread: &Spread) -> Option<String> {
-    let told = spread.expected > 1 && (even(spread).is_none() || spread.busiest >= NEARLY_EVEN);
-    let decimals = if spread.busiest < 1.995 { 2 } else { 1 };
-    told.then(|| format!("the busiest served {:.decimals$} × its share", spread.busiest))
+    let (does, busiest) = if spread.knows_requests() {
+        ("served", spread.busiest)
+    } else {
+        ("has", spread.evenness_of_connections?.busiest)
+    };
+    let told = spread.expected > 1 && (even(spread).is_none() || busiest >= NEARLY_EVEN);
+    let decimals = if busiest < 1.995 { 2 } else { 1 };
+    told.then(|| format!("the busiest {does} {busiest:.decimals$} × its share"))
 }
 
 /// Who chose the pods, and whether that looks like chance.
@@ -100,9 +110,19 @@ fn probability(p: f64) -> String {
     }
 }
 
+/// Connections that were forgotten before they could be counted.
+fn uncounted(spread: &Spread) -> Option<String> {
+    match spread.uncounted {
+        0 => None,
+        1 => Some("1 more is not known".to_owned()),
+        many => Some(format!("{} more are not known", grouped(many))),
+    }
+}
+
 fn unnamed(spread: &Spread) -> Option<String> {
     match spread.unnamed {
         0 => None,
+        _ if spread.counted_by == CountedBy::Conntrack => None,
         1 => Some("1 answer named no pod".to_owned()),
         many => Some(format!("{} answers named no pod", grouped(many))),
     }

@@ -34,7 +34,7 @@ fn figures(run: &Measurement) -> Vec<Figure> {
         ("99.99%", milliseconds(run.latency_us.p99_99)),
         ("Errors", count(words::went_wrong(run))),
     ];
-    if !run.spread.pods.is_empty() {
+    if run.spread.knows_requests() {
         figures.push(("Pods that answered", format!("{} of {}", run.spread.pods.len(), run.spread.expected)));
         figures.push(("Busiest pod", format!("{:.2} × its share", run.spread.busiest)));
     }

@@ -44,22 +44,21 @@ fn panel(spread: &Spread, at: usize, name: &str, most: usize) -> String {
     let each = to_f64(total(spread)) / to_f64(spread.connections.max(1));
     let bar = |pod| Bar { pod, band: band(pod, each) };
     let shown: Vec<Bar> = spread.pods[..kept].iter().chain(&spread.pods[last..]).map(bar).collect();
-    let label = format!("Requests per pod with {name}. {} The table below has the data.", sentence(spread));
-    let chart = in_both(|room| draw(room, spread, &shown, at), &label);
-    let row = |Bar { pod, .. }: &Bar| {
-        let share = format!("{:.1}%", pod.share * 100.0);
-        let [half, most] = pods::latencies(pod);
-        vec![pod.name.clone(), count(pod.requests), share, count(pod.connections), half, most]
-    };
-    let mut rows: Vec<Vec<String>> = shown.iter().map(row).collect();
+    let mut rows: Vec<Vec<String>> = shown.iter().map(|bar| pods::cells(bar.pod, spread)).collect();
     if shown.len() < spread.pods.len() {
         rows.insert(kept, vec![format!("… {} more …", spread.pods.len() - shown.len())]);
     }
-    if spread.unnamed > 0 {
+    if spread.unnamed > 0 && spread.knows_requests() {
         rows.push(vec!["(not named)".into(), count(spread.unnamed)]);
     }
     let facts = terms(&figures::spread(spread));
-    let table = table(&format!("Requests per pod, {name}"), &pods::COLUMNS, rows);
+    let what = if spread.knows_requests() { "Requests" } else { "Connections" };
+    let table = table(&format!("{what} per pod, {name}"), &pods::COLUMNS, rows);
+    if !spread.knows_requests() {
+        return format!("<p>{}</p><dl class=\"facts\">{facts}</dl>{table}", escape(&sentence(spread)));
+    }
+    let label = format!("Requests per pod with {name}. {} The table below has the data.", sentence(spread));
+    let chart = in_both(|room| draw(room, spread, &shown, at), &label);
     format!("{chart}<dl class=\"facts\">{facts}</dl>{}", folded("The same as a table", &table))
 }
 
@@ -137,7 +136,7 @@ fn draw(room: Room, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
         canvas.line_over("even", (even_x, layout.top - 6.0), (even_x, floor));
     }
     if spread.idle > 0 {
-        let idle = format!("and {} that never answered", pods::some(spread.idle.into(), "pod"));
+        let idle = format!("and {} that never answered", pods::some(spread.idle, "pod"));
         canvas.text("quiet", Anchor::Start, (layout.left, floor + 16.0), &idle);
     }
     for (Bar { pod, .. }, row) in shown.iter().zip(&rows) {

@@ -16,6 +16,7 @@ mod interruption;
 mod lab;
 mod lock;
 mod manifests;
+mod pods_seen;
 mod promises;
 mod proxy_modes;
 mod rolling_update;

@@ -91,7 +91,7 @@ enum Verb {
     Doctor(doctor::Args),
     /// All of it: boot, deploy, load at 2, 5 and 10 pods, sum up, remove
     Demo(demo::Args),
-    /// Show under fault that no request is lost, event by event, with as many rounds as you like
+    /// Show under fault that no request is lost, event by event, with as many rounds as you like; leaves two pods
     Soak(soak::Args),
     /// Remove everything the lab put on this machine
     Down,

@@ -42,7 +42,9 @@ fn no_request_is_lost_but_by_a_kill() {
 
     let rows = soak(&lab, &["--rounds", "1", "--only", "kill-pod,components"]);
     let killed = of(&rows, "SIGKILL of a container", "keepalive");
-    assert!(killed["failed"].as_u64() > Some(0), "{killed:#}");
+    assert_eq!(killed["rounds"], 1, "{killed:#}");
+    // One pod of ten may have no connection, and then nothing fails.
+    assert!(!killed["broken"].as_str().unwrap_or_default().contains("failed"), "{killed:#}");
     let components: Vec<&Value> = rows.iter().filter(|row| row["event"] != killed["event"]).collect();
     assert_eq!(components.len(), 7, "{rows:#?}");
     for row in components {

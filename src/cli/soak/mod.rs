@@ -20,7 +20,7 @@ use crate::config::Replicas;
 use crate::error::Error;
 use crate::load::{self, Plan};
 use crate::measure::{Measurement, Mode};
-use crate::progress::Progress;
+use crate::progress::{Progress, Step};
 use crate::toolbox::{Program, Toolbox};
 use crate::workload::event::{self, Stage};
 use crate::workload::{self, Endpoint};
@@ -137,18 +137,16 @@ impl Soak<'_> {
             if outcome.is_ok() && wrk {
                 outcome = self.by_wrk(&promises).await;
             }
-            // Back to the image there was, under its own name.
-            if !matches!(outcome, Err(Error::Interrupted)) && event::container_image(&self.lab.client).await? == again {
-                event::set_image(&self.stage(), &image).await?;
-            }
-            outcome?;
+            // Back to the image there was, under its own name, whatever came of it.
+            let restored = event::set_image(&self.stage(), &image).await;
             let _ = cluster::untag_image(&self.lab.cluster, self.toolbox, &again).await;
+            outcome.and(restored)?;
         }
         if wanted(Part::KillPod) {
             self.scale(KILLED_OF).await?;
             let terms = Terms { rounds: self.rounds.get(), in_a_run: 10, fresh: true, ..KEEPALIVE };
-            self.part(&[promise::kill_pod()], terms).await?;
-            self.scale(USUAL).await?;
+            let outcome = self.part(&[promise::kill_pod()], terms).await;
+            outcome.and(self.scale(USUAL).await)?;
         }
         if wanted(Part::Components) {
             let promises = promise::of_components();
@@ -218,7 +216,7 @@ impl Soak<'_> {
         mode: Mode,
         rounds: u32,
         past: u32,
-        step: &crate::progress::Step,
+        step: &Step,
     ) -> Result<Measurement, Error> {
         let plan = Plan { warm_up: Duration::from_secs(1), ..Plan::new(self.connections, LONGEST) };
         let trial = Trial {
@@ -239,10 +237,9 @@ impl Soak<'_> {
         event::set_variable(&self.stage(), DRAIN, "0").await?;
         let terms = Terms { rounds: self.rounds.get().min(MOST_KILLS), ..KEEPALIVE };
         let outcome = self.part(&[promise::control()], terms).await;
-        if !matches!(outcome, Err(Error::Interrupted)) {
-            event::set_variable(&self.stage(), DRAIN, usual.as_deref().unwrap_or("3")).await?;
-        }
-        outcome
+        // The change is made even when it was interrupted; only what comes of it is not waited for.
+        let restored = event::set_variable(&self.stage(), DRAIN, usual.as_deref().unwrap_or("3")).await;
+        outcome.and(restored)
     }
 
     /// The first part's events under wrk, which knows nothing of this program.

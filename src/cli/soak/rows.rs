@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::promise::{Limit, Promise, Seen};
 use crate::cli::table::{Align, columns};
-use crate::measure::{Measurement, Mode, grouped_digits};
+use crate::measure::{Event, Measurement, Mode, grouped_digits};
 
 /// A promise under one kind of load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub(super) longest_seconds: Option<f64>,
     /// The longest that throughput took to be full again, in seconds; only where that is promised.
     pub(super) full_again_seconds: Option<f64>,
+    /// What failed at which of its events, where anything did: "new image at 61.2 s: 1 refused".
+    pub(super) failures: Vec<String>,
     /// What was not as promised.
     pub(super) broken: Option<String>,
 }
@@ -40,6 +42,7 @@ impl Row {
             failed: seen.failed,
             longest_seconds: Some(seen.took),
             full_again_seconds: felt.then_some(seen.full_again),
+            failures: failures(promise, runs),
             broken: seen.broke(promise.limit),
         }
     }
@@ -56,6 +59,7 @@ impl Row {
             failed: all - known,
             longest_seconds: None,
             full_again_seconds: None,
+            failures: Vec::new(),
             broken: Some(format!("{} requests failed", all - known)),
         })
     }
@@ -80,12 +84,29 @@ impl Row {
     }
 }
 
+/// What failed, event by event.
+fn failures(promise: &Promise, runs: &[Measurement]) -> Vec<String> {
+    let events = runs.iter().flat_map(|run| &run.events).filter(|event| promise.owns(&event.what));
+    let told = |event: &Event| {
+        let impact = event.impact.as_ref().filter(|impact| impact.failures > 0)?;
+        let kinds = impact.kinds.iter().map(|kind| format!("{} {}", kind.count, kind.kind));
+        let first = impact.first_failure_seconds.unwrap_or_default();
+        let kinds = kinds.collect::<Vec<_>>().join(", ");
+        Some(format!("{} at {:.1} s: {kinds}, the first after {first:.1} s", event.what, event.second))
+    };
+    events.filter_map(told).collect()
+}
+
 /// All rows; nothing where there is none.
 pub(super) fn table(rows: &[Row]) -> String {
     if rows.is_empty() {
         return String::new();
     }
     let header = ["EVENT", "LOAD", "ROUNDS", "REQUESTS", "FAILED", "LONGEST", "FULL AGAIN", "KEPT"];
+    // What must fail, or is known to, needs no line for each time.
+    let unexpected = rows.iter().filter(|row| row.broken.is_some());
+    let failed: Vec<_> = unexpected.flat_map(|row| row.failures.iter().map(move |how| (&row.load, how))).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
-    columns(Align::Left, &header, &rows)
+    let failures: Vec<String> = failed.iter().map(|(load, how)| format!("{how} ({load})\n")).collect();
+    format!("{}{}", columns(Align::Left, &header, &rows), failures.concat())
 }

@@ -65,6 +65,7 @@ pub(super) async fn run(
         failed,
         longest_seconds: None,
         full_again_seconds: None,
+        failures: Vec::new(),
         broken: trouble.or_else(|| (failed > 0).then(|| format!("{failed} requests failed"))),
     })
 }

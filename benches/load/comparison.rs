@@ -3,7 +3,7 @@
 use std::fmt;
 
 use evenkeel::cli::table::{Align, columns};
-use evenkeel::measure::Ratio;
+use evenkeel::measure::{Ratio, grouped_digits};
 use serde::Serialize;
 
 /// One turn of one case.
@@ -113,7 +113,7 @@ impl Comparison {
 
     fn cell(&self, case: &Case, column: Column) -> String {
         match column {
-            Column::Rate => thousands(case.mean(|sample| sample.requests_per_second)),
+            Column::Rate => grouped_digits(&format!("{:.0}", case.mean(|sample| sample.requests_per_second))),
             Column::Cpu => format!("{:.2}", case.mean(|sample| sample.cpu_per_million)),
             Column::P99 => format!("{:.2}", case.mean(|sample| sample.p99_ms)),
             Column::RateTo(to) => self.ratio(case, "requests_per_second", to).map_or("1".into(), |ratio| told(&ratio)),
@@ -164,17 +164,6 @@ impl fmt::Display for Comparison {
 fn told(ratio: &Ratio) -> String {
     let bounds = ratio.interval.map(|interval| format!(" ({:.2}–{:.2})", interval.low, interval.high));
     format!("{:.2}{}", ratio.value, bounds.unwrap_or_default())
-}
-
-/// "98,123".
-fn thousands(rate: f64) -> String {
-    let digits = format!("{rate:.0}");
-    let places = digits.len();
-    let with_commas = digits.chars().enumerate().flat_map(|(at, digit)| {
-        let comma = at > 0 && (places - at).is_multiple_of(3);
-        comma.then_some(',').into_iter().chain([digit])
-    });
-    with_commas.collect()
 }
 
 /// "1.7", of 1,000,000 bytes.

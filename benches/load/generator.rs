@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use evenkeel::load::{self, Plan, Request, RunResult};
+use evenkeel::load::{self, Plan, RunResult};
 use evenkeel::process::Invocation;
 use evenkeel::shutdown::Shutdown;
 use evenkeel::workload::Endpoint;
@@ -33,12 +33,8 @@ impl Load {
     }
 
     fn plan(&self) -> Plan {
-        let mut plan = Plan::new(NonZeroU32::new(self.connections).unwrap_or(NonZeroU32::MIN), self.duration);
-        if !self.kept {
-            plan.answers_per_connection = Some(NonZeroU32::MIN);
-            plan.request = Request::default().close();
-        }
-        plan
+        let plan = Plan::new(NonZeroU32::new(self.connections).unwrap_or(NonZeroU32::MIN), self.duration);
+        if self.kept { plan } else { plan.without_keepalive() }
     }
 }
 

@@ -139,12 +139,8 @@ impl Trial {
     /// What a run in this mode does.
     #[must_use]
     pub fn plan_in(&self, mode: Option<Mode>) -> Plan {
-        let mut plan = self.plan.clone();
-        if mode == Some(Mode::NoKeepalive) {
-            plan.answers_per_connection = Some(NonZeroU32::MIN);
-            plan.request = plan.request.close();
-        }
-        plan
+        let plan = self.plan.clone();
+        if mode == Some(Mode::NoKeepalive) { plan.without_keepalive() } else { plan }
     }
 }
 

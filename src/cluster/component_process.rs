@@ -48,13 +48,21 @@ pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProce
     let found = before.pid.map(|inside| held(cluster, running, inside)).transpose()?.flatten();
     // An id inside the sandbox may have gone to another program since it was read: so the handle comes first, and the
     // supervisor, which alone collects what ended, must then still say the same.
-    let after = said_of(cluster, name)?.map(|(_, after)| after);
+    let after = component_status(cluster, name)?;
     match (found, after) {
         (Some((pid, handle)), Some(after)) if (after.pid, after.restarts) == (before.pid, before.restarts) => {
             Ok(ComponentProcess { name: name.to_owned(), node: running.node.name.clone(), pid, handle })
         }
         (_, after) => Err(not_running(cluster, running, &after.unwrap_or(before))),
     }
+}
+
+/// What is known of the component called `name`, on the first node that has one; nothing where none has.
+///
+/// # Errors
+/// [`Error::Io`] when a supervisor's word cannot be read.
+pub fn component_status(cluster: &Cluster, name: &str) -> Result<Option<ComponentStatus>, Error> {
+    Ok(said_of(cluster, name)?.map(|(_, status)| status))
 }
 
 /// The first node that has the component, and what its supervisor says of it.

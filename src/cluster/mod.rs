@@ -33,7 +33,7 @@ use std::path::Path;
 use kube::Client;
 
 pub use boot::{Request, up};
-pub use component_process::{ComponentProcess, component_process};
+pub use component_process::{ComponentProcess, component_process, component_status};
 pub use container::kill_container;
 pub use kubeconfig::client as client_by;
 pub use layout::Layout;

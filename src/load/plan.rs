@@ -49,6 +49,12 @@ impl Plan {
         }
     }
 
+    /// The same with a new connection for every request, which says so to the server.
+    #[must_use]
+    pub fn without_keepalive(self) -> Self {
+        Self { answers_per_connection: Some(NonZeroU32::MIN), request: self.request.close(), ..self }
+    }
+
     /// How many connections each thread holds: as even as it gets, none of them empty.
     pub(super) fn shares(&self) -> Vec<u32> {
         let connections = self.connections.get();

@@ -12,12 +12,15 @@ pub mod manifests;
 pub mod memory;
 mod observe;
 pub mod pod_counters;
+mod pods;
 pub mod rollout;
 pub mod scale;
 pub mod status;
 pub mod tracked;
 mod trouble;
 pub mod view;
+
+use crate::error::Error;
 
 pub use apply::apply;
 pub use backends::{backends, backends_as_they_change};
@@ -33,3 +36,11 @@ pub const FIELD_MANAGER: &str = "evenkeel";
 pub const SELECTOR: &str = "app.kubernetes.io/name=server,app.kubernetes.io/part-of=evenkeel";
 /// The name of the Service's only port.
 pub const PORT_NAME: &str = "http";
+
+/// The error for a Deployment of the workload that Kubernetes did not change: it may not be there.
+fn unchanged(action: String, source: kube::Error) -> Error {
+    match &source {
+        kube::Error::Api(status) if status.is_not_found() => Error::NoWorkload,
+        _ => Error::kubernetes(action, source),
+    }
+}

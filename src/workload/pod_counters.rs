@@ -1,12 +1,10 @@
 //! What is counted of each pod, by the kubelet and the kernel.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt};
+use kube::{Client, ResourceExt};
 
-use super::SELECTOR;
+use super::pods::pods;
 use crate::cluster::{Cluster, PodCgroup};
-use crate::config::NAMESPACE;
 use crate::error::Error;
 
 /// A pod's counters at one moment.
@@ -35,15 +33,13 @@ impl PodCounters {
 /// # Errors
 /// [`Error::Kubernetes`].
 pub async fn pod_counters(cluster: &Cluster, client: &Client) -> Result<Vec<PodCounters>, Error> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let listed = pods.list(&ListParams::default().labels(SELECTOR)).await;
-    let listed = listed.map_err(|source| Error::kubernetes("list pods", source))?;
+    let listed = pods(client).await?;
     let counters = |pod: &Pod| {
         let uid = pod.uid()?;
         let cgroup = PodCgroup::read(cluster, &uid);
         Some(PodCounters { name: pod.name_any(), uid, restarts: restarts(pod), cgroup })
     };
-    let mut counters: Vec<PodCounters> = listed.items.iter().filter_map(counters).collect();
+    let mut counters: Vec<PodCounters> = listed.iter().filter_map(counters).collect();
     counters.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(counters)
 }

@@ -12,12 +12,12 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::FIELD_MANAGER;
 use super::backends::listed_as_ready;
 use super::endpoint::external_ips;
 use super::endpoints::{Programmed, programmed};
 use super::observe::{Observed, View};
 use super::rollout::{Verdict, Watch};
+use super::{FIELD_MANAGER, unchanged};
 use crate::cluster::Cluster;
 use crate::config::{NAMESPACE, Replicas, WORKLOAD};
 use crate::error::Error;
@@ -82,10 +82,7 @@ pub async fn settle(
 /// Asks for `replicas`; returns how many were asked for before.
 async fn set(client: &Client, replicas: Replicas) -> Result<u32, Error> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-    let refused = |source: kube::Error| match &source {
-        kube::Error::Api(status) if status.is_not_found() => Error::NoWorkload,
-        _ => Error::kubernetes(format!("scale Deployment {NAMESPACE}/{WORKLOAD} to {replicas}"), source),
-    };
+    let refused = |source| unchanged(format!("scale Deployment {NAMESPACE}/{WORKLOAD} to {replicas}"), source);
     let before = deployments.get_scale(WORKLOAD).await.map_err(refused)?;
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas.get()}}));

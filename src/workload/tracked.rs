@@ -6,12 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt};
+use kube::{Client, ResourceExt};
 
-use super::SELECTOR;
+use super::pods::pods;
 use crate::cluster::{self, Cluster};
-use crate::config::NAMESPACE;
 use crate::error::Error;
 use crate::toolbox::{Program, Toolbox};
 
@@ -87,11 +85,9 @@ fn entry(line: &str) -> Option<(SocketAddr, Entry)> {
 /// # Errors
 /// [`Error::Kubernetes`].
 pub async fn pod_names(client: &Client) -> Result<BTreeMap<IpAddr, String>, Error> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let listed = pods.list(&ListParams::default().labels(SELECTOR)).await;
-    let listed = listed.map_err(|source| Error::kubernetes("list pods", source))?;
+    let listed = pods(client).await?;
     let named = |pod: &Pod| Some((pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?, pod.name_any()));
-    Ok(listed.items.iter().filter_map(named).collect())
+    Ok(listed.iter().filter_map(named).collect())
 }
 
 #[cfg(test)]

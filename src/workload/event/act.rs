@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 use crate::toolbox::Toolbox;
-use crate::workload::{FIELD_MANAGER, rollout, scale};
+use crate::workload::{FIELD_MANAGER, rollout, scale, unchanged};
 
 /// What the supervisor knows of a component is read again after this long.
 const REREAD: Duration = Duration::from_millis(20);
@@ -95,10 +95,7 @@ async fn roll(stage: &Stage<'_>, template: &Value) -> Result<(), Error> {
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patch = json!({"spec": {"template": template}});
     let patched = deployments.patch(WORKLOAD, &params, &Patch::Strategic(patch)).await;
-    patched.map_err(|source| match &source {
-        kube::Error::Api(status) if status.is_not_found() => Error::NoWorkload,
-        _ => Error::kubernetes(format!("change Deployment {NAMESPACE}/{WORKLOAD}"), source),
-    })?;
+    patched.map_err(|source| unchanged(format!("change Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
     Box::pin(rollout(stage.client, stage.shutdown, stage.progress)).await?;
     settle(stage).await
 }
@@ -185,9 +182,8 @@ async fn kill(cluster: &Cluster, component: &str) -> Result<(), Error> {
 }
 
 fn restarts(cluster: &Cluster, component: &str) -> Result<(u32, State), Error> {
-    let all = cluster::components(cluster)?.into_iter().flat_map(|(_, components)| components);
-    let mut named = all.filter(|status| status.name == component);
-    Ok(named.next().map_or((0, State::Waiting), |status| (status.restarts, status.state)))
+    let status = cluster::component_status(cluster, component)?;
+    Ok(status.map_or((0, State::Waiting), |status| (status.restarts, status.state)))
 }
 
 /// Stops a component, and lets it go on after `time`, whatever happens meanwhile.

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams};
-use kube::{Api, ResourceExt};
+use kube::api::DeleteParams;
+use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, sleep};
 
 use super::Stage;
 use crate::cluster;
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
-use crate::workload::SELECTOR;
+use crate::workload::pods::pods;
 
 /// The API server is asked again after this long.
 const REREAD: Duration = Duration::from_millis(50);
@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills the server in one pod, and waits until its container runs again; returns the pod's name.
 pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, Error> {
-    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
-    let pod = pick(&pods, turn).await?;
+    let api: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let pod = pick(stage.client, turn).await?;
     let (name, before) = (pod.name_any(), state(&pod));
     let no_container = || Error::Deadline {
         what: format!("a running container in pod {name}"),
@@ -33,7 +33,7 @@ pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, E
     cluster::kill_container(stage.cluster, &uid, &container)?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let now = pods.get(&name).await.map_err(|source| Error::kubernetes(format!("get Pod {name}"), source))?;
+        let now = api.get(&name).await.map_err(|source| Error::kubernetes(format!("get Pod {name}"), source))?;
         let now = state(&now);
         if now.restarts > before.restarts && now.ready {
             return Ok(name);
@@ -49,21 +49,18 @@ pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, E
 
 /// Deletes one pod, as a person would; returns its name.
 pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String, Error> {
-    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
-    let name = pick(&pods, turn).await?.name_any();
-    let deleted = pods.delete(&name, &DeleteParams::default()).await;
+    let api: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let name = pick(stage.client, turn).await?.name_any();
+    let deleted = api.delete(&name, &DeleteParams::default()).await;
     deleted.map_err(|source| Error::kubernetes(format!("delete Pod {name}"), source))?;
     Ok(name)
 }
 
 /// Waits until no pod is on its way out, but no longer than the longest drain.
 pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
-    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let listed = pods.list(&ListParams::default().labels(SELECTOR)).await;
-        let listed = listed.map_err(|source| Error::kubernetes("list pods", source))?;
-        if listed.items.iter().all(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        if pods(stage.client).await?.iter().all(|pod| pod.metadata.deletion_timestamp.is_none()) {
             break;
         }
         sleep(2 * REREAD).await;
@@ -72,11 +69,12 @@ pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
 }
 
 /// One of the pods that are ready and stay, another each turn.
-async fn pick(pods: &Api<Pod>, turn: usize) -> Result<Pod, Error> {
-    let listed = pods.list(&ListParams::default().labels(SELECTOR)).await;
-    let listed = listed.map_err(|source| Error::kubernetes("list pods", source))?;
-    let mut staying: Vec<Pod> =
-        listed.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none() && state(pod).ready).collect();
+async fn pick(client: &Client, turn: usize) -> Result<Pod, Error> {
+    let mut staying: Vec<Pod> = pods(client)
+        .await?
+        .into_iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none() && state(pod).ready)
+        .collect();
     staying.sort_by_key(ResourceExt::name_any);
     if staying.is_empty() {
         return Err(Error::NoWorkload);

@@ -21,6 +21,7 @@ mod response;
 mod result;
 mod schedule;
 mod shared;
+mod socket;
 mod supply;
 #[cfg_attr(not(target_os = "linux"), path = "timer_elsewhere.rs")]
 mod timer;

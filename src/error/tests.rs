@@ -60,6 +60,7 @@ fn samples() -> Vec<Error> {
         Error::AssertionsMissed {
             missed: vec!["p99 was 7.2 ms, wanted < 5 ms (10 pods)".into(), "errors was 3, wanted == 0 (2 pods)".into()],
         },
+        Error::PromisesBroken { broken: vec!["pod delete (keepalive): 3 requests failed".into()] },
         Error::file("write", "/var/lib/evenkeel/lab/kubeconfig".as_ref(), denied()),
         Error::file("read", "/proc/mounts".as_ref(), missing()),
         Error::Residue { left: vec!["link ek-lab: busy".into(), "cgroup /sys/fs/cgroup/evenkeel-lab: busy".into()] },
@@ -103,13 +104,14 @@ fn name(error: &Error) -> &'static str {
         Error::NoAnswer { .. } => "NoAnswer",
         Error::Event { .. } => "Event",
         Error::AssertionsMissed { .. } => "AssertionsMissed",
+        Error::PromisesBroken { .. } => "PromisesBroken",
         Error::Io { .. } => "Io",
         Error::Residue { .. } => "Residue",
         Error::Interrupted => "Interrupted",
     }
 }
 
-const NAMES: usize = 36;
+const NAMES: usize = 37;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -169,7 +169,8 @@ fn lines(program: &str, arguments: &[&str]) -> BTreeSet<String> {
     text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('[').next().unwrap().to_owned()).collect()
 }
 
-fn cgroups() -> BTreeSet<String> {
+/// Every cgroup of the machine's.
+pub(crate) fn cgroups() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut left = vec![Path::new("/sys/fs/cgroup").to_owned()];
     while let Some(directory) = left.pop() {

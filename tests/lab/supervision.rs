@@ -19,6 +19,7 @@ fn each_component_that_is_killed_comes_back_and_no_pod_restarts() {
     let (pods, processes) = (pods(&lab), crate::host::lab_processes_named("evenkeel-server"));
     assert_eq!((pods.len(), processes.len()), (3, 3));
     an_unknown_component_is_refused_with_the_names(&cluster);
+    the_components_come_first();
 
     let names = component_names(&cluster).unwrap();
     assert_eq!(names.len(), 8, "{names:?}");
@@ -43,6 +44,18 @@ fn each_component_that_is_killed_comes_back_and_no_pod_restarts() {
     assert!(pods.iter().all(|pod| after.contains(pod)), "a pod restarted: {pods:?}, then {after:?}");
     let now = crate::host::lab_processes_named("evenkeel-server");
     assert!(processes.iter().all(|pid| now.contains(pid)), "a pod's process is another: {processes:?}, then {now:?}");
+}
+
+/// Where processors are short, the components get several times what the pods get.
+fn the_components_come_first() {
+    let groups = crate::host::cgroups();
+    let share_of = |group: &str| {
+        let paths = groups.iter().filter(|path| path.contains(&format!("/evenkeel-{NAME}/")) && path.ends_with(group));
+        let files = paths.flat_map(|path| ["cpu.weight", "cpu.shares"].map(|file| format!("{path}/{file}")));
+        files.filter_map(|file| std::fs::read_to_string(file).ok()).find_map(|text| text.trim().parse::<u64>().ok())
+    };
+    let (components, pods) = (share_of("/init").unwrap(), share_of("/kubepods").unwrap());
+    assert!(components >= 3 * pods, "{components} for the components, {pods} for the pods");
 }
 
 fn cluster_of(lab: &Lab) -> Cluster {

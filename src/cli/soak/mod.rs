@@ -92,8 +92,8 @@ impl Args {
     /// Makes all rounds, and shows each promise with what was seen.
     ///
     /// # Errors
-    /// [`Error::BadValue`], [`Error::NoLab`], [`Error::NoWorkload`] and more; after the table [`Error::AssertionsMissed`]
-    /// with the promises that did not hold, [`Error::Interrupted`].
+    /// [`Error::BadValue`], [`Error::NoLab`], [`Error::NoWorkload`] and more; after the table [`Error::PromisesBroken`],
+    /// [`Error::Interrupted`].
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         let rounds = positive::<NonZeroU32>("--rounds", &self.rounds)?;
         let connections = positive::<NonZeroU32>("--connections", &self.connections)?;
@@ -120,8 +120,8 @@ impl Args {
             output::text(&rows::table(&soak.rows))?;
         }
         outcome?;
-        let missed: Vec<String> = soak.rows.iter().filter_map(Row::missed).collect();
-        if missed.is_empty() { Ok(()) } else { Err(Error::AssertionsMissed { missed }) }
+        let broken: Vec<String> = soak.rows.iter().filter_map(Row::broken).collect();
+        if broken.is_empty() { Ok(()) } else { Err(Error::PromisesBroken { broken }) }
     }
 }
 

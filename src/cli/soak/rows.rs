@@ -65,7 +65,7 @@ impl Row {
     }
 
     /// The sentence of a promise that was broken.
-    pub(super) fn missed(&self) -> Option<String> {
+    pub(super) fn broken(&self) -> Option<String> {
         self.broken.as_ref().map(|why| format!("{} ({}): {why}", self.event, self.load))
     }
 

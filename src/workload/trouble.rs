@@ -23,6 +23,8 @@ const HOPELESS: [&str; 8] = [
 ];
 /// How long a refusal must last to count: a pod may wait for another to go, an admission for a cache to fill.
 const REFUSAL: SignedDuration = SignedDuration::from_secs(3);
+/// What the API server says to whom it does not know.
+const TURNED_AWAY: &str = "Unauthorized";
 /// How long a pod may find no node.
 const UNSCHEDULABLE: SignedDuration = SignedDuration::from_secs(15);
 
@@ -101,6 +103,10 @@ fn refused(set: &ReplicaSet, now: Timestamp) -> Option<Trouble> {
     let failure =
         conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
     let message = failure.message.as_deref().or(failure.reason.as_deref()).unwrap_or("no reason given");
+    // The controller itself was turned away: its token is of before the clock jumped, and it gets another one.
+    if message == TURNED_AWAY {
+        return None;
+    }
     lasted(failure.last_transition_time.as_ref(), REFUSAL, now).then(|| Trouble::said(message.to_owned()))
 }
 
@@ -183,14 +189,16 @@ mod tests {
 
     #[test]
     fn refusals_count_when_they_last() {
-        let failure = |since: &str| {
+        let failure = |message: &str, since: &str| {
             json!({"replicas": 0, "conditions": [{
                 "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
-                "message": "violates PodSecurity", "lastTransitionTime": since,
+                "message": message, "lastTransitionTime": since,
             }]})
         };
-        assert_eq!(reason(&json!({}), &failure("2026-01-01T00:00:59Z")), None);
-        assert_eq!(reason(&json!({}), &failure("2026-01-01T00:00:50Z")).unwrap(), "violates PodSecurity");
+        let long_ago = "2026-01-01T00:00:50Z";
+        assert_eq!(reason(&json!({}), &failure("violates PodSecurity", "2026-01-01T00:00:59Z")), None);
+        assert_eq!(reason(&json!({}), &failure("violates PodSecurity", long_ago)).unwrap(), "violates PodSecurity");
+        assert_eq!(reason(&json!({}), &failure(TURNED_AWAY, long_ago)), None);
     }
 
     #[test]

@@ -255,13 +255,13 @@ pub enum Error {
         why: String,
     },
     /// What was asserted of a test did not hold.
-    #[error("{} asserted and did not hold: {}", was(missed.len()), missed.join("; "))]
+    #[error("{} asserted and did not hold: {}", were(missed.len(), "figure"), missed.join("; "))]
     AssertionsMissed {
         /// Each with what was measured: "p99 was 7.2 ms, wanted < 5 ms (10 pods)".
         missed: Vec<String>,
     },
     /// What is promised of an event did not hold.
-    #[error("{} broken: {}", broken_promises(broken.len()), broken.join("; "))]
+    #[error("{} broken: {}", were(broken.len(), "promise"), broken.join("; "))]
     PromisesBroken {
         /// Each with what was seen: "pod delete (keepalive): 3 requests failed".
         broken: Vec<String>,
@@ -293,14 +293,9 @@ fn said(tail: &str) -> String {
     if tail.is_empty() { String::new() } else { format!(":\n  {}", tail.replace('\n', "\n  ")) }
 }
 
-/// "2 figures were".
-fn was(figures: usize) -> String {
-    if figures == 1 { "1 figure was".to_owned() } else { format!("{figures} figures were") }
-}
-
-/// "2 promises were".
-fn broken_promises(promises: usize) -> String {
-    if promises == 1 { "1 promise was".to_owned() } else { format!("{promises} promises were") }
+/// "1 figure was", "2 figures were".
+fn were(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what} was") } else { format!("{count} {what}s were") }
 }
 
 /// What the API server said, in its own words; what lies deepest where it said nothing.

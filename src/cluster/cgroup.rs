@@ -75,11 +75,8 @@ fn put_first(init: &Path, unified: bool) {
     let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get() as u64);
     let shares = (4 * PODS_SHARES * processors).min(MOST_SHARES);
     let (file, value) = if unified { ("cpu.weight", weight(shares)) } else { ("cpu.shares", shares) };
-    let file = init.join(file);
-    // Not every hierarchy of version 1 divides the processors; without this the lab is slower under load.
-    if file.exists() {
-        let _ = fs::write(file, value.to_string());
-    }
+    // Not every hierarchy divides the processors, and where none does, the lab is slower under load.
+    let _ = fs::write(init.join(file), value.to_string());
 }
 
 /// The kubelet's own translation of version 1's shares, from 2 to 262144, into version 2's weights, from 1 to 10000.

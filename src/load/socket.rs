@@ -54,6 +54,18 @@ impl Socket {
         Ok(())
     }
 
+    /// Writes as much as there is room for.
+    #[inline]
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    /// Reads what is there, as far as it fits.
+    #[inline]
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+
     /// Whether its connection is open; what went wrong with opening it, or [`io::ErrorKind::NotConnected`], if not.
     pub(super) fn is_open(&self) -> io::Result<()> {
         self.stream.take_error()?.map_or(Ok(()), Err)?;
@@ -69,23 +81,5 @@ impl Socket {
     /// a minute (`TIME_WAIT`), and a minute at full speed needs more addresses than there are.
     pub(super) fn reset(&self) -> io::Result<()> {
         Ok(connect_unspec(&self.stream)?)
-    }
-}
-
-impl Read for Socket {
-    #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(buffer)
-    }
-}
-
-impl Write for Socket {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
     }
 }

@@ -3,7 +3,7 @@
 mod opening;
 mod receiving;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use mio::Token;

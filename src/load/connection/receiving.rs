@@ -1,6 +1,6 @@
 //! From the answer's first byte to what is written down of it.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::time::Instant;
 
 use super::super::fault::Fault;

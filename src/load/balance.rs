@@ -1,9 +1,19 @@
 //! Client-side balancing: the power of two choices (M. Mitzenmacher, The Power of Two Choices in Randomized Load
 //! Balancing, 1996).
 
-/// Two different ones of `candidates`, at random, the one with fewer requests under way first, where `outstanding` has
-/// those of every address. With one candidate it is both; none comes of none.
-pub(super) fn choose(candidates: &[usize], outstanding: &[u32], random: [u64; 2]) -> Option<(usize, usize)> {
+/// What an address has been given. The lesser has fewer requests under way or, with as many, was sent fewer so far: on a
+/// full machine the pods that get a processor sooner would else serve more than their share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Given {
+    /// Requests under way.
+    pub(super) outstanding: u32,
+    /// Requests sent.
+    pub(super) sent: u64,
+}
+
+/// Two different ones of `candidates`, at random, the one that was given less first, where `given` has every address.
+/// With one candidate it is both; none comes of none.
+pub(super) fn choose(candidates: &[usize], given: &[Given], random: [u64; 2]) -> Option<(usize, usize)> {
     let count = candidates.len() as u64;
     if count < 2 {
         return candidates.first().map(|only| (*only, *only));
@@ -12,7 +22,7 @@ pub(super) fn choose(candidates: &[usize], outstanding: &[u32], random: [u64; 2]
     let second = random[1] % (count - 1);
     // One number less to draw from, and the first one jumped over.
     let (first, second) = (candidates[index(first)], candidates[index(second + u64::from(second >= first))]);
-    Some(if outstanding[second] < outstanding[first] { (second, first) } else { (first, second) })
+    Some(if given[second] < given[first] { (second, first) } else { (first, second) })
 }
 
 fn index(number: u64) -> usize {
@@ -39,15 +49,25 @@ impl Random {
 mod tests {
     use super::*;
 
+    fn given<const N: usize>(each: [(u32, u64); N]) -> [Given; N] {
+        each.map(|(outstanding, sent)| Given { outstanding, sent })
+    }
+
     #[test]
     fn the_less_loaded_of_two_comes_first() {
-        assert_eq!(choose(&[0, 1, 2], &[5, 3, 9], [0, 0]), Some((1, 0)));
-        assert_eq!(choose(&[0, 1, 2], &[5, 3, 9], [1, 1]), Some((1, 2)));
-        assert_eq!(choose(&[0, 1, 2], &[5, 3, 9], [2, 0]), Some((0, 2)));
-        assert_eq!(choose(&[0, 1], &[4, 4], [1, 0]), Some((1, 0)), "the first drawn where both have the same");
-        assert_eq!(choose(&[0], &[7], [3, 4]), Some((0, 0)));
-        assert_eq!(choose(&[2, 3], &[0, 0, 9, 8], [0, 0]), Some((3, 2)), "of the candidates alone");
-        assert_eq!(choose(&[], &[1, 1], [0, 0]), None);
+        let three = given([(5, 0), (3, 7), (9, 0)]);
+        assert_eq!(choose(&[0, 1, 2], &three, [0, 0]), Some((1, 0)));
+        assert_eq!(choose(&[0, 1, 2], &three, [1, 1]), Some((1, 2)));
+        assert_eq!(choose(&[0, 1, 2], &three, [2, 0]), Some((0, 2)));
+        assert_eq!(choose(&[0], &given([(7, 7)]), [3, 4]), Some((0, 0)));
+        assert_eq!(choose(&[2, 3], &given([(0, 0), (0, 0), (9, 0), (8, 0)]), [0, 0]), Some((3, 2)), "a candidate");
+        assert_eq!(choose(&[], &given([(1, 0), (1, 0)]), [0, 0]), None);
+    }
+
+    #[test]
+    fn with_as_many_under_way_the_one_that_was_sent_fewer_comes_first() {
+        assert_eq!(choose(&[0, 1], &given([(4, 9), (4, 8)]), [0, 0]), Some((1, 0)));
+        assert_eq!(choose(&[0, 1], &given([(4, 8), (4, 8)]), [1, 0]), Some((1, 0)), "the first drawn of equals");
     }
 
     #[test]
@@ -55,7 +75,8 @@ mod tests {
         let mut random = Random::new(1);
         let mut drawn = [0_u32; 5];
         for _ in 0..5000 {
-            let (first, second) = choose(&[0, 1, 2, 3, 4], &[0; 5], [random.next(), random.next()]).unwrap();
+            let (first, second) =
+                choose(&[0, 1, 2, 3, 4], &[Given::default(); 5], [random.next(), random.next()]).unwrap();
             assert_ne!(first, second);
             drawn[first] += 1;
         }
@@ -65,12 +86,13 @@ mod tests {
     #[test]
     fn two_choices_keep_the_load_even() {
         let mut random = Random::new(7);
-        let mut outstanding = [0_u32; 10];
+        let mut given = [Given::default(); 10];
         let all: Vec<usize> = (0..10).collect();
         for _ in 0..1000 {
-            outstanding[choose(&all, &outstanding, [random.next(), random.next()]).unwrap().0] += 1;
+            given[choose(&all, &given, [random.next(), random.next()]).unwrap().0].outstanding += 1;
         }
         // One random choice would leave some 30 between the fullest and the emptiest.
+        let outstanding = given.map(|address| address.outstanding);
         let (most, least) = (outstanding.iter().max().unwrap(), outstanding.iter().min().unwrap());
         assert!(most - least <= 8, "{outstanding:?}");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::balance::{Random, choose};
+use super::balance::{Given, Random, choose};
 
 /// Free connections, those that waited longest first, so that all have their turn.
 pub(super) struct Pool {
@@ -17,12 +17,23 @@ struct Balance {
     in_use: Vec<usize>,
     /// Whether one takes none any more.
     retired: Vec<bool>,
-    /// Requests under way to each, in use or not.
-    outstanding: Vec<u32>,
+    /// To each, in use or not.
+    given: Vec<Given>,
     /// Requests under way, and how many there may be.
     under_way: u32,
     limit: u32,
     random: Random,
+}
+
+impl Balance {
+    /// A pod that comes late has its share from now on, and need not make up for what the others were sent before.
+    fn catch_up(&mut self, addresses: &[usize]) {
+        let least = self.in_use.iter().map(|address| self.given[*address].sent).min().unwrap_or(0);
+        for address in addresses {
+            let sent = &mut self.given[*address].sent;
+            *sent = least.max(*sent);
+        }
+    }
 }
 
 impl Pool {
@@ -36,7 +47,7 @@ impl Pool {
         let balance = Balance {
             in_use: Vec::new(),
             retired: Vec::new(),
-            outstanding: Vec::new(),
+            given: Vec::new(),
             under_way: 0,
             limit,
             random: Random::new(seed),
@@ -51,7 +62,8 @@ impl Pool {
         let Some(balance) = &mut self.balance else { return };
         let known = addresses.iter().map(|address| address + 1).max().unwrap_or(0).max(self.free.len());
         self.free.resize(known, VecDeque::new());
-        balance.outstanding.resize(known, 0);
+        balance.given.resize(known, Given::default());
+        balance.catch_up(&addresses);
         balance.retired = (0..known).map(|address| !addresses.contains(&address)).collect();
         for (free, _) in self.free.iter_mut().zip(&balance.retired).filter(|(_, retired)| **retired) {
             free.clear();
@@ -73,7 +85,8 @@ impl Pool {
     #[inline]
     pub(super) fn began(&mut self, address: usize) {
         if let Some(balance) = &mut self.balance {
-            balance.outstanding[address] += 1;
+            balance.given[address].outstanding += 1;
+            balance.given[address].sent += 1;
             balance.under_way += 1;
         }
     }
@@ -82,7 +95,7 @@ impl Pool {
     #[inline]
     pub(super) fn ended(&mut self, address: usize) {
         if let Some(balance) = &mut self.balance {
-            balance.outstanding[address] -= 1;
+            balance.given[address].outstanding -= 1;
             balance.under_way -= 1;
         }
     }
@@ -109,8 +122,8 @@ impl Pool {
             }
             None
         };
-        if let Some(Balance { in_use, outstanding, random, .. }) = &mut self.balance {
-            let (better, other) = choose(in_use, outstanding, [random.next(), random.next()])?;
+        if let Some(Balance { in_use, given, random, .. }) = &mut self.balance {
+            let (better, other) = choose(in_use, given, [random.next(), random.next()])?;
             if let Some(connection) = pop(&mut self.free[better]).or_else(|| pop(&mut self.free[other])) {
                 return Some(connection);
             }
@@ -147,6 +160,25 @@ mod tests {
         let picked: Vec<_> = (0..3).map(|_| pool.pick(|_| true).unwrap()).collect();
         assert_eq!(picked, [1, 3, 5], "all to the address with none under way");
         assert_eq!(pool.pick(|_| true), Some(0), "and elsewhere when it has no connection left");
+    }
+
+    #[test]
+    fn an_address_that_comes_late_makes_up_for_nothing() {
+        let mut pool = Pool::balanced(2, 100, 0);
+        for _ in 0..50 {
+            (0..2).for_each(|address| pool.began(address));
+            (0..2).for_each(|address| pool.ended(address));
+        }
+        pool.use_only(vec![0, 1, 2]);
+        let mut sent = [0; 3];
+        for _ in 0..60 {
+            (0..3).for_each(|address| pool.put(address, address));
+            let address = pool.pick(|_| true).unwrap();
+            sent[address] += 1;
+            pool.began(address);
+            pool.ended(address);
+        }
+        assert!(sent.iter().all(|requests| (15..=25).contains(requests)), "{sent:?}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use comparison::{
     verdicts,
 };
 pub use digits::{grouped_digits, some};
-pub use event::{Event, FailureKind, Impact};
+pub use event::{Around, Dip, Event, FailureKind, Impact};
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
 pub use mode::Mode;

@@ -90,6 +90,7 @@ mod tests {
             last_failure_seconds: Some(0.9),
             lowest_throughput: Some(0.524),
             full_throughput_seconds: Some(1.2),
+            ..Impact::default()
         };
         let event = |what: &str, over, trouble: Option<&str>, impact| Event {
             second: 2.0,

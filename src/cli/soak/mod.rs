@@ -29,6 +29,9 @@ use rows::Row;
 
 /// Of so many pods one is killed.
 const KILLED_OF: &str = "10";
+/// A container is killed this long after the one before: time for a new one, and then for two seconds of the usual load.
+/// The kubelet looks at its containers each second; ten kills fall evenly on the tenths of that second.
+const BETWEEN_KILLS: Duration = Duration::from_millis(5300);
 /// So many pods there are otherwise.
 const USUAL: &str = "2";
 /// The most rounds of what kills a component: each of seven.
@@ -45,10 +48,12 @@ struct Terms {
     in_a_run: u32,
     /// Whether each run begins with new pods: what crashed often is held back by the kubelet, ever longer.
     fresh: bool,
+    /// The time from one event to the next; none for a second after it is over.
+    every: Option<Duration>,
 }
 
 /// One round, with connections that are kept.
-const KEEPALIVE: Terms = Terms { mode: Mode::Keepalive, rounds: 1, in_a_run: 25, fresh: false };
+const KEEPALIVE: Terms = Terms { mode: Mode::Keepalive, rounds: 1, in_a_run: 25, fresh: false, every: None };
 
 /// Arguments of `soak`.
 #[derive(Debug, clap::Args)]
@@ -144,7 +149,8 @@ impl Soak<'_> {
         }
         if wanted(Part::KillPod) {
             self.scale(KILLED_OF).await?;
-            let terms = Terms { rounds: self.rounds.get(), in_a_run: 10, fresh: true, ..KEEPALIVE };
+            let rounds = self.rounds.get();
+            let terms = Terms { rounds, in_a_run: 10, fresh: true, every: Some(BETWEEN_KILLS), ..KEEPALIVE };
             let outcome = self.part(&[promise::kill_pod()], terms).await;
             outcome.and(self.scale(USUAL).await)?;
         }
@@ -192,7 +198,7 @@ impl Soak<'_> {
             if terms.fresh {
                 event::restart(&self.stage()).await?;
             }
-            let run = self.load(promises, mode, now, past, &step).await?;
+            let run = self.load(promises, Terms { rounds: now, ..terms }, past, &step).await?;
             let interrupted = run.interrupted;
             runs.push(run);
             if interrupted {
@@ -210,18 +216,15 @@ impl Soak<'_> {
         Ok(())
     }
 
-    async fn load(
-        &self,
-        promises: &[Promise],
-        mode: Mode,
-        rounds: u32,
-        past: u32,
-        step: &Step,
-    ) -> Result<Measurement, Error> {
+    async fn load(&self, promises: &[Promise], terms: Terms, past: u32, step: &Step) -> Result<Measurement, Error> {
+        let mut events = promise::rounds(promises, terms.rounds, past);
+        if let Some(every) = terms.every {
+            (1..).zip(&mut events).for_each(|(number, event)| event.at = Some(every * number));
+        }
         let plan = Plan { warm_up: Duration::from_secs(1), ..Plan::new(self.connections, LONGEST) };
         let trial = Trial {
-            cases: vec![Case { mode: Some(mode), replicas: None }],
-            events: promise::rounds(promises, rounds, past),
+            cases: vec![Case { mode: Some(terms.mode), replicas: None }],
+            events,
             ends_with_events: true,
             ..Trial::of(plan)
         };

@@ -21,7 +21,8 @@ pub(super) struct Row {
     pub(super) failed: u64,
     /// The longest that an event took, in seconds.
     pub(super) longest_seconds: Option<f64>,
-    /// The longest that throughput took to be full again, in seconds; only where that is promised.
+    /// How long throughput took to be full again, over all rounds, in seconds; only where that is promised, and none where
+    /// it was not.
     pub(super) full_again_seconds: Option<f64>,
     /// What failed at which of its events, where anything did: "new image at 61.2 s: 1 refused".
     pub(super) failures: Vec<String>,
@@ -33,7 +34,7 @@ impl Row {
     /// What was seen of a promise.
     pub(super) fn new(promise: &Promise, mode: Mode, runs: &[Measurement]) -> Self {
         let seen = Seen::of(promise, runs);
-        let felt = promise.limit == Limit::TwiceTheConnections && seen.full_again.is_finite();
+        let full_again = seen.full_again.filter(|_| promise.limit == Limit::TwiceTheConnections);
         Self {
             event: promise.name.into(),
             load: mode.to_string(),
@@ -41,7 +42,7 @@ impl Row {
             requests: seen.requests,
             failed: seen.failed,
             longest_seconds: Some(seen.took),
-            full_again_seconds: felt.then_some(seen.full_again),
+            full_again_seconds: full_again,
             failures: failures(promise, runs),
             broken: seen.broke(promise.limit),
         }

@@ -1,19 +1,12 @@
 //! What the load felt of an event: failures, and throughput that fell and came back.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::dip::Around;
 use crate::load::RunResult;
-
-/// How many tenths of a second before an event tell what is usual: at most two seconds.
-const BEFORE: usize = 20;
-/// Throughput is averaged over half a second: shorter, and every pause of a busy machine would be a dip.
-const WINDOW: usize = 5;
-/// From here on throughput counts as full.
-const FULL: f64 = 0.9;
 
 /// Failures of one kind on one pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +38,9 @@ pub struct Impact {
     /// From the event until throughput was full again after that, in seconds: the end of the first half second with at
     /// least 90% of the usual; 0 where it never fell below. None where it did not come back, or nothing is known.
     pub full_throughput_seconds: Option<f64>,
+    /// The throughput around it, which no report keeps.
+    #[serde(skip)]
+    pub around: Around,
 }
 
 impl Impact {
@@ -60,7 +56,8 @@ impl Impact {
         let after = |tenth: u32| (f64::from(tenth) / 10.0 - began.as_secs_f64()).max(0.0);
         // The last tenth of a run is seldom a whole one.
         let whole = run.tenths.get(..tenth(run.elapsed)).unwrap_or(&run.tenths);
-        let (lowest_throughput, full_throughput_seconds) = dip(whole, span.clone()).unwrap_or_default();
+        let around = Around::of(whole, span.start, span.end);
+        let dip = around.dip();
         let answered = run.tenths.get(span.start..span.end.min(run.tenths.len())).unwrap_or_default();
         Self {
             requests: answered.iter().copied().map(u64::from).sum(),
@@ -68,62 +65,13 @@ impl Impact {
             first_failure_seconds: faults().map(|(at, _)| after(at.tenth)).next(),
             last_failure_seconds: faults().map(|(at, _)| after(at.tenth)).next_back(),
             kinds: kinds.into_iter().map(|((kind, pod), count)| FailureKind { kind, pod, count }).collect(),
-            lowest_throughput,
-            full_throughput_seconds,
+            lowest_throughput: dip.map(|dip| dip.lowest),
+            full_throughput_seconds: dip.and_then(|dip| dip.full_again_seconds),
+            around,
         }
     }
 }
 
 fn tenth(since: Duration) -> usize {
     usize::try_from(since.as_millis() / 100).unwrap_or(usize::MAX)
-}
-
-/// The lowest half second that begins in `span`, as a part of the usual, and the time until throughput was full again
-/// after it. Nothing where too little is known.
-#[allow(clippy::cast_precision_loss, reason = "tenths of a second of a run, and answers in them")]
-fn dip(tenths: &[u32], span: Range<usize>) -> Option<(Option<f64>, Option<f64>)> {
-    let usual = median(tenths.get(span.start.saturating_sub(BEFORE)..span.start)?)?;
-    let windows = tenths.get(span.start..span.end.min(tenths.len()))?.windows(WINDOW);
-    let parts: Vec<f64> = windows.map(|window| f64::from(window.iter().sum::<u32>()) / WINDOW as f64 / usual).collect();
-    let (at, lowest) = parts.iter().copied().enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b))?;
-    if lowest >= FULL {
-        return Some((Some(lowest), Some(0.0)));
-    }
-    let full = parts.iter().skip(at).position(|part| *part >= FULL);
-    Some((Some(lowest), full.map(|after| (at + after + WINDOW) as f64 / 10.0)))
-}
-
-/// The middle one; nothing where there is none above 0.
-fn median(tenths: &[u32]) -> Option<f64> {
-    let mut sorted = tenths.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).filter(|middle| **middle > 0).map(|middle| f64::from(*middle))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dip_is_as_deep_and_as_long_as_it_was() {
-        let mut tenths = vec![1_000; 60];
-        assert_eq!(dip(&tenths, 20..60), Some((Some(1.0), Some(0.0))));
-        // A second of nothing, 0.3 s after the event; back at once.
-        tenths[23..33].fill(0);
-        assert_eq!(dip(&tenths, 20..60), Some((Some(0.0), Some(1.8))));
-        // It never comes back in the time there is.
-        assert_eq!(dip(&tenths, 20..34), Some((Some(0.0), None)));
-        // One slow tenth is no dip.
-        let mut tenths = vec![1_000; 60];
-        tenths[30] = 600;
-        assert_eq!(dip(&tenths, 20..60), Some((Some(0.92), Some(0.0))));
-    }
-
-    #[test]
-    fn what_was_not_measured_is_not_known() {
-        assert_eq!(dip(&[1_000; 60], 0..60), None, "nothing before it");
-        assert_eq!(dip(&[0; 60], 20..60), None, "nothing was usual");
-        assert_eq!(dip(&[1_000; 22], 20..60), None, "less than half a second after it");
-        assert_eq!(dip(&[1_000; 22], 40..60), None, "an event after the run");
-    }
 }

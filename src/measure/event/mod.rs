@@ -1,9 +1,11 @@
 //! What happened during a run, to be marked beside its seconds, and what the load felt of it.
 
+mod dip;
 mod impact;
 
 use serde::{Deserialize, Serialize};
 
+pub use dip::{Around, Dip};
 pub use impact::{FailureKind, Impact};
 
 use crate::load::RunResult;

@@ -53,7 +53,7 @@ pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> 
         Action::NewImage(image) => set_image(stage, image).await,
         Action::KillPod => {
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, pods::kill_one(stage, turn)).await.map(|pod| step.done_with(pod))?;
+            shutdown::unless(shutdown, Box::pin(pods::kill_one(stage, turn))).await.map(|pod| step.done_with(pod))?;
             settle(stage).await
         }
         Action::DeletePod => {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Stage;
 use crate::cluster;
@@ -14,7 +15,7 @@ use crate::error::Error;
 use crate::workload::pods::pods;
 
 /// The API server is asked again after this long.
-const REREAD: Duration = Duration::from_millis(50);
+const REREAD: Duration = Duration::from_millis(100);
 /// How long a container that was killed may take to run again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -31,20 +32,21 @@ pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, E
     let uid = pod.uid().ok_or_else(no_container)?;
     let container = before.id.clone().ok_or_else(no_container)?;
     cluster::kill_container(stage.cluster, &uid, &container)?;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let now = api.get(&name).await.map_err(|source| Error::kubernetes(format!("get Pod {name}"), source))?;
-        let now = state(&now);
-        if now.restarts > before.restarts && now.ready {
-            return Ok(name);
+    // Watched, since asking again and again would cost as much as making the container anew; a watch that breaks is opened
+    // again.
+    let again = |now: Option<&Pod>| now.is_some_and(|now| state(now).is_after(&before));
+    let restarted = async {
+        while await_condition(api.clone(), &name, again).await.is_err() {
+            sleep(REREAD).await;
         }
-        if Instant::now() > deadline {
-            let why = format!("{} restarts, {}", now.restarts, if now.ready { "ready" } else { "not ready" });
-            let what = format!("the restart of pod {name}");
-            return Err(Error::Deadline { what, seconds: PATIENCE.as_secs(), why });
-        }
-        sleep(REREAD).await;
-    }
+    };
+    let late = |_| Error::Deadline {
+        what: format!("the restart of pod {name}"),
+        seconds: PATIENCE.as_secs(),
+        why: "its container has not become ready again".into(),
+    };
+    timeout(PATIENCE, restarted).await.map_err(late)?;
+    Ok(name)
 }
 
 /// Deletes one pod, as a person would; returns its name.
@@ -63,7 +65,7 @@ pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
         if pods(stage.client).await?.iter().all(|pod| pod.metadata.deletion_timestamp.is_none()) {
             break;
         }
-        sleep(2 * REREAD).await;
+        sleep(REREAD).await;
     }
     Ok(())
 }
@@ -89,6 +91,13 @@ struct ContainerState {
     ready: bool,
     /// Its id, without the runtime's name.
     id: Option<String>,
+}
+
+impl ContainerState {
+    /// Whether it was restarted since `before`, and takes requests.
+    fn is_after(&self, before: &Self) -> bool {
+        self.restarts > before.restarts && self.ready
+    }
 }
 
 fn state(pod: &Pod) -> ContainerState {

@@ -65,7 +65,7 @@ in
     finishSeconds = mkOption {
       type = types.ints.between 0 300;
       default = 5;
-      description = "After the drain, how long a request that has begun may take to be whole and answered.";
+      description = "After the drain, how long a request that has begun may take; half of it may go to draining on while requests still come.";
     };
     graceSeconds = mkOption {
       type = types.ints.positive;

@@ -2,13 +2,14 @@
 //!
 //! Whoever balances load learns late that a pod stops. So it says at once that it is unready, and goes on accepting and
 //! answering for the drain time, each answer the last of its connection: by the time it stops, the clients have moved.
-//! Then comes the last call: what has come by then is answered, within a limit, and connections that ask nothing end.
+//! Where clients still come when the drain time ends, the news has not arrived yet, and it goes on for a while. Then comes
+//! the last call: what has come by then is answered, within a limit, and connections that ask nothing end.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::connections::{Connections, listen};
@@ -16,6 +17,9 @@ use super::{Server, ServerError, Settings};
 
 /// Even without time to finish, how long idle connections take to end.
 const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// When no request came for so long, nobody is sent here any more.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Serves until a signal, drains, finishes what is in flight.
 pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<(), ServerError> {
@@ -50,7 +54,7 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
     let at_once = tokio::select! {
         biased;
         name = signals.next() => Some(name),
-        () = drain(&mut connections, settings) => None,
+        () = drain(&mut connections, &server, settings) => None,
     };
     if let Some(signal) = at_once {
         warn!(signal, connections_open = server.metrics().open_connections(), "stopping at once");
@@ -69,15 +73,31 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
     Ok(())
 }
 
-async fn drain(connections: &mut Connections, settings: &Settings) {
+async fn drain(connections: &mut Connections, server: &Server, settings: &Settings) {
+    let limit = Instant::now() + settings.drain + settings.finish;
     tokio::select! {
         // In this order a connection that already waits is accepted even when time is up.
         biased;
         () = connections.accept() => {}
-        () = sleep(settings.drain) => {}
+        () = nobody_comes(server, settings) => {}
     }
     // Whether all is done by then, the counters tell.
-    let _ = timeout(settings.finish.max(AT_ONCE), connections.finish()).await;
+    let _ = timeout_at(limit.max(Instant::now() + AT_ONCE), connections.finish()).await;
+}
+
+/// Waits for the drain time and, while requests still come at its end, for at most half the time to finish.
+async fn nobody_comes(server: &Server, settings: &Settings) {
+    let Some(unobserved) = settings.drain.checked_sub(QUIET) else { return sleep(settings.drain).await };
+    sleep(unobserved).await;
+    let mut longer = settings.finish / 2;
+    loop {
+        let requests = server.metrics().requests();
+        sleep(QUIET).await;
+        let came = server.metrics().requests() - requests;
+        let Some(rest) = longer.checked_sub(QUIET).filter(|_| came > 0) else { return };
+        info!(requests = came, "draining on");
+        longer = rest;
+    }
 }
 
 /// What asks it to stop: a kubelet (SIGTERM) or Ctrl-C (SIGINT).

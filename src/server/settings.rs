@@ -21,7 +21,8 @@ pub struct Settings {
     pub pod: Name,
     /// `NODE_NAME`, by the downward API; else the host's name.
     pub node: Name,
-    /// `DRAIN_SECONDS` (3): how long it goes on answering after it was asked to stop.
+    /// `DRAIN_SECONDS` (3): how long it goes on answering after it was asked to stop; while requests still come then, for
+    /// up to half of `FINISH_SECONDS` more.
     pub drain: Duration,
     /// `FINISH_SECONDS` (5): after the drain, how long a request that has begun may take to be whole and answered.
     pub finish: Duration,

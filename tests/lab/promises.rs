@@ -54,6 +54,16 @@ fn no_request_is_lost_but_by_a_kill() {
     }
 }
 
+/// kube-proxy sleeps longer than a pod drains, so the rules lead to the pod that goes until its drain goes on.
+fn rules_that_change_late_lose_nothing(lab: &Lab) {
+    let late = "pause:kube-proxy=4s@2s,delete-pod@2100ms";
+    let said = lab.json(&["test", "--no-keepalive", "--during", late, "--assert", "failed==0"]);
+    let events = said["runs"][0]["events"].as_array().unwrap();
+    let deleted = events.iter().find(|event| event["what"] == "delete a pod").unwrap();
+    let took = deleted["over_second"].as_f64().unwrap() - deleted["second"].as_f64().unwrap();
+    assert!(took > 3.5, "the rules changed after {took} s, and a drain of 3 s was enough: {events:#?}");
+}
+
 #[test]
 fn what_happens_during_a_run_is_in_its_report() {
     let Some(lab) = Lab::new() else { return };
@@ -71,6 +81,7 @@ fn what_happens_during_a_run_is_in_its_report() {
     let paused = run["events"][2]["over_second"].as_f64().unwrap() - run["events"][2]["second"].as_f64().unwrap();
     assert!(paused >= 1.0, "it was paused for {paused} s");
     assert_eq!(run["spread"]["uniformity"], Value::Null, "pods came, so no chance is known");
+    rules_that_change_late_lose_nothing(&lab);
 
     let refused = lab.run(&["test", "--during", "kill:etcdd"]);
     assert_eq!(refused.status.code(), Some(2));

@@ -1,7 +1,10 @@
 //! From SIGTERM to the end: who is answered, what is closed when, and what is counted.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -107,6 +110,34 @@ fn half_a_request_is_waited_for_during_the_drain() {
     let response = half.receive("GET");
     assert_eq!((response.status, response.header("connection")), (200, Some("close")));
     assert!(half.is_closed());
+}
+
+#[test]
+fn the_drain_goes_on_while_requests_come() {
+    let server = Running::start(&[("DRAIN_SECONDS", "0.6"), ("FINISH_SECONDS", "3600")]);
+    server.signal(Signal::SIGTERM);
+    let began = Instant::now();
+    let mut asked = 0;
+    while began.elapsed() < Duration::from_secs(2) {
+        assert_eq!(server.connect().get("/").status, 200);
+        asked += 1;
+    }
+    let (status, log) = server.ended();
+    let last = log.last().unwrap();
+    assert_eq!((status, &last["requests"], &last["cut"]), (Some(0), &asked.into(), &0.into()), "{log:?}");
+    assert!(log.iter().any(|line| line["message"] == "draining on"), "{log:?}");
+}
+
+#[test]
+fn a_drain_ends_though_requests_come() {
+    let server = Running::start(&[("DRAIN_SECONDS", "0.5"), ("FINISH_SECONDS", "2")]);
+    server.signal(Signal::SIGTERM);
+    let request = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    let ask = || TcpStream::connect(server.address)?.write_all(request.as_bytes());
+    wait_until("it listens no more", || (0..100).any(|_| ask().is_err()));
+    let (status, log) = server.ended();
+    let drained_on = log.iter().filter(|line| line["message"] == "draining on").count();
+    assert_eq!((status, drained_on), (Some(0), 2), "half of the time to finish, half a second each: {log:?}");
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn no_request_is_lost_but_by_a_kill() {
 
 /// kube-proxy sleeps longer than a pod drains, so the rules lead to the pod that goes until its drain goes on.
 fn rules_that_change_late_lose_nothing(lab: &Lab) {
-    let late = "pause:kube-proxy=4s@2s,delete-pod@2100ms";
+    let late = "pause:kube-proxy=4500ms@2s,delete-pod@2300ms";
     let said = lab.json(&["test", "--no-keepalive", "--during", late, "--assert", "failed==0"]);
     let events = said["runs"][0]["events"].as_array().unwrap();
     let deleted = events.iter().find(|event| event["what"] == "delete a pod").unwrap();

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http_body_util::Full;
 
-use super::{Name, Server, metrics, probes};
+use crate::{Name, Server, metrics, probes};
 
 /// Names the pod that answered.
 pub const POD_HEADER: HeaderName = HeaderName::from_static("x-evenkeel-pod");

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use super::metrics::OpenConnection;
+use crate::metrics::OpenConnection;
 
 /// How long a client may take to close after the server did: longer than what it sent by then needs to arrive.
 const LINGER: Duration = Duration::from_secs(1);

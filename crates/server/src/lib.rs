@@ -1,6 +1,7 @@
 //! What runs in the pods: says who answered, tells the kubelet how it is, and stops without losing a request.
 //!
-//! Built alone (`--no-default-features --features server`), it is the whole of the image; so it uses nothing of the CLI.
+//! The program `evenkeel-server` is the whole of the image. `evenkeel-pause` holds a pod's namespaces open and uses
+//! nothing of this library.
 
 mod connections;
 mod drain;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::Server;
+use crate::Server;
 
 /// `GET /startupz`: it listens, so it has started.
 pub(super) async fn startup() -> &'static str {

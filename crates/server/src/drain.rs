@@ -12,8 +12,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use super::connections::{Connections, listen};
-use super::{Server, ServerError, Settings};
+use crate::connections::{Connections, listen};
+use crate::{Server, ServerError, Settings};
 
 /// Even without time to finish, how long idle connections take to end.
 const AT_ONCE: Duration = Duration::from_millis(100);

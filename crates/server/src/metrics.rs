@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 
-use super::Server;
+use crate::Server;
 
 /// Counters that only ever grow.
 #[derive(Debug, Default)]

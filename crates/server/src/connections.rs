@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tower_service::Service;
 use tracing::{debug, warn};
 
-use super::stream::Stream;
-use super::{Metrics, Server, ServerError, app, routes};
+use crate::stream::Stream;
+use crate::{Metrics, Server, ServerError, app, routes};
 
 /// Connections the kernel holds until they are accepted: a burst of new ones must not be refused.
 const BACKLOG: u32 = 4096;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use super::ServerError;
+use crate::ServerError;
 
 /// The longest drain or finish: an hour is beyond any sensible grace period.
 const MAX_SECONDS: f64 = 3600.0;

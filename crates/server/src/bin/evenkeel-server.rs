@@ -1,9 +1,9 @@
-//! The server in the pods: the environment's settings to [`evenkeel::server::run`].
+//! The server in the pods: the environment's settings to [`evenkeel_server::run`].
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use evenkeel::server::{Settings, run};
+use evenkeel_server::{Settings, run};
 
 fn main() -> ExitCode {
     match Settings::from_env().and_then(|settings| run(&settings)) {

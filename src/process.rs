@@ -8,7 +8,24 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
-use crate::error::Error;
+/// A program that could not be started, or that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("`{command}` failed ({outcome}){}", indented(tail))]
+pub struct ProgramError {
+    /// The command, pasteable.
+    pub command: String,
+    /// "exit 3", "signal 9", "not found".
+    pub outcome: String,
+    /// The end of what it wrote.
+    pub tail: String,
+}
+
+/// A tail of output as the end of a sentence: nothing, or its lines indented below.
+#[must_use]
+pub fn indented(tail: &str) -> String {
+    let tail = tail.trim_end();
+    if tail.is_empty() { String::new() } else { format!(":\n  {}", tail.replace('\n', "\n  ")) }
+}
 
 /// A program with its arguments and what it needs of the environment. `Display` is a command that can be pasted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +94,8 @@ impl Invocation {
     /// Runs it to its end and returns what it wrote to stdout.
     ///
     /// # Errors
-    /// [`Error::Program`] when it cannot be started or does not exit with 0; the tail is of stderr.
-    pub fn run(&self) -> Result<Vec<u8>, Error> {
+    /// [`ProgramError`] when it cannot be started or does not exit with 0; the tail is of stderr.
+    pub fn run(&self) -> Result<Vec<u8>, ProgramError> {
         let output = self.command().output().map_err(|source| self.not_started(&source))?;
         self.check(output)
     }
@@ -87,17 +104,17 @@ impl Invocation {
     ///
     /// # Errors
     /// As [`Invocation::run`].
-    pub async fn run_async(&self) -> Result<Vec<u8>, Error> {
+    pub async fn run_async(&self) -> Result<Vec<u8>, ProgramError> {
         let mut command = tokio::process::Command::from(self.command());
         let output = command.kill_on_drop(true).output().await.map_err(|source| self.not_started(&source))?;
         self.check(output)
     }
 
-    fn check(&self, output: Output) -> Result<Vec<u8>, Error> {
+    fn check(&self, output: Output) -> Result<Vec<u8>, ProgramError> {
         if output.status.success() {
             return Ok(output.stdout);
         }
-        Err(Error::Program {
+        Err(ProgramError {
             command: self.to_string(),
             outcome: outcome(output.status),
             tail: last_lines(&String::from_utf8_lossy(&output.stderr), 10),
@@ -106,8 +123,8 @@ impl Invocation {
 
     /// The error for a program that could not be started.
     #[must_use]
-    pub fn not_started(&self, source: &io::Error) -> Error {
-        Error::Program { command: self.to_string(), outcome: source.to_string(), tail: String::new() }
+    pub fn not_started(&self, source: &io::Error) -> ProgramError {
+        ProgramError { command: self.to_string(), outcome: source.to_string(), tail: String::new() }
     }
 }
 

@@ -3,19 +3,24 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Error;
+use crate::io_error::IoError;
 
 /// A clonable, one-way switch; see [`CancellationToken`].
 pub type Shutdown = CancellationToken;
 
+/// Ctrl-C, or a signal of its kind, ended the work. What the work had begun has been undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
 /// A token that SIGINT, SIGTERM or SIGHUP cancels. Call inside a tokio runtime.
 ///
 /// # Errors
-/// [`Error::Io`] when the signal handlers cannot be installed.
-pub fn on_signal() -> Result<Shutdown, Error> {
+/// [`IoError`] when the signal handlers cannot be installed.
+pub fn on_signal() -> Result<Shutdown, IoError> {
     let token = Shutdown::new();
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let mut stream = signal(kind).map_err(|source| Error::io("listen for signals", source))?;
+        let mut stream = signal(kind).map_err(|source| IoError::new("listen for signals", source))?;
         let token = token.clone();
         tokio::spawn(async move {
             if stream.recv().await.is_some() {
@@ -29,10 +34,10 @@ pub fn on_signal() -> Result<Shutdown, Error> {
 /// Waits for `work`, unless `shutdown` comes first.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when it does; else whatever `work` says.
-pub async fn unless<T>(shutdown: &Shutdown, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// [`Interrupted`] when it does.
+pub async fn unless<T>(shutdown: &Shutdown, work: impl Future<Output = T>) -> Result<T, Interrupted> {
     tokio::select! {
-        () = shutdown.cancelled() => Err(Error::Interrupted),
-        result = work => result,
+        () = shutdown.cancelled() => Err(Interrupted),
+        result = work => Ok(result),
     }
 }

@@ -39,9 +39,9 @@ impl Context {
     /// Validates the global arguments.
     ///
     /// # Errors
-    /// [`Error::BadLabName`], [`Error::StateIsFile`].
+    /// [`Error::StateIsFile`].
     pub fn new(global: &Global, progress: Progress, shutdown: Shutdown) -> Result<Self, Error> {
-        let name: LabName = global.name.parse()?;
+        let name = global.name.clone();
         let paths = Paths::new(&name, global.state_dir.as_deref(), global.cache_dir.as_deref());
         paths.refuse_file()?;
         Ok(Self { name, paths, json: global.json, progress, shutdown })

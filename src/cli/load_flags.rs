@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use crate::config::parse_duration;
 use crate::error::Error;
+use crate::experiment::LONGEST_RUN;
 use crate::load::{Plan, Request, Schedule, Stage};
 
 /// The highest rate: a request a nanosecond, which is as fine as the clock is.
 const HIGHEST_RATE: f64 = 1e9;
-/// The longest run, which one that ends after so many requests may take.
-pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 /// How long a run takes when nothing is said.
 const USUAL: Duration = Duration::from_secs(30);
 
@@ -72,8 +71,8 @@ impl LoadFlags {
         let requests = self.requests.as_deref().map(|given| positive::<NonZeroU64>("--requests", given)).transpose()?;
         let duration = match (&stages, &self.duration) {
             (Some(stages), _) => stages.iter().map(|stage| stage.length).sum(),
-            (None, Some(given)) => parse_duration(given)?,
-            (None, None) if requests.is_some() => LONGEST,
+            (None, Some(given)) => length("--duration", given)?,
+            (None, None) if requests.is_some() => LONGEST_RUN,
             (None, None) => USUAL,
         };
         let mut plan = Plan::new(positive("--connections", &self.connections)?, duration);
@@ -83,10 +82,10 @@ impl LoadFlags {
             (None, Some(given)) => Some(Schedule::constant(rate(given)?)),
             (None, None) => None,
         };
-        plan.timeout = parse_duration(&self.timeout)?;
+        plan.timeout = length("--timeout", &self.timeout)?;
         plan.threads = positive("--workers", &self.workers)?;
         plan.warm_up =
-            if self.warmup.trim_end_matches('s') == "0" { Duration::ZERO } else { parse_duration(&self.warmup)? };
+            if self.warmup.trim_end_matches('s') == "0" { Duration::ZERO } else { length("--warmup", &self.warmup)? };
         plan.answers_per_connection = match &self.reconnect_every {
             Some(given) => Some(positive("--reconnect-every", given)?),
             None => self.no_keepalive.then_some(NonZeroU32::MIN),
@@ -128,6 +127,10 @@ fn bad(what: &'static str, given: &str, why: impl Into<String>) -> Error {
     Error::BadValue { what, given: given.to_owned(), why: why.into() }
 }
 
+fn length(what: &'static str, given: &str) -> Result<Duration, Error> {
+    parse_duration(given).map_err(|error| bad(what, given, error.to_string()))
+}
+
 fn rate(given: &str) -> Result<f64, Error> {
     let rate = number(given).filter(|rate| *rate > 0.0 && *rate <= HIGHEST_RATE);
     rate.ok_or_else(|| bad("--rate", given, "it takes a number of requests a second, above 0 and at most 10⁹"))
@@ -151,7 +154,7 @@ fn stages(given: &str) -> Result<Vec<Stage>, Error> {
     if stages.iter().all(|stage| stage.rate <= 0.0) {
         return Err(bad("a rate above 0 is needed somewhere"));
     }
-    if stages.iter().map(|stage| stage.length).sum::<Duration>() > LONGEST {
+    if stages.iter().map(|stage| stage.length).sum::<Duration>() > LONGEST_RUN {
         return Err(bad("all stages together may take a day"));
     }
     Ok(stages)

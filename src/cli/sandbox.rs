@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use crate::cluster::sandbox::{enter, prepare, say};
 use crate::cluster::{BootPlan, Message, client_by, supervisor};
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::shutdown;
 use crate::workload::external_ip;
 
@@ -74,9 +75,9 @@ fn failed(error: &Error) -> Message {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+fn runtime() -> Result<tokio::runtime::Runtime, IoError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|source| Error::io("start the runtime", source))
+        .map_err(|source| IoError::new("start the runtime", source))
 }

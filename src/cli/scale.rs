@@ -14,7 +14,7 @@ use crate::workload::{self, ScaleOutcome};
 pub struct Args {
     /// How many pods
     #[arg(value_name = "N", allow_negative_numbers = true)]
-    replicas: String,
+    replicas: Replicas,
 }
 
 #[derive(Serialize)]
@@ -30,13 +30,12 @@ impl Args {
     /// Scales, and shows what runs.
     ///
     /// # Errors
-    /// [`Error::BadReplicas`], [`Error::NoLab`], [`Error::NoWorkload`], [`Error::RolloutStuck`] and more.
+    /// [`Error::NoLab`], [`Error::NoWorkload`], [`Error::RolloutStuck`] and more.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let replicas: Replicas = self.replicas.parse()?;
         let (lab, _lock) = context.lab_to_change("scale").await?;
         let toolbox = context.toolbox(false).await?;
         let Context { progress, shutdown, .. } = context;
-        let scaled = workload::scale(&lab.cluster, &lab.client, &toolbox, replicas, progress, shutdown);
+        let scaled = workload::scale(&lab.cluster, &lab.client, &toolbox, self.replicas, progress, shutdown);
         let outcome = Box::pin(scaled).await?;
         let workload = workload::status::workload(&lab.client).await?;
         if context.json {

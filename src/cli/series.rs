@@ -14,15 +14,15 @@ use super::live_line::{line, some};
 use super::output;
 use super::report_files::ReportFiles;
 use super::tracking::Tracking;
-use super::trial::{Case, Trial};
 use crate::cluster::PodRoutes;
 use crate::config::Replicas;
 use crate::error::Error;
+use crate::experiment::{Case, Trial};
 use crate::load::{self, Addresses, Live, Plan, RunResult};
 use crate::measure::{Measurement, Mode, PodUse};
 use crate::progress::Step;
 use crate::report::{Exporter, Json, Report, Table};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Interrupted, Shutdown};
 use crate::toolbox::Toolbox;
 use crate::workload::event::{Happened, Stage, play};
 use crate::workload::{self, Endpoint, PodCounters, pod_counters};
@@ -318,7 +318,7 @@ fn summary(run: &Measurement) -> String {
 
 fn verdict(target: &str, run: &Measurement) -> Result<(), Error> {
     if run.interrupted {
-        return Err(Error::Interrupted);
+        return Err(Interrupted.into());
     }
     if let Some((event, why)) = run.events.iter().find_map(|event| Some((event, event.trouble.as_ref()?))) {
         return Err(Error::Event { what: event.what.clone(), why: why.clone() });

@@ -20,7 +20,7 @@ pub async fn run(context: &Context) -> Result<(), Error> {
     let cluster = context.cluster()?;
     let client = cluster::client(&cluster).await;
     let asked = workload::status(&cluster, client);
-    let (status, problem) = crate::shutdown::unless(&context.shutdown, asked).await?;
+    let (status, problem) = crate::shutdown::unless(&context.shutdown, asked).await??;
     if context.json {
         output::json(&status)?;
     } else {

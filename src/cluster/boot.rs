@@ -17,6 +17,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use crate::config::{LabName, Paths, ProxyMode};
 use crate::error::Error;
 use crate::image::Image;
+use crate::io_error::IoError;
 use crate::process::{self, Invocation};
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
@@ -64,7 +65,7 @@ pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown)
     memory::require()?;
     let booted = boot(request, progress, shutdown).await;
     if let Err(error) = booted {
-        let interrupted = matches!(error, Error::Interrupted);
+        let interrupted = matches!(error, Error::Interrupted(_));
         if !request.keep || interrupted {
             let keep = if interrupted { Keep::Nothing } else { Keep::Logs };
             let undo = progress.step("undo what was done");
@@ -93,13 +94,13 @@ async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -
     sandbox.go().await?;
     step.done();
 
-    shutdown::unless(shutdown, sandbox.follow(&plan, progress)).await?;
+    shutdown::unless(shutdown, sandbox.follow(&plan, progress)).await??;
     let running = vec![RunningNode { node, pid: sandbox.pid }];
     let cluster = Cluster { name: request.name.clone(), paths: request.paths.clone(), nodes: running };
 
     let step = progress.step("wait for the node to be Ready");
     let nft = request.toolbox.path(Program::Nft);
-    shutdown::unless(shutdown, reach::check(request.name, &cluster.first().node, nft)).await?;
+    shutdown::unless(shutdown, reach::check(request.name, &cluster.first().node, nft)).await??;
     let client = super::client(&cluster).await?;
     let ready = async {
         tokio::try_join!(
@@ -107,7 +108,7 @@ async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -
             super::import_image(&cluster, request.toolbox, &request.pause.archive),
         )
     };
-    shutdown::unless(shutdown, ready).await?;
+    shutdown::unless(shutdown, ready).await??;
     step.done();
     pki::write(&layout.booted(), "")?;
     Ok(cluster)
@@ -116,10 +117,13 @@ async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -
 /// Writes everything the sandbox reads: links to the programs, certificates, configuration, the plan.
 fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, Error> {
     for directory in [layout.node(), layout.bin(), layout.logs()] {
-        fs::create_dir_all(&directory).map_err(|source| Error::file("create", &directory, source))?;
+        fs::create_dir_all(&directory).map_err(|source| IoError::file("create", &directory, source))?;
     }
     for private in [layout.conf(""), layout.conf("cni")] {
-        fs::DirBuilder::new().mode(0o700).create(&private).map_err(|source| Error::file("create", &private, source))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&private)
+            .map_err(|source| IoError::file("create", &private, source))?;
     }
     let programs = link_programs(request.toolbox, layout)?;
     pki::create(&layout.pki(""), node)?;
@@ -159,7 +163,7 @@ fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, 
         proxy_mode: request.proxy_mode,
         keep: request.keep,
     };
-    let text = serde_json::to_string(&plan).map_err(|source| Error::io("write the plan", source.into()))?;
+    let text = serde_json::to_string(&plan).map_err(|source| IoError::new("write the plan", source.into()))?;
     pki::write(&layout.plan(), &text)?;
     Ok(plan)
 }
@@ -170,14 +174,14 @@ fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, 
 fn link_programs(toolbox: &Toolbox, layout: &Layout) -> Result<Vec<PathBuf>, Error> {
     let mut directories = Vec::new();
     for (name, path) in toolbox.programs() {
-        let real = path.canonicalize().map_err(|source| Error::file("find", path, source))?;
+        let real = path.canonicalize().map_err(|source| IoError::file("find", path, source))?;
         let link = layout.bin().join(name);
-        std::os::unix::fs::symlink(&real, &link).map_err(|source| Error::file("create", &link, source))?;
+        std::os::unix::fs::symlink(&real, &link).map_err(|source| IoError::file("create", &link, source))?;
         directories.extend(real.parent().map(Path::to_owned));
     }
-    let own = std::env::current_exe().map_err(|source| Error::io("find this program", source))?;
+    let own = std::env::current_exe().map_err(|source| IoError::new("find this program", source))?;
     let copied = fs::copy(&own, layout.evenkeel());
-    copied.map_err(|source| Error::file("write a copy of this program to", &layout.evenkeel(), source))?;
+    copied.map_err(|source| IoError::file("write a copy of this program to", &layout.evenkeel(), source))?;
     directories.sort();
     directories.dedup();
     Ok(directories)
@@ -195,7 +199,7 @@ impl Sandbox {
     /// Makes the namespaces; the first process then waits for [`Sandbox::go`].
     async fn start(layout: &Layout) -> Result<Self, Error> {
         let log = layout.log("sandbox");
-        let log_file = fs::File::create(&log).map_err(|source| Error::file("create", &log, source))?;
+        let log_file = fs::File::create(&log).map_err(|source| IoError::file("create", &log, source))?;
         let plan = layout.plan();
         let enter = Invocation::new(layout.evenkeel(), ["sandbox".as_ref(), "enter".as_ref(), plan.as_os_str()]);
         // It dies with `up`; the first process of the sandbox, which it starts, does not.
@@ -203,7 +207,7 @@ impl Sandbox {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_file);
         let mut child = command.spawn().map_err(|source| enter.not_started(&source))?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(enter.not_started(&io::Error::other("it has no pipes")));
+            return Err(enter.not_started(&io::Error::other("it has no pipes")).into());
         };
         let mut sandbox = Self { pid: 0, stdin, lines: BufReader::new(stdout).lines(), log };
         let status = child.wait().await.map_err(|source| enter.not_started(&source))?;
@@ -216,8 +220,8 @@ impl Sandbox {
         }
     }
 
-    async fn go(&mut self) -> Result<(), Error> {
-        self.stdin.write_all(b"go\n").await.map_err(|source| Error::io("start the sandbox", source))
+    async fn go(&mut self) -> Result<(), IoError> {
+        self.stdin.write_all(b"go\n").await.map_err(|source| IoError::new("start the sandbox", source))
     }
 
     /// Passes on the boot's progress until it is complete.
@@ -233,10 +237,10 @@ impl Sandbox {
         }
     }
 
-    async fn hear(&mut self) -> Result<Option<Message>, Error> {
-        let line = self.lines.next_line().await.map_err(|source| Error::io("hear the sandbox", source))?;
+    async fn hear(&mut self) -> Result<Option<Message>, IoError> {
+        let line = self.lines.next_line().await.map_err(|source| IoError::new("hear the sandbox", source))?;
         line.map(|line| {
-            serde_json::from_str(&line).map_err(|source| Error::io("understand the sandbox", source.into()))
+            serde_json::from_str(&line).map_err(|source| IoError::new("understand the sandbox", source.into()))
         })
         .transpose()
     }

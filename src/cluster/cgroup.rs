@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::io_error::IoError;
 
 /// The group, below a node's, that holds the sandbox's first process and the components.
 const INIT: &str = "init";
@@ -43,8 +44,8 @@ fn hierarchies_in(mountinfo: &str) -> Vec<Hierarchy> {
 }
 
 fn hierarchies() -> Result<Vec<Hierarchy>, Error> {
-    let text =
-        fs::read_to_string("/proc/self/mountinfo").map_err(|source| Error::io("read /proc/self/mountinfo", source))?;
+    let text = fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|source| IoError::new("read /proc/self/mountinfo", source))?;
     Ok(hierarchies_in(&text))
 }
 
@@ -84,10 +85,10 @@ fn weight(shares: u64) -> u64 {
     1 + shares.saturating_sub(2) * 9999 / (MOST_SHARES - 2)
 }
 
-fn make(group: &Path) -> Result<(), Error> {
+fn make(group: &Path) -> Result<(), IoError> {
     match fs::create_dir(group) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-            Err(Error::file("create the cgroup", group, source))
+            Err(IoError::file("create the cgroup", group, source))
         }
         _ => Ok(()),
     }
@@ -95,7 +96,7 @@ fn make(group: &Path) -> Result<(), Error> {
 
 /// The controllers that version 2's root has, but not for its children, are about to be switched on. An empty group for
 /// each, below the lab's own, remembers which, so that [`remove`] can switch them off again without any state.
-fn remember_switched_off(root: &Path, lab: &Path) -> Result<(), Error> {
+fn remember_switched_off(root: &Path, lab: &Path) -> Result<(), IoError> {
     let list = |file: &str| fs::read_to_string(root.join(file)).unwrap_or_default();
     let (available, on) = (list("cgroup.controllers"), list("cgroup.subtree_control"));
     let off = available.split_whitespace().filter(|name| !on.split_whitespace().any(|other| other == *name));
@@ -118,8 +119,8 @@ fn inherit_cpuset(parent: &Path, group: &Path) -> Result<(), Error> {
         if !is_v1 || !to.exists() {
             continue;
         }
-        let value = fs::read_to_string(&from).map_err(|source| Error::file("read", &from, source))?;
-        fs::write(&to, value.trim()).map_err(|source| Error::file("write", &to, source))?;
+        let value = fs::read_to_string(&from).map_err(|source| IoError::file("read", &from, source))?;
+        fs::write(&to, value.trim()).map_err(|source| IoError::file("write", &to, source))?;
     }
     Ok(())
 }
@@ -128,7 +129,7 @@ fn inherit_cpuset(parent: &Path, group: &Path) -> Result<(), Error> {
 pub(super) fn enter(lab: &str, node: &str) -> Result<(), Error> {
     for hierarchy in hierarchies()? {
         let procs = hierarchy.root.join(lab).join(node).join(INIT).join("cgroup.procs");
-        fs::write(&procs, "0").map_err(|source| Error::file("enter the cgroup", &procs, source))?;
+        fs::write(&procs, "0").map_err(|source| IoError::file("enter the cgroup", &procs, source))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use nix::sys::signal::Signal;
 
 use crate::error::Error;
+use crate::io_error::IoError;
 
 use super::held_process::HeldProcess;
 use super::node::{Cluster, RunningNode};
@@ -28,9 +29,9 @@ impl ComponentProcess {
     /// Sends it a signal.
     ///
     /// # Errors
-    /// [`Error::Io`] when it has ended.
-    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
-        let failed = |source| Error::io(format!("send {signal} to {} (process {})", self.name, self.pid), source);
+    /// [`IoError`] when it has ended.
+    pub fn signal(&self, signal: Signal) -> Result<(), IoError> {
+        let failed = |source| IoError::new(format!("send {signal} to {} (process {})", self.name, self.pid), source);
         self.handle.signal(signal).map_err(failed)
     }
 }

@@ -10,6 +10,7 @@ use super::held_process::HeldProcess;
 use super::node::Cluster;
 use super::pod_cgroup::pod_groups;
 use crate::error::Error;
+use crate::io_error::IoError;
 
 /// Kills every process of a container, given by its pod's uid and its own id, with SIGKILL, behind Kubernetes' back.
 ///
@@ -18,10 +19,11 @@ use crate::error::Error;
 pub fn kill_container(cluster: &Cluster, pod_uid: &str, container_id: &str) -> Result<(), Error> {
     // In each hierarchy of cgroups the group has the same processes.
     let mut groups = pod_groups(cluster, pod_uid).into_iter().map(|group| held(&group.join(container_id)));
-    let gone = || Error::io(format!("find the processes of container {container_id}"), io::ErrorKind::NotFound.into());
+    let gone =
+        || IoError::new(format!("find the processes of container {container_id}"), io::ErrorKind::NotFound.into());
     let processes = groups.find(|processes| !processes.is_empty()).ok_or_else(gone)?;
     for process in processes {
-        let refused = |source| Error::io(format!("kill a process of container {container_id}"), source);
+        let refused = |source| IoError::new(format!("kill a process of container {container_id}"), source);
         process.signal(Signal::SIGKILL).map_err(refused)?;
     }
     Ok(())

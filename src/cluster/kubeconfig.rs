@@ -8,15 +8,16 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use crate::error::Error;
+use crate::io_error::IoError;
 
 use super::layout::Layout;
 use super::pki;
 
 /// Writes the kubeconfig at `path`: self-contained, mode 0600, owned by the caller behind sudo.
-pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), Error> {
-    let encoded = |file: &str| -> Result<String, Error> {
+pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), IoError> {
+    let encoded = |file: &str| -> Result<String, IoError> {
         let path = layout.pki(file);
-        std::fs::read(&path).map(|pem| STANDARD.encode(pem)).map_err(|source| Error::file("read", &path, source))
+        std::fs::read(&path).map(|pem| STANDARD.encode(pem)).map_err(|source| IoError::file("read", &path, source))
     };
     let text = serde_json::json!({
         "apiVersion": "v1",
@@ -34,11 +35,11 @@ pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), Er
 }
 
 /// Behind sudo, the file belongs to who called it, so that `kubectl` works without root.
-fn give_to_caller(path: &Path) -> Result<(), Error> {
+fn give_to_caller(path: &Path) -> Result<(), IoError> {
     let id = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
     match (id("SUDO_UID"), id("SUDO_GID")) {
         (Some(user), Some(group)) => std::os::unix::fs::chown(path, Some(user), Some(group))
-            .map_err(|source| Error::file("give its caller", path, source)),
+            .map_err(|source| IoError::file("give its caller", path, source)),
         _ => Ok(()),
     }
 }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::LabName;
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 
@@ -65,7 +66,7 @@ impl LabLock {
         let waited = async {
             loop {
                 if let Some(lock) = Self::attempt(&path, verb)? {
-                    return Ok(lock);
+                    return Ok::<_, Error>(lock);
                 }
                 let news = Owner::read(&path).map(|owner| format!("waiting for {owner}"));
                 if news != told {
@@ -77,7 +78,7 @@ impl LabLock {
                 tokio::time::sleep(PAUSE).await;
             }
         };
-        let lock = shutdown::unless(shutdown, waited).await?;
+        let lock = shutdown::unless(shutdown, waited).await??;
         step.done();
         Ok(lock)
     }
@@ -117,27 +118,23 @@ impl LabLock {
                     }
                 }
             }
-            let pause = async {
-                tokio::time::sleep(PAUSE).await;
-                Ok(())
-            };
-            shutdown::unless(shutdown, pause).await?;
+            shutdown::unless(shutdown, tokio::time::sleep(PAUSE)).await?;
         }
     }
 
     /// The lock, unless another has it.
-    fn attempt(path: &Path, verb: &str) -> Result<Option<Self>, Error> {
+    fn attempt(path: &Path, verb: &str) -> Result<Option<Self>, IoError> {
         loop {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-            let file = file.map_err(|source| Error::file("open the lock", path, source))?;
+            let file = file.map_err(|source| IoError::file("open the lock", path, source))?;
             let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) => file,
                 Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => return Ok(None),
-                Err((_, errno)) => return Err(Error::file("lock", path, errno.into())),
+                Err((_, errno)) => return Err(IoError::file("lock", path, errno.into())),
             };
             if is_at(&file, path) {
                 let written = Owner::own(verb).write(&mut file);
-                written.map_err(|source| Error::file("write", path, source))?;
+                written.map_err(|source| IoError::file("write", path, source))?;
                 return Ok(Some(Self { path: path.to_owned(), file }));
             }
         }

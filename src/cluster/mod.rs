@@ -46,6 +46,7 @@ pub use residue::Removed;
 
 use crate::config::{LabName, Paths, ProxyMode};
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::Progress;
 use crate::toolbox::{Program, Toolbox};
@@ -164,10 +165,12 @@ pub fn components(cluster: &Cluster) -> Result<Vec<(Node, Vec<ComponentStatus>)>
     let read = |running: &RunningNode| {
         let path = Layout::new(&cluster.paths, &running.node).components();
         let statuses = match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|source| Error::file("understand", &path, source.into())),
+            Ok(text) => {
+                serde_json::from_slice(&text).map_err(|source| IoError::file("understand", &path, source.into()))
+            }
             // A boot that was broken off has started none.
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && !is_booted(cluster) => Ok(Vec::new()),
-            Err(source) => Err(Error::file("read", &path, source)),
+            Err(source) => Err(IoError::file("read", &path, source)),
         };
         Ok((running.node.clone(), statuses?))
     };

@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX, HOST_ADDRESS, LINK_PREFIX, LabName};
 use crate::error::Error;
-use crate::process::Invocation;
+use crate::io_error::IoError;
+use crate::process::{Invocation, ProgramError};
 
 use super::node::Node;
 
@@ -49,7 +50,7 @@ pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result
 }
 
 /// Joins the host to the sandbox of `pid` by a veth pair, and routes the external IPs to it.
-pub(super) fn connect(ip: &Path, lab: &LabName, node: &Node, pid: i32) -> Result<(), Error> {
+pub(super) fn connect(ip: &Path, lab: &LabName, node: &Node, pid: i32) -> Result<(), ProgramError> {
     let (link, pid) = (lab.link(), pid.to_string());
     let host = format!("{HOST_ADDRESS}/{LINK_PREFIX}");
     let pool = format!("{EXTERNAL_POOL}/{EXTERNAL_POOL_PREFIX}");
@@ -73,7 +74,7 @@ pub(super) fn configure_inside(ip: &Path, node: &Node) -> Result<(), Error> {
     ];
     commands.into_iter().try_for_each(|arguments| Invocation::new(ip, arguments).run().map(drop))?;
     let forward = Path::new("/proc/sys/net/ipv4/ip_forward");
-    std::fs::write(forward, "1").map_err(|source| Error::file("write", forward, source))
+    Ok(std::fs::write(forward, "1").map_err(|source| IoError::file("write", forward, source))?)
 }
 
 /// Whether the host's end of the link is there: a veth, since an interface of any other kind is no lab's.
@@ -101,7 +102,7 @@ pub(super) fn device_exists(link: &str) -> bool {
 }
 
 /// Removes the link; its addresses and routes go with it.
-pub(super) fn disconnect(ip: &Path, lab: &LabName) -> Result<(), Error> {
+pub(super) fn disconnect(ip: &Path, lab: &LabName) -> Result<(), ProgramError> {
     let removed = Invocation::new(ip, ["link", "delete", &lab.link()]).run();
     // The kernel may have removed it with the sandbox in the meantime.
     if device_exists(&lab.link()) { removed.map(drop) } else { Ok(()) }

@@ -14,7 +14,7 @@ use rcgen::{
 };
 
 use crate::config::KUBERNETES_SERVICE;
-use crate::error::Error;
+use crate::io_error::IoError;
 
 use super::node::Node;
 
@@ -42,13 +42,13 @@ impl<'a> Leaf<'a> {
 /// Makes every certificate and key in `directory`, which only root may enter.
 ///
 /// # Errors
-/// [`Error::Io`] when a file cannot be written.
-pub(super) fn create(directory: &Path, node: &Node) -> Result<(), Error> {
+/// [`IoError`] when a file cannot be written.
+pub(super) fn create(directory: &Path, node: &Node) -> Result<(), IoError> {
     DirBuilder::new()
         .mode(0o700)
         .recursive(true)
         .create(directory)
-        .map_err(|source| Error::file("create", directory, source))?;
+        .map_err(|source| IoError::file("create", directory, source))?;
     let cluster = authority(directory, "ca", "evenkeel")?;
     let etcd = authority(directory, "etcd-ca", "evenkeel-etcd")?;
     let front_proxy = authority(directory, "front-proxy-ca", "evenkeel-front-proxy")?;
@@ -83,7 +83,7 @@ pub(super) fn create(directory: &Path, node: &Node) -> Result<(), Error> {
     write(&directory.join("service-account.pub"), &service_accounts.public_key_pem())
 }
 
-fn authority(directory: &Path, file: &str, common_name: &str) -> Result<Authority, Error> {
+fn authority(directory: &Path, file: &str, common_name: &str) -> Result<Authority, IoError> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, common_name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -94,7 +94,7 @@ fn authority(directory: &Path, file: &str, common_name: &str) -> Result<Authorit
     Ok(Issuer::new(params, key))
 }
 
-fn sign(directory: &Path, authority: &Authority, leaf: &Leaf) -> Result<(), Error> {
+fn sign(directory: &Path, authority: &Authority, leaf: &Leaf) -> Result<(), IoError> {
     let names: Vec<String> = leaf.names.iter().map(|&name| name.to_owned()).collect();
     let mut params = CertificateParams::new(names).map_err(|source| failed(&source))?;
     params.distinguished_name.push(DnType::CommonName, leaf.common_name);
@@ -111,16 +111,16 @@ fn sign(directory: &Path, authority: &Authority, leaf: &Leaf) -> Result<(), Erro
     write(&directory.join(format!("{}.key", leaf.file)), &key.serialize_pem())
 }
 
-fn key() -> Result<KeyPair, Error> {
+fn key() -> Result<KeyPair, IoError> {
     KeyPair::generate().map_err(|source| failed(&source))
 }
 
-fn failed(source: &rcgen::Error) -> Error {
-    Error::io("make a certificate", std::io::Error::other(source.to_string()))
+fn failed(source: &rcgen::Error) -> IoError {
+    IoError::new("make a certificate", std::io::Error::other(source.to_string()))
 }
 
 /// Writes a file that only its owner may read.
-pub(super) fn write(path: &Path, content: &str) -> Result<(), Error> {
+pub(super) fn write(path: &Path, content: &str) -> Result<(), IoError> {
     let written = OpenOptions::new()
         .write(true)
         .create(true)
@@ -128,7 +128,7 @@ pub(super) fn write(path: &Path, content: &str) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .and_then(|mut file| file.write_all(content.as_bytes()));
-    written.map_err(|source| Error::file("write", path, source))
+    written.map_err(|source| IoError::file("write", path, source))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ProxyMode;
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::{self, Invocation};
 use crate::progress::Event;
 
@@ -129,10 +130,10 @@ impl BootPlan {
     /// Reads a plan that `up` wrote.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read(path).map_err(|source| Error::file("read", path, source))?;
-        serde_json::from_slice(&text).map_err(|source| Error::file("understand", path, source.into()))
+    /// [`IoError`] when it cannot be read.
+    pub fn read(path: &Path) -> Result<Self, IoError> {
+        let text = fs::read(path).map_err(|source| IoError::file("read", path, source))?;
+        serde_json::from_slice(&text).map_err(|source| IoError::file("understand", path, source.into()))
     }
 
     /// A component's log.

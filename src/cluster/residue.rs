@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::config::{LabName, Paths};
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::progress::Progress;
 
 use super::{cgroup, network};
@@ -74,16 +75,16 @@ pub(super) fn remove(
     if matches!(link_exists, Ok(true)) {
         let step = progress.step(format!("remove the link {}", name.link()));
         removed.link = Some(name.link());
-        attempt("link", network::disconnect(ip, name));
+        attempt("link", network::disconnect(ip, name).map_err(Error::from));
         step.done();
     }
     attempt("link", link_exists.map(drop));
     for root in cgroup::roots(&name.cgroup())? {
-        attempt("cgroup", remove_cgroup(&root));
+        attempt("cgroup", remove_cgroup(&root).map_err(Error::from));
         removed.cgroups.push(root);
     }
     if paths.state.is_dir() {
-        attempt("state", remove_state(paths, keep));
+        attempt("state", remove_state(paths, keep).map_err(Error::from));
         removed.state = Some(paths.state.clone());
     }
     if left.is_empty() { Ok(removed) } else { Err(Error::Residue { left }) }
@@ -101,7 +102,7 @@ fn end_processes(name: &LabName) -> Result<usize, Error> {
         }
         if Instant::now() > deadline {
             let text = format!("{} processes of {lab} did not end", alive.len());
-            return Err(Error::io("end the sandbox", io::Error::new(io::ErrorKind::TimedOut, text)));
+            return Err(IoError::new("end the sandbox", io::Error::new(io::ErrorKind::TimedOut, text)).into());
         }
         // A process is in the lab's cgroup only if the lab put it there, so no stranger can be hit by its id.
         for pid in alive {
@@ -112,23 +113,23 @@ fn end_processes(name: &LabName) -> Result<usize, Error> {
 }
 
 /// A process that just ended may keep its group busy for a moment.
-fn remove_cgroup(root: &Path) -> Result<(), Error> {
+fn remove_cgroup(root: &Path) -> Result<(), IoError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match cgroup::remove(root) {
             Err(source) if source.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
                 std::thread::sleep(PAUSE);
             }
-            result => return result.map_err(|source| Error::file("remove the cgroup", root, source)),
+            result => return result.map_err(|source| IoError::file("remove the cgroup", root, source)),
         }
     }
 }
 
-fn remove_state(paths: &Paths, keep: Keep) -> Result<(), Error> {
+fn remove_state(paths: &Paths, keep: Keep) -> Result<(), IoError> {
     if keep == Keep::Nothing {
         return remove_tree(&paths.state);
     }
-    let entries = fs::read_dir(&paths.state).map_err(|source| Error::file("read", &paths.state, source))?;
+    let entries = fs::read_dir(&paths.state).map_err(|source| IoError::file("read", &paths.state, source))?;
     for path in entries.flatten().map(|entry| entry.path()) {
         if path == paths.logs() {
             continue;
@@ -136,27 +137,27 @@ fn remove_state(paths: &Paths, keep: Keep) -> Result<(), Error> {
         if path.is_dir() && !path.is_symlink() {
             remove_tree(&path)?;
         } else {
-            fs::remove_file(&path).map_err(|source| Error::file("remove", &path, source))?;
+            fs::remove_file(&path).map_err(|source| IoError::file("remove", &path, source))?;
         }
     }
     Ok(())
 }
 
-fn remove_tree(path: &Path) -> Result<(), Error> {
+fn remove_tree(path: &Path) -> Result<(), IoError> {
     match fs::remove_dir_all(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path, source)),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IoError::file("remove", path, source)),
         _ => remove_empty_parent(path),
     }
 }
 
 /// `/var/lib/evenkeel` goes with its last lab.
-fn remove_empty_parent(path: &Path) -> Result<(), Error> {
+fn remove_empty_parent(path: &Path) -> Result<(), IoError> {
     let Some(parent) = path.parent().filter(|parent| parent.file_name().is_some_and(|name| name == "evenkeel")) else {
         return Ok(());
     };
     match fs::remove_dir(parent) {
         Err(source) if !matches!(source.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
-            Err(Error::file("remove", parent, source))
+            Err(IoError::file("remove", parent, source))
         }
         _ => Ok(()),
     }

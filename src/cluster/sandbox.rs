@@ -14,7 +14,9 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::Invocation;
+use crate::shutdown::Interrupted;
 
 use super::plan::{BootPlan, Message};
 use super::{cgroup, network};
@@ -47,9 +49,9 @@ pub fn enter(plan_file: &Path) -> Result<(), Error> {
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWPID;
-    unshare(namespaces).map_err(|errno| Error::io("make namespaces", errno.into()))?;
+    unshare(namespaces).map_err(|errno| IoError::new("make namespaces", errno.into()))?;
 
-    let program = std::env::current_exe().map_err(|source| Error::io("find this program", source))?;
+    let program = std::env::current_exe().map_err(|source| IoError::new("find this program", source))?;
     let first = Invocation::new(program, [OsStr::new("sandbox"), OsStr::new("init"), plan_file.as_os_str()]);
     let mut command = first.detached_command();
     command.env_clear().env("PATH", &plan.path).env("HOME", "/root").env("TMPDIR", "/run/tmp");
@@ -73,12 +75,12 @@ fn close_inherited() {
 /// # Errors
 /// [`Error::Io`] or [`Error::Program`], naming what the kernel refused; [`Error::Interrupted`] when `up` is gone.
 pub fn prepare(plan: &BootPlan) -> Result<(), Error> {
-    nix::unistd::sethostname(&plan.node.name).map_err(|errno| Error::io("set the hostname", errno.into()))?;
+    nix::unistd::sethostname(&plan.node.name).map_err(|errno| IoError::new("set the hostname", errno.into()))?;
     mounts(plan)?;
     let mut go = String::new();
     match io::stdin().lock().read_line(&mut go) {
         Ok(read) if read > 0 => {}
-        _ => return Err(Error::Interrupted),
+        _ => return Err(Interrupted.into()),
     }
     network::configure_inside(&plan.ip, &plan.node)
 }
@@ -92,7 +94,7 @@ pub fn say(message: &Message) {
     }
 }
 
-fn mounts(plan: &BootPlan) -> Result<(), Error> {
+fn mounts(plan: &BootPlan) -> Result<(), IoError> {
     // Private cuts the ties to the machine's mounts, shared makes new ones for those that pods want to see grow.
     change(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
     change(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_SHARED)?;
@@ -100,50 +102,50 @@ fn mounts(plan: &BootPlan) -> Result<(), Error> {
         .keep_visible
         .iter()
         .filter(|path| MASKED.iter().any(|masked| path.starts_with(masked)))
-        .map(|path| Ok((path, File::open(path).map_err(|source| Error::file("open", path, source))?)))
-        .collect::<Result<_, Error>>()?;
+        .map(|path| Ok((path, File::open(path).map_err(|source| IoError::file("open", path, source))?)))
+        .collect::<Result<_, IoError>>()?;
 
     for masked in MASKED {
         in_memory(Path::new(masked))?;
     }
     for (path, directory) in &visible {
-        fs::create_dir_all(path).map_err(|source| Error::file("create", path, source))?;
+        fs::create_dir_all(path).map_err(|source| IoError::file("create", path, source))?;
         bind(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())), path)?;
     }
     in_memory(Path::new("/var/log"))?;
-    fs::create_dir_all("/run/tmp").map_err(|source| Error::io("create /run/tmp", source))?;
+    fs::create_dir_all("/run/tmp").map_err(|source| IoError::new("create /run/tmp", source))?;
 
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
-        .map_err(|errno| Error::io("mount /proc", errno.into()))?;
+        .map_err(|errno| IoError::new("mount /proc", errno.into()))?;
     cover_sysctls()
 }
 
-fn cover_sysctls() -> Result<(), Error> {
+fn cover_sysctls() -> Result<(), IoError> {
     let directory = Path::new("/run/evenkeel-sysctl");
-    fs::create_dir_all(directory).map_err(|source| Error::file("create", directory, source))?;
+    fs::create_dir_all(directory).map_err(|source| IoError::file("create", directory, source))?;
     for (index, (path, value)) in COVERED_SYSCTLS.iter().enumerate() {
         if !Path::new(path).exists() {
             continue;
         }
         let cover = directory.join(index.to_string());
-        fs::write(&cover, format!("{value}\n")).map_err(|source| Error::file("write", &cover, source))?;
+        fs::write(&cover, format!("{value}\n")).map_err(|source| IoError::file("write", &cover, source))?;
         bind(&cover, Path::new(path))?;
     }
     Ok(())
 }
 
-fn change(target: &Path, flags: MsFlags) -> Result<(), Error> {
+fn change(target: &Path, flags: MsFlags) -> Result<(), IoError> {
     mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
-        .map_err(|errno| Error::file("change the mount", target, errno.into()))
+        .map_err(|errno| IoError::file("change the mount", target, errno.into()))
 }
 
-fn bind(source: &Path, target: &Path) -> Result<(), Error> {
+fn bind(source: &Path, target: &Path) -> Result<(), IoError> {
     mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .map_err(|errno| Error::file("bind", target, errno.into()))
+        .map_err(|errno| IoError::file("bind", target, errno.into()))
 }
 
-fn in_memory(target: &Path) -> Result<(), Error> {
+fn in_memory(target: &Path) -> Result<(), IoError> {
     mount(Some("evenkeel"), target, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755"))
-        .map_err(|errno| Error::file("mount memory on", target, errno.into()))
+        .map_err(|errno| IoError::file("mount memory on", target, errno.into()))
 }

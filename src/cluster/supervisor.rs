@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
 
 use super::component::{ComponentSpec, Phase};
@@ -75,7 +76,7 @@ enum Happening {
 
 impl<'a> Supervisor<'a> {
     fn new(plan: &'a BootPlan) -> Result<Self, Error> {
-        let child_ended = signal(SignalKind::child()).map_err(|source| Error::io("listen for signals", source))?;
+        let child_ended = signal(SignalKind::child()).map_err(|source| IoError::new("listen for signals", source))?;
         let (answer, answers) = mpsc::unbounded_channel();
         let components = plan.components.iter().map(Supervised::new).collect();
         Ok(Self { plan, components, child_ended, answers, answer })
@@ -280,12 +281,12 @@ fn spawn(plan: &BootPlan, spec: &ComponentSpec) -> Result<i32, Error> {
     let invocation = spec.invocation(&plan.path);
     let command_file = plan.command(&spec.name);
     std::fs::write(&command_file, format!("{invocation}\n"))
-        .map_err(|source| Error::file("write", &command_file, source))?;
+        .map_err(|source| IoError::file("write", &command_file, source))?;
     let log_file = plan.log(&spec.name);
-    let (log, also) = open_log(&log_file).map_err(|source| Error::file("open", &log_file, source))?;
+    let (log, also) = open_log(&log_file).map_err(|source| IoError::file("open", &log_file, source))?;
     let child = invocation.command().stdout(log).stderr(also).spawn();
     // The handle is dropped on purpose: the first process reaps its children itself, all of them.
-    child.map(|child| child.id().cast_signed()).map_err(|source| invocation.not_started(&source))
+    Ok(child.map(|child| child.id().cast_signed()).map_err(|source| invocation.not_started(&source))?)
 }
 
 fn open_log(path: &Path) -> io::Result<(File, File)> {

@@ -1,19 +1,18 @@
 //! What to do next about each error, and the exit code.
 
 use super::Error;
+use crate::config::StateIsFile;
+use crate::io_error::IoError;
 
 impl Error {
     /// What to do next, in one sentence or a command; empty where the sentence says it all.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::BadLabName { .. } => "choose another: evenkeel --name lab2 up".into(),
-            Self::BadReplicas { .. } => "for example: evenkeel scale 10".into(),
-            Self::BadDuration { .. } => "for example: 30s, 500ms or 2m".into(),
-            Self::BadValue { .. } | Self::Interrupted => String::new(),
+            Self::BadValue { .. } | Self::Interrupted(_) => String::new(),
             Self::BadImage { .. } => "make one with: evenkeel build".into(),
             Self::BadReport { .. } => "make one with: evenkeel test --json-file report.json".into(),
-            Self::StateIsFile { path } => format!("move it away, or remove it: rm {}", path.display()),
+            Self::StateIsFile(StateIsFile { path }) => format!("move it away, or remove it: rm {}", path.display()),
             Self::ForeignTarget { .. } => {
                 "load goes to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
             }
@@ -65,7 +64,7 @@ impl Error {
                 "evenkeel soak --only PART --rounds 10 looks at one again, best on a machine that does nothing else"
                     .into()
             }
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Self::Io(IoError { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 "run it as root, or choose another place with EVENKEEL_STATE_DIR and EVENKEEL_CACHE_DIR".into()
             }
             Self::Io { .. } => "free space, permissions and the path are the first things to look at".into(),
@@ -77,17 +76,14 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::BadLabName { .. }
-            | Self::BadReplicas { .. }
-            | Self::BadDuration { .. }
-            | Self::BadValue { .. }
+            Self::BadValue { .. }
             | Self::BadImage { .. }
             | Self::BadReport { .. }
             | Self::StateIsFile { .. }
             | Self::ForeignTarget { .. }
             | Self::Manifest { .. }
             | Self::NeedsLinux { .. } => 2,
-            Self::Interrupted => 130,
+            Self::Interrupted(_) => 130,
             _ => 1,
         }
     }

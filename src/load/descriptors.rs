@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::error::Error;
+use crate::io_error::IoError;
 
 /// Files a process has open besides its connections: streams, epoll, the runtime's.
 const OTHERS: u64 = 64;
@@ -16,7 +17,7 @@ const OTHERS: u64 = 64;
 pub fn make_room(connections: NonZeroU32) -> Result<(), Error> {
     let needed = u64::from(connections.get()) + OTHERS;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
-        .map_err(|errno| Error::io("read the limit on open files", std::io::Error::from(errno)))?;
+        .map_err(|errno| IoError::new("read the limit on open files", std::io::Error::from(errno)))?;
     if needed <= soft {
         return Ok(());
     }

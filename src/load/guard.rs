@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::Invocation;
 
 #[derive(Deserialize)]
@@ -34,8 +35,8 @@ pub async fn guard(target: SocketAddr, link: &str, ip: &Path) -> Result<(), Erro
 
 async fn device(address: IpAddr, ip: &Path) -> Result<String, Error> {
     let output = Invocation::new(ip, ["-json", "route", "get", &address.to_string()]).run_async().await?;
-    device_in(&output)
-        .ok_or_else(|| Error::io("read the routes", std::io::Error::from(std::io::ErrorKind::InvalidData)))
+    let unreadable = || IoError::new("read the routes", std::io::Error::from(std::io::ErrorKind::InvalidData));
+    Ok(device_in(&output).ok_or_else(unreadable)?)
 }
 
 fn device_in(output: &[u8]) -> Option<String> {

@@ -54,6 +54,7 @@ pub use times::Times;
 pub use usage::ThreadUsage;
 
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::shutdown::Shutdown;
 use crate::workload::Endpoint;
 use live::Glance;
@@ -156,13 +157,13 @@ impl Crew {
         let record = Record::new(job.plan.duration, job.plan.schedule.is_some())?;
         let gauge = Arc::new(Gauge::default());
         let (worker, stopper) = Worker::new(job, number, record, Arc::clone(&gauge))
-            .map_err(|source| Error::io("set up epoll for the load", source))?;
+            .map_err(|source| IoError::new("set up epoll for the load", source))?;
         let (sender, receiver) = oneshot::channel();
         thread::Builder::new()
             .name(format!("load-{number}"))
             // When nobody waits any more, nobody wants the result.
             .spawn(move || drop(sender.send(worker.run())))
-            .map_err(|source| Error::io("start a thread for the load", source))?;
+            .map_err(|source| IoError::new("start a thread for the load", source))?;
         self.stoppers.push(stopper);
         self.gauges.push(gauge);
         Ok(receiver)

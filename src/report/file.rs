@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Format, Look, Report, SCHEMA_VERSION};
 use crate::error::Error;
+use crate::io_error::IoError;
 
 /// The report in `json`; an error calls it `name`.
 ///
@@ -39,7 +40,7 @@ pub fn read(json: &str, name: &str) -> Result<Report, Error> {
 /// [`Error::Io`].
 pub fn write(path: &Path, format: Format, report: &Report) -> Result<(), Error> {
     let text = format.export(report, Look::default())?;
-    replace(path, text.as_bytes()).map_err(|source| Error::file("write", path, source))
+    Ok(replace(path, text.as_bytes()).map_err(|source| IoError::file("write", path, source))?)
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {

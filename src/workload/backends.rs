@@ -14,6 +14,7 @@ use super::PORT_NAME;
 use super::observe::Steadily;
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 
 /// A watch that broke is opened again after this long.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -26,7 +27,7 @@ pub async fn backends(client: &Client) -> Result<Vec<SocketAddr>, Error> {
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
     let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
     let listed = slices.list(&of_service).await;
-    let listed = listed.map_err(|source| Error::kubernetes("list EndpointSlices", source))?;
+    let listed = listed.map_err(|source| KubernetesError::new("list EndpointSlices", source))?;
     let found = listed_as_ready(listed.items.iter());
     if found.is_empty() { Err(Error::NoWorkload) } else { Ok(found.into_iter().collect()) }
 }

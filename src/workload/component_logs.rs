@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::last_lines;
 use crate::shutdown::Shutdown;
 
@@ -82,7 +83,7 @@ fn find(cluster: &Cluster, name: &str) -> Result<Vec<Log>, Error> {
 
 /// The components that have a log in `directory`.
 fn components(directory: &Path) -> Result<BTreeSet<String>, Error> {
-    let entries = fs::read_dir(directory).map_err(|source| Error::file("read", directory, source))?;
+    let entries = fs::read_dir(directory).map_err(|source| IoError::file("read", directory, source))?;
     let names =
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log").map(str::to_owned));
     Ok(names.collect())
@@ -91,7 +92,7 @@ fn components(directory: &Path) -> Result<BTreeSet<String>, Error> {
 impl Log {
     /// The whole lines that were written since the last time.
     fn more(&mut self) -> Result<String, Error> {
-        let failed = |source| Error::file("read", &self.path, source);
+        let failed = |source| IoError::file("read", &self.path, source);
         let mut file = File::open(&self.path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length < self.read {

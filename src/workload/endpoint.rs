@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 
 /// How long a Service may wait for its external IP.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,7 +40,7 @@ impl std::fmt::Display for Endpoint {
 pub async fn endpoint(client: &Client) -> Result<Endpoint, Error> {
     let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
     let found = services.get_opt(WORKLOAD).await;
-    let found = found.map_err(|source| Error::kubernetes(format!("get Service {NAMESPACE}/{WORKLOAD}"), source))?;
+    let found = found.map_err(|source| KubernetesError::new(format!("get Service {NAMESPACE}/{WORKLOAD}"), source))?;
     let service = found.ok_or(Error::NoWorkload)?;
     if let Some(endpoint) = of_service(&service) {
         return Ok(endpoint);

@@ -15,6 +15,7 @@ use super::SELECTOR;
 use super::observe::Steadily;
 use crate::config::NAMESPACE;
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 use crate::shutdown::Shutdown;
 
 /// Which lines.
@@ -63,7 +64,7 @@ pub async fn pods(
     sink: &mut dyn FnMut(Line) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let refused = |source| Error::kubernetes("list pods", source);
+    let refused = |source| KubernetesError::new("list pods", source);
     let list = api.list(&ListParams::default().labels(SELECTOR)).await.map_err(refused)?;
     let names: BTreeSet<String> = list.items.iter().map(ResourceExt::name_any).collect();
     if let Some(pod) = &wanted.pod {
@@ -113,7 +114,7 @@ async fn all(api: &Api<Pod>, pods: Vec<String>, wanted: &Wanted) -> Result<Vec<L
         let text = match api.logs(&pod, params).await {
             Ok(text) => text,
             Err(source) if is_gone(&source) => String::new(),
-            Err(source) => return Err(Error::kubernetes(format!("read the log of {pod}"), source)),
+            Err(source) => return Err(KubernetesError::new(format!("read the log of {pod}"), source)),
         };
         Ok(text.lines().map(|line| Line::parse(&pod, line)).collect::<Vec<_>>())
     };

@@ -21,6 +21,7 @@ mod trouble;
 pub mod view;
 
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 
 pub use apply::apply;
 pub use backends::{backends, backends_as_they_change};
@@ -41,6 +42,6 @@ pub const PORT_NAME: &str = "http";
 fn unchanged(action: String, source: kube::Error) -> Error {
     match &source {
         kube::Error::Api(status) if status.is_not_found() => Error::NoWorkload,
-        _ => Error::kubernetes(action, source),
+        _ => KubernetesError::new(action, source).into(),
     }
 }

@@ -7,6 +7,7 @@ use kube::{Api, Client};
 use super::SELECTOR;
 use crate::config::NAMESPACE;
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 
 /// All of them, those on their way out too.
 ///
@@ -15,5 +16,5 @@ use crate::error::Error;
 pub(super) async fn pods(client: &Client) -> Result<Vec<Pod>, Error> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let listed = pods.list(&ListParams::default().labels(SELECTOR)).await;
-    Ok(listed.map_err(|source| Error::kubernetes("list pods", source))?.items)
+    Ok(listed.map_err(|source| KubernetesError::new("list pods", source))?.items)
 }

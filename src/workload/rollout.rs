@@ -13,7 +13,7 @@ use super::trouble::{self, Trouble};
 use crate::config::NAMESPACE;
 use crate::error::Error;
 use crate::progress::{Progress, Step};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Interrupted, Shutdown};
 
 /// An answer that comes within this time needs no word.
 const PROMPT: Duration = Duration::from_millis(500);
@@ -98,7 +98,7 @@ impl<'a> Watch<'a> {
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = self.shutdown.cancelled() => return Err(Error::Interrupted),
+                () = self.shutdown.cancelled() => return Err(Interrupted.into()),
                 () = observed.changed() => {}
                 _ = clock.tick() => {}
             }

@@ -11,16 +11,16 @@ use serde::Serialize;
 
 use super::context::{Context, Lab, require_root};
 use super::live_line::some;
-use super::load_flags::{LONGEST, positive};
 use super::output;
 use super::series::{Series, Workplace};
-use super::trial::{Case, Trial};
 use crate::cluster;
-use crate::config::Replicas;
+use crate::config::{Replicas, parse_positive};
 use crate::error::Error;
+use crate::experiment::{Case, LONGEST_RUN, Trial};
 use crate::load::{self, Plan};
 use crate::measure::{Measurement, Mode};
 use crate::progress::{Progress, Step};
+use crate::shutdown::Interrupted;
 use crate::toolbox::{Program, Toolbox};
 use crate::workload::event::{self, Stage};
 use crate::workload::{self, Endpoint};
@@ -28,12 +28,12 @@ use promise::{Part, Promise};
 use rows::Row;
 
 /// Of so many pods one is killed.
-const KILLED_OF: &str = "10";
+const KILLED_OF: Replicas = Replicas::of::<10>();
 /// A container is killed this long after the one before: time for a new one, and then for two seconds of the usual load.
 /// The kubelet looks at its containers each second; ten kills fall evenly on the tenths of that second.
 const BETWEEN_KILLS: Duration = Duration::from_millis(5300);
 /// So many pods there are otherwise.
-const USUAL: &str = "2";
+const USUAL: Replicas = Replicas::of::<2>();
 /// The most rounds of what kills a component: each of seven.
 const MOST_KILLS: u32 = 20;
 /// The variable that says how long a pod drains.
@@ -59,11 +59,13 @@ const KEEPALIVE: Terms = Terms { mode: Mode::Keepalive, rounds: 1, in_a_run: 25,
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Rounds of each event; at most 20 of those that kill a component
-    #[arg(long, value_name = "N", default_value = "3", allow_negative_numbers = true)]
-    rounds: String,
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive::<NonZeroU32>)]
+    #[arg(allow_negative_numbers = true)]
+    rounds: NonZeroU32,
     /// Connections, keep-alive or a new one for each request
-    #[arg(short, long, value_name = "N", default_value = "30", allow_negative_numbers = true)]
-    connections: String,
+    #[arg(short, long, value_name = "N", default_value = "30", value_parser = parse_positive::<NonZeroU32>)]
+    #[arg(allow_negative_numbers = true)]
+    connections: NonZeroU32,
     /// Only these parts
     #[arg(long, value_enum, value_name = "PART,…", value_delimiter = ',')]
     only: Vec<Part>,
@@ -100,8 +102,7 @@ impl Args {
     /// [`Error::BadValue`], [`Error::NoLab`], [`Error::NoWorkload`] and more; after the table [`Error::PromisesBroken`],
     /// [`Error::Interrupted`].
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let rounds = positive::<NonZeroU32>("--rounds", &self.rounds)?;
-        let connections = positive::<NonZeroU32>("--connections", &self.connections)?;
+        let (rounds, connections) = (self.rounds, self.connections);
         load::make_room(connections)?;
         require_root("soak")?;
         let (lab, _lock) = context.lab_to_change("soak").await?;
@@ -179,8 +180,7 @@ impl Soak<'_> {
         Stage { cluster: &self.lab.cluster, client: &self.lab.client, toolbox: self.toolbox, progress, shutdown }
     }
 
-    async fn scale(&self, pods: &str) -> Result<(), Error> {
-        let replicas: Replicas = pods.parse()?;
+    async fn scale(&self, replicas: Replicas) -> Result<(), Error> {
         let Context { progress, shutdown, .. } = &self.quiet;
         workload::scale(&self.lab.cluster, &self.lab.client, self.toolbox, replicas, progress, shutdown).await?;
         Ok(())
@@ -209,7 +209,7 @@ impl Soak<'_> {
         let rows = promises.iter().map(|promise| Row::new(promise, mode, &runs));
         self.rows.extend(rows);
         if runs.last().is_some_and(|run| run.interrupted) {
-            return Err(Error::Interrupted);
+            return Err(Interrupted.into());
         }
         self.rows.extend(Row::between(promises, mode, &runs));
         step.done();
@@ -221,7 +221,7 @@ impl Soak<'_> {
         if let Some(every) = terms.every {
             (1..).zip(&mut events).for_each(|(number, event)| event.at = Some(every * number));
         }
-        let plan = Plan { warm_up: Duration::from_secs(1), ..Plan::new(self.connections, LONGEST) };
+        let plan = Plan { warm_up: Duration::from_secs(1), ..Plan::new(self.connections, LONGEST_RUN) };
         let trial = Trial {
             cases: vec![Case { mode: Some(terms.mode), replicas: None }],
             events,

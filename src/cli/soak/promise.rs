@@ -72,8 +72,7 @@ impl Promise {
 
 /// Scaling, rolling and deleting; the images to roll out, in turn.
 pub(super) fn of_pods(images: [String; 2]) -> Vec<Promise> {
-    let scale = |text: &str| text.parse::<Replicas>().ok().map(Action::Scale);
-    let steps: Vec<Action> = ["10", "2"].into_iter().filter_map(scale).collect();
+    let steps = [Replicas::of::<10>(), Replicas::of::<2>()].map(Action::Scale).into();
     vec![
         Promise::new("scale 2 → 10 → 2", Limit::None, vec![steps]),
         Promise::new("rolling restart", Limit::None, vec![vec![Action::Restart]]),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::rows::Row;
 use crate::error::Error;
 use crate::measure::Mode;
-use crate::process::Invocation;
+use crate::process::{Invocation, ProgramError};
 use crate::shutdown::unless;
 use crate::workload::Endpoint;
 use crate::workload::event::{Planned, Stage, drained, play};
@@ -42,7 +42,7 @@ pub(super) async fn run(
     let pid = child.id().map(|id| Pid::from_raw(id.cast_signed()));
     let never = stage.shutdown.child_token();
     let happened = play(events, Instant::now(), stage, &never).await;
-    unless(stage.shutdown, drained(stage)).await?;
+    unless(stage.shutdown, drained(stage)).await??;
     sleep(AFTERMATH).await;
     if let Some(pid) = pid {
         // It has not been waited for yet, so the id is still its own.
@@ -50,7 +50,7 @@ pub(super) async fn run(
     }
     let output = child.wait_with_output().await.map_err(|source| invocation.not_started(&source))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let counted = Counted::read(&text).ok_or_else(|| Error::Program {
+    let counted = Counted::read(&text).ok_or_else(|| ProgramError {
         command: invocation.to_string(),
         outcome: "it said nothing that could be understood".into(),
         tail: text.clone(),

@@ -14,6 +14,7 @@ use super::{Action, pods};
 use crate::cluster::{self, Cluster, ComponentProcess, State};
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 use crate::toolbox::Toolbox;
@@ -53,23 +54,23 @@ pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> 
         Action::NewImage(image) => set_image(stage, image).await,
         Action::KillPod => {
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, Box::pin(pods::kill_one(stage, turn))).await.map(|pod| step.done_with(pod))?;
+            shutdown::unless(shutdown, Box::pin(pods::kill_one(stage, turn))).await?.map(|pod| step.done_with(pod))?;
             settle(stage).await
         }
         Action::DeletePod => {
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, pods::delete_one(stage, turn)).await.map(|pod| step.done_with(pod))?;
+            shutdown::unless(shutdown, pods::delete_one(stage, turn)).await?.map(|pod| step.done_with(pod))?;
             settle(stage).await
         }
         Action::Kill(component) => {
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, kill(cluster, component)).await?;
+            shutdown::unless(shutdown, kill(cluster, component)).await??;
             step.done();
             Ok(())
         }
         Action::Pause(component, time) => {
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, pause(cluster, component, *time)).await?;
+            shutdown::unless(shutdown, pause(cluster, component, *time)).await??;
             step.done();
             Ok(())
         }
@@ -155,7 +156,8 @@ pub async fn variable(client: &Client, name: &str) -> Result<Option<String>, Err
 async fn container(client: &Client) -> Result<Container, Error> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     let found = deployments.get_opt(WORKLOAD).await;
-    let found = found.map_err(|source| Error::kubernetes(format!("get Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
+    let found =
+        found.map_err(|source| KubernetesError::new(format!("get Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
     let template = found.and_then(|deployment| deployment.spec).and_then(|spec| spec.template.spec);
     let containers = template.map(|spec| spec.containers).unwrap_or_default();
     containers.into_iter().find(|container| container.name == WORKLOAD).ok_or(Error::NoWorkload)
@@ -191,7 +193,7 @@ async fn pause(cluster: &Cluster, component: &str, time: Duration) -> Result<(),
     let paused = Paused(cluster::component_process(cluster, component)?);
     paused.0.signal(Signal::SIGSTOP)?;
     sleep(time).await;
-    paused.0.signal(Signal::SIGCONT)
+    Ok(paused.0.signal(Signal::SIGCONT)?)
 }
 
 /// Goes on when dropped: a run that is broken off must not leave a component stopped.

@@ -80,7 +80,7 @@ async fn one_chain(
 
 fn said(error: &Error) -> String {
     match error {
-        Error::Interrupted => "it was broken off".into(),
+        Error::Interrupted(_) => "it was broken off".into(),
         other => other.to_string(),
     }
 }

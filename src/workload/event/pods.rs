@@ -12,6 +12,7 @@ use super::Stage;
 use crate::cluster;
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 use crate::workload::pods::pods;
 
 /// The API server is asked again after this long.
@@ -54,7 +55,7 @@ pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String,
     let api: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
     let name = pick(stage.client, turn).await?.name_any();
     let deleted = api.delete(&name, &DeleteParams::default()).await;
-    deleted.map_err(|source| Error::kubernetes(format!("delete Pod {name}"), source))?;
+    deleted.map_err(|source| KubernetesError::new(format!("delete Pod {name}"), source))?;
     Ok(name)
 }
 

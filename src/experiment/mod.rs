@@ -1,0 +1,5 @@
+//! Runs of a test with scaling, events and comparison around them.
+
+mod trial;
+
+pub use trial::{Case, LONGEST_RUN, Trial};

@@ -7,6 +7,7 @@ use kube::client::Body;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 use tokio::net::UnixStream;
+use tokio::task::AbortHandle;
 
 use super::component::Ready;
 use super::plan::Identity;
@@ -15,15 +16,29 @@ use super::plan::Identity;
 const PAUSE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Waits until the component says yes; calls `hear` with each no.
-pub(super) async fn until(ready: &Ready, identity: &Identity, mut hear: impl FnMut(String)) {
-    let mut asker = None;
-    loop {
-        match ask(ready, identity, &mut asker).await {
-            Ok(()) => return,
-            Err(why) => hear(why),
-        }
-        tokio::time::sleep(PAUSE).await;
+/// Asks one process of a component until it is ready. Ends with the first yes, or when it is dropped.
+pub(super) struct Poller(AbortHandle);
+
+impl Poller {
+    /// Starts to ask. `hear` gets the reason of each no, and `None` with the yes that ends it.
+    pub(super) fn start(ready: Ready, identity: Identity, hear: impl Fn(Option<String>) + Send + 'static) -> Self {
+        let polling = async move {
+            let mut client = None;
+            loop {
+                match ask(&ready, &identity, &mut client).await {
+                    Ok(()) => break hear(None),
+                    Err(why) => hear(Some(why)),
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        Self(tokio::spawn(polling).abort_handle())
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -67,5 +82,44 @@ async fn get(client: &Client, uri: &http::Uri) -> Result<(), String> {
         Ok(Err(source)) => Err(format!("{uri}: {source}")),
         Ok(Ok(response)) if response.status().is_success() => Ok(()),
         Ok(Ok(response)) => Err(format!("{uri} answered {}", response.status())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A poller of a socket, and what it hears; the channel closes when the poller's task has ended.
+    fn poller(socket: &std::path::Path) -> (Poller, mpsc::UnboundedReceiver<Option<String>>) {
+        let none = || "/nowhere".into();
+        let identity = Identity { authority: none(), certificate: none(), key: none() };
+        let (heard, answers) = mpsc::unbounded_channel();
+        let hear = move |answer| drop(heard.send(answer));
+        (Poller::start(Ready::Socket(socket.to_owned()), identity, hear), answers)
+    }
+
+    #[tokio::test]
+    async fn a_poller_ends_with_the_process_it_asks() {
+        let directory = tempfile::tempdir().unwrap();
+        let (poller, mut answers) = poller(&directory.path().join("socket"));
+        assert!(answers.recv().await.unwrap().is_some(), "nothing listens yet");
+        drop(poller);
+        while let Some(answer) = answers.recv().await {
+            assert!(answer.is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_poller_ends_when_the_component_is_ready() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("socket");
+        let (_poller, mut answers) = poller(&socket);
+        assert!(answers.recv().await.unwrap().is_some(), "nothing listens yet");
+        let _listener = UnixListener::bind(socket).unwrap();
+        while answers.recv().await.unwrap().is_some() {}
+        assert_eq!(answers.recv().await, None);
     }
 }

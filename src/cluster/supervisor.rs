@@ -18,7 +18,7 @@ use crate::progress::{Progress, Step};
 
 use super::component::{ComponentSpec, Phase};
 use super::plan::{BootPlan, ComponentStatus, Message, State};
-use super::readiness;
+use super::readiness::Poller;
 use super::sandbox::say;
 use super::supervision::{Decision, History};
 
@@ -47,6 +47,8 @@ struct Supervised<'a> {
     started: Instant,
     restart_at: Option<Instant>,
     last_no: String,
+    /// Asks the running process whether it is ready.
+    poller: Option<Poller>,
 }
 
 struct Supervisor<'a> {
@@ -183,11 +185,8 @@ impl<'a> Supervisor<'a> {
         component.status.started = Some(now());
         let restarts = component.status.restarts;
         let (ready, identity, answer) = (component.spec.ready.clone(), self.plan.identity.clone(), self.answer.clone());
-        tokio::spawn(async move {
-            let tell = |no| answer.send(Answer { index, restarts, no });
-            readiness::until(&ready, &identity, |why| drop(tell(Some(why)))).await;
-            drop(tell(None));
-        });
+        let tell = move |no| drop(answer.send(Answer { index, restarts, no }));
+        component.poller = Some(Poller::start(ready, identity, tell));
         self.set(index, State::Starting);
         Ok(())
     }
@@ -257,11 +256,13 @@ impl<'a> Supervised<'a> {
             started: Instant::now(),
             restart_at: None,
             last_no: String::new(),
+            poller: None,
         }
     }
 
     /// Keeps what is to be told of an end.
     fn ended(&mut self, plan: &BootPlan, how: String) {
+        self.poller = None;
         self.status.pid = None;
         self.status.started = None;
         self.status.last_exit = Some(how);

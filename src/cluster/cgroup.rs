@@ -2,10 +2,13 @@
 //! ended and removed by name.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::Signal;
+
+use super::pid_fd::PidFd;
 use crate::error::Error;
 
 /// The group, below a node's, that holds the sandbox's first process and the components.
@@ -149,13 +152,65 @@ pub(super) fn nodes(lab: &str) -> Result<Vec<(String, Vec<i32>)>, Error> {
     Ok(found)
 }
 
-/// Every process of the lab, in any hierarchy.
-pub(super) fn processes(lab: &str) -> Result<BTreeSet<i32>, Error> {
-    let mut all = BTreeSet::new();
-    for hierarchy in hierarchies()? {
-        walk(&hierarchy.root.join(lab), &mut |group| all.extend(processes_of(group)));
+/// The processes of a lab, in any hierarchy.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Members {
+    /// The ids of those that this process can see.
+    pub(super) visible: BTreeSet<i32>,
+    /// How many more there are, outside this process's PID namespace.
+    pub(super) hidden: usize,
+}
+
+impl Members {
+    /// How many they are.
+    pub(super) fn count(&self) -> usize {
+        self.visible.len() + self.hidden
     }
-    Ok(all)
+
+    /// Adds what one hierarchy lists: the same processes as another one, or some of them.
+    fn merge(&mut self, listed: &[i32]) {
+        let (visible, hidden): (Vec<i32>, Vec<i32>) = listed.iter().copied().partition(|&pid| pid > 0);
+        self.visible.extend(visible);
+        self.hidden = self.hidden.max(hidden.len());
+    }
+}
+
+/// Every process of the lab.
+pub(super) fn members(lab: &str) -> Result<Members, Error> {
+    let mut members = Members::default();
+    for hierarchy in hierarchies()? {
+        let mut listed = Vec::new();
+        walk(&hierarchy.root.join(lab), &mut |group| listed.extend(listed_in(group)));
+        members.merge(&listed);
+    }
+    Ok(members)
+}
+
+/// Kills every process of the lab with SIGKILL. Does not wait for their end, and goes on past what fails.
+pub(super) fn kill(lab: &str) -> Result<(), Error> {
+    for hierarchy in hierarchies()? {
+        kill_below(&hierarchy.root.join(lab));
+    }
+    Ok(())
+}
+
+/// Kills every process of a group and of the groups below it.
+fn kill_below(root: &Path) {
+    // Version 2 has this file since Linux 5.14. It also reaches processes outside this process's PID namespace.
+    let kill = OpenOptions::new().write(true).open(root.join("cgroup.kill"));
+    if kill.and_then(|mut file| file.write_all(b"1")).is_err() {
+        walk(root, &mut |group| drop(signal(group, Signal::SIGKILL)));
+    }
+}
+
+/// Sends a signal to every process of one group that can be seen from here. One that ends by itself meanwhile is no error.
+pub(super) fn signal(group: &Path, signal: Signal) -> io::Result<()> {
+    let opened = processes_of(group).into_iter().map(|pid| (pid, PidFd::open(pid)));
+    let opened: Vec<(i32, Option<PidFd>)> = opened.collect();
+    // The handles are open now. If another process had taken over an id before, the group does not list it any more.
+    let still = processes_of(group);
+    let held = opened.into_iter().filter(|(pid, _)| still.contains(pid)).filter_map(|(_, process)| process);
+    held.into_iter().try_for_each(|process| process.signal_unless_ended(signal))
 }
 
 /// The lab's root group in each hierarchy that has one.
@@ -217,8 +272,14 @@ fn subgroups(group: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The processes of one group.
-pub(super) fn processes_of(group: &Path) -> Vec<i32> {
+/// The processes of one group that can be seen from here.
+fn processes_of(group: &Path) -> Vec<i32> {
+    listed_in(group).into_iter().filter(|&pid| pid > 0).collect()
+}
+
+/// The processes of one group as the kernel lists them. Version 2 lists each process outside the reader's PID namespace
+/// as 0; version 1 leaves it out.
+fn listed_in(group: &Path) -> Vec<i32> {
     let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
@@ -242,6 +303,39 @@ mod tests {
         assert!(!lab.exists());
         let written = fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap();
         assert!(["-cpu", "-cpuset"].contains(&written.as_str()), "{written}");
+    }
+
+    /// `kill(0)` would signal the caller's own process group.
+    #[test]
+    fn processes_of_another_namespace_are_counted_and_never_signalled_by_id() {
+        let group = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let listed = format!("0\n0\n{}\n", child.id());
+        fs::write(group.path().join("cgroup.procs"), listed).unwrap();
+        assert_eq!(processes_of(group.path()), [child.id().cast_signed()]);
+        let mut members = Members::default();
+        members.merge(&listed_in(group.path()));
+        members.merge(&processes_of(group.path()));
+        assert_eq!((members.visible.len(), members.hidden, members.count()), (1, 2, 3));
+        kill_below(group.path());
+        assert!(!child.wait().unwrap().success());
+        assert!(!group.path().join("cgroup.kill").exists());
+    }
+
+    /// The list may still hold a process that has ended; here it stays in it.
+    #[test]
+    fn a_process_that_has_ended_is_no_error() {
+        let group = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        fs::write(group.path().join("cgroup.procs"), format!("{}\n", child.id())).unwrap();
+        nix::sys::wait::waitid(
+            nix::sys::wait::Id::Pid(nix::unistd::Pid::from_raw(child.id().cast_signed())),
+            nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT,
+        )
+        .unwrap();
+        signal(group.path(), Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        signal(group.path(), Signal::SIGKILL).unwrap();
     }
 
     #[test]

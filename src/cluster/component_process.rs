@@ -1,16 +1,18 @@
 //! Which of the host's processes a component is: for whoever must signal it, and must not hit a stranger.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
 use crate::error::Error;
 
-use super::held_process::HeldProcess;
+use super::find::namespace_ids;
 use super::node::{Cluster, RunningNode};
+use super::pid_fd::PidFd;
 use super::plan::ComponentStatus;
-use super::{Layout, cgroup, component_names, components, namespace_ids};
+use super::{Layout, cgroup, component_names, components};
 
 /// A component's process, held by the kernel's own handle: once it has ended, no other can come to stand for it.
 #[derive(Debug)]
@@ -19,9 +21,11 @@ pub struct ComponentProcess {
     pub name: String,
     /// The node it runs on.
     pub node: String,
-    /// The host's process id, to be told and looked at; signals go by [`ComponentProcess::signal`].
+    /// The host's process id, to be shown and looked up; signals go by [`ComponentProcess::signal`].
     pub pid: i32,
-    handle: HeldProcess,
+    /// How often the component had been started again when this process was started.
+    pub restarts: u32,
+    handle: PidFd,
 }
 
 impl ComponentProcess {
@@ -30,8 +34,19 @@ impl ComponentProcess {
     /// # Errors
     /// [`Error::Io`] when it has ended.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
-        let failed = |source| Error::io(format!("send {signal} to {} (process {})", self.name, self.pid), source);
-        self.handle.signal(signal).map_err(failed)
+        self.handle.signal(signal).map_err(|source| self.refused(signal, source))
+    }
+
+    /// Sends it a signal, unless it has ended.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the kernel refuses.
+    pub fn signal_unless_ended(&self, signal: Signal) -> Result<(), Error> {
+        self.handle.signal_unless_ended(signal).map_err(|source| self.refused(signal, source))
+    }
+
+    fn refused(&self, signal: Signal, source: io::Error) -> Error {
+        Error::io(format!("send {signal} to {} (process {})", self.name, self.pid), source)
     }
 }
 
@@ -51,7 +66,8 @@ pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProce
     let after = component_status(cluster, name)?;
     match (found, after) {
         (Some((pid, handle)), Some(after)) if (after.pid, after.restarts) == (before.pid, before.restarts) => {
-            Ok(ComponentProcess { name: name.to_owned(), node: running.node.name.clone(), pid, handle })
+            let (name, node, restarts) = (name.to_owned(), running.node.name.clone(), before.restarts);
+            Ok(ComponentProcess { name, node, pid, restarts, handle })
         }
         (_, after) => Err(not_running(cluster, running, &after.unwrap_or(before))),
     }
@@ -75,11 +91,11 @@ fn said_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNo
 }
 
 /// The process with this id inside a node's sandbox: the host's id, and a handle that was opened before it was looked at.
-fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<(i32, HeldProcess)>, Error> {
+fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<(i32, PidFd)>, Error> {
     let namespace = namespace_of(running.pid);
     for (node, processes) in cgroup::nodes(&cluster.name.cgroup())? {
         for pid in processes.into_iter().filter(|_| node == running.node.name) {
-            let Some(handle) = HeldProcess::open(pid) else { continue };
+            let Some(handle) = PidFd::open(pid) else { continue };
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             if namespace_ids(&status).last() == Some(&inside) && namespace_of(pid) == namespace {
                 return Ok(Some((pid, handle)));

@@ -21,12 +21,12 @@ use crate::error::Error;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 
-use super::held_process::HeldProcess;
+use super::pid_fd::PidFd;
 
 /// The verb that may end the others.
 const DOWN: &str = "down";
-/// Where locks are: in memory, so that none outlives the machine's own life.
-const DIRECTORY: &str = "/run";
+/// Where locks are: in memory on most machines, so that a reboot removes them.
+pub(super) const DIRECTORY: &str = "/run";
 /// Between two tries; a waiter's delay, not a deadline.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a verb that was asked to stop may take to undo what it did, before `down` does that in its stead.
@@ -201,7 +201,7 @@ impl Owner {
 
     /// Sends it signals, if it is still there; the handle comes before the look.
     fn signal(&self, signals: &[Signal]) {
-        if let Some(process) = HeldProcess::open(self.pid).filter(|_| self.is_there()) {
+        if let Some(process) = PidFd::open(self.pid).filter(|_| self.is_there()) {
             for &signal in signals {
                 // When it has just ended, it needs none.
                 let _ = process.signal(signal);

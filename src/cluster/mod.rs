@@ -6,13 +6,14 @@ pub mod component;
 mod component_process;
 mod container;
 mod encryption;
-mod held_process;
+mod find;
 mod kubeconfig;
 mod layout;
 mod lock;
 mod memory;
 mod network;
 mod node;
+mod pid_fd;
 mod pki;
 mod plan;
 mod pod_cgroup;
@@ -35,6 +36,7 @@ use kube::Client;
 pub use boot::{Request, up};
 pub use component_process::{ComponentProcess, component_process, component_status};
 pub use container::kill_container;
+pub use find::{find, is_booted};
 pub use kubeconfig::client as client_by;
 pub use layout::Layout;
 pub use lock::LabLock;
@@ -49,46 +51,6 @@ use crate::error::Error;
 use crate::process::Invocation;
 use crate::progress::Progress;
 use crate::toolbox::{Program, Toolbox};
-
-/// Finds the running cluster by its cgroups; no state is asked.
-///
-/// # Errors
-/// [`Error::NoLab`] when none runs.
-pub fn find(name: &LabName, paths: &Paths) -> Result<Cluster, Error> {
-    let mut nodes = Vec::new();
-    for (node, processes) in cgroup::nodes(&name.cgroup())? {
-        let index = node.rsplit('-').next().and_then(|index| index.parse().ok());
-        let first = processes.into_iter().find(|&pid| is_first_of_namespace(pid));
-        if let (Some(index), Some(pid)) = (index, first) {
-            nodes.push(RunningNode { node: Node::new(name, index), pid });
-        }
-    }
-    nodes.sort_by_key(|running| running.node.index);
-    match nodes.first() {
-        Some(first) if first.node.is_control_plane() => Ok(Cluster { name: name.clone(), paths: paths.clone(), nodes }),
-        _ => Err(Error::NoLab),
-    }
-}
-
-/// Whether a cluster's boot came to its end: one whose `up` was killed half-way runs, but is of no use. Where that may
-/// not be looked up, it is taken for granted.
-#[must_use]
-pub fn is_booted(cluster: &Cluster) -> bool {
-    let booted = |running: &RunningNode| Layout::new(&cluster.paths, &running.node).booted();
-    cluster.nodes.iter().all(|running| booted(running).try_exists().unwrap_or(true))
-}
-
-/// Whether a process is number 1 of a PID namespace below ours.
-fn is_first_of_namespace(pid: i32) -> bool {
-    let ids = namespace_ids(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default());
-    ids.len() > 1 && ids.last() == Some(&1)
-}
-
-/// A process's ids in the text of its `/proc/PID/status`: from our namespace in to its own.
-fn namespace_ids(status: &str) -> Vec<i32> {
-    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    ids.split_whitespace().filter_map(|id| id.parse().ok()).collect()
-}
 
 /// A client for the cluster's API server, as its administrator.
 ///

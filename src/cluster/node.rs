@@ -19,8 +19,11 @@ pub struct Node {
     pub pod_cidr: String,
 }
 
+/// How many nodes a lab can have: as many as 10.244.0.0/16 holds /22, less one.
+pub(super) const MOST_NODES: u8 = 63;
+
 impl Node {
-    /// The node with this index (0 to 62, as many /22 as 10.244.0.0/16 holds, less one).
+    /// The node with this index, which must be below [`MOST_NODES`].
     #[must_use]
     pub fn new(lab: &LabName, index: u8) -> Self {
         Self {

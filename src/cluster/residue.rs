@@ -5,15 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde::Serialize;
 
 use crate::config::{LabName, Paths};
 use crate::error::Error;
 use crate::progress::Progress;
 
-use super::{cgroup, network};
+use super::{cgroup, find, network};
 
 /// How long killed processes may take to be gone; it bounds `down` when the kernel is busy.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +28,9 @@ pub struct Removed {
     pub cgroups: Vec<PathBuf>,
     /// The state directory, if it was there.
     pub state: Option<PathBuf>,
+    /// State directories in other places, which the running nodes used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_states: Vec<PathBuf>,
 }
 
 impl Removed {
@@ -66,6 +67,8 @@ pub(super) fn remove(
         }
     };
 
+    // Only the processes tell where their state is, if not in the usual place.
+    let other_states = find::states_elsewhere(name, paths).unwrap_or_default();
     let step = progress.step("end the processes");
     attempt("processes", end_processes(name).map(|count| removed.processes = count));
     step.done_with(format!("{} ended", removed.processes));
@@ -86,27 +89,32 @@ pub(super) fn remove(
         attempt("state", remove_state(paths, keep));
         removed.state = Some(paths.state.clone());
     }
+    for state in other_states.into_iter().filter(|state| state.is_dir()) {
+        attempt("state", remove_tree(&state));
+        removed.other_states.push(state);
+    }
     if left.is_empty() { Ok(removed) } else { Err(Error::Residue { left }) }
 }
 
-/// Kills the sandboxes' first processes, and what else is in the lab's cgroups; waits until all are gone.
+/// Kills every process in the lab's cgroups, and waits until all of them are gone.
 fn end_processes(name: &LabName) -> Result<usize, Error> {
     let lab = name.cgroup();
-    let count = cgroup::processes(&lab)?.len();
+    let count = cgroup::members(&lab)?.count();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let alive = cgroup::processes(&lab)?;
-        if alive.is_empty() {
+        let alive = cgroup::members(&lab)?;
+        if alive.count() == 0 {
             return Ok(count);
         }
         if Instant::now() > deadline {
-            let text = format!("{} processes of {lab} did not end", alive.len());
+            let hidden = match alive.hidden {
+                0 => String::new(),
+                hidden => format!(", of which {hidden} cannot be seen from this PID namespace"),
+            };
+            let text = format!("{} processes of {lab} did not end{hidden}", alive.count());
             return Err(Error::io("end the sandbox", io::Error::new(io::ErrorKind::TimedOut, text)));
         }
-        // A process is in the lab's cgroup only if the lab put it there, so no stranger can be hit by its id.
-        for pid in alive {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
+        cgroup::kill(&lab)?;
         std::thread::sleep(PAUSE);
     }
 }

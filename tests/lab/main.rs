@@ -16,6 +16,7 @@ mod interruption;
 mod lab;
 mod lock;
 mod manifests;
+mod other_state;
 mod pods_seen;
 mod promises;
 mod proxy_modes;

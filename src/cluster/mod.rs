@@ -1,5 +1,6 @@
 //! The Kubernetes cluster in its sandboxes: boot, supervise, find, remove.
 
+mod apparmor;
 mod boot;
 mod cgroup;
 pub mod component;

@@ -11,7 +11,7 @@ use crate::config::{LabName, Paths};
 use crate::error::Error;
 use crate::progress::Progress;
 
-use super::{cgroup, find, network};
+use super::{apparmor, cgroup, find, network};
 
 /// How long killed processes may take to be gone; it bounds `down` when the kernel is busy.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,6 +85,7 @@ pub(super) fn remove(
         attempt("cgroup", remove_cgroup(&root));
         removed.cgroups.push(root);
     }
+    attempt("AppArmor profile", apparmor::unload(name));
     if paths.state.is_dir() {
         attempt("state", remove_state(paths, keep));
         removed.state = Some(paths.state.clone());

@@ -11,6 +11,7 @@ mod begun;
 mod boot_failures;
 mod compare;
 mod external_ips;
+mod files;
 mod host;
 mod interruption;
 mod lab;

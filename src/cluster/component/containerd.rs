@@ -18,6 +18,7 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
 
 /// Version 3 is understood by every containerd from 2.0 on.
 ///
+/// The `opt` plugin is off: it would create `/opt/containerd` on the machine, and would prefer programs found there.
 /// Statistics are collected seldom: at 100 pods, containerd's own default of one second costs a tenth of a core.
 /// Some machines' root may not lower OOM scores, hence `restrict_oom_score_adj`.
 fn settings(context: &Context) -> String {
@@ -26,6 +27,7 @@ fn settings(context: &Context) -> String {
 root = "/var/lib/containerd"
 state = "/run/containerd"
 disabled_plugins = [
+  "io.containerd.internal.v1.opt",
   "io.containerd.nri.v1.nri",
   "io.containerd.snapshotter.v1.blockfile",
   "io.containerd.snapshotter.v1.btrfs",

@@ -1,4 +1,4 @@
-//! `up`: from nothing to a node that is Ready, with everything undone when it fails.
+//! `up`: from nothing to nodes that are Ready, with everything undone when it fails.
 
 use std::fs;
 use std::io;
@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1 as core;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -27,11 +28,14 @@ use super::layout::Layout;
 use super::node::{Cluster, Node, RunningNode};
 use super::plan::{BootPlan, Identity, Message};
 use super::residue::{self, Keep};
-use super::{cgroup, encryption, kubeconfig, memory, network, pki, reach};
+use super::{apparmor, cgroup, encryption, find, kubeconfig, memory, network, pki, reach};
 
 /// How long a component, and then the node, may take to become ready. A component that dies fails the boot at once, so
 /// this is only for one that hangs, and may be long enough for an emulated machine.
 const DEADLINE: Duration = Duration::from_secs(300);
+
+/// How many nodes a lab has.
+const NODES: u8 = 1;
 
 /// What `up` needs.
 pub struct Request<'a> {
@@ -53,11 +57,17 @@ pub struct Request<'a> {
 /// everything is undone but the logs, unless `keep` says otherwise.
 ///
 /// # Errors
-/// [`Error::Component`] with the failing component's last lines, [`Error::Taken`], [`Error::LittleMemory`],
+/// [`Error::StateElsewhere`] or [`Error::HiddenLab`] for a running lab that `paths` does not lead to, [`Error::Component`]
+/// with the failing component's last lines, [`Error::Taken`], [`Error::LittleMemory`],
 /// [`Error::Unreachable`], [`Error::Program`], [`Error::Io`], [`Error::Interrupted`].
 pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, Error> {
     let ip = request.toolbox.path(Program::Ip);
     request.paths.refuse_file()?;
+    match find(request.name, request.paths) {
+        // What is removed below must not be a running lab that keeps its state in another place.
+        Err(error @ (Error::StateElsewhere { .. } | Error::HiddenLab { .. })) => return Err(error),
+        _ => {}
+    }
     residue::remove(request.name, request.paths, ip, Keep::Nothing, &Progress::silent())?;
     network::check_name_is_free(request.name)?;
     network::check_free(ip)?;
@@ -78,60 +88,86 @@ pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown)
 }
 
 async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, Error> {
-    let node = Node::new(request.name, 0);
-    let layout = Layout::new(request.paths, &node);
+    let nodes: Vec<Node> = (0..NODES).map(|index| Node::new(request.name, index)).collect();
 
     let step = progress.step("write certificates and configuration");
-    let plan = prepare(request, &node, &layout)?;
+    let plans = prepare(request, &nodes)?;
+    apparmor::note_absence(request.name)?;
     step.done();
 
-    // Not to be broken off half-way: what enters the sandbox must be in its cgroup before it can be undone.
-    let step = progress.step("make the sandbox");
-    cgroup::create(&plan.cgroup, &node.name)?;
-    let mut sandbox = Sandbox::start(&layout).await?;
-    network::connect(&plan.ip, request.name, &node, sandbox.pid)?;
-    sandbox.go().await?;
+    // This must not be interrupted half-way: a process must be in the lab's cgroup before it can be undone.
+    let step = progress.step(if nodes.len() == 1 { "make the sandbox" } else { "make the sandboxes" });
+    let mut sandboxes = Vec::new();
+    for plan in &plans {
+        cgroup::create(&plan.cgroup, &plan.node.name)?;
+        sandboxes.push(Sandbox::start(&Layout::new(request.paths, &plan.node)).await?);
+    }
+    let running =
+        nodes.iter().zip(&sandboxes).map(|(node, sandbox)| RunningNode { node: node.clone(), pid: sandbox.pid });
+    let cluster = Cluster { name: request.name.clone(), paths: request.paths.clone(), nodes: running.collect() };
+    network::connect(request.toolbox.path(Program::Ip), request.name, &cluster.nodes)?;
+    for sandbox in &mut sandboxes {
+        sandbox.go().await?;
+    }
     step.done();
 
-    shutdown::unless(shutdown, sandbox.follow(&plan, progress)).await?;
-    let running = vec![RunningNode { node, pid: sandbox.pid }];
-    let cluster = Cluster { name: request.name.clone(), paths: request.paths.clone(), nodes: running };
+    let follow = sandboxes.iter_mut().zip(&plans).map(|(sandbox, plan)| sandbox.follow(plan, progress));
+    shutdown::unless(shutdown, try_join_all(follow)).await?;
 
-    let step = progress.step("wait for the node to be Ready");
-    let nft = request.toolbox.path(Program::Nft);
-    shutdown::unless(shutdown, reach::check(request.name, &cluster.first().node, nft)).await?;
+    let waited_for = if nodes.len() == 1 { "the node" } else { "the nodes" };
+    let step = progress.step(format!("wait for {waited_for} to be Ready"));
+    shutdown::unless(shutdown, reach::check(request.name, &nodes, request.toolbox.path(Program::Nft))).await?;
     let client = super::client(&cluster).await?;
     let ready = async {
         tokio::try_join!(
-            node_ready(&client, &cluster.first().node.name, &plan),
+            try_join_all(plans.iter().map(|plan| node_ready(&client, plan))),
             super::import_image(&cluster, request.toolbox, &request.pause.archive),
         )
     };
     shutdown::unless(shutdown, ready).await?;
     step.done();
-    pki::write(&layout.booted(), "")?;
+    nodes.iter().try_for_each(|node| pki::write(&Layout::new(request.paths, node).booted(), ""))?;
     Ok(cluster)
 }
 
-/// Writes everything the sandbox reads: links to the programs, certificates, configuration, the plan.
-fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, Error> {
-    for directory in [layout.node(), layout.bin(), layout.logs()] {
-        fs::create_dir_all(&directory).map_err(|source| Error::file("create", &directory, source))?;
+/// Writes everything that the sandboxes read: links to the programs, certificates, configuration, a plan for each node.
+fn prepare(request: &Request, nodes: &[Node]) -> Result<Vec<BootPlan>, Error> {
+    let (Some(first), Some(control_plane)) = (nodes.first(), nodes.iter().find(|node| node.is_control_plane())) else {
+        return Err(Error::io("plan the lab", io::Error::other("no node runs the control plane")));
+    };
+    let shared = Layout::new(request.paths, first);
+    create_directory(&shared.bin())?;
+    let programs = link_programs(request.toolbox, &shared)?;
+    pki::create(&shared.pki(""), nodes)?;
+    encryption::create(&shared.pki(encryption::FILE))?;
+    let plan = |node: &Node| prepare_node(request, node, control_plane, nodes, &programs);
+    let plans = nodes.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+    kubeconfig::write(&request.paths.kubeconfig(), &component::api_server(control_plane.address), &shared)?;
+    Ok(plans)
+}
+
+/// Writes what the sandbox of one node reads.
+fn prepare_node(
+    request: &Request,
+    node: &Node,
+    control_plane: &Node,
+    nodes: &[Node],
+    programs: &[PathBuf],
+) -> Result<BootPlan, Error> {
+    let layout = Layout::new(request.paths, node);
+    for directory in [layout.node(), layout.logs()] {
+        create_directory(&directory)?;
     }
     for private in [layout.conf(""), layout.conf("cni")] {
         fs::DirBuilder::new().mode(0o700).create(&private).map_err(|source| Error::file("create", &private, source))?;
     }
-    let programs = link_programs(request.toolbox, layout)?;
-    pki::create(&layout.pki(""), node)?;
-    encryption::create(&layout.pki(encryption::FILE))?;
-
     let cgroup = request.name.cgroup();
     let context = Context {
         node,
-        control_plane: node.address,
+        control_plane: control_plane.address,
         cgroup: format!("{cgroup}/{}", node.name),
         toolbox: request.toolbox,
-        layout,
+        layout: &layout,
         pause: &request.pause.reference,
         proxy_mode: request.proxy_mode,
     };
@@ -139,11 +175,11 @@ fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, 
     for file in components.iter().flat_map(|spec| &spec.files) {
         pki::write(&file.path, &file.content)?;
     }
-    kubeconfig::write(&request.paths.kubeconfig(), &context.api_server(), layout)?;
     let plan = BootPlan {
         node: node.clone(),
+        nodes: nodes.to_owned(),
         cgroup,
-        keep_visible: [vec![layout.state()], programs].concat(),
+        keep_visible: [&[layout.state()], programs].concat(),
         // The machine's own directories come last, for what the programs themselves may call.
         path: format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", layout.bin().display()),
         ip: request.toolbox.path(Program::Ip).to_owned(),
@@ -162,6 +198,10 @@ fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, 
     let text = serde_json::to_string(&plan).map_err(|source| Error::io("write the plan", source.into()))?;
     pki::write(&layout.plan(), &text)?;
     Ok(plan)
+}
+
+fn create_directory(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(|source| Error::file("create", path, source))
 }
 
 /// Links every program under its own name into one directory, and copies this one; returns the directories they are in.
@@ -248,9 +288,9 @@ impl Sandbox {
 }
 
 /// Waits until the node's Ready condition is true.
-async fn node_ready(client: &Client, name: &str, plan: &BootPlan) -> Result<(), Error> {
+async fn node_ready(client: &Client, plan: &BootPlan) -> Result<(), Error> {
     let nodes: Api<core::Node> = Api::all(client.clone());
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", plan.node.name));
     let mut events = watcher(nodes, config).default_backoff().applied_objects().boxed();
     let watch = async {
         let mut last = "it has not registered".to_owned();

@@ -19,6 +19,9 @@ use super::node::Node;
 pub struct BootPlan {
     /// The node it becomes.
     pub node: Node,
+    /// Every node of the lab, this one included.
+    #[serde(default)]
+    pub nodes: Vec<Node>,
     /// The lab's cgroup, below the root of every hierarchy; see [`crate::config::LabName::cgroup`].
     pub cgroup: String,
     /// Directories below the masked ones that must stay visible (state, toolbox).

@@ -80,7 +80,7 @@ pub fn prepare(plan: &BootPlan) -> Result<(), Error> {
         Ok(read) if read > 0 => {}
         _ => return Err(Error::Interrupted),
     }
-    network::configure_inside(&plan.ip, &plan.node)
+    network::configure_inside(&plan.ip, &plan.node, &plan.nodes)
 }
 
 /// Says something to `up`. It may be gone by now, and then nobody needs to hear.

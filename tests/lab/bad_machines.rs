@@ -93,6 +93,27 @@ fn odd_machines_will_do() {
     works(&lab, &before, &["--net"], &format!("ip link set lo up && export PATH={}:$PATH", bin.path().display()));
 }
 
+/// As with `ipv6.disable=1`: the kernel has no settings of IPv6, and refuses those of a link.
+#[test]
+fn a_kernel_without_ipv6_will_do() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let bin = tempfile::tempdir().unwrap();
+    let ip = bin.path().join("ip");
+    let real = std::process::Command::new("sh").args(["-c", "command -v ip"]).output().unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *ek-{NAME}*addrgenmode*) echo 'RTNETLINK answers: Operation not supported' >&2; \
+         exit 2;; esac\nexec {} \"$@\"\n",
+        text(&real.stdout).trim()
+    );
+    std::fs::write(&ip, script).unwrap();
+    std::fs::set_permissions(&ip, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let disabled = format!(
+        "ip link set lo up && mount -t tmpfs none /proc/sys/net/ipv6 && export PATH={}:$PATH && ip link show >/dev/null",
+        bin.path().display()
+    );
+    works(&lab, &before, &["--net", "--mount"], &disabled);
+}
+
 #[test]
 fn too_little_memory_is_told_before_anything_is_done() {
     let Some((lab, before)) = Lab::and_host() else { return };

@@ -9,6 +9,7 @@ mod kube_proxy;
 mod kubelet;
 mod scheduler;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -16,12 +17,13 @@ use serde::{Deserialize, Serialize};
 use crate::config::ProxyMode;
 use crate::toolbox::{Program, Toolbox};
 
-use super::encryption;
 use super::layout::Layout;
 use super::node::Node;
+use super::{encryption, pki};
 
 pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
+pub(super) use kubelet::PORT as KUBELET_PORT;
 
 /// When a component starts: all of a phase together, the next when all of it are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -97,7 +99,7 @@ pub struct Context<'a> {
     /// The node it runs on.
     pub node: &'a Node,
     /// The address of the API server's node.
-    pub control_plane: std::net::Ipv4Addr,
+    pub control_plane: Ipv4Addr,
     /// The cgroup, below the root of every hierarchy, under which the kubelet puts its pods.
     pub cgroup: String,
     /// The programs.
@@ -126,7 +128,7 @@ impl Context<'_> {
     /// The API server's URL.
     #[must_use]
     pub fn api_server(&self) -> String {
-        format!("https://{}:{}", self.control_plane, apiserver::PORT)
+        api_server(self.control_plane)
     }
 
     /// A kubeconfig that names its certificate and key by path, for a component.
@@ -147,6 +149,11 @@ impl Context<'_> {
             .to_string(),
         }
     }
+}
+
+/// The URL of the API server at this address.
+pub(super) fn api_server(address: Ipv4Addr) -> String {
+    format!("https://{address}:{}", apiserver::PORT)
 }
 
 /// Every component of a node, in the order they are listed; the phases say when they start.

@@ -1,4 +1,4 @@
-//! `up`: from nothing to nodes that are Ready, with everything undone when it fails.
+//! `up`: boots the nodes until they are Ready, and undoes everything when that fails.
 
 use std::fs;
 use std::io;
@@ -30,8 +30,8 @@ use super::plan::{BootPlan, Identity, Message};
 use super::residue::{self, Keep};
 use super::{apparmor, cgroup, encryption, find, kubeconfig, memory, network, pki, reach};
 
-/// How long a component, and then the node, may take to become ready. A component that dies fails the boot at once, so
-/// this is only for one that hangs, and may be long enough for an emulated machine.
+/// How long a component, and then a node, may take to become ready. A component that dies fails the boot at once, so this
+/// limit is only for a component that hangs. It is long enough for an emulated machine.
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// How many nodes a lab has.
@@ -41,7 +41,7 @@ const NODES: u8 = 1;
 pub struct Request<'a> {
     /// The lab's name.
     pub name: &'a LabName,
-    /// Where it keeps things.
+    /// Where its files are.
     pub paths: &'a Paths,
     /// The programs.
     pub toolbox: &'a Toolbox,
@@ -49,12 +49,12 @@ pub struct Request<'a> {
     pub pause: &'a Image,
     /// How kube-proxy balances.
     pub proxy_mode: ProxyMode,
-    /// Whether a failed boot stays for a look.
+    /// Whether a failed boot is kept for inspection.
     pub keep: bool,
 }
 
-/// Boots the cluster. Whatever an earlier lab of this name left is removed first; on failure (and on `shutdown`)
-/// everything is undone but the logs, unless `keep` says otherwise.
+/// Boots the cluster, after it has removed what an earlier lab of this name left. When the boot fails, everything but the
+/// logs is removed, unless `keep` is set. When it is interrupted, everything is removed.
 ///
 /// # Errors
 /// [`Error::StateElsewhere`] or [`Error::HiddenLab`] for a running lab that `paths` does not lead to, [`Error::Component`]
@@ -63,10 +63,9 @@ pub struct Request<'a> {
 pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, Error> {
     let ip = request.toolbox.path(Program::Ip);
     request.paths.refuse_file()?;
-    match find(request.name, request.paths) {
-        // What is removed below must not be a running lab that keeps its state in another place.
-        Err(error @ (Error::StateElsewhere { .. } | Error::HiddenLab { .. })) => return Err(error),
-        _ => {}
+    // A running lab that has its state in another place must not be removed below.
+    if let Err(error @ (Error::StateElsewhere { .. } | Error::HiddenLab { .. })) = find(request.name, request.paths) {
+        return Err(error);
     }
     residue::remove(request.name, request.paths, ip, Keep::Nothing, &Progress::silent())?;
     network::check_name_is_free(request.name)?;
@@ -180,7 +179,7 @@ fn prepare_node(
         nodes: nodes.to_owned(),
         cgroup,
         keep_visible: [&[layout.state()], programs].concat(),
-        // The machine's own directories come last, for what the programs themselves may call.
+        // The machine's own directories come last, for programs that the components call.
         path: format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", layout.bin().display()),
         ip: request.toolbox.path(Program::Ip).to_owned(),
         logs: layout.logs(),
@@ -204,9 +203,10 @@ fn create_directory(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(|source| Error::file("create", path, source))
 }
 
-/// Links every program under its own name into one directory, and copies this one; returns the directories they are in.
+/// Links every program by its own name into one directory, and copies this program there. Returns the directories in which
+/// the programs are.
 ///
-/// Links lead to the real file, since the way there may lie below a directory that the sandbox masks.
+/// Each link leads to the real file, because another link on the way may be below a directory that the sandbox masks.
 fn link_programs(toolbox: &Toolbox, layout: &Layout) -> Result<Vec<PathBuf>, Error> {
     let mut directories = Vec::new();
     for (name, path) in toolbox.programs() {
@@ -223,7 +223,7 @@ fn link_programs(toolbox: &Toolbox, layout: &Layout) -> Result<Vec<PathBuf>, Err
     Ok(directories)
 }
 
-/// The sandbox while it boots: its first process, and the pipes to it.
+/// A sandbox while it boots: its first process, and the pipes to that process.
 struct Sandbox {
     pid: i32,
     stdin: ChildStdin,
@@ -238,7 +238,7 @@ impl Sandbox {
         let log_file = fs::File::create(&log).map_err(|source| Error::file("create", &log, source))?;
         let plan = layout.plan();
         let enter = Invocation::new(layout.evenkeel(), ["sandbox".as_ref(), "enter".as_ref(), plan.as_os_str()]);
-        // It dies with `up`; the first process of the sandbox, which it starts, does not.
+        // This process ends with `up`. The sandbox's first process, which it starts, does not.
         let mut command = tokio::process::Command::from(enter.command());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_file);
         let mut child = command.spawn().map_err(|source| enter.not_started(&source))?;
@@ -250,9 +250,9 @@ impl Sandbox {
         if !status.success() {
             return Err(sandbox.failed("sandbox", format!("could not be made ({})", process::outcome(status))));
         }
-        match sandbox.hear().await? {
+        match sandbox.receive().await? {
             Some(Message::Entered(pid)) => Ok(Self { pid, ..sandbox }),
-            _ => Err(sandbox.failed("sandbox", "did not say its process id".into())),
+            _ => Err(sandbox.failed("sandbox", "did not report its process id".into())),
         }
     }
 
@@ -260,10 +260,10 @@ impl Sandbox {
         self.stdin.write_all(b"go\n").await.map_err(|source| Error::io("start the sandbox", source))
     }
 
-    /// Passes on the boot's progress until it is complete.
+    /// Passes on the progress of the boot until the boot is complete.
     async fn follow(&mut self, plan: &BootPlan, progress: &Progress) -> Result<(), Error> {
         loop {
-            match self.hear().await? {
+            match self.receive().await? {
                 Some(Message::Progress(event)) => progress.emit(event),
                 Some(Message::Booted) => return Ok(()),
                 Some(Message::Failed { component, what }) => return Err(plan.failure(&component, what)),
@@ -273,10 +273,10 @@ impl Sandbox {
         }
     }
 
-    async fn hear(&mut self) -> Result<Option<Message>, Error> {
-        let line = self.lines.next_line().await.map_err(|source| Error::io("hear the sandbox", source))?;
+    async fn receive(&mut self) -> Result<Option<Message>, Error> {
+        let line = self.lines.next_line().await.map_err(|source| Error::io("read from the sandbox", source))?;
         line.map(|line| {
-            serde_json::from_str(&line).map_err(|source| Error::io("understand the sandbox", source.into()))
+            serde_json::from_str(&line).map_err(|source| Error::io("parse a message of the sandbox", source.into()))
         })
         .transpose()
     }
@@ -313,7 +313,7 @@ async fn node_ready(client: &Client, plan: &BootPlan) -> Result<(), Error> {
     watch.await.map_err(|why| plan.failure("kubelet", format!("did not make its node Ready ({why})")))
 }
 
-/// Why a node is not Ready, in Kubernetes' words; nothing when it is.
+/// Why a node is not Ready, as Kubernetes reports it; `None` when it is Ready.
 fn not_ready(node: &core::Node) -> Option<String> {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
     let ready = conditions.and_then(|all| all.iter().find(|condition| condition.type_ == "Ready"));

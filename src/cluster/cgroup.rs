@@ -1,5 +1,5 @@
-//! The lab's cgroups: one named root in every mounted hierarchy (v1, hybrid or v2), so that all of it can be found,
-//! ended and removed by name.
+//! The lab's cgroups: one group with a fixed name in every mounted hierarchy (v1, hybrid or v2). By that name everything of
+//! a lab can be found, killed and removed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::pid_fd::PidFd;
 use crate::error::Error;
 
-/// The group, below a node's, that holds the sandbox's first process and the components.
+/// The group below a node's group that holds the sandbox's first process and the components.
 const INIT: &str = "init";
 
 /// The shares that the kubelet gives the group of all pods, for each processor.
@@ -20,7 +20,7 @@ const PODS_SHARES: u64 = 1024;
 /// The most shares that a group can have.
 const MOST_SHARES: u64 = 262_144;
 
-/// Begins the name of a group that remembers a controller; see [`remember_switched_off`].
+/// The prefix of the name of a group that records a controller; see [`remember_switched_off`].
 const WAS_OFF: &str = "was-off-";
 
 /// A mounted cgroup hierarchy.
@@ -30,7 +30,7 @@ struct Hierarchy {
     unified: bool,
 }
 
-/// Finds the hierarchies in the text of `/proc/self/mountinfo`; each once, however often it is mounted.
+/// Finds the hierarchies in the text of `/proc/self/mountinfo`: each once, even if it is mounted several times.
 fn hierarchies_in(mountinfo: &str) -> Vec<Hierarchy> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
@@ -51,7 +51,7 @@ fn hierarchies() -> Result<Vec<Hierarchy>, Error> {
     Ok(hierarchies_in(&text))
 }
 
-/// Makes `LAB/NODE/init` in every hierarchy, with the controllers that the kubelet needs switched on along the way.
+/// Creates `LAB/NODE/init` in every hierarchy, and enables the controllers that the kubelet needs in each group above it.
 pub(super) fn create(lab: &str, node: &str) -> Result<(), Error> {
     for Hierarchy { root, unified } in hierarchies()? {
         let mut parent = root.clone();
@@ -72,13 +72,13 @@ pub(super) fn create(lab: &str, node: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where processors are short, the components get four times what all pods get. In a real cluster they have processors of
-/// their own; here a load that takes all there is would hold up the rules, and rules that come late lose requests.
+/// When all processors are busy, the components get four times the processor time of all pods together. In a real cluster
+/// they have their own processors. Here a load that uses all processors would delay the rules, and late rules lose requests.
 fn put_first(init: &Path, unified: bool) {
     let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get() as u64);
     let shares = (4 * PODS_SHARES * processors).min(MOST_SHARES);
     let (file, value) = if unified { ("cpu.weight", weight(shares)) } else { ("cpu.shares", shares) };
-    // Not every hierarchy divides the processors, and where none does, the lab is slower under load.
+    // Not every hierarchy has this file. If none has it, the lab is slower under load.
     let _ = fs::write(init.join(file), value.to_string());
 }
 
@@ -96,8 +96,8 @@ fn make(group: &Path) -> Result<(), Error> {
     }
 }
 
-/// The controllers that version 2's root has, but not for its children, are about to be switched on. An empty group for
-/// each, below the lab's own, remembers which, so that [`remove`] can switch them off again without any state.
+/// Records the controllers that the root of version 2 has, but has not enabled for its children, before they are enabled:
+/// an empty group for each below the lab's own group. With it, [`remove`] can disable them again without any state.
 fn remember_switched_off(root: &Path, lab: &Path) -> Result<(), Error> {
     let list = |file: &str| fs::read_to_string(root.join(file)).unwrap_or_default();
     let (available, on) = (list("cgroup.controllers"), list("cgroup.subtree_control"));
@@ -105,7 +105,7 @@ fn remember_switched_off(root: &Path, lab: &Path) -> Result<(), Error> {
     off.into_iter().try_for_each(|name| make(&lab.join(format!("{WAS_OFF}{name}"))))
 }
 
-/// Best effort, one by one: a controller that cannot be had is reported by the kernel probe and by the kubelet.
+/// Best effort, one by one: the kernel probe and the kubelet report a controller that is missing.
 fn enable_controllers(group: &Path) {
     let Ok(available) = fs::read_to_string(group.join("cgroup.controllers")) else { return };
     for controller in available.split_whitespace() {
@@ -113,7 +113,7 @@ fn enable_controllers(group: &Path) {
     }
 }
 
-/// A new cpuset of v1 holds no CPU and no memory node, and takes no process before it does.
+/// A new cpuset of v1 has no CPU and no memory node, and accepts no process until it has both.
 fn inherit_cpuset(parent: &Path, group: &Path) -> Result<(), Error> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let (from, to) = (parent.join(file), group.join(file));
@@ -162,12 +162,12 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// How many they are.
+    /// How many processes these are.
     pub(super) fn count(&self) -> usize {
         self.visible.len() + self.hidden
     }
 
-    /// Adds what one hierarchy lists: the same processes as another one, or some of them.
+    /// Adds the processes that one hierarchy lists. Hierarchies list the same processes, or some of them.
     fn merge(&mut self, listed: &[i32]) {
         let (visible, hidden): (Vec<i32>, Vec<i32>) = listed.iter().copied().partition(|&pid| pid > 0);
         self.visible.extend(visible);
@@ -186,7 +186,7 @@ pub(super) fn members(lab: &str) -> Result<Members, Error> {
     Ok(members)
 }
 
-/// Kills every process of the lab with SIGKILL. Does not wait for their end, and goes on past what fails.
+/// Kills every process of the lab with SIGKILL. Does not wait for their end, and continues after an error.
 pub(super) fn kill(lab: &str) -> Result<(), Error> {
     for hierarchy in hierarchies()? {
         kill_below(&hierarchy.root.join(lab));
@@ -203,7 +203,7 @@ fn kill_below(root: &Path) {
     }
 }
 
-/// Sends a signal to every process of one group that can be seen from here. One that ends by itself meanwhile is no error.
+/// Sends a signal to every process of one group that can be seen from here. A process that has ended is not an error.
 pub(super) fn signal(group: &Path, signal: Signal) -> io::Result<()> {
     let opened = processes_of(group).into_iter().map(|pid| (pid, PidFd::open(pid)));
     let opened: Vec<(i32, Option<PidFd>)> = opened.collect();
@@ -218,18 +218,18 @@ pub(super) fn roots(lab: &str) -> Result<Vec<PathBuf>, Error> {
     Ok(hierarchies()?.into_iter().map(|hierarchy| hierarchy.root.join(lab)).filter(|root| root.exists()).collect())
 }
 
-/// Removes a lab's root group and all below it, and switches off again what was switched on for it; it must hold no
-/// process.
+/// Removes a lab's root group and all groups below it, which must hold no process, and disables the controllers that were
+/// enabled for the lab.
 pub(super) fn remove(root: &Path) -> io::Result<()> {
     let (memories, groups): (Vec<_>, Vec<_>) =
         subgroups(root).into_iter().partition(|group| remembered(group).is_some());
-    // What is remembered goes last: while a group is still busy, this is called again.
+    // The records are removed last, because this is called again while a group is still busy.
     groups.iter().try_for_each(|group| remove_all(group))?;
     let switched_on: Vec<&str> = memories.iter().filter_map(|group| remembered(group)).collect();
     memories.iter().try_for_each(|group| remove_one(group))?;
     remove_one(root)?;
     for controller in switched_on {
-        // The kernel refuses while another group has come to use it, and then it shall stay on.
+        // The kernel refuses this while another group uses the controller; then it stays enabled.
         let control = root.with_file_name("cgroup.subtree_control");
         let _ = fs::write(control, format!("-{controller}"));
     }
@@ -248,7 +248,7 @@ fn remove_one(group: &Path) -> io::Result<()> {
     }
 }
 
-/// The controller that a group remembers.
+/// The controller that a group records.
 fn remembered(group: &Path) -> Option<&str> {
     group.file_name()?.to_str()?.strip_prefix(WAS_OFF)
 }

@@ -1,4 +1,4 @@
-//! Which of the host's processes a component is: for whoever must signal it, and must not hit a stranger.
+//! Finds the process of a component on the host, so that it can be signalled without the risk of signalling another one.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use super::pid_fd::PidFd;
 use super::plan::ComponentStatus;
 use super::{Layout, cgroup, component_names, components};
 
-/// A component's process, held by the kernel's own handle: once it has ended, no other can come to stand for it.
+/// A component's process, with a pidfd: after it has ended, no signal can reach another process that has the same id.
 #[derive(Debug)]
 pub struct ComponentProcess {
     /// The component: `kubelet`.
@@ -56,13 +56,13 @@ impl ComponentProcess {
 /// [`Error::BadValue`] with the names of all when there is none of that name, [`Error::Component`] when it does not run
 /// at the moment, [`Error::Io`].
 pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProcess, Error> {
-    let Some((running, before)) = said_of(cluster, name)? else {
+    let Some((running, before)) = status_of(cluster, name)? else {
         let why = format!("the components are: {}", component_names(cluster)?.join(", "));
         return Err(Error::BadValue { what: "a component", given: name.to_owned(), why });
     };
     let found = before.pid.map(|inside| held(cluster, running, inside)).transpose()?.flatten();
-    // An id inside the sandbox may have gone to another program since it was read: so the handle comes first, and the
-    // supervisor, which alone collects what ended, must then still say the same.
+    // Since the id was read, the process may have ended and another one may have got its id. So the handle is opened first.
+    // Then the supervisor, which alone reaps processes, must still report the same id.
     let after = component_status(cluster, name)?;
     match (found, after) {
         (Some((pid, handle)), Some(after)) if (after.pid, after.restarts) == (before.pid, before.restarts) => {
@@ -73,16 +73,16 @@ pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProce
     }
 }
 
-/// What is known of the component called `name`, on the first node that has one; nothing where none has.
+/// The status of the component called `name` on the first node that has one; `None` if no node has one.
 ///
 /// # Errors
-/// [`Error::Io`] when a supervisor's word cannot be read.
+/// [`Error::Io`] when a supervisor's status file cannot be read.
 pub fn component_status(cluster: &Cluster, name: &str) -> Result<Option<ComponentStatus>, Error> {
-    Ok(said_of(cluster, name)?.map(|(_, status)| status))
+    Ok(status_of(cluster, name)?.map(|(_, status)| status))
 }
 
-/// The first node that has the component, and what its supervisor says of it.
-fn said_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNode, ComponentStatus)>, Error> {
+/// The first node that has the component, and the component's status there.
+fn status_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNode, ComponentStatus)>, Error> {
     let all = cluster.nodes.iter().zip(components(cluster)?);
     let mut named = all.filter_map(|(running, (_, statuses))| {
         statuses.into_iter().find(|status| status.name == name).map(|status| (running, status))
@@ -90,7 +90,7 @@ fn said_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNo
     Ok(named.next())
 }
 
-/// The process with this id inside a node's sandbox: the host's id, and a handle that was opened before it was looked at.
+/// The process with this id inside a node's sandbox: its id on the host, and a handle that was opened before the check.
 fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<(i32, PidFd)>, Error> {
     let namespace = namespace_of(running.pid);
     for (node, processes) in cgroup::nodes(&cluster.name.cgroup())? {
@@ -105,7 +105,7 @@ fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<
     Ok(None)
 }
 
-/// The PID namespace that a process is in; nothing once it has ended.
+/// The PID namespace of a process; `None` after it has ended.
 fn namespace_of(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
 }

@@ -68,7 +68,7 @@ fn elsewhere(nodes: &[RunningNode], paths: &Paths) -> Vec<PathBuf> {
 fn state_of(running: &RunningNode) -> Option<PathBuf> {
     let arguments = fs::read(format!("/proc/{}/cmdline", running.pid)).ok()?;
     let state = state_in(&arguments, &running.node)?;
-    // Labs of earlier versions may have been given a relative path.
+    // Earlier versions passed on a relative path.
     let directory = fs::read_link(format!("/proc/{}/cwd", running.pid)).unwrap_or_default();
     Some(directory.join(state))
 }
@@ -82,8 +82,8 @@ fn state_in(arguments: &[u8], node: &Node) -> Option<PathBuf> {
     directory.parent().map(Path::to_owned)
 }
 
-/// Whether a cluster's boot came to its end: one whose `up` was killed half-way runs, but is of no use. Where that may
-/// not be looked up, it is taken for granted.
+/// Whether a cluster's boot is complete. It is not if `up` was killed before; then the cluster runs, but cannot be used. If
+/// this cannot be read, it counts as complete.
 #[must_use]
 pub fn is_booted(cluster: &Cluster) -> bool {
     let booted = |running: &RunningNode| Layout::new(&cluster.paths, &running.node).booted();

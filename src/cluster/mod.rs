@@ -69,7 +69,7 @@ pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, archive: &Path) 
     images(cluster, toolbox, &[OsStr::new("import"), archive.as_os_str()]).await
 }
 
-/// Gives an image that every node has another name, too.
+/// Adds a name to an image that every node has.
 ///
 /// # Errors
 /// [`Error::Program`] when containerd refuses it.
@@ -77,7 +77,7 @@ pub async fn tag_image(cluster: &Cluster, toolbox: &Toolbox, from: &str, to: &st
     images(cluster, toolbox, &["tag", "--force", from, to]).await
 }
 
-/// Takes a name of an image from every node.
+/// Removes a name of an image on every node.
 ///
 /// # Errors
 /// [`Error::Program`] when containerd refuses it.
@@ -96,7 +96,7 @@ async fn images<A: AsRef<OsStr>>(cluster: &Cluster, toolbox: &Toolbox, arguments
     Ok(())
 }
 
-/// A program of the host, run in the network of a node.
+/// The command that runs a program of the host in the network namespace of a node.
 #[must_use]
 pub fn inside<A: AsRef<OsStr>>(
     running: &RunningNode,
@@ -119,16 +119,16 @@ pub fn proxy_mode(cluster: &Cluster) -> Result<ProxyMode, Error> {
     Ok(BootPlan::read(&plan)?.proxy_mode)
 }
 
-/// What the supervisors say of their components, node by node.
+/// The status of the components of each node, as the supervisors report it.
 ///
 /// # Errors
-/// [`Error::Io`] when a supervisor's word cannot be read.
+/// [`Error::Io`] when a supervisor's status file cannot be read.
 pub fn components(cluster: &Cluster) -> Result<Vec<(Node, Vec<ComponentStatus>)>, Error> {
     let read = |running: &RunningNode| {
         let path = Layout::new(&cluster.paths, &running.node).components();
         let statuses = match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|source| Error::file("understand", &path, source.into())),
-            // A boot that was broken off has started none.
+            Ok(text) => serde_json::from_slice(&text).map_err(|source| Error::file("parse", &path, source.into())),
+            // A boot that was interrupted may have started no component.
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && !is_booted(cluster) => Ok(Vec::new()),
             Err(source) => Err(Error::file("read", &path, source)),
         };
@@ -140,7 +140,7 @@ pub fn components(cluster: &Cluster) -> Result<Vec<(Node, Vec<ComponentStatus>)>
 /// The names of the cluster's components, each once, in the order in which they start.
 ///
 /// # Errors
-/// [`Error::Io`] when a supervisor's word cannot be read.
+/// [`Error::Io`] when a supervisor's status file cannot be read.
 pub fn component_names(cluster: &Cluster) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for (_, statuses) in components(cluster)? {
@@ -153,7 +153,7 @@ pub fn component_names(cluster: &Cluster) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Removes all that a lab left on the machine, running or not; harmless when there is nothing.
+/// Removes everything that a lab has on the machine, whether it runs or not. Does nothing when there is nothing.
 ///
 /// # Errors
 /// [`Error::Residue`] with what could not be removed.

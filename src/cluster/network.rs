@@ -26,16 +26,16 @@ struct Route {
 
 #[derive(Deserialize)]
 struct Link {
-    /// `ip` has an empty object for each link of another kind.
+    /// Missing for a link of another kind, for which `ip` prints an empty object.
     ifname: Option<String>,
 }
 
-/// Refuses to go on when something else on the host uses the lab's addresses.
+/// Checks that nothing else on the host uses the lab's addresses.
 pub(super) fn check_free(ip: &Path) -> Result<(), Error> {
     check_free_of_others(ip, &format!("{}/{}", RANGE.0, RANGE.1), "")
 }
 
-/// Refuses to go on when the host has a route into `range` that does not leave through `link`.
+/// Checks that the host has no route into `range`, apart from routes through `link`.
 pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result<(), Error> {
     let routes: Vec<Route> = list(ip, &["-4", "route", "show", "table", "all", "root", range])?;
     match routes.iter().find(|route| route.dev.as_deref() != Some(link)) {
@@ -47,12 +47,12 @@ pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result
     }
 }
 
-/// What `ip -json` with these arguments lists. What cannot be read must not count as an empty list: an address range or a
-/// name would then seem to be free.
+/// The list that `ip -json` prints with these arguments. Output that cannot be parsed must not count as an empty list,
+/// because an address range or a name would then seem to be free.
 fn list<T: DeserializeOwned>(ip: &Path, arguments: &[&str]) -> Result<Vec<T>, Error> {
     let command = Invocation::new(ip, [&["-json"], arguments].concat());
     let output = command.run()?;
-    // `ip` prints nothing at all, or an empty list, when there is nothing to list.
+    // When there is nothing to list, `ip` prints either nothing or an empty list.
     if output.trim_ascii().is_empty() {
         return Ok(Vec::new());
     }
@@ -63,8 +63,8 @@ fn list<T: DeserializeOwned>(ip: &Path, arguments: &[&str]) -> Result<Vec<T>, Er
     })
 }
 
-/// Joins the host to the lab by a veth pair, and routes the external IPs to it. The host has this one link, whatever the
-/// number of nodes: it leads to the node that runs the control plane.
+/// Connects the host to the lab by a veth pair, and routes the external IPs to it. The host has only this link, however
+/// many nodes there are: it leads to the node that runs the control plane.
 pub(super) fn connect(ip: &Path, lab: &LabName, nodes: &[RunningNode]) -> Result<(), Error> {
     let link = lab.link();
     let host = format!("{HOST_ADDRESS}/{LINK_PREFIX}");
@@ -91,9 +91,9 @@ pub(super) fn configure_inside(ip: &Path, node: &Node, nodes: &[Node]) -> Result
     std::fs::write(forward, "1").map_err(|source| Error::file("write", forward, source))
 }
 
-/// Sets a link up, without the IPv6 address that the kernel would generate for it.
+/// Sets a link up, and keeps the kernel from generating an IPv6 address for it.
 fn set_up(ip: &Path, link: &str) -> Result<(), Error> {
-    // The kernel has this directory unless it has no IPv6 (`ipv6.disable=1`). Then it refuses `addrgenmode`.
+    // Without IPv6 (`ipv6.disable=1`) the kernel does not have this directory, and refuses `addrgenmode`.
     if Path::new("/proc/sys/net/ipv6/conf").join(link).exists() {
         run(ip, &["link", "set", link, "addrgenmode", "none"])?;
     }
@@ -104,7 +104,7 @@ fn run(ip: &Path, arguments: &[&str]) -> Result<(), Error> {
     Invocation::new(ip, arguments).run().map(drop)
 }
 
-/// Whether the host's end of the link is there: a veth, since an interface of any other kind is no lab's.
+/// Whether the host's end of the link exists. It must be a veth: an interface of another kind does not belong to a lab.
 pub(super) fn link_exists(ip: &Path, lab: &LabName) -> Result<bool, Error> {
     Ok(device_exists(&lab.link()) && is_veth(ip, &lab.link())?)
 }
@@ -114,14 +114,14 @@ fn is_veth(ip: &Path, link: &str) -> Result<bool, Error> {
     Ok(links.iter().any(|veth| veth.ifname.as_deref() == Some(link)))
 }
 
-/// Refuses to go on when an interface has the link's name; the lab's own must have been removed.
+/// Checks that no interface has the link's name. The lab's own link must have been removed before.
 pub(super) fn check_name_is_free(lab: &LabName) -> Result<(), Error> {
     let what = format!("link {}", lab.link());
-    let by = "an interface of that name that is no lab's".to_owned();
+    let by = "an interface of that name that does not belong to a lab".to_owned();
     if device_exists(&lab.link()) { Err(Error::Taken { what, by }) } else { Ok(()) }
 }
 
-/// Whether the host has a device of this name. The kernel is asked, since `/sys` may show another network namespace.
+/// Whether the host has an interface of this name. Asks the kernel, because `/sys` may show another network namespace.
 #[must_use]
 pub(super) fn device_exists(link: &str) -> bool {
     nix::net::if_::if_nametoindex(link).is_ok()

@@ -1,6 +1,6 @@
-//! The lab's certificates: three authorities, and one certificate for each thing that speaks.
+//! The lab's certificates: three authorities, and one certificate for each server and client.
 //!
-//! They are made anew for every lab and die with it, so they carry no expiry worth watching.
+//! Every lab gets new ones, which are removed with it. So they do not need to expire.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;

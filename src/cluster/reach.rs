@@ -13,7 +13,7 @@ use crate::process::Invocation;
 use super::component::{API_PORT, KUBELET_PORT};
 use super::node::Node;
 
-/// Far more than a connection to a neighbour takes: two of its first packets may get lost.
+/// Much longer than a connection over the link takes. It allows for the loss of two packets.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connects once to each node, all of which must be ready: to the API server where the control plane runs, else to the
@@ -74,7 +74,7 @@ table ip other {
 \t\ttype filter hook output priority 0; policy accept;
 \t}
 }";
-        // What is only passed through the machine is no concern of a lab's.
+        // The lab sends nothing through the chain forward.
         assert_eq!(dropping_chains(ruleset), ["the chain input of table inet filter drops"]);
         assert!(dropping_chains("").is_empty());
     }

@@ -1,4 +1,4 @@
-//! Asking a component whether it is ready: by its own health endpoint or socket, never by its log.
+//! Finds out whether a component is ready: from its health endpoint or its socket, never from its log.
 
 use std::time::Duration;
 
@@ -12,15 +12,16 @@ use tokio::task::AbortHandle;
 use super::component::Ready;
 use super::plan::Identity;
 
-/// Between two questions; small, since a boot waits for the slowest answer of each phase.
+/// The time between two checks. It is short, because each phase of a boot waits for its slowest component.
 const PAUSE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks one process of a component until it is ready. Ends with the first yes, or when it is dropped.
+/// Checks one process of a component until it is ready. Ends with the first success, or when this value is dropped.
 pub(super) struct Poller(AbortHandle);
 
 impl Poller {
-    /// Starts to ask. `hear` gets the reason of each no, and `None` with the yes that ends it.
+    /// Starts the checks. `hear` is called after each one: with the reason why the process is not ready, or with `None`
+    /// when it is.
     pub(super) fn start(ready: Ready, identity: Identity, hear: impl Fn(Option<String>) + Send + 'static) -> Self {
         let polling = async move {
             let mut client = None;
@@ -42,7 +43,7 @@ impl Drop for Poller {
     }
 }
 
-/// Asks once; a no comes with its reason. The client is made once and kept for the next question.
+/// Checks once; the error is the reason why the component is not ready. The client is kept for the next check.
 async fn ask(ready: &Ready, identity: &Identity, kept: &mut Option<Client>) -> Result<(), String> {
     match ready {
         Ready::Started => Ok(()),
@@ -92,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    /// A poller of a socket, and what it hears; the channel closes when the poller's task has ended.
+    /// A poller of a socket, and its results; the channel closes when the poller's task has ended.
     fn poller(socket: &std::path::Path) -> (Poller, mpsc::UnboundedReceiver<Option<String>>) {
         let none = || "/nowhere".into();
         let identity = Identity { authority: none(), certificate: none(), key: none() };

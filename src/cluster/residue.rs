@@ -1,4 +1,4 @@
-//! What a lab leaves on the machine, found by fixed names and removed: no state is needed, and twice does no harm.
+//! Finds by fixed names what a lab has on the machine, and removes it. No state is needed, and it can be repeated.
 
 use std::fs;
 use std::io;
@@ -13,20 +13,20 @@ use crate::progress::Progress;
 
 use super::{apparmor, cgroup, find, network};
 
-/// How long killed processes may take to be gone; it bounds `down` when the kernel is busy.
+/// How long killed processes may take to end. It limits the time of `down` on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What was found and removed.
+/// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
     /// Processes that were ended.
     pub processes: usize,
-    /// The host's end of the link, if it was there.
+    /// The host's end of the link, if it existed.
     pub link: Option<String>,
-    /// Root cgroups that were removed, one a hierarchy.
+    /// Root cgroups that were removed, one in each hierarchy.
     pub cgroups: Vec<PathBuf>,
-    /// The state directory, if it was there.
+    /// The state directory, if it existed.
     pub state: Option<PathBuf>,
     /// State directories in other places, which the running nodes used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -41,16 +41,16 @@ impl Removed {
     }
 }
 
-/// How much of the state goes.
+/// Which part of the state is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// All of it goes.
+    /// The whole state is removed.
     Nothing,
-    /// The logs stay: they tell why an `up` failed.
+    /// The logs are kept, because they show why `up` failed.
     Logs,
 }
 
-/// Removes all that a lab left. Goes on past what fails, and then says what is left.
+/// Removes everything that a lab has. Continues after an error, and reports in the end what could not be removed.
 pub(super) fn remove(
     name: &LabName,
     paths: &Paths,
@@ -67,7 +67,7 @@ pub(super) fn remove(
         }
     };
 
-    // Only the processes tell where their state is, if not in the usual place.
+    // A state directory in another place can only be found as long as the processes run.
     let other_states = find::states_elsewhere(name, paths).unwrap_or_default();
     let step = progress.step("end the processes");
     attempt("processes", end_processes(name).map(|count| removed.processes = count));
@@ -120,7 +120,7 @@ fn end_processes(name: &LabName) -> Result<usize, Error> {
     }
 }
 
-/// A process that just ended may keep its group busy for a moment.
+/// Removes a root cgroup. A process that has just ended may keep its group busy for a moment.
 fn remove_cgroup(root: &Path) -> Result<(), Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -158,7 +158,7 @@ fn remove_tree(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// `/var/lib/evenkeel` goes with its last lab.
+/// Removes `/var/lib/evenkeel` together with its last lab.
 fn remove_empty_parent(path: &Path) -> Result<(), Error> {
     let Some(parent) = path.parent().filter(|parent| parent.file_name().is_some_and(|name| name == "evenkeel")) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The sandbox's first process: starts the components phase by phase, reaps every orphan, restarts what dies.
+//! The sandbox's first process: starts the components phase by phase, reaps every orphan, and restarts components that end.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -39,7 +39,7 @@ pub async fn run(plan: &BootPlan) -> Result<(), Error> {
     supervisor.supervise().await
 }
 
-/// One component and what is known of it.
+/// One component and its status.
 struct Supervised<'a> {
     spec: &'a ComponentSpec,
     status: ComponentStatus,
@@ -59,16 +59,16 @@ struct Supervisor<'a> {
     answer: mpsc::UnboundedSender<Answer>,
 }
 
-/// What a component's health endpoint said.
+/// The result of one check of a component's readiness.
 struct Answer {
     index: usize,
-    /// Which of its lives was asked.
+    /// The number of restarts of the process that was checked.
     restarts: u32,
     /// Why it is not ready, if it is not.
     no: Option<String>,
 }
 
-/// What can happen to a component.
+/// An event of a component.
 enum Happening {
     Ready(usize),
     Died(usize, String),
@@ -83,7 +83,7 @@ impl<'a> Supervisor<'a> {
         Ok(Self { plan, components, child_ended, answers, answer })
     }
 
-    /// Starts all of a phase, and waits until all of it are ready.
+    /// Starts all components of a phase, and waits until all of them are ready.
     async fn boot(&mut self, phase: Phase) -> Result<(), Error> {
         let progress = Progress::new(|event| say(&Message::Progress(event)));
         let mut waiting: BTreeMap<usize, Step> = BTreeMap::new();
@@ -113,7 +113,7 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    /// Restarts what dies, for ever.
+    /// Restarts components that end, for ever.
     async fn supervise(&mut self) -> Result<(), Error> {
         loop {
             match self.next().await {
@@ -161,7 +161,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Collects ended processes, orphans too, until one is a component's or none is left.
+    /// Reaps ended processes, orphans too, until one of them is a component or none is left.
     fn reap(&mut self) -> Option<Happening> {
         loop {
             let (pid, how) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
@@ -226,7 +226,7 @@ impl<'a> Supervisor<'a> {
         self.record();
     }
 
-    /// Writes what is known for `status`; a full disk must not stop the supervision.
+    /// Writes the status of all components for the verb `status`. A full disk must not stop the supervision.
     fn record(&self) {
         let statuses: Vec<&ComponentStatus> = self.components.iter().map(|c| &c.status).collect();
         let temporary = self.plan.status.with_extension("new");
@@ -260,7 +260,7 @@ impl<'a> Supervised<'a> {
         }
     }
 
-    /// Keeps what is to be told of an end.
+    /// Records how the process ended.
     fn ended(&mut self, plan: &BootPlan, how: String) {
         self.poller = None;
         self.status.pid = None;
@@ -276,7 +276,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Starts a component with its log, and its exact command beside it.
+/// Starts a component, with its log and a file with its exact command.
 fn spawn(plan: &BootPlan, spec: &ComponentSpec) -> Result<i32, Error> {
     let invocation = spec.invocation(&plan.path);
     let command_file = plan.command(&spec.name);
@@ -285,7 +285,7 @@ fn spawn(plan: &BootPlan, spec: &ComponentSpec) -> Result<i32, Error> {
     let log_file = plan.log(&spec.name);
     let (log, also) = open_log(&log_file).map_err(|source| Error::file("open", &log_file, source))?;
     let child = invocation.command().stdout(log).stderr(also).spawn();
-    // The handle is dropped on purpose: the first process reaps its children itself, all of them.
+    // The handle is not needed: this process reaps all of its children itself.
     child.map(|child| child.id().cast_signed()).map_err(|source| invocation.not_started(&source))
 }
 

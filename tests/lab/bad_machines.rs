@@ -56,7 +56,7 @@ fn a_network_that_others_use_is_left_to_them() {
     let link = format!("ek-{NAME}");
     let named = format!("ip link set lo up && ip link add {link} type bridge && ip link show {link} >/dev/null");
     let kept = format!("{named} && trap 'ip link show {link} >/dev/null || exit 96' EXIT");
-    fails(&lab, &before, &NETWORK, &kept, &[&format!("link {link} is taken"), "no lab's"]);
+    fails(&lab, &before, &NETWORK, &kept, &[&format!("link {link} is taken"), "does not belong to a lab"]);
     let routed = "ip link set lo up && ip link add other type bridge && ip link set other up \
                   && ip address add 198.18.0.9/24 dev other";
     fails(&lab, &before, &NETWORK, routed, &["198.18.0.0/15 is taken", "198.18.0.0/24 through other"]);

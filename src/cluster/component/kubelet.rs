@@ -21,12 +21,12 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
         .arg(format!("--node-ip={}", context.node.address))
         .arg("--root-dir=/var/lib/kubelet")
         .file(config, settings(context).to_string())
-        .file(resolv_conf, "# a pod of the lab has no outside to resolve\n".into())
+        .file(resolv_conf, "# The lab has no DNS server outside the cluster.\n".into())
         .file(kubeconfig.path, kubeconfig.content)
 }
 
 fn settings(context: &Context) -> serde_json::Value {
-    // The cluster has no DNS; naming an address keeps a MissingClusterDNS event off every pod.
+    // The cluster has no DNS. An address is set all the same, because every pod would get a MissingClusterDNS event.
     let dns = KUBERNETES_SERVICE.octets();
     let serving = pki::kubelet_serving(context.node);
     serde_json::json!({
@@ -64,7 +64,7 @@ fn settings(context: &Context) -> serde_json::Value {
         "imageGCHighThresholdPercent": 100,
         "imageMinimumGCAge": "24h",
         "evictionHard": { "memory.available": "50Mi" },
-        // Some machines' root may not lower an OOM score.
+        // On some machines root must not lower an OOM score.
         "oomScoreAdj": 0,
         "enableDebuggingHandlers": true,
         "enableProfilingHandler": false,

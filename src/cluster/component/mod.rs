@@ -25,34 +25,34 @@ pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
 pub(super) use kubelet::PORT as KUBELET_PORT;
 
-/// When a component starts: all of a phase together, the next when all of it are ready.
+/// When a component starts. All components of a phase start together; the next phase starts when all of them are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
-    /// What needs nothing but itself: store, API and container runtime.
+    /// Components that need no other: store, API and container runtime.
     Base,
-    /// What needs the API server.
+    /// Components that need the API server.
     Cluster,
-    /// What needs the node to be registered.
+    /// Components that need the node to be registered.
     Network,
 }
 
-/// How a component is asked whether it is ready.
+/// How to find out whether a component is ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ready {
-    /// It answers 200 on this URL; https is verified by, and answered with, the lab's own certificates.
+    /// It answers this URL with a status of 2xx; https uses the lab's certificates on both sides.
     Get(String),
     /// It accepts a connection on this socket.
     Socket(PathBuf),
-    /// It has nothing to ask; it is ready when it runs.
+    /// It has no endpoint; it is ready when it runs.
     Started,
 }
 
 /// A file that must be there before the component starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigFile {
-    /// Where.
+    /// Its path.
     pub path: PathBuf,
-    /// What.
+    /// Its content.
     pub content: String,
 }
 
@@ -69,7 +69,7 @@ pub struct ComponentSpec {
     pub phase: Phase,
     /// When it is ready.
     pub ready: Ready,
-    /// What it reads.
+    /// The files that it reads.
     pub files: Vec<ConfigFile>,
 }
 
@@ -94,7 +94,7 @@ impl ComponentSpec {
     }
 }
 
-/// What a component's spec is made from.
+/// The values from which the spec of a component is made.
 pub struct Context<'a> {
     /// The node it runs on.
     pub node: &'a Node,
@@ -131,7 +131,7 @@ impl Context<'_> {
         api_server(self.control_plane)
     }
 
-    /// A kubeconfig that names its certificate and key by path, for a component.
+    /// A kubeconfig for a component, which names the certificate and key by path.
     fn kubeconfig(&self, identity: &str) -> ConfigFile {
         ConfigFile {
             path: self.layout.conf(&format!("{identity}.kubeconfig")),
@@ -156,7 +156,7 @@ pub(super) fn api_server(address: Ipv4Addr) -> String {
     format!("https://{address}:{}", apiserver::PORT)
 }
 
-/// Every component of a node, in the order they are listed; the phases say when they start.
+/// Every component of a node, in the order in which they are shown; the phases define when they start.
 #[must_use]
 pub fn specs(context: &Context) -> Vec<ComponentSpec> {
     let mut specs = Vec::new();

@@ -114,9 +114,11 @@ impl Paths {
     /// `/var/lib/evenkeel`, and `/var/cache/evenkeel`.
     #[must_use]
     pub fn new(name: &LabName, state_root: Option<&Path>, cache: Option<&Path>) -> Self {
+        // What runs in the lab has another working directory than the caller.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Self {
-            state: state_root.unwrap_or(Path::new("/var/lib/evenkeel")).join(name.as_str()),
-            cache: cache.unwrap_or(Path::new("/var/cache/evenkeel")).to_owned(),
+            state: absolute(state_root.unwrap_or(Path::new("/var/lib/evenkeel"))).join(name.as_str()),
+            cache: absolute(cache.unwrap_or(Path::new("/var/cache/evenkeel"))),
         }
     }
 
@@ -280,6 +282,13 @@ mod tests {
         for bad in ["-1", "0.5", "1e9", "abc", "", "481", "99999999999"] {
             assert!(bad.parse::<Replicas>().is_err(), "{bad:?} must be refused");
         }
+    }
+
+    #[test]
+    fn relative_paths_become_absolute() {
+        let paths = Paths::new(&"lab".parse().unwrap(), Some(Path::new("states")), Some(Path::new("cache")));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!((paths.state, paths.cache), (here.join("states/lab"), here.join("cache")));
     }
 
     #[test]

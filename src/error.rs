@@ -55,6 +55,23 @@ pub enum Error {
         via: String,
     },
 
+    /// A lab of that name runs, but its state is not in the state directory that was asked for.
+    #[error("the lab {name:?} runs with its state in {}, not in {}", running.display(), asked.display())]
+    StateElsewhere {
+        /// The lab.
+        name: String,
+        /// The state directory of the lab that runs.
+        running: PathBuf,
+        /// The state directory that was asked for.
+        asked: PathBuf,
+    },
+    /// A lab of that name runs, but its processes belong to another PID namespace.
+    #[error("the lab {name:?} runs, but its processes cannot be seen from this PID namespace")]
+    HiddenLab {
+        /// The lab.
+        name: String,
+    },
+
     // --- it failed: exit 1 ---
     /// No cluster of that name runs.
     #[error("no lab is up")]

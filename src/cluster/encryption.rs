@@ -1,4 +1,4 @@
-//! Secrets at rest: what the API server hands to etcd is encrypted by a key that lives as long as the lab.
+//! Encryption of Secrets at rest: the API server encrypts them with a key that belongs to one lab.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,10 +11,10 @@ use crate::io_error::IoError;
 
 use super::pki;
 
-/// The file's name, among the keys.
+/// The name of the file, in the directory of the keys.
 pub(super) const FILE: &str = "encryption.json";
 
-/// Writes the API server's `EncryptionConfiguration` with a new key, for its owner only.
+/// Writes the API server's `EncryptionConfiguration` with a new key. Only the file's owner may read it.
 ///
 /// # Errors
 /// [`IoError`] when the system gives no random bytes or the file cannot be written.

@@ -1,4 +1,4 @@
-//! The administrator's kubeconfig: written for the person behind sudo, read to make a client.
+//! The administrator's kubeconfig: written for the user who called sudo, read to make a client.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::io_error::IoError;
 use super::layout::Layout;
 use super::pki;
 
-/// Writes the kubeconfig at `path`: self-contained, mode 0600, owned by the caller behind sudo.
+/// Writes the kubeconfig at `path`: self-contained, mode 0600, owned by the user who called sudo.
 pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), IoError> {
     let encoded = |file: &str| -> Result<String, IoError> {
         let path = layout.pki(file);
@@ -34,12 +34,12 @@ pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), Io
     give_to_caller(path)
 }
 
-/// Behind sudo, the file belongs to who called it, so that `kubectl` works without root.
+/// Under sudo, makes the user who called it the owner of the file, so that `kubectl` works without root.
 fn give_to_caller(path: &Path) -> Result<(), IoError> {
     let id = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
     match (id("SUDO_UID"), id("SUDO_GID")) {
         (Some(user), Some(group)) => std::os::unix::fs::chown(path, Some(user), Some(group))
-            .map_err(|source| IoError::file("give its caller", path, source)),
+            .map_err(|source| IoError::file("change the owner of", path, source)),
         _ => Ok(()),
     }
 }

@@ -1,14 +1,14 @@
-//! Whether the machine has the memory that a cluster takes, told before anything is done.
+//! Checks, before anything is done, whether the machine has the memory that a cluster needs.
 
 use std::fs;
 
 use crate::error::Error;
 
-/// In megabytes. A cluster that has just booted takes 450 of memory that cannot be given back; the rest is for its
-/// programs' code and a few pods. docs/failures.md has the command that measures it.
+/// In megabytes. A cluster that has just booted uses 450 MB that cannot be reclaimed; the rest is for the code of its
+/// programs and a few pods. docs/failures.md has the command that measures it.
 const NEEDED: u64 = 600;
 
-/// Refuses a machine with too little; one that does not say how much it has is given the benefit of the doubt.
+/// Refuses a machine that has too little memory. A machine whose memory cannot be read is accepted.
 ///
 /// # Errors
 /// [`Error::LittleMemory`].
@@ -20,7 +20,7 @@ pub(super) fn require() -> Result<(), Error> {
     }
 }
 
-/// What can be had without hurting others, swap included, by the text of `/proc/meminfo`.
+/// The memory that is available without pushing out other programs, swap included, by the text of `/proc/meminfo`.
 fn free_megabytes(meminfo: &str) -> Option<u64> {
     let kilobytes = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;

@@ -1,6 +1,6 @@
-//! The lab's certificates: three authorities, and one certificate for each thing that speaks.
+//! The lab's certificates: three authorities, and one certificate for each server and client.
 //!
-//! They are made anew for every lab and die with it, so they carry no expiry worth watching.
+//! Every lab gets new ones, which are removed with it. So they do not need to expire.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
@@ -39,11 +39,11 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// Makes every certificate and key in `directory`, which only root may enter.
+/// Makes every certificate and key of a lab with these nodes in `directory`, which only root may enter.
 ///
 /// # Errors
 /// [`IoError`] when a file cannot be written.
-pub(super) fn create(directory: &Path, node: &Node) -> Result<(), IoError> {
+pub(super) fn create(directory: &Path, nodes: &[Node]) -> Result<(), IoError> {
     DirBuilder::new()
         .mode(0o700)
         .recursive(true)
@@ -53,16 +53,14 @@ pub(super) fn create(directory: &Path, node: &Node) -> Result<(), IoError> {
     let etcd = authority(directory, "etcd-ca", "evenkeel-etcd")?;
     let front_proxy = authority(directory, "front-proxy-ca", "evenkeel-front-proxy")?;
     let loopback = [Ipv4Addr::LOCALHOST];
-    let own = [node.address, Ipv4Addr::LOCALHOST];
-    let api_addresses = [node.address, Ipv4Addr::LOCALHOST, KUBERNETES_SERVICE];
+    let control_planes = nodes.iter().filter(|node| node.is_control_plane()).map(|node| node.address);
+    let api_addresses: Vec<Ipv4Addr> = control_planes.chain([Ipv4Addr::LOCALHOST, KUBERNETES_SERVICE]).collect();
     let api_names =
         ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
-    let node_user = format!("system:node:{}", node.name);
     let masters = Some("system:masters");
 
     for leaf in [
         Leaf::server("apiserver", "kube-apiserver", &api_names, &api_addresses),
-        Leaf::server("kubelet-serving", &node_user, &[&node.name], &own),
         Leaf::server("loopback", "localhost", &["localhost"], &loopback),
         Leaf::client("admin", "evenkeel-admin", masters),
         Leaf::client("apiserver-kubelet", "kube-apiserver", masters),
@@ -70,9 +68,14 @@ pub(super) fn create(directory: &Path, node: &Node) -> Result<(), IoError> {
         Leaf::client("scheduler", "system:kube-scheduler", None),
         Leaf::client("kube-proxy", "system:kube-proxy", None),
         Leaf::client("external-ip", "evenkeel:external-ip", masters),
-        Leaf::client("kubelet", &node_user, Some("system:nodes")),
     ] {
         sign(directory, &cluster, &leaf)?;
+    }
+    for node in nodes {
+        let user = format!("system:node:{}", node.name);
+        let own = [node.address, Ipv4Addr::LOCALHOST];
+        sign(directory, &cluster, &Leaf::server(&kubelet_serving(node), &user, &[&node.name], &own))?;
+        sign(directory, &cluster, &Leaf::client(&kubelet(node), &user, Some("system:nodes")))?;
     }
     sign(directory, &etcd, &Leaf::server("etcd", "etcd", &["localhost"], &loopback))?;
     sign(directory, &etcd, &Leaf::client("apiserver-etcd", "kube-apiserver", None))?;
@@ -81,6 +84,16 @@ pub(super) fn create(directory: &Path, node: &Node) -> Result<(), IoError> {
     let service_accounts = key()?;
     write(&directory.join("service-account.key"), &service_accounts.serialize_pem())?;
     write(&directory.join("service-account.pub"), &service_accounts.public_key_pem())
+}
+
+/// The name of the files with the certificate and key by which a node's kubelet is a client of the API server.
+pub(super) fn kubelet(node: &Node) -> String {
+    format!("kubelet-{}", node.name)
+}
+
+/// The name of the files with the certificate and key by which a node's kubelet is a server.
+pub(super) fn kubelet_serving(node: &Node) -> String {
+    format!("kubelet-serving-{}", node.name)
 }
 
 fn authority(directory: &Path, file: &str, common_name: &str) -> Result<Authority, IoError> {
@@ -143,12 +156,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let pki = directory.path().join("pki");
         let lab: LabName = "lab".parse().unwrap();
-        create(&pki, &Node::new(&lab, 0)).unwrap();
+        create(&pki, &[0, 1].map(|index| Node::new(&lab, index))).unwrap();
         for file in std::fs::read_dir(&pki).unwrap() {
             let file = file.unwrap();
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
         }
-        for name in ["ca.crt", "apiserver.key", "kubelet.crt", "admin.key", "etcd.crt", "front-proxy.crt"] {
+        for name in [
+            "ca.crt",
+            "apiserver.key",
+            "kubelet-lab-0.crt",
+            "kubelet-lab-1.crt",
+            "admin.key",
+            "etcd.crt",
+            "front-proxy.crt",
+        ] {
             assert!(pki.join(name).exists(), "{name}");
         }
         assert!(!pki.join("ca.key").exists(), "an authority's key must not outlive the signing");
@@ -162,7 +183,7 @@ mod tests {
 
         let directory = tempfile::tempdir().unwrap();
         let pki = directory.path().join("pki");
-        create(&pki, &Node::new(&"lab".parse().unwrap(), 0)).unwrap();
+        create(&pki, &[Node::new(&"lab".parse().unwrap(), 0)]).unwrap();
         let mut seen = 0;
         for file in std::fs::read_dir(&pki).unwrap().map(|file| file.unwrap().path()) {
             if file.extension().is_some_and(|extension| extension == "crt") {

@@ -16,6 +16,16 @@ impl Error {
             Self::ForeignTarget { .. } => {
                 "load goes to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
             }
+            Self::StateElsewhere { name, running, .. } => {
+                let root = running.parent().unwrap_or(running).display();
+                format!(
+                    "use it with --state-dir {root} (sudo does not pass EVENKEEL_STATE_DIR on), or end it: \
+                     evenkeel --name {name} down"
+                )
+            }
+            Self::HiddenLab { name } => {
+                format!("run evenkeel where the lab was started, or end the lab: evenkeel --name {name} down")
+            }
             Self::NoLab => "start one: evenkeel up".into(),
             Self::LabIsUp { .. } => "use it: evenkeel deploy, evenkeel test; or end it first: evenkeel down".into(),
             Self::NoWorkload => "deploy the server: evenkeel deploy".into(),
@@ -82,6 +92,8 @@ impl Error {
             | Self::StateIsFile { .. }
             | Self::ForeignTarget { .. }
             | Self::Manifest { .. }
+            | Self::StateElsewhere { .. }
+            | Self::HiddenLab { .. }
             | Self::NeedsLinux { .. } => 2,
             Self::Interrupted(_) => 130,
             _ => 1,

@@ -16,6 +16,12 @@ fn samples() -> Vec<Error> {
         Error::BadReport { name: "report.json".into(), why: "it is empty".into() },
         StateIsFile { path: "/var/lib/evenkeel".into() }.into(),
         Error::ForeignTarget { target: "192.0.2.1:80".into(), via: "eth0".into() },
+        Error::StateElsewhere {
+            name: "lab".into(),
+            running: "/srv/labs/lab".into(),
+            asked: "/var/lib/evenkeel/lab".into(),
+        },
+        Error::HiddenLab { name: "lab".into() },
         Error::NoLab,
         Error::LabIsUp { name: "lab".into() },
         Error::NoWorkload,
@@ -74,6 +80,8 @@ fn name(error: &Error) -> &'static str {
         Error::BadReport { .. } => "BadReport",
         Error::StateIsFile { .. } => "StateIsFile",
         Error::ForeignTarget { .. } => "ForeignTarget",
+        Error::StateElsewhere { .. } => "StateElsewhere",
+        Error::HiddenLab { .. } => "HiddenLab",
         Error::NoLab => "NoLab",
         Error::LabIsUp { .. } => "LabIsUp",
         Error::NoWorkload => "NoWorkload",
@@ -106,7 +114,7 @@ fn name(error: &Error) -> &'static str {
     }
 }
 
-const NAMES: usize = 34;
+const NAMES: usize = 36;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -166,12 +166,12 @@ async fn container(client: &Client) -> Result<Container, Error> {
 /// Kills a component, and waits until the supervisor has brought it back.
 async fn kill(cluster: &Cluster, component: &str) -> Result<(), Error> {
     let process = cluster::component_process(cluster, component)?;
-    let before = restarts(cluster, component)?.0;
-    process.signal(Signal::SIGKILL)?;
+    // A process that has just ended by itself is restarted all the same.
+    process.signal_unless_ended(Signal::SIGKILL)?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         let (restarts, state) = restarts(cluster, component)?;
-        if restarts > before && state == State::Running {
+        if restarts > process.restarts && state == State::Running {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -193,7 +193,8 @@ async fn pause(cluster: &Cluster, component: &str, time: Duration) -> Result<(),
     let paused = Paused(cluster::component_process(cluster, component)?);
     paused.0.signal(Signal::SIGSTOP)?;
     sleep(time).await;
-    Ok(paused.0.signal(Signal::SIGCONT)?)
+    // If something killed the process during the pause, the supervisor has started another one.
+    Ok(paused.0.signal_unless_ended(Signal::SIGCONT)?)
 }
 
 /// Goes on when dropped: a run that is broken off must not leave a component stopped.

@@ -24,7 +24,7 @@ use crate::progress::Step;
 use crate::report::{Exporter, Json, Report, Table};
 use crate::shutdown::Shutdown;
 use crate::toolbox::Toolbox;
-use crate::workload::event::{Happened, Stage, play};
+use crate::workload::event::{EventRecord, Stage, play};
 use crate::workload::{self, Endpoint, PodCounters, pod_counters};
 
 /// How long a run goes on when its events are over and the last old pod is gone.
@@ -194,7 +194,7 @@ impl<'a> Series<'a> {
     }
 
     /// Plays the events of a run that begins at `start`, until it is `over`; says when there is `enough` of it.
-    async fn events(&self, start: Instant, enough: &Shutdown, over: &Shutdown) -> Vec<Happened> {
+    async fn events(&self, start: Instant, enough: &Shutdown, over: &Shutdown) -> Vec<EventRecord> {
         let Some(Workplace { lab, toolbox: Some(toolbox), .. }) = self.workplace else { return Vec::new() };
         let Context { progress, shutdown, .. } = self.context;
         let stage = Stage { cluster: &lab.cluster, client: &lab.client, toolbox, progress, shutdown };
@@ -293,7 +293,7 @@ struct Measured {
     pod_use: Vec<PodUse>,
     /// Connections by pod, from the node's connection tracking.
     tracked: Vec<(String, u64)>,
-    events: Vec<Happened>,
+    events: Vec<EventRecord>,
 }
 
 impl Measured {

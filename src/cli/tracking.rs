@@ -7,14 +7,14 @@ use super::context::Context;
 use super::series::Workplace;
 use crate::load::RunResult;
 use crate::toolbox::{self, Toolbox};
-use crate::workload::tracked::{Tracked, pod_names};
+use crate::workload::conntrack_table::{ConntrackTable, pod_names};
 
 /// What the nodes knew of connections to the Service before a run.
 pub(super) struct Tracking<'a> {
     workplace: Workplace<'a>,
     toolbox: Toolbox,
     service: SocketAddr,
-    before: Tracked,
+    before: ConntrackTable,
     at: Instant,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Tracking<'a> {
             Some(toolbox) => toolbox.clone(),
             None => toolbox::resolve(toolbox::find(&context.paths.cache).await).ok()?,
         };
-        let before = Tracked::now(&workplace.lab.cluster, &toolbox, service).await.ok()?;
+        let before = ConntrackTable::now(&workplace.lab.cluster, &toolbox, service).await.ok()?;
         Some(Self { workplace, toolbox, service, before, at: Instant::now() })
     }
 
@@ -39,7 +39,7 @@ impl<'a> Tracking<'a> {
             return Vec::new();
         }
         let lab = self.workplace.lab;
-        let Ok(after) = Tracked::now(&lab.cluster, &self.toolbox, self.service).await else { return Vec::new() };
+        let Ok(after) = ConntrackTable::now(&lab.cluster, &self.toolbox, self.service).await else { return Vec::new() };
         let names = pod_names(&lab.client).await.unwrap_or_default();
         let found = after.opened_since(&self.before, self.at.elapsed());
         let by_name = |(pod, count)| (names.get(&pod).cloned().unwrap_or_else(|| pod.to_string()), count);

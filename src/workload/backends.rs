@@ -11,7 +11,7 @@ use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 
 use super::PORT_NAME;
-use super::observe::Steadily;
+use super::observe::ConstantBackoff;
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
 
@@ -37,7 +37,7 @@ pub fn backends_as_they_change(client: &Client) -> impl Stream<Item = Vec<Socket
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
     let of_service = watcher::Config::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
     let (store, writer) = reflector::store();
-    let events = watcher(slices, of_service).backoff(Steadily(AGAIN)).reflect(writer);
+    let events = watcher(slices, of_service).backoff(ConstantBackoff(AGAIN)).reflect(writer);
     events.filter_map(move |event| {
         let changed =
             matches!(event, Ok(watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)));

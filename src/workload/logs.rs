@@ -12,7 +12,7 @@ use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use super::SELECTOR;
-use super::observe::Steadily;
+use super::observe::ConstantBackoff;
 use crate::config::NAMESPACE;
 use crate::error::Error;
 use crate::shutdown::Shutdown;
@@ -129,7 +129,7 @@ async fn all(api: &Api<Pod>, pods: Vec<String>, wanted: &Wanted) -> Result<Vec<L
 /// The lines of every pod, each as it comes; pods that appear meanwhile are added, and containers that start again.
 async fn follow(api: &Api<Pod>, wanted: &Wanted, sink: &mut dyn FnMut(Line) -> Result<(), Error>) -> Result<(), Error> {
     let config = watcher::Config::default().labels(SELECTOR);
-    let changes = watcher(api.clone(), config).backoff(Steadily(Duration::from_millis(500))).applied_objects();
+    let changes = watcher(api.clone(), config).backoff(ConstantBackoff(Duration::from_millis(500))).applied_objects();
     let mut changes = std::pin::pin!(changes);
     let mut following = Following::default();
     loop {

@@ -3,8 +3,8 @@
 pub mod apply;
 pub mod backends;
 pub mod component_logs;
+pub mod conntrack_table;
 pub mod endpoint;
-pub mod endpoints;
 pub mod event;
 pub mod external_ip;
 pub mod logs;
@@ -13,11 +13,11 @@ pub mod memory;
 mod observe;
 pub mod pod_counters;
 mod pods;
+pub mod proxy_rules;
 pub mod rollout;
+mod rollout_failure;
 pub mod scale;
 pub mod status;
-pub mod tracked;
-mod trouble;
 pub mod view;
 
 use crate::error::Error;

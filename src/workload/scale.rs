@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::backends::listed_as_ready;
 use super::endpoint::external_ips;
-use super::endpoints::{Programmed, programmed};
 use super::observe::{Observed, View};
+use super::proxy_rules::{Programmed, programmed};
 use super::rollout::{Verdict, Watch};
 use super::{FIELD_MANAGER, unchanged};
 use crate::cluster::Cluster;

@@ -43,7 +43,7 @@ pub struct Planned {
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happened {
+pub struct EventRecord {
     /// When it began, since the run did.
     pub began: Duration,
     /// When it was over: the pods ready and the rules in place, the component back.

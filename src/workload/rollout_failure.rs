@@ -30,21 +30,21 @@ const UNSCHEDULABLE: SignedDuration = SignedDuration::from_secs(15);
 
 /// A reason, and where there is more to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct RolloutFailure {
     /// The reason as Kubernetes tells it.
     pub(super) reason: String,
     /// The pod whose last words explain it.
     pub(super) crashed: Option<String>,
 }
 
-impl Trouble {
+impl RolloutFailure {
     fn said(reason: String) -> Self {
         Self { reason, crashed: None }
     }
 }
 
 /// What keeps the newest pods from starting; nothing as long as there is hope.
-pub(super) fn find(view: &View, now: Timestamp) -> Option<Trouble> {
+pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
     let newest = newest(view)?;
     let hash = newest.labels().get("pod-template-hash");
     let pods = view.pods.iter().filter(|pod| pod.labels().get("pod-template-hash") == hash);
@@ -59,34 +59,34 @@ fn newest(view: &View) -> Option<&Arc<ReplicaSet>> {
     view.replica_sets.iter().find(|set| set.annotations().get(REVISION) == Some(current))
 }
 
-fn of_pod(pod: &Pod, now: Timestamp) -> Option<Trouble> {
+fn of_pod(pod: &Pod, now: Timestamp) -> Option<RolloutFailure> {
     let name = pod.name_any();
     let status = pod.status.as_ref()?;
-    if let Some(trouble) =
+    if let Some(failure) =
         status.container_statuses.iter().flatten().find_map(|container| of_container(&name, container))
     {
-        return Some(trouble);
+        return Some(failure);
     }
     if status.phase.as_deref() == Some("Failed") {
         let why = status.message.as_deref().or(status.reason.as_deref()).unwrap_or("it failed");
-        return Some(Trouble::said(format!("pod {name}: {why}")));
+        return Some(RolloutFailure::said(format!("pod {name}: {why}")));
     }
     let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
     let unschedulable = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
     (unschedulable && lasted(scheduled.last_transition_time.as_ref(), UNSCHEDULABLE, now)).then(|| {
-        Trouble::said(format!(
+        RolloutFailure::said(format!(
             "pod {name} fits on no node: {}",
             scheduled.message.as_deref().unwrap_or("no reason given")
         ))
     })
 }
 
-fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
+fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().filter(|reason| HOPELESS.contains(reason))?;
     if reason != "CrashLoopBackOff" {
         let message = waiting.message.as_deref().unwrap_or("no message given");
-        return Some(Trouble::said(format!("pod {pod}, container {}: {reason}: {message}", container.name)));
+        return Some(RolloutFailure::said(format!("pod {pod}, container {}: {reason}: {message}", container.name)));
     }
     let end = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
     let how = end.map_or_else(String::new, |end| {
@@ -94,11 +94,11 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
         format!(" (exit {}{})", end.exit_code, why.map(|why| format!(", {why}")).unwrap_or_default())
     });
     let reason = format!("pod {pod}, container {}: ends again and again{how}", container.name);
-    Some(Trouble { reason, crashed: Some(pod.to_owned()) })
+    Some(RolloutFailure { reason, crashed: Some(pod.to_owned()) })
 }
 
 /// A ReplicaSet that may not make its pods: Pod Security, a quota, a webhook.
-fn refused(set: &ReplicaSet, now: Timestamp) -> Option<Trouble> {
+fn refused(set: &ReplicaSet, now: Timestamp) -> Option<RolloutFailure> {
     let conditions = set.status.as_ref()?.conditions.as_ref()?;
     let failure =
         conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
@@ -107,14 +107,14 @@ fn refused(set: &ReplicaSet, now: Timestamp) -> Option<Trouble> {
     if message == TURNED_AWAY {
         return None;
     }
-    lasted(failure.last_transition_time.as_ref(), REFUSAL, now).then(|| Trouble::said(message.to_owned()))
+    lasted(failure.last_transition_time.as_ref(), REFUSAL, now).then(|| RolloutFailure::said(message.to_owned()))
 }
 
 /// A Deployment that made no progress for longer than it was given.
-fn given_up(deployment: &Deployment) -> Option<Trouble> {
+fn given_up(deployment: &Deployment) -> Option<RolloutFailure> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
     let late = conditions.iter().find(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"))?;
-    Some(Trouble::said(late.message.clone().unwrap_or_else(|| "no pod became ready in time".into())))
+    Some(RolloutFailure::said(late.message.clone().unwrap_or_else(|| "no pod became ready in time".into())))
 }
 
 fn lasted(since: Option<&Time>, patience: SignedDuration, now: Timestamp) -> bool {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn reason(pod_status: &Value, set_status: &Value) -> Option<String> {
-        find(&view(pod_status, set_status), NOW.parse().unwrap()).map(|trouble| trouble.reason)
+        find(&view(pod_status, set_status), NOW.parse().unwrap()).map(|failure| failure.reason)
     }
 
     fn container(state: &Value) -> Value {
@@ -168,13 +168,13 @@ mod tests {
     #[test]
     fn a_crash_names_its_exit_and_its_pod() {
         let status = container(&json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}));
-        let trouble = find(&view(&status, &json!({"replicas": 1})), NOW.parse().unwrap()).unwrap();
-        assert_eq!(trouble.reason, "pod p, container server: ends again and again (exit 2)");
-        assert_eq!(trouble.crashed.as_deref(), Some("p"));
+        let failure = find(&view(&status, &json!({"replicas": 1})), NOW.parse().unwrap()).unwrap();
+        assert_eq!(failure.reason, "pod p, container server: ends again and again (exit 2)");
+        assert_eq!(failure.crashed.as_deref(), Some("p"));
     }
 
     #[test]
-    fn creating_is_no_trouble() {
+    fn creating_is_no_failure() {
         let status = container(&json!({"waiting": {"reason": "ContainerCreating"}}));
         assert_eq!(reason(&status, &json!({"replicas": 1})), None);
     }

@@ -31,9 +31,9 @@ struct Entry {
 
 /// All that the nodes know of connections to one Service at one moment, by the client's address and port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tracked(HashMap<SocketAddr, Entry>);
+pub struct ConntrackTable(HashMap<SocketAddr, Entry>);
 
-impl Tracked {
+impl ConntrackTable {
     /// What is known now of connections to `service`.
     ///
     /// # Errors
@@ -94,8 +94,8 @@ pub async fn pod_names(client: &Client) -> Result<BTreeMap<IpAddr, String>, Erro
 mod tests {
     use super::*;
 
-    fn tracked(lines: &[&str]) -> Tracked {
-        Tracked(lines.iter().filter_map(|line| entry(line)).collect())
+    fn tracked(lines: &[&str]) -> ConntrackTable {
+        ConntrackTable(lines.iter().filter_map(|line| entry(line)).collect())
     }
 
     fn line(port: u16, left: u32, state: &str, pod: &str) -> String {
@@ -147,6 +147,6 @@ mod tests {
     fn what_is_no_entry_is_passed_over() {
         let udp = "udp      17 29 src=198.18.0.1 dst=198.18.1.1 sport=1 dport=80 src=10.244.0.5 dst=198.18.0.2 sport=3 dport=1";
         let cut = "tcp      6 119 TIME_WAIT src=198.18.0.1 dst=198.18.1.1 sport=40001 dport=80";
-        assert_eq!(tracked(&["", udp, cut, "tcp 6 x ESTABLISHED src=1 dst=2"]), Tracked::default());
+        assert_eq!(tracked(&["", udp, cut, "tcp 6 x ESTABLISHED src=1 dst=2"]), ConntrackTable::default());
     }
 }

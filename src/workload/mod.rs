@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod backends;
+pub mod baseline;
 pub mod component_logs;
 pub mod conntrack_table;
 pub mod endpoint;
@@ -24,8 +25,10 @@ use crate::error::Error;
 
 pub use apply::apply;
 pub use backends::{backends, backends_as_they_change};
+pub use baseline::Baseline;
 pub use endpoint::{Endpoint, endpoint};
 pub use pod_counters::{PodCounters, pod_counters};
+pub use pods::is_active;
 pub use rollout::rollout;
 pub use scale::{ScaleOutcome, scale};
 pub use status::status;

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::observe::View;
+use super::pods::{has_ended, is_active};
 
 /// What Kubernetes says of a container that will not start without help.
 const HOPELESS: [&str; 8] = [
@@ -27,6 +28,8 @@ const REFUSAL: SignedDuration = SignedDuration::from_secs(3);
 const TURNED_AWAY: &str = "Unauthorized";
 /// How long a pod may find no node.
 const UNSCHEDULABLE: SignedDuration = SignedDuration::from_secs(15);
+/// Pods that ended count when they were created within this time: older ones were evicted, and replaced since.
+const RECENT: SignedDuration = SignedDuration::from_secs(15);
 
 /// A reason, and where there is more to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +50,12 @@ impl RolloutFailure {
 pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
     let newest = newest(view)?;
     let hash = newest.labels().get("pod-template-hash");
-    let pods = view.pods.iter().filter(|pod| pod.labels().get("pod-template-hash") == hash);
-    let of_pods = pods.filter(|pod| pod.metadata.deletion_timestamp.is_none()).find_map(|pod| of_pod(pod, now));
-    of_pods.or_else(|| refused(newest, now)).or_else(|| given_up(view.deployment.as_ref()?))
+    let pods = view.pods.iter().map(AsRef::as_ref).filter(|pod| pod.labels().get("pod-template-hash") == hash);
+    let of_active = pods.clone().filter(|pod| is_active(pod)).find_map(|pod| of_pod(pod, now));
+    of_active
+        .or_else(|| all_fail(pods.filter(|pod| has_ended(pod)), super::rollout::wanted(view), now))
+        .or_else(|| refused(newest, now))
+        .or_else(|| given_up(view.deployment.as_ref()?))
 }
 
 /// The ReplicaSet of the Deployment's current revision.
@@ -67,10 +73,6 @@ fn of_pod(pod: &Pod, now: Timestamp) -> Option<RolloutFailure> {
     {
         return Some(failure);
     }
-    if status.phase.as_deref() == Some("Failed") {
-        let why = status.message.as_deref().or(status.reason.as_deref()).unwrap_or("it failed");
-        return Some(RolloutFailure::said(format!("pod {name}: {why}")));
-    }
     let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
     let unschedulable = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
     (unschedulable && lasted(scheduled.last_transition_time.as_ref(), UNSCHEDULABLE, now)).then(|| {
@@ -79,6 +81,21 @@ fn of_pod(pod: &Pod, now: Timestamp) -> Option<RolloutFailure> {
             scheduled.message.as_deref().unwrap_or("no reason given")
         ))
     })
+}
+
+/// New pods that all fail, as those do that the kubelet rejects. A single one is no reason to give up, since its
+/// ReplicaSet replaces it; more of them than there shall be pods, within a short time, are.
+fn all_fail<'a>(ended: impl Iterator<Item = &'a Pod>, wanted: i32, now: Timestamp) -> Option<RolloutFailure> {
+    let is_recent = |pod: &&Pod| !lasted(pod.metadata.creation_timestamp.as_ref(), RECENT, now);
+    let recent: Vec<&Pod> = ended.filter(is_recent).collect();
+    if recent.len() <= wanted.unsigned_abs() as usize {
+        return None;
+    }
+    let last = recent.into_iter().max_by_key(|pod| pod.creation_timestamp())?;
+    let status = last.status.as_ref();
+    let why = status.and_then(|status| status.message.as_deref().or(status.reason.as_deref()));
+    let (name, why) = (last.name_any(), why.unwrap_or("no reason given"));
+    Some(RolloutFailure::said(format!("new pods fail as soon as they are created; pod {name}: {why}")))
 }
 
 fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure> {
@@ -185,6 +202,22 @@ mod tests {
         let mut view = view(&status, &json!({"replicas": 1}));
         Arc::make_mut(&mut view.pods[0]).labels_mut().insert("pod-template-hash".into(), "old".into());
         assert_eq!(find(&view, NOW.parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_pod_that_was_evicted_counts_only_when_every_new_pod_fails() {
+        let evicted = |number: usize, created: &str| {
+            Arc::new(crate::workload::pods::tests::evicted(&format!("evicted-{number}"), created))
+        };
+        let mut view = view(&json!({"phase": "Running"}), &json!({"replicas": 1}));
+        let found = |view: &View| find(view, NOW.parse().unwrap()).map(|failure| failure.reason);
+        view.pods.push(evicted(1, "2026-01-01T00:00:55Z"));
+        assert_eq!(found(&view), None, "the ReplicaSet replaced it");
+        view.pods.extend((2..9).map(|number| evicted(number, "2026-01-01T00:00:10Z")));
+        assert_eq!(found(&view), None, "pods that were evicted over time");
+        view.pods.push(evicted(9, "2026-01-01T00:00:58Z"));
+        let reason = found(&view).unwrap();
+        assert!(reason.contains("evicted-9") && reason.contains("low on resource"), "{reason}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod pods;
 use std::fmt;
 use std::time::Duration;
 
-pub use act::{Stage, container_image, drained, restart, set_image, set_variable, variable};
+pub use act::{Stage, drained, restart, set_variable};
 pub use play::play;
 
 use crate::config::Replicas;

@@ -85,6 +85,12 @@ pub enum Error {
     /// A lab runs, but nothing is deployed in it.
     #[error("nothing is deployed in the lab")]
     NoWorkload,
+    /// Something that only the nodes themselves can tell or do, in a cluster of which only the API server can be reached.
+    #[error("{what} needs access to the cluster's nodes, but only its API server can be reached")]
+    NoDataPlane {
+        /// What was to be done: "kill etcd".
+        what: String,
+    },
     /// Only Linux has them.
     #[error("{verb} needs Linux, because a lab is made of its namespaces, links and cgroups")]
     NeedsLinux {

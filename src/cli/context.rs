@@ -6,7 +6,7 @@ use std::path::Path;
 use kube::Client;
 
 use super::Global;
-use crate::cluster::{self, Cluster, LabLock};
+use crate::cluster::{self, Access, Cluster, LabLock};
 use crate::config::{LabName, Paths};
 use crate::error::Error;
 use crate::progress::Progress;
@@ -33,6 +33,14 @@ pub struct Lab {
     pub cluster: Cluster,
     /// Its administrator's client.
     pub client: Client,
+}
+
+impl Lab {
+    /// Access to it, with the programs that read its nodes' kernels where there are any.
+    #[must_use]
+    pub fn access(&self, toolbox: Option<&Toolbox>) -> Access {
+        Access::to_lab(self.cluster.clone(), self.client.clone(), toolbox.cloned())
+    }
 }
 
 impl Context {

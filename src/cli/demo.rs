@@ -131,7 +131,7 @@ impl Args {
         let lab = Lab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
         let first = trial.cases.first().and_then(|case| case.replicas);
         laps.lap("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, first))).await?;
-        let workplace = Workplace { lab: &lab, toolbox: Some(toolbox), ip: toolbox.path(Program::Ip) };
+        let workplace = Workplace { access: &lab.access(Some(toolbox)), ip: toolbox.path(Program::Ip) };
         let judge = Judge::default();
         laps.lap("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &judge))).await?;
         // A number to keep, but none to fail for.

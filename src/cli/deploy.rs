@@ -108,7 +108,7 @@ async fn deploy(context: &Context, lab: &Lab, toolbox: &Toolbox, wanted: Wanted)
     let applied = workload::apply(&lab.client, manifests, &reference, replicas, progress);
     crate::shutdown::unless(shutdown, Box::pin(applied)).await??;
     Box::pin(workload::rollout(&lab.client, shutdown, progress)).await?;
-    Box::pin(workload::scale::settle(&lab.cluster, &lab.client, toolbox, progress, shutdown)).await
+    Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), progress, shutdown)).await
 }
 
 /// Hands an image to the nodes; returns its reference.

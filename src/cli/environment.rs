@@ -8,12 +8,12 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use super::context::{Context, Lab};
-use crate::cluster;
+use super::context::Context;
+use crate::cluster::{self, Access};
 use crate::config::NAMESPACE;
 use crate::process::Invocation;
 use crate::toolbox::{self, Program};
-use crate::workload::SELECTOR;
+use crate::workload::{SELECTOR, is_active};
 
 /// By name: "kernel", "CPU", …
 pub type Environment = BTreeMap<String, String>;
@@ -34,19 +34,24 @@ pub fn of_machine() -> Environment {
 }
 
 /// The lab's besides.
-pub async fn of_lab(context: &Context, lab: &Lab) -> Environment {
-    let (nodes, pods) = (Api::<Node>::all(lab.client.clone()), Api::<Pod>::namespaced(lab.client.clone(), NAMESPACE));
+pub async fn of_lab(context: &Context, access: &Access) -> Environment {
+    let client = || access.client.clone();
+    let (nodes, pods) = (Api::<Node>::all(client()), Api::<Pod>::namespaced(client(), NAMESPACE));
     let (all, of_workload) = (ListParams::default(), ListParams::default().labels(SELECTOR));
     let (nodes, pods) = futures::join!(nodes.list(&all), pods.list(&of_workload));
     let node = nodes.ok().and_then(|nodes| nodes.items.into_iter().next()?.status?.node_info);
-    let pod = pods.ok().and_then(|pods| pods.items.into_iter().max_by_key(ResourceExt::creation_timestamp));
+    let active = pods.ok().into_iter().flat_map(|pods| pods.items).filter(is_active);
+    let pod = active.max_by_key(ResourceExt::creation_timestamp);
     let image = pod.and_then(|pod| pod.status?.container_statuses?.into_iter().next());
     let runc = toolbox::find_one(Program::Runc, &context.paths.cache).await.version;
     let facts = [
         ("Kubernetes", node.as_ref().map(|node| node.kubelet_version.clone())),
         ("container runtime", node.as_ref().map(|node| node.container_runtime_version.replace("://", " "))),
         ("runc", runc),
-        ("kube-proxy mode", cluster::proxy_mode(&lab.cluster).ok().map(|mode| mode.to_string())),
+        (
+            "kube-proxy mode",
+            access.lab().and_then(|cluster| cluster::proxy_mode(cluster).ok()).map(|mode| mode.to_string()),
+        ),
         ("image", image.as_ref().map(|container| container.image.clone())),
         ("image digest", image.as_ref().map(|container| container.image_id.clone())),
     ];

@@ -9,6 +9,7 @@ pub mod deploy;
 pub mod doctor;
 pub mod down;
 pub mod environment;
+mod guarded;
 pub mod judge;
 pub mod live_line;
 pub mod load_flags;

@@ -35,8 +35,8 @@ impl Args {
         let (lab, _lock) = context.lab_to_change("scale").await?;
         let toolbox = context.toolbox(false).await?;
         let Context { progress, shutdown, .. } = context;
-        let scaled = workload::scale(&lab.cluster, &lab.client, &toolbox, self.replicas, progress, shutdown);
-        let outcome = Box::pin(scaled).await?;
+        let access = lab.access(Some(&toolbox));
+        let outcome = Box::pin(workload::scale(&access, self.replicas, progress, shutdown)).await?;
         let workload = workload::status::workload(&lab.client).await?;
         if context.json {
             return output::json(&Report {

@@ -1,20 +1,20 @@
 //! The runs of a test, one after the other, and what is told of them.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::time::{Instant, sleep};
 
-use super::context::{Context, Lab};
+use super::context::Context;
 use super::environment::{self, Environment};
+use super::guarded::Guarded;
 use super::judge::Judge;
 use super::live_line::{line, some};
 use super::output;
 use super::report_files::ReportFiles;
 use super::tracking::Tracking;
-use crate::cluster::PodRoutes;
+use crate::cluster::{Access, PodRoutes};
 use crate::config::Replicas;
 use crate::error::Error;
 use crate::experiment::{Case, Trial};
@@ -23,20 +23,17 @@ use crate::measure::{Measurement, Mode, PodUse};
 use crate::progress::Step;
 use crate::report::{Exporter, Json, Report, Table};
 use crate::shutdown::{Interrupted, Shutdown};
-use crate::toolbox::Toolbox;
-use crate::workload::event::{Happened, Stage, play};
-use crate::workload::{self, Endpoint, PodCounters, pod_counters};
+use crate::workload::event::{EventRecord, Stage, play};
+use crate::workload::{self, Baseline, Endpoint, PodCounters, pod_counters};
 
 /// How long a run goes on when its events are over and the last old pod is gone.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
-/// The lab, and the programs to change it with.
+/// The lab.
 #[derive(Clone, Copy)]
 pub struct Workplace<'a> {
-    /// The lab.
-    pub lab: &'a Lab,
-    /// The programs; without them nothing can be scaled.
-    pub toolbox: Option<&'a Toolbox>,
+    /// How it is reached.
+    pub access: &'a Access,
     /// The program that knows the routes.
     pub ip: &'a Path,
 }
@@ -51,7 +48,9 @@ pub struct Series<'a> {
     trial: Trial,
     environment: Environment,
     table: Table,
-    /// To how many pods was scaled last.
+    /// The Deployment before the first run with events, which each run with events starts from.
+    before: Option<Baseline>,
+    /// The number of pods that was scaled to last.
     scaled: Option<Replicas>,
     runs: Vec<Measurement>,
 }
@@ -66,11 +65,11 @@ impl<'a> Series<'a> {
     ) -> Series<'a> {
         let target = trial.plan.request.url(&endpoint);
         let environment = match workplace {
-            Some(workplace) => environment::of_lab(context, workplace.lab).await,
+            Some(workplace) => environment::of_lab(context, workplace.access).await,
             None => environment::of_machine(),
         };
-        let (table, scaled, runs) = (Table::new(output::look()), None, Vec::new());
-        Self { context, workplace, endpoint, target, trial, environment, table, scaled, runs }
+        let (table, runs) = (Table::new(output::look()), Vec::new());
+        Self { context, workplace, endpoint, target, trial, environment, table, before: None, scaled: None, runs }
     }
 
     /// Makes all runs; the tables of one appear when it has ended, unless there are several rounds.
@@ -86,20 +85,32 @@ impl<'a> Series<'a> {
         Ok(())
     }
 
-    /// Scales where that is asked for; how many pods there are, where that is known.
+    /// Makes the workload what the run is about to be recorded with: as it was before the events of earlier runs, and
+    /// scaled where that is asked for. Returns how many pods there are, where that is known.
     async fn pods(&mut self, case: Case) -> Result<Option<u32>, Error> {
         let Context { progress, shutdown, .. } = self.context;
-        let Some(Workplace { lab, toolbox, .. }) = self.workplace else { return Ok(None) };
-        if let (Some(replicas), Some(toolbox)) = (case.replicas, toolbox) {
-            if self.scaled != Some(replicas) {
-                workload::scale(&lab.cluster, &lab.client, toolbox, replicas, progress, shutdown).await?;
-                self.scaled = Some(replicas);
+        let Some(Workplace { access, .. }) = self.workplace else { return Ok(None) };
+        match self.before.take() {
+            Some(before) => {
+                let before = match case.replicas {
+                    Some(replicas) => before.with_replicas(replicas),
+                    None => before,
+                };
+                Box::pin(before.restore(&Stage { access, progress, shutdown })).await?;
+                self.before = Some(before);
             }
-            return Ok(Some(replicas.get()));
+            None if self.trial.events.is_empty() => {}
+            None => self.before = Some(Baseline::now(&access.client).await?),
         }
-        let pods = workload::status::workload(&lab.client).await?.pods;
-        let ready = pods.iter().filter(|pod| pod.status == "Running" && pod.ready == pod.containers).count();
-        Ok(Some(u32::try_from(ready).unwrap_or(u32::MAX)))
+        let ready = ready_pods(access).await?;
+        match case.replicas {
+            Some(replicas) if ready != replicas.get() || self.scaled != Some(replicas) => {
+                workload::scale(access, replicas, progress, shutdown).await?;
+                self.scaled = Some(replicas);
+                Ok(Some(replicas.get()))
+            }
+            _ => Ok(Some(ready)),
+        }
     }
 
     /// One run.
@@ -149,31 +160,36 @@ impl<'a> Series<'a> {
     async fn measured(&self, plan: &Plan, mode: Option<Mode>, step: &Step) -> Result<Measured, Error> {
         let Context { progress, shutdown, .. } = self.context;
         let live = |live| step.detail(line(&live, !self.trial.ends_with_events));
-        let Some(workplace @ Workplace { lab, ip, .. }) = self.workplace else {
+        let Some(Workplace { access, ip }) = self.workplace else {
             return load::run(&self.endpoint, plan, shutdown, live).await.map(Measured::alone);
         };
         // Dropped, they are removed again, whatever becomes of the run.
         let _routes = match mode {
-            Some(Mode::Client) => Some(PodRoutes::add(&lab.cluster, ip, progress)?),
+            Some(Mode::Client) => Some(PodRoutes::add(access.require_lab("balancing by the client")?, ip, progress)?),
             _ => None,
         };
         let tracking = match mode {
             // Those go straight to the pods.
             Some(Mode::Client) => None,
-            _ => Tracking::begin(self.context, workplace, self.endpoint.address).await,
+            _ => Tracking::begin(access, self.endpoint.address).await,
         };
-        let known = pod_counters(&lab.cluster, &lab.client).await.ok();
+        // Known and looked up before the clock of the run and its events starts.
+        let pods = match mode {
+            Some(Mode::Client) => Some(BalancedPods::find(access, Guarded::new(self.context.name.link(), ip)).await?),
+            _ => None,
+        };
+        let known = pod_counters(access).await.ok();
         // The warm-up is none of the run.
         let before = async {
             tokio::select! {
                 () = sleep(plan.warm_up) => {}
                 () = shutdown.cancelled() => {}
             }
-            known.map(|pods| pods.iter().map(|pod| pod.again(&lab.cluster)).collect::<Vec<PodCounters>>())
+            known.map(|pods| pods.iter().map(|pod| pod.again(access)).collect::<Vec<PodCounters>>())
         };
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {
-            let run = self.load(mode, plan, &enough, live).await;
+            let run = self.load(pods, plan, &enough, live).await;
             over.cancel();
             run
         };
@@ -188,19 +204,19 @@ impl<'a> Series<'a> {
             Some(tracking) => tracking.end(&run).await,
             None => Vec::new(),
         };
-        let after = pod_counters(&lab.cluster, &lab.client).await.ok();
+        let after = pod_counters(access).await.ok();
         let pod_use = before.zip(after).map(|(before, after)| PodUse::between(&before, &after));
         Ok(Measured { run, pod_use: pod_use.unwrap_or_default(), tracked, events })
     }
 
     /// Plays the events of a run that begins at `start`, until it is `over`; says when there is `enough` of it.
-    async fn events(&self, start: Instant, enough: &Shutdown, over: &Shutdown) -> Vec<Happened> {
-        let Some(Workplace { lab, toolbox: Some(toolbox), .. }) = self.workplace else { return Vec::new() };
+    async fn events(&self, start: Instant, enough: &Shutdown, over: &Shutdown) -> Vec<EventRecord> {
+        let Some(Workplace { access, .. }) = self.workplace else { return Vec::new() };
         let Context { progress, shutdown, .. } = self.context;
-        let stage = Stage { cluster: &lab.cluster, client: &lab.client, toolbox, progress, shutdown };
-        let happened = play(&self.trial.events, start, &stage, over).await;
+        let stage = Stage { access, progress, shutdown };
+        let records = play(&self.trial.events, start, &stage, over).await;
         if self.trial.ends_with_events {
-            // Pods that drain still answer, and a rollout may yet go wrong at its very end.
+            // BalancedPods that drain still answer, and a rollout may yet go wrong at its very end.
             let drained = async {
                 let _ = workload::event::drained(&stage).await;
                 sleep(AFTERMATH).await;
@@ -211,33 +227,21 @@ impl<'a> Series<'a> {
             }
             enough.cancel();
         }
-        happened
+        records
     }
 
-    /// Sends the load to the Service, or to each of its pods as they come and go.
+    /// Sends the load to the Service, or to `pods` as they come and go.
     async fn load(
         &self,
-        mode: Option<Mode>,
+        pods: Option<BalancedPods<'_>>,
         plan: &Plan,
         shutdown: &Shutdown,
         live: impl FnMut(Live),
     ) -> Result<RunResult, Error> {
-        let (Some(Mode::Client), Some(Workplace { lab, .. })) = (mode, self.workplace) else {
-            return load::run(&self.endpoint, plan, shutdown, live).await;
-        };
-        let backends = workload::backends(&lab.client).await?;
-        self.guard(&backends).await?;
-        let addresses = Addresses::new(&backends);
-        let follow = async {
-            let mut changes = std::pin::pin!(workload::backends_as_they_change(&lab.client));
-            while let Some(backends) = changes.next().await {
-                self.guard(&backends).await?;
-                addresses.set(&backends);
-            }
-            Ok(())
-        };
+        let Some(mut pods) = pods else { return load::run(&self.endpoint, plan, shutdown, live).await };
+        let addresses = pods.addresses.clone();
         let run = load::run_balanced(&self.endpoint, &addresses, plan, shutdown, live);
-        let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(follow));
+        let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(pods.follow()));
         tokio::select! {
             run = &mut run => run,
             followed = &mut follow => match followed {
@@ -245,15 +249,6 @@ impl<'a> Series<'a> {
                 Err(error) => Err(error),
             },
         }
-    }
-
-    /// Refuses addresses that are not the lab's.
-    async fn guard(&self, addresses: &[SocketAddr]) -> Result<(), Error> {
-        let Some(Workplace { ip, .. }) = self.workplace else { return Ok(()) };
-        for address in addresses {
-            load::guard(*address, &self.context.name.link(), ip).await?;
-        }
-        Ok(())
     }
 
     /// Tells what there is to tell, whatever the outcome of [`Series::run`], and returns it; if all went well, whether
@@ -287,13 +282,46 @@ impl<'a> Series<'a> {
     }
 }
 
+/// The pods among which the client balances.
+struct BalancedPods<'a> {
+    access: &'a Access,
+    guarded: Guarded<'a>,
+    addresses: Addresses,
+}
+
+impl<'a> BalancedPods<'a> {
+    /// Those that are ready now, each of which must be the lab's.
+    async fn find(access: &'a Access, mut guarded: Guarded<'a>) -> Result<BalancedPods<'a>, Error> {
+        let backends = workload::backends(&access.client).await?;
+        guarded.check(&backends).await?;
+        Ok(Self { access, guarded, addresses: Addresses::new(&backends) })
+    }
+
+    /// Keeps the addresses as the Service's EndpointSlices have them; it never ends but by an error.
+    async fn follow(&mut self) -> Result<(), Error> {
+        let mut changes = std::pin::pin!(workload::backends_as_they_change(&self.access.client));
+        while let Some(backends) = changes.next().await {
+            self.guarded.check(&backends).await?;
+            self.addresses.set(&backends);
+        }
+        Ok(())
+    }
+}
+
+/// The number of pods that are ready.
+async fn ready_pods(access: &Access) -> Result<u32, Error> {
+    let pods = workload::status::workload(&access.client).await?.pods;
+    let ready = pods.iter().filter(|pod| pod.status == "Running" && pod.ready == pod.containers).count();
+    Ok(u32::try_from(ready).unwrap_or(u32::MAX))
+}
+
 /// What came of a run.
 struct Measured {
     run: RunResult,
     pod_use: Vec<PodUse>,
     /// Connections by pod, from the node's connection tracking.
     tracked: Vec<(String, u64)>,
-    events: Vec<Happened>,
+    events: Vec<EventRecord>,
 }
 
 impl Measured {

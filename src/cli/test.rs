@@ -13,7 +13,7 @@ use crate::cluster;
 use crate::error::Error;
 use crate::experiment::Trial;
 use crate::load;
-use crate::toolbox::{self, Program};
+use crate::toolbox::{self, Program, Toolbox};
 use crate::workload;
 
 /// Arguments of `test`.
@@ -52,7 +52,8 @@ impl Args {
         }
         let Some(as_root) = changes(&trial) else {
             let lab = context.lab().await?;
-            let workplace = Workplace { lab: &lab, toolbox: None, ip: &ip(context).await };
+            let access = lab.access(readers(context).await.as_ref());
+            let workplace = Workplace { access: &access, ip: &ip(context).await };
             return in_lab(context, workplace, trial, &self.files, &judge).await;
         };
         context.cluster()?;
@@ -60,7 +61,7 @@ impl Args {
         let (lab, _lock) = context.lab_to_change("test").await?;
         check_components(&lab, &trial)?;
         let toolbox = context.toolbox(false).await?;
-        let workplace = Workplace { lab: &lab, toolbox: Some(&toolbox), ip: toolbox.path(Program::Ip) };
+        let workplace = Workplace { access: &lab.access(Some(&toolbox)), ip: toolbox.path(Program::Ip) };
         in_lab(context, workplace, trial, &self.files, &judge).await
     }
 
@@ -93,7 +94,7 @@ pub async fn in_lab(
     files: &ReportFiles,
     judge: &Judge,
 ) -> Result<(), Error> {
-    let endpoint = workload::endpoint(&workplace.lab.client).await?;
+    let endpoint = workload::endpoint(&workplace.access.client).await?;
     load::guard(endpoint.address, &context.name.link(), workplace.ip).await?;
     let mut series = Series::new(context, Some(workplace), endpoint, trial).await;
     let outcome = Box::pin(series.run()).await;
@@ -121,6 +122,15 @@ fn check_components(lab: &Lab, trial: &Trial) -> Result<(), Error> {
             Err(Error::BadValue { what: "--during", given: given.to_owned(), why })
         }
     }
+}
+
+/// The programs that read the nodes' connection tracking, where they are there and the user is root: it is an extra, and
+/// nothing is installed for it.
+async fn readers(context: &Context) -> Option<Toolbox> {
+    if !nix::unistd::geteuid().is_root() {
+        return None;
+    }
+    toolbox::resolve(toolbox::find(&context.paths.cache).await).ok()
 }
 
 /// The program that knows the routes, wherever it is.

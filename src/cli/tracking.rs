@@ -1,46 +1,35 @@
-//! Which pod each connection of a run led to, for images that do not say so: the node knows.
+//! Which pod each connection of a run led to, for images whose answers do not say so: the nodes know.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::context::Context;
-use super::series::Workplace;
+use crate::cluster::Access;
 use crate::load::RunResult;
-use crate::toolbox::{self, Toolbox};
-use crate::workload::tracked::{Tracked, pod_names};
+use crate::workload::conntrack_table::{ConntrackTable, pod_names};
 
-/// What the nodes knew of connections to the Service before a run.
+/// The connections to the Service that the nodes knew before a run.
 pub(super) struct Tracking<'a> {
-    workplace: Workplace<'a>,
-    toolbox: Toolbox,
+    access: &'a Access,
     service: SocketAddr,
-    before: Tracked,
+    before: ConntrackTable,
     at: Instant,
 }
 
 impl<'a> Tracking<'a> {
-    /// Looks before the run; `None` where nobody may look, or nothing is there to look with.
-    pub(super) async fn begin(context: &Context, workplace: Workplace<'a>, service: SocketAddr) -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            return None;
-        }
-        let toolbox = match workplace.toolbox {
-            Some(toolbox) => toolbox.clone(),
-            None => toolbox::resolve(toolbox::find(&context.paths.cache).await).ok()?,
-        };
-        let before = Tracked::now(&workplace.lab.cluster, &toolbox, service).await.ok()?;
-        Some(Self { workplace, toolbox, service, before, at: Instant::now() })
+    /// Reads the tables before the run; `None` where they cannot be read.
+    pub(super) async fn begin(access: &'a Access, service: SocketAddr) -> Option<Self> {
+        let before = ConntrackTable::now(access, service).await.ok()?;
+        Some(Self { access, service, before, at: Instant::now() })
     }
 
     /// The connections on each pod since then, by its name, where no answer of `run` named a pod; empty where one did, or
-    /// where the node cannot be asked. A pod that is gone has its address for a name.
+    /// where the tables cannot be read. A pod that is gone has its address for a name.
     pub(super) async fn end(self, run: &RunResult) -> Vec<(String, u64)> {
         if run.pods.iter().any(|pod| !pod.name.is_empty()) {
             return Vec::new();
         }
-        let lab = self.workplace.lab;
-        let Ok(after) = Tracked::now(&lab.cluster, &self.toolbox, self.service).await else { return Vec::new() };
-        let names = pod_names(&lab.client).await.unwrap_or_default();
+        let Ok(after) = ConntrackTable::now(self.access, self.service).await else { return Vec::new() };
+        let names = pod_names(&self.access.client).await.unwrap_or_default();
         let found = after.opened_since(&self.before, self.at.elapsed());
         let by_name = |(pod, count)| (names.get(&pod).cloned().unwrap_or_else(|| pod.to_string()), count);
         found.into_iter().map(by_name).collect()

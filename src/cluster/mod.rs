@@ -1,5 +1,6 @@
 //! The Kubernetes cluster in its sandboxes: boot, supervise, find, remove.
 
+mod access;
 mod apparmor;
 mod boot;
 mod cgroup;
@@ -34,6 +35,7 @@ use std::path::Path;
 
 use kube::Client;
 
+pub use access::Access;
 pub use boot::{Request, up};
 pub use component_process::{ComponentProcess, component_process, component_status};
 pub use container::kill_container;

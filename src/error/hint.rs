@@ -29,6 +29,7 @@ impl Error {
             Self::NoLab => "start one: evenkeel up".into(),
             Self::LabIsUp { .. } => "use it: evenkeel deploy, evenkeel test; or end it first: evenkeel down".into(),
             Self::NoWorkload => "deploy the server: evenkeel deploy".into(),
+            Self::NoDataPlane { .. } => "use a lab on this machine: evenkeel up".into(),
             Self::NeedsLinux { .. } => "run it on a Linux machine, or in a virtual one".into(),
             Self::NeedsRoot { verb } => format!("run it as root: sudo evenkeel {verb}"),
             Self::MissingPrograms { remedy, .. } => format!("bring them with: {remedy}"),
@@ -92,8 +93,7 @@ impl Error {
             | Self::StateIsFile { .. }
             | Self::ForeignTarget { .. }
             | Self::Manifest { .. }
-            | Self::StateElsewhere { .. }
-            | Self::HiddenLab { .. }
+            | Self::NoDataPlane { .. }
             | Self::NeedsLinux { .. } => 2,
             Self::Interrupted(_) => 130,
             _ => 1,

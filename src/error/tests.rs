@@ -25,6 +25,7 @@ fn samples() -> Vec<Error> {
         Error::NoLab,
         Error::LabIsUp { name: "lab".into() },
         Error::NoWorkload,
+        Error::NoDataPlane { what: "kill etcd".into() },
         Error::NeedsLinux { verb: "up" },
         Error::NeedsRoot { verb: "up" },
         Error::MissingPrograms {
@@ -85,6 +86,7 @@ fn name(error: &Error) -> &'static str {
         Error::NoLab => "NoLab",
         Error::LabIsUp { .. } => "LabIsUp",
         Error::NoWorkload => "NoWorkload",
+        Error::NoDataPlane { .. } => "NoDataPlane",
         Error::NeedsLinux { .. } => "NeedsLinux",
         Error::NeedsRoot { .. } => "NeedsRoot",
         Error::MissingPrograms { .. } => "MissingPrograms",
@@ -114,7 +116,7 @@ fn name(error: &Error) -> &'static str {
     }
 }
 
-const NAMES: usize = 36;
+const NAMES: usize = 37;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

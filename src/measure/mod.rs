@@ -36,7 +36,7 @@ pub use spread::{Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodSha
 pub use throughput::{Throughput, samples};
 
 use crate::load::{Fault, RunResult};
-use crate::workload::event::Happened;
+use crate::workload::event::EventRecord;
 
 /// Requests by what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -231,7 +231,7 @@ impl Measurement {
     /// The same, with what happened during `run`, which it measures. Pods that came or went make it unknown how many a
     /// connection had to choose from.
     #[must_use]
-    pub fn with_events(self, run: &RunResult, happened: &[Happened]) -> Self {
+    pub fn with_events(self, run: &RunResult, happened: &[EventRecord]) -> Self {
         let steady = happened.iter().all(|event| !event.changes_pods);
         let spread = if steady { self.spread } else { self.spread.of_changing_pods() };
         Self { events: Event::of(run, happened), spread, ..self }

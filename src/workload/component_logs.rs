@@ -22,7 +22,7 @@ struct Log {
     /// How much has been read.
     read: u64,
     /// The beginning of a line whose end is not written yet.
-    rest: String,
+    rest: Vec<u8>,
 }
 
 /// Hands the lines of a component's logs (one a node that has it) to `sink`; with `follow`, goes on until `shutdown`.
@@ -45,7 +45,8 @@ pub async fn component(
     }
     if !follow {
         // What stands without an end is a line as well, when nothing follows.
-        return logs.iter().filter(|log| !log.rest.is_empty()).try_for_each(|log| sink(&log.node, &log.rest));
+        let mut unended = logs.iter().filter(|log| !log.rest.is_empty());
+        return unended.try_for_each(|log| sink(&log.node, &String::from_utf8_lossy(&log.rest)));
     }
     loop {
         tokio::select! {
@@ -66,7 +67,7 @@ fn find(cluster: &Cluster, name: &str) -> Result<Vec<Log>, Error> {
         let names = components(&directory(node))?;
         if names.contains(name) {
             let path = directory(node).join(format!("{name}.log"));
-            logs.push(Log { node: node.clone(), path, read: 0, rest: String::new() });
+            logs.push(Log { node: node.clone(), path, read: 0, rest: Vec::new() });
         }
         there.extend(names);
     }
@@ -101,12 +102,12 @@ impl Log {
             self.rest.clear();
         }
         file.seek(SeekFrom::Start(self.read)).map_err(failed)?;
-        let mut bytes = Vec::new();
+        // Bytes, since a character may be half written.
+        let mut bytes = std::mem::take(&mut self.rest);
         self.read += file.read_to_end(&mut bytes).map_err(failed)? as u64;
-        let mut text = std::mem::take(&mut self.rest) + &String::from_utf8_lossy(&bytes);
-        let end = text.rfind('\n').map_or(0, |end| end + 1);
-        self.rest = text.split_off(end);
-        Ok(text)
+        let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        self.rest = bytes.split_off(end);
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
@@ -120,13 +121,14 @@ mod tests {
     fn only_whole_lines_are_read_and_a_new_beginning_is_noticed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("kubelet.log");
-        let mut log = Log { node: "lab-0".into(), path: path.clone(), read: 0, rest: String::new() };
-        let append =
-            |text: &str| File::options().append(true).create(true).open(&path).unwrap().write_all(text.as_bytes());
-        append("one\ntw").unwrap();
+        let mut log = Log { node: "lab-0".into(), path: path.clone(), read: 0, rest: Vec::new() };
+        let append = |text: &[u8]| File::options().append(true).create(true).open(&path).unwrap().write_all(text);
+        append(b"one\ntw").unwrap();
         assert_eq!(log.more().unwrap(), "one\n");
-        append("o\nthree\n").unwrap();
-        assert_eq!(log.more().unwrap(), "two\nthree\n");
+        append("o\nthré\n".as_bytes().split_at(6).0).unwrap();
+        assert_eq!(log.more().unwrap(), "two\n");
+        append("o\nthré\n".as_bytes().split_at(6).1).unwrap();
+        assert_eq!(log.more().unwrap(), "thré\n", "a character that was half written");
         assert_eq!(log.more().unwrap(), "");
         fs::write(&path, "new\n").unwrap();
         assert_eq!(log.more().unwrap(), "new\n");

@@ -2,9 +2,10 @@
 
 pub mod apply;
 pub mod backends;
+pub mod baseline;
 pub mod component_logs;
+pub mod conntrack_table;
 pub mod endpoint;
-pub mod endpoints;
 pub mod event;
 pub mod external_ip;
 pub mod logs;
@@ -13,11 +14,11 @@ pub mod memory;
 mod observe;
 pub mod pod_counters;
 mod pods;
+pub mod proxy_rules;
 pub mod rollout;
+mod rollout_failure;
 pub mod scale;
 pub mod status;
-pub mod tracked;
-mod trouble;
 pub mod view;
 
 use crate::error::Error;
@@ -25,8 +26,10 @@ use crate::kubernetes_error::KubernetesError;
 
 pub use apply::apply;
 pub use backends::{backends, backends_as_they_change};
+pub use baseline::Baseline;
 pub use endpoint::{Endpoint, endpoint};
 pub use pod_counters::{PodCounters, pod_counters};
+pub use pods::is_active;
 pub use rollout::rollout;
 pub use scale::{ScaleOutcome, scale};
 pub use status::status;

@@ -5,13 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 #![allow(clippy::print_stderr, reason = "a test that waits minutes for a toolbox should say so")]
 
+mod api_only;
 mod bad_input;
 mod bad_machines;
 mod begun;
 mod boot_failures;
 mod compare;
+mod evicted;
 mod external_ips;
-mod files;
+mod follow_logs;
 mod host;
 mod interruption;
 mod lab;
@@ -26,4 +28,5 @@ mod rounds;
 mod security;
 mod stale_state;
 mod supervision;
+mod undone;
 mod walk;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::context::{Context, Lab, require_root};
+use super::context::{Context, require_root};
 use super::live_line::some;
 use super::output;
 use super::series::{Series, Workplace};
-use crate::cluster;
+use crate::cluster::{self, Access};
 use crate::config::{Replicas, parse_positive};
 use crate::error::Error;
 use crate::experiment::{Case, LONGEST_RUN, Trial};
@@ -23,7 +23,7 @@ use crate::progress::{Progress, Step};
 use crate::shutdown::Interrupted;
 use crate::toolbox::{Program, Toolbox};
 use crate::workload::event::{self, Stage};
-use crate::workload::{self, Endpoint};
+use crate::workload::{self, Baseline, Endpoint};
 use promise::{Part, Promise};
 use rows::Row;
 
@@ -32,8 +32,6 @@ const KILLED_OF: Replicas = Replicas::of::<10>();
 /// A container is killed this long after the one before: time for a new one, and then for two seconds of the usual load.
 /// The kubelet looks at its containers each second; ten kills fall evenly on the tenths of that second.
 const BETWEEN_KILLS: Duration = Duration::from_millis(5300);
-/// So many pods there are otherwise.
-const USUAL: Replicas = Replicas::of::<2>();
 /// The most rounds of what kills a component: each of seven.
 const MOST_KILLS: u32 = 20;
 /// The variable that says how long a pod drains.
@@ -87,8 +85,10 @@ struct Soak<'a> {
     context: &'a Context,
     /// The same, but silent: of hundreds of events none is worth a line.
     quiet: Context,
-    lab: &'a Lab,
+    access: &'a Access,
     toolbox: &'a Toolbox,
+    /// The Deployment as it was, and as it is after each part.
+    before: Baseline,
     endpoint: Endpoint,
     connections: NonZeroU32,
     rounds: NonZeroU32,
@@ -116,8 +116,10 @@ impl Args {
             progress: Progress::silent(),
             shutdown: context.shutdown.clone(),
         };
-        let (lab, toolbox) = (&lab, &toolbox);
-        let mut soak = Soak { context, quiet, lab, toolbox, endpoint, connections, rounds, rows: Vec::new() };
+        let (access, toolbox) = (&lab.access(Some(&toolbox)), &toolbox);
+        let before = Baseline::now(&lab.client).await?;
+        let mut soak =
+            Soak { context, quiet, access, toolbox, before, endpoint, connections, rounds, rows: Vec::new() };
         let outcome = soak.parts(&self.only, self.wrk).await;
         if context.json {
             let report = Report { schema_version: 1, connections: connections.get(), rows: &soak.rows };
@@ -133,40 +135,66 @@ impl Args {
 
 impl Soak<'_> {
     async fn parts(&mut self, only: &[Part], wrk: bool) -> Result<(), Error> {
-        let wanted = |part: Part| only.is_empty() || only.contains(&part);
-        let image = event::container_image(&self.lab.client).await?;
-        if wanted(Part::Pods) {
-            let again = format!("{}-again", image.split('@').next().unwrap_or(&image));
-            cluster::tag_image(&self.lab.cluster, self.toolbox, &image, &again).await?;
-            let promises = promise::of_pods([again.clone(), image.clone()]);
-            let mut outcome = self.both_loads(&promises).await;
-            if outcome.is_ok() && wrk {
-                outcome = self.by_wrk(&promises).await;
+        for part in [Part::Pods, Part::KillPod, Part::Components, Part::Pause, Part::Control] {
+            if only.is_empty() || only.contains(&part) {
+                let outcome = Box::pin(self.one(part, wrk)).await;
+                self.put_back(outcome).await?;
             }
-            // Back to the image there was, under its own name, whatever came of it.
-            let restored = event::set_image(&self.stage(), &image).await;
-            let _ = cluster::untag_image(&self.lab.cluster, self.toolbox, &again).await;
-            outcome.and(restored)?;
-        }
-        if wanted(Part::KillPod) {
-            self.scale(KILLED_OF).await?;
-            let rounds = self.rounds.get();
-            let terms = Terms { rounds, in_a_run: 10, fresh: true, every: Some(BETWEEN_KILLS), ..KEEPALIVE };
-            let outcome = self.part(&[promise::kill_pod()], terms).await;
-            outcome.and(self.scale(USUAL).await)?;
-        }
-        if wanted(Part::Components) {
-            let promises = promise::of_components();
-            let terms = Terms { rounds: self.rounds.get().min(MOST_KILLS), ..KEEPALIVE };
-            self.part(&promises, terms).await?;
-        }
-        if wanted(Part::Pause) {
-            self.part(&[promise::pause()], KEEPALIVE).await?;
-        }
-        if wanted(Part::Control) {
-            self.control().await?;
         }
         Ok(())
+    }
+
+    async fn one(&mut self, part: Part, wrk: bool) -> Result<(), Error> {
+        let rounds = self.rounds.get();
+        let terms_of_kills = Terms { rounds: rounds.min(MOST_KILLS), ..KEEPALIVE };
+        match part {
+            Part::Pods => self.pods(wrk).await,
+            Part::KillPod => {
+                self.scale(KILLED_OF).await?;
+                let terms = Terms { rounds, in_a_run: 10, fresh: true, every: Some(BETWEEN_KILLS), ..KEEPALIVE };
+                self.part(&[promise::kill_pod()], terms).await
+            }
+            Part::Components => self.part(&promise::of_components(), terms_of_kills).await,
+            Part::Pause => self.part(&[promise::pause()], KEEPALIVE).await,
+            Part::Control => {
+                // Pods that do not drain: a promise that could not be broken would be worth nothing.
+                event::set_variable(&self.stage(), DRAIN, "0").await?;
+                self.part(&[promise::control()], terms_of_kills).await
+            }
+        }
+    }
+
+    async fn pods(&mut self, wrk: bool) -> Result<(), Error> {
+        let image = self.before.image().to_owned();
+        let again = format!("{}-again", image.split('@').next().unwrap_or(&image));
+        let access = self.access;
+        let cluster = access.require_lab("giving an image another name")?;
+        cluster::tag_image(cluster, self.toolbox, &image, &again).await?;
+        let promises = promise::of_pods([again.clone(), image]);
+        let mut outcome = self.both_loads(&promises).await;
+        if outcome.is_ok() && wrk {
+            outcome = self.by_wrk(&promises).await;
+        }
+        // The other name goes only when no pod will be created from it any more.
+        let outcome = self.put_back(outcome).await;
+        let untagged = cluster::untag_image(cluster, self.toolbox, &again).await;
+        if let Err(error) = untagged {
+            self.context.progress.note(format!("the image's other name {again} could not be removed: {error}"));
+        }
+        outcome
+    }
+
+    /// Puts the Deployment back as it was before the soak, whatever became of the part that changed it. The Deployment is
+    /// changed even after an interruption; then only the pods are not waited for.
+    async fn put_back(&self, outcome: Result<(), Error>) -> Result<(), Error> {
+        match (outcome, self.before.restore(&self.stage()).await) {
+            (Ok(()), restored) => restored,
+            (Err(error), Ok(()) | Err(Error::Interrupted(_))) => Err(error),
+            (Err(error), Err(why)) => {
+                self.context.progress.note(format!("the Deployment could not be put back as it was: {why}"));
+                Err(error)
+            }
+        }
     }
 
     async fn both_loads(&mut self, promises: &[Promise]) -> Result<(), Error> {
@@ -177,12 +205,12 @@ impl Soak<'_> {
 
     fn stage(&self) -> Stage<'_> {
         let Context { progress, shutdown, .. } = &self.quiet;
-        Stage { cluster: &self.lab.cluster, client: &self.lab.client, toolbox: self.toolbox, progress, shutdown }
+        Stage { access: self.access, progress, shutdown }
     }
 
     async fn scale(&self, replicas: Replicas) -> Result<(), Error> {
         let Context { progress, shutdown, .. } = &self.quiet;
-        workload::scale(&self.lab.cluster, &self.lab.client, self.toolbox, replicas, progress, shutdown).await?;
+        workload::scale(self.access, replicas, progress, shutdown).await?;
         Ok(())
     }
 
@@ -229,20 +257,9 @@ impl Soak<'_> {
             ..Trial::of(plan)
         };
         let ip = self.toolbox.path(Program::Ip);
-        let workplace = Workplace { lab: self.lab, toolbox: Some(self.toolbox), ip };
+        let workplace = Workplace { access: self.access, ip };
         let mut series = Series::new(&self.quiet, Some(workplace), self.endpoint.clone(), trial).await;
         Box::pin(series.quietly(step)).await
-    }
-
-    /// The same with pods that do not drain: a promise that could not be broken would be worth nothing.
-    async fn control(&mut self) -> Result<(), Error> {
-        let usual = event::variable(&self.lab.client, DRAIN).await?;
-        event::set_variable(&self.stage(), DRAIN, "0").await?;
-        let terms = Terms { rounds: self.rounds.get().min(MOST_KILLS), ..KEEPALIVE };
-        let outcome = self.part(&[promise::control()], terms).await;
-        // The change is made even when it was interrupted; only what comes of it is not waited for.
-        let restored = event::set_variable(&self.stage(), DRAIN, usual.as_deref().unwrap_or("3")).await;
-        outcome.and(restored)
     }
 
     /// The first part's events under wrk, which knows nothing of this program.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, ResourceExt};
 
-use super::pods::pods;
-use crate::cluster::{self, Cluster};
+use super::pods::{has_ended, pods};
+use crate::cluster::{self, Access};
 use crate::error::Error;
-use crate::toolbox::{Program, Toolbox};
+use crate::toolbox::Program;
 
 /// How far two looks at the same entry may differ from the time between them: the kernel tells whole seconds.
 const SLACK: Duration = Duration::from_secs(2);
@@ -31,18 +31,20 @@ struct Entry {
 
 /// All that the nodes know of connections to one Service at one moment, by the client's address and port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tracked(HashMap<SocketAddr, Entry>);
+pub struct ConntrackTable(HashMap<SocketAddr, Entry>);
 
-impl Tracked {
+impl ConntrackTable {
     /// What is known now of connections to `service`.
     ///
     /// # Errors
-    /// [`Error::Program`] when a node cannot be asked; only root can.
-    pub async fn now(cluster: &Cluster, toolbox: &Toolbox, service: SocketAddr) -> Result<Self, Error> {
+    /// [`Error::NoDataPlane`] when the nodes cannot be reached, [`Error::Program`] when the table of one cannot be read:
+    /// only root can.
+    pub async fn now(access: &Access, service: SocketAddr) -> Result<Self, Error> {
+        let (nodes, toolbox) = access.require_kernels("reading the connection tracking")?;
         let conntrack = toolbox.path(Program::Conntrack);
         let (ip, port) = (service.ip().to_string(), service.port().to_string());
         let mut all = Self::default();
-        for node in &cluster.nodes {
+        for node in nodes {
             let arguments = ["-L", "-p", "tcp", "--orig-dst", &ip, "--orig-port-dst", &port];
             let listed = cluster::inside(node, toolbox, conntrack, arguments).run_async().await?;
             all.0.extend(String::from_utf8_lossy(&listed).lines().filter_map(entry));
@@ -86,16 +88,21 @@ fn entry(line: &str) -> Option<(SocketAddr, Entry)> {
 /// [`Error::Kubernetes`].
 pub async fn pod_names(client: &Client) -> Result<BTreeMap<IpAddr, String>, Error> {
     let listed = pods(client).await?;
+    Ok(by_address(&listed))
+}
+
+/// A pod that has ended still has its address in its status, and another pod may have that address now.
+fn by_address(pods: &[Pod]) -> BTreeMap<IpAddr, String> {
     let named = |pod: &Pod| Some((pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?, pod.name_any()));
-    Ok(listed.iter().filter_map(named).collect())
+    pods.iter().filter(|pod| !has_ended(pod)).filter_map(named).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tracked(lines: &[&str]) -> Tracked {
-        Tracked(lines.iter().filter_map(|line| entry(line)).collect())
+    fn tracked(lines: &[&str]) -> ConntrackTable {
+        ConntrackTable(lines.iter().filter_map(|line| entry(line)).collect())
     }
 
     fn line(port: u16, left: u32, state: &str, pod: &str) -> String {
@@ -109,6 +116,18 @@ mod tests {
         let of = |lines: &[String]| tracked(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         let opened = of(after).opened_since(&of(before), Duration::from_secs(seconds));
         opened.into_iter().map(|(pod, count)| (pod.to_string(), count)).collect()
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_pod_that_has_not_ended() {
+        let old = crate::workload::pods::tests::evicted("old", "2026-01-01T00:00:00Z");
+        let mut new = old.clone();
+        new.metadata.name = Some("new".into());
+        new.status.as_mut().unwrap().phase = Some("Running".into());
+        let address = "10.244.0.5".parse().unwrap();
+        for pods in [[old.clone(), new.clone()], [new, old]] {
+            assert_eq!(by_address(&pods), BTreeMap::from([(address, "new".to_owned())]));
+        }
     }
 
     #[test]
@@ -147,6 +166,6 @@ mod tests {
     fn what_is_no_entry_is_passed_over() {
         let udp = "udp      17 29 src=198.18.0.1 dst=198.18.1.1 sport=1 dport=80 src=10.244.0.5 dst=198.18.0.2 sport=3 dport=1";
         let cut = "tcp      6 119 TIME_WAIT src=198.18.0.1 dst=198.18.1.1 sport=40001 dport=80";
-        assert_eq!(tracked(&["", udp, cut, "tcp 6 x ESTABLISHED src=1 dst=2"]), Tracked::default());
+        assert_eq!(tracked(&["", udp, cut, "tcp 6 x ESTABLISHED src=1 dst=2"]), ConntrackTable::default());
     }
 }

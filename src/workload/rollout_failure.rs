@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::observe::View;
+use super::pods::{has_ended, is_active};
 
 /// What Kubernetes says of a container that will not start without help.
 const HOPELESS: [&str; 8] = [
@@ -27,29 +28,34 @@ const REFUSAL: SignedDuration = SignedDuration::from_secs(3);
 const TURNED_AWAY: &str = "Unauthorized";
 /// How long a pod may find no node.
 const UNSCHEDULABLE: SignedDuration = SignedDuration::from_secs(15);
+/// Pods that ended count when they were created within this time: older ones were evicted, and replaced since.
+const RECENT: SignedDuration = SignedDuration::from_secs(15);
 
 /// A reason, and where there is more to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct RolloutFailure {
     /// The reason as Kubernetes tells it.
     pub(super) reason: String,
     /// The pod whose last words explain it.
     pub(super) crashed: Option<String>,
 }
 
-impl Trouble {
+impl RolloutFailure {
     fn said(reason: String) -> Self {
         Self { reason, crashed: None }
     }
 }
 
 /// What keeps the newest pods from starting; nothing as long as there is hope.
-pub(super) fn find(view: &View, now: Timestamp) -> Option<Trouble> {
+pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
     let newest = newest(view)?;
     let hash = newest.labels().get("pod-template-hash");
-    let pods = view.pods.iter().filter(|pod| pod.labels().get("pod-template-hash") == hash);
-    let of_pods = pods.filter(|pod| pod.metadata.deletion_timestamp.is_none()).find_map(|pod| of_pod(pod, now));
-    of_pods.or_else(|| refused(newest, now)).or_else(|| given_up(view.deployment.as_ref()?))
+    let pods = view.pods.iter().map(AsRef::as_ref).filter(|pod| pod.labels().get("pod-template-hash") == hash);
+    let of_active = pods.clone().filter(|pod| is_active(pod)).find_map(|pod| of_pod(pod, now));
+    of_active
+        .or_else(|| all_fail(pods.filter(|pod| has_ended(pod)), super::rollout::wanted(view), now))
+        .or_else(|| refused(newest, now))
+        .or_else(|| given_up(view.deployment.as_ref()?))
 }
 
 /// The ReplicaSet of the Deployment's current revision.
@@ -59,34 +65,45 @@ fn newest(view: &View) -> Option<&Arc<ReplicaSet>> {
     view.replica_sets.iter().find(|set| set.annotations().get(REVISION) == Some(current))
 }
 
-fn of_pod(pod: &Pod, now: Timestamp) -> Option<Trouble> {
+fn of_pod(pod: &Pod, now: Timestamp) -> Option<RolloutFailure> {
     let name = pod.name_any();
     let status = pod.status.as_ref()?;
-    if let Some(trouble) =
+    if let Some(failure) =
         status.container_statuses.iter().flatten().find_map(|container| of_container(&name, container))
     {
-        return Some(trouble);
-    }
-    if status.phase.as_deref() == Some("Failed") {
-        let why = status.message.as_deref().or(status.reason.as_deref()).unwrap_or("it failed");
-        return Some(Trouble::said(format!("pod {name}: {why}")));
+        return Some(failure);
     }
     let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
     let unschedulable = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
     (unschedulable && lasted(scheduled.last_transition_time.as_ref(), UNSCHEDULABLE, now)).then(|| {
-        Trouble::said(format!(
+        RolloutFailure::said(format!(
             "pod {name} fits on no node: {}",
             scheduled.message.as_deref().unwrap_or("no reason given")
         ))
     })
 }
 
-fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
+/// New pods that all fail, as those do that the kubelet rejects. A single one is no reason to give up, since its
+/// ReplicaSet replaces it; more of them than there shall be pods, within a short time, are.
+fn all_fail<'a>(ended: impl Iterator<Item = &'a Pod>, wanted: i32, now: Timestamp) -> Option<RolloutFailure> {
+    let is_recent = |pod: &&Pod| !lasted(pod.metadata.creation_timestamp.as_ref(), RECENT, now);
+    let recent: Vec<&Pod> = ended.filter(is_recent).collect();
+    if recent.len() <= wanted.unsigned_abs() as usize {
+        return None;
+    }
+    let last = recent.into_iter().max_by_key(|pod| pod.creation_timestamp())?;
+    let status = last.status.as_ref();
+    let why = status.and_then(|status| status.message.as_deref().or(status.reason.as_deref()));
+    let (name, why) = (last.name_any(), why.unwrap_or("no reason given"));
+    Some(RolloutFailure::said(format!("new pods fail as soon as they are created; pod {name}: {why}")))
+}
+
+fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().filter(|reason| HOPELESS.contains(reason))?;
     if reason != "CrashLoopBackOff" {
         let message = waiting.message.as_deref().unwrap_or("no message given");
-        return Some(Trouble::said(format!("pod {pod}, container {}: {reason}: {message}", container.name)));
+        return Some(RolloutFailure::said(format!("pod {pod}, container {}: {reason}: {message}", container.name)));
     }
     let end = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
     let how = end.map_or_else(String::new, |end| {
@@ -94,11 +111,11 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
         format!(" (exit {}{})", end.exit_code, why.map(|why| format!(", {why}")).unwrap_or_default())
     });
     let reason = format!("pod {pod}, container {}: ends again and again{how}", container.name);
-    Some(Trouble { reason, crashed: Some(pod.to_owned()) })
+    Some(RolloutFailure { reason, crashed: Some(pod.to_owned()) })
 }
 
 /// A ReplicaSet that may not make its pods: Pod Security, a quota, a webhook.
-fn refused(set: &ReplicaSet, now: Timestamp) -> Option<Trouble> {
+fn refused(set: &ReplicaSet, now: Timestamp) -> Option<RolloutFailure> {
     let conditions = set.status.as_ref()?.conditions.as_ref()?;
     let failure =
         conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
@@ -107,14 +124,14 @@ fn refused(set: &ReplicaSet, now: Timestamp) -> Option<Trouble> {
     if message == TURNED_AWAY {
         return None;
     }
-    lasted(failure.last_transition_time.as_ref(), REFUSAL, now).then(|| Trouble::said(message.to_owned()))
+    lasted(failure.last_transition_time.as_ref(), REFUSAL, now).then(|| RolloutFailure::said(message.to_owned()))
 }
 
 /// A Deployment that made no progress for longer than it was given.
-fn given_up(deployment: &Deployment) -> Option<Trouble> {
+fn given_up(deployment: &Deployment) -> Option<RolloutFailure> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
     let late = conditions.iter().find(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"))?;
-    Some(Trouble::said(late.message.clone().unwrap_or_else(|| "no pod became ready in time".into())))
+    Some(RolloutFailure::said(late.message.clone().unwrap_or_else(|| "no pod became ready in time".into())))
 }
 
 fn lasted(since: Option<&Time>, patience: SignedDuration, now: Timestamp) -> bool {
@@ -147,7 +164,7 @@ mod tests {
     }
 
     fn reason(pod_status: &Value, set_status: &Value) -> Option<String> {
-        find(&view(pod_status, set_status), NOW.parse().unwrap()).map(|trouble| trouble.reason)
+        find(&view(pod_status, set_status), NOW.parse().unwrap()).map(|failure| failure.reason)
     }
 
     fn container(state: &Value) -> Value {
@@ -168,13 +185,13 @@ mod tests {
     #[test]
     fn a_crash_names_its_exit_and_its_pod() {
         let status = container(&json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}));
-        let trouble = find(&view(&status, &json!({"replicas": 1})), NOW.parse().unwrap()).unwrap();
-        assert_eq!(trouble.reason, "pod p, container server: ends again and again (exit 2)");
-        assert_eq!(trouble.crashed.as_deref(), Some("p"));
+        let failure = find(&view(&status, &json!({"replicas": 1})), NOW.parse().unwrap()).unwrap();
+        assert_eq!(failure.reason, "pod p, container server: ends again and again (exit 2)");
+        assert_eq!(failure.crashed.as_deref(), Some("p"));
     }
 
     #[test]
-    fn creating_is_no_trouble() {
+    fn creating_is_no_failure() {
         let status = container(&json!({"waiting": {"reason": "ContainerCreating"}}));
         assert_eq!(reason(&status, &json!({"replicas": 1})), None);
     }
@@ -185,6 +202,22 @@ mod tests {
         let mut view = view(&status, &json!({"replicas": 1}));
         Arc::make_mut(&mut view.pods[0]).labels_mut().insert("pod-template-hash".into(), "old".into());
         assert_eq!(find(&view, NOW.parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_pod_that_was_evicted_counts_only_when_every_new_pod_fails() {
+        let evicted = |number: usize, created: &str| {
+            Arc::new(crate::workload::pods::tests::evicted(&format!("evicted-{number}"), created))
+        };
+        let mut view = view(&json!({"phase": "Running"}), &json!({"replicas": 1}));
+        let found = |view: &View| find(view, NOW.parse().unwrap()).map(|failure| failure.reason);
+        view.pods.push(evicted(1, "2026-01-01T00:00:55Z"));
+        assert_eq!(found(&view), None, "the ReplicaSet replaced it");
+        view.pods.extend((2..9).map(|number| evicted(number, "2026-01-01T00:00:10Z")));
+        assert_eq!(found(&view), None, "pods that were evicted over time");
+        view.pods.push(evicted(9, "2026-01-01T00:00:58Z"));
+        let reason = found(&view).unwrap();
+        assert!(reason.contains("evicted-9") && reason.contains("low on resource"), "{reason}");
     }
 
     #[test]

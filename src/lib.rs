@@ -2,7 +2,8 @@
 //!
 //! The modules stand in the order of the flow, one way:
 //! toolbox → image, manifests → cluster → workload → load → measure → report.
-//! A module uses only those above it, plus [`config`], [`error`], [`progress`] and [`shutdown`];
+//! A module uses only those above it, plus [`clock`], [`config`], [`error`], [`process`], [`progress`], [`shutdown`] and
+//! [`write_file`];
 //! `tests/architecture.rs` holds that to be true.
 
 // Elsewhere the CLI compiles, to say that a lab needs Linux; much of it is then out of reach.
@@ -11,6 +12,8 @@
 #[cfg(feature = "server")]
 pub mod server;
 
+#[cfg(feature = "cli")]
+pub mod clock;
 #[cfg(feature = "cli")]
 pub mod config;
 #[cfg(feature = "cli")]
@@ -22,6 +25,8 @@ pub mod shutdown;
 
 #[cfg(feature = "cli")]
 pub mod process;
+#[cfg(feature = "cli")]
+pub mod write_file;
 
 #[cfg(feature = "cli")]
 pub mod toolbox;

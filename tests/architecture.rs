@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The flow, in the order of `src/lib.rs`; what stands later may use what stands earlier, never the other way round.
 const FLOW: [&str; 8] = ["toolbox", "image", "cluster", "workload", "load", "measure", "report", "cli"];
 /// What every module may use.
-const COMMON: [&str; 5] = ["config", "error", "progress", "shutdown", "process"];
+const COMMON: [&str; 7] = ["clock", "config", "error", "progress", "shutdown", "process", "write_file"];
 
 #[test]
 fn modules_use_only_earlier_ones() {

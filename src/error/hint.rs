@@ -27,6 +27,7 @@ impl Error {
                 "evenkeel doctor shows each probe; load the module or choose another kernel".into()
             }
             Self::InstallFailed { hint, .. } | Self::BuildFailed { hint, .. } => hint.clone(),
+            Self::EndedEarly { remedy, .. } => remedy.clone(),
             Self::Program { .. } => "run the command by hand to see more".into(),
             Self::Component { log, .. } => format!("the whole log: {}", log.display()),
             Self::GivenUp { first, .. } => {
@@ -39,6 +40,12 @@ impl Error {
                 "wait for the evenkeel up that is at work, or begin anew: evenkeel down, evenkeel up".into()
             }
             Self::LittleMemory { .. } => "end something that takes much of it, then try again; free -m shows it".into(),
+            Self::ImageTooLarge { .. } => {
+                "end something that takes memory, or make room in the lab: evenkeel down, then evenkeel up".into()
+            }
+            Self::FewInotifyInstances { setting, .. } => {
+                format!("raise the limit: sysctl -w {setting}=1024; or end programs that watch files")
+            }
             Self::Unreachable { link, .. } => {
                 format!(
                     "let the firewall pass what comes and goes by the link {link}; nft list ruleset shows its rules"
@@ -87,7 +94,7 @@ impl Error {
             | Self::ForeignTarget { .. }
             | Self::Manifest { .. }
             | Self::NeedsLinux { .. } => 2,
-            Self::Interrupted => 130,
+            Self::Interrupted | Self::EndedEarly { .. } => 130,
             _ => 1,
         }
     }

@@ -42,6 +42,13 @@ fn samples() -> Vec<Error> {
         Error::Deadline { what: "the rollout".into(), seconds: 60, why: "1 of 2 pods ready".into() },
         Error::NotBooted,
         Error::LittleMemory { free: 200, needed: 600 },
+        Error::ImageTooLarge { image: "shop.example/app:1".into(), why: "it takes 812 MB, and 300 MB are free".into() },
+        Error::FewInotifyInstances {
+            needed: 64,
+            free: 3,
+            setting: "fs.inotify.max_user_instances",
+            limit: "128".into(),
+        },
         Error::Unreachable {
             address: "198.18.0.2:6443".into(),
             why: "no answer within 10 s".into(),
@@ -65,6 +72,7 @@ fn samples() -> Vec<Error> {
         Error::file("read", "/proc/mounts".as_ref(), missing()),
         Error::Residue { left: vec!["link ek-lab: busy".into(), "cgroup /sys/fs/cgroup/evenkeel-lab: busy".into()] },
         Error::Interrupted,
+        Error::EndedEarly { left: "the link ek-lab may be left".into(), remedy: "remove it: evenkeel down".into() },
     ]
 }
 
@@ -94,6 +102,8 @@ fn name(error: &Error) -> &'static str {
         Error::Deadline { .. } => "Deadline",
         Error::NotBooted => "NotBooted",
         Error::LittleMemory { .. } => "LittleMemory",
+        Error::ImageTooLarge { .. } => "ImageTooLarge",
+        Error::FewInotifyInstances { .. } => "FewInotifyInstances",
         Error::Unreachable { .. } => "Unreachable",
         Error::RolloutStuck { .. } => "RolloutStuck",
         Error::Taken { .. } => "Taken",
@@ -108,10 +118,11 @@ fn name(error: &Error) -> &'static str {
         Error::Io { .. } => "Io",
         Error::Residue { .. } => "Residue",
         Error::Interrupted => "Interrupted",
+        Error::EndedEarly { .. } => "EndedEarly",
     }
 }
 
-const NAMES: usize = 37;
+const NAMES: usize = 40;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -104,7 +104,7 @@ async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -
     let ready = async {
         tokio::try_join!(
             node_ready(&client, &cluster.first().node.name, &plan),
-            super::import_image(&cluster, request.toolbox, &request.pause.archive),
+            super::import_image(&cluster, request.toolbox, request.pause),
         )
     };
     shutdown::unless(shutdown, ready).await?;

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 #![allow(clippy::print_stderr, reason = "a test that waits minutes for a toolbox should say so")]
 
+mod bad_environment;
+mod bad_images;
 mod bad_input;
 mod bad_machines;
 mod begun;

@@ -258,6 +258,19 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidValue> {
     if seconds > 0.0 && seconds <= 86_400.0 { Ok(Duration::from_secs_f64(seconds)) } else { Err(bad()) }
 }
 
+/// As [`parse_duration`], but 0 is allowed: a moment, or a phase that is left out.
+///
+/// # Errors
+/// [`InvalidValue`] for anything else.
+pub fn parse_duration_or_zero(text: &str) -> Result<Duration, InvalidValue> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let zero = !digits.is_empty() && digits.bytes().all(|digit| digit == b'0');
+    match &text[digits.len()..] {
+        "" | "ms" | "s" | "m" | "h" if zero => Ok(Duration::ZERO),
+        _ => parse_duration(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +285,17 @@ mod tests {
         assert_eq!(parsed("1h"), Some(3_600_000));
         for bad in ["", "0", "0s", "-1", "1w", "s", "abc", "1e9", "inf", "NaN", "25h", "1 s", "1.2.3s"] {
             assert_eq!(parsed(bad), None, "{bad:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn zero_is_a_duration_where_it_is_allowed() {
+        for zero in ["0", "0s", "00ms"] {
+            assert_eq!(parse_duration_or_zero(zero).unwrap(), Duration::ZERO, "{zero:?}");
+        }
+        assert_eq!(parse_duration_or_zero("30s").unwrap(), Duration::from_secs(30));
+        for bad in ["", "s", "-0", "0w", "-1s", "0 s"] {
+            assert!(parse_duration_or_zero(bad).is_err(), "{bad:?} must be refused");
         }
     }
 

@@ -181,6 +181,26 @@ pub enum Error {
         /// In megabytes.
         needed: u64,
     },
+    /// An image is larger than what a node has room for.
+    #[error("the image {image} does not fit into the node's memory, which holds its images: {why}")]
+    ImageTooLarge {
+        /// Its reference.
+        image: String,
+        /// Both sizes, or when it was noticed.
+        why: String,
+    },
+    /// The components of a node could not watch their files.
+    #[error("a node needs {needed} inotify instances, and only {free} more can be made: {setting} is {limit}")]
+    FewInotifyInstances {
+        /// As many as a node needs.
+        needed: usize,
+        /// As many as could be made.
+        free: usize,
+        /// The kernel setting that limits them: "fs.inotify.max_user_instances".
+        setting: &'static str,
+        /// Its value.
+        limit: String,
+    },
     /// The node that was booted answers inside, but not to this machine.
     #[error("this machine does not reach the lab's node at {address}, though its API server is ready: {why}")]
     Unreachable {
@@ -274,6 +294,14 @@ pub enum Error {
     /// Ctrl-C; what `up` and `demo` began has been undone.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// A second Ctrl-C: the undo was not waited for.
+    #[error("ended before the undo was complete: {left}")]
+    EndedEarly {
+        /// What may be left: "routes to the pods may be left on this machine".
+        left: String,
+        /// What removes that.
+        remedy: String,
+    },
 }
 
 /// "1 figure was", "2 figures were".

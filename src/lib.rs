@@ -2,12 +2,14 @@
 //!
 //! The modules stand in the order of the flow, one way:
 //! toolbox → image, manifests → cluster → workload → load → measure → report.
-//! A module uses only those above it, plus [`config`], [`error`], [`progress`] and [`shutdown`];
+//! A module uses only those above it, plus [`clock`], [`config`], [`error`], [`process`], [`progress`], [`shutdown`] and
+//! [`write_file`];
 //! `tests/architecture.rs` holds that to be true.
 
 // Elsewhere the CLI compiles, to say that a lab needs Linux; much of it is then out of reach.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_mut))]
 
+pub mod clock;
 pub mod config;
 pub mod error;
 pub mod io_error;
@@ -15,6 +17,8 @@ pub mod kubernetes_error;
 pub mod process;
 pub mod progress;
 pub mod shutdown;
+
+pub mod write_file;
 
 pub mod toolbox;
 

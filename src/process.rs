@@ -4,9 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 /// A program that could not be started, or that failed.
 #[derive(Debug, thiserror::Error)]
@@ -73,9 +76,7 @@ impl Invocation {
         // SAFETY: prctl with PR_SET_PDEATHSIG is async-signal-safe and touches only the child itself.
         #[allow(unsafe_code, reason = "the parent-death signal can only be set between fork and exec")]
         unsafe {
-            command.pre_exec(|| {
-                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(io::Error::from)
-            });
+            command.pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
         }
         command
     }
@@ -87,6 +88,24 @@ impl Invocation {
         command.args(&self.args).envs(self.env.iter().map(|(k, v)| (k, v))).stdin(Stdio::null()).process_group(0);
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
+        }
+        command
+    }
+
+    /// Like [`Invocation::detached_command`], and no signal is ignored: what this program ignores (SIGHUP under `nohup`,
+    /// SIGINT in a background job) is otherwise ignored by everything that it starts, containers included.
+    #[must_use]
+    pub fn daemon_command(&self) -> Command {
+        let mut command = self.detached_command();
+        // SAFETY: sigaction is async-signal-safe, and a default disposition runs no code of this program.
+        #[allow(unsafe_code, reason = "dispositions of the child can only be set between fork and exec")]
+        unsafe {
+            command.pre_exec(|| {
+                for reset in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+                    signal(reset, SigHandler::SigDfl)?;
+                }
+                Ok(())
+            });
         }
         command
     }
@@ -174,10 +193,14 @@ pub fn tail_of(path: &Path, count: usize) -> String {
 }
 
 fn quoted(word: &OsStr) -> String {
-    let word = word.to_string_lossy();
+    let Some(word) = word.to_str() else {
+        // Bytes that are no UTF-8 can be pasted only in the form that bash, zsh and ksh take.
+        let escaped: String = word.as_bytes().iter().map(|byte| byte.escape_ascii().to_string()).collect();
+        return format!("$'{escaped}'");
+    };
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
-        word.into_owned()
+        word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
@@ -191,6 +214,12 @@ mod tests {
     fn display_can_be_pasted() {
         let invocation = Invocation::new("/bin/echo", ["a b", "it's", "", "x=1"]).env("A", "1 2").directory("/tmp");
         assert_eq!(invocation.to_string(), r"cd /tmp && A='1 2' /bin/echo 'a b' 'it'\''s' '' x=1");
+    }
+
+    #[test]
+    fn a_path_that_is_no_utf_8_can_be_pasted_too() {
+        let path = OsStr::from_bytes(b"it's \xff.html");
+        assert_eq!(Invocation::new("/bin/echo", [path]).to_string(), r"/bin/echo $'it\'s \xff.html'");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 /// The flow, in the order of `src/lib.rs`; what stands later may use what stands earlier, never the other way round.
 const FLOW: [&str; 9] = ["toolbox", "image", "cluster", "workload", "load", "measure", "experiment", "report", "cli"];
 /// What every module may use.
-const COMMON: [&str; 7] = ["config", "error", "io_error", "kubernetes_error", "process", "progress", "shutdown"];
+const COMMON: [&str; 9] =
+    ["clock", "config", "error", "io_error", "kubernetes_error", "process", "progress", "shutdown", "write_file"];
 
 #[test]
 fn modules_use_only_earlier_ones() {

@@ -79,6 +79,7 @@ fn keep(name: &str, packed: &Packed) -> Result<Archive> {
 impl Archive {
     /// Loads it into the lab's nodes.
     pub(crate) async fn import(&self, bench: &Bench, cluster: &evenkeel::cluster::Cluster) -> Result<()> {
-        Ok(evenkeel::cluster::import_image(cluster, &bench.toolbox, &self.path).await?)
+        let image = evenkeel::image::inspect(&self.path)?;
+        Ok(evenkeel::cluster::import_image(cluster, &bench.toolbox, &image).await?)
     }
 }

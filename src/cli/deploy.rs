@@ -114,7 +114,7 @@ async fn deploy(context: &Context, lab: &Lab, toolbox: &Toolbox, wanted: Wanted)
 /// Hands an image to the nodes; returns its reference.
 async fn load(context: &Context, lab: &Lab, toolbox: &Toolbox, image: Image) -> Result<String, Error> {
     let step = context.progress.step("load the image into every node");
-    let imported = cluster::import_image(&lab.cluster, toolbox, &image.archive);
+    let imported = cluster::import_image(&lab.cluster, toolbox, &image);
     crate::shutdown::unless(&context.shutdown, imported).await??;
     step.done_with(image.reference.clone());
     Ok(image.reference)

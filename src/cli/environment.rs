@@ -1,6 +1,7 @@
 //! Where a test was made, told in its report: what cannot be known is left out.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::thread::available_parallelism;
 
@@ -28,7 +29,7 @@ pub fn of_machine() -> Environment {
     let facts = [
         ("kernel", Some(read("/proc/sys/kernel/osrelease").trim().to_owned())),
         ("CPU", available_parallelism().ok().map(|cpus| cpu(&read("/proc/cpuinfo"), cpus.get()))),
-        ("command", Some(command(std::env::args().skip(1)))),
+        ("command", Some(command(std::env::args_os().skip(1)))),
     ];
     of(facts)
 }
@@ -72,26 +73,26 @@ fn cpu(cpuinfo: &str, cpus: usize) -> String {
 }
 
 /// The command that can be pasted, less what may be secret.
-fn command(arguments: impl Iterator<Item = String>) -> String {
-    let mut told: Vec<String> = Vec::new();
+fn command(arguments: impl Iterator<Item = OsString>) -> String {
+    let mut told: Vec<OsString> = Vec::new();
     let mut pending: Option<&str> = None;
     for argument in arguments {
+        // Only for the look at it: an argument may be a path of any bytes.
+        let text = argument.to_string_lossy();
         if let Some(flag) = pending.take() {
-            told.push(hidden(flag, &argument));
+            told.push(hidden(flag, &text).into());
             continue;
         }
-        let flag = SECRET.into_iter().find(|flag| match argument.strip_prefix(flag) {
-            Some(rest) if flag.starts_with("--") => rest.is_empty() || rest.starts_with('='),
-            Some(_) => true,
-            None => false,
+        let secret = SECRET.into_iter().find_map(|flag| match text.strip_prefix(flag)? {
+            rest if flag.starts_with("--") && !rest.is_empty() && !rest.starts_with('=') => None,
+            rest => Some((flag, rest)),
         });
-        match flag {
+        match secret {
             // Its value is the next argument.
-            Some(flag) if argument == flag => pending = Some(flag),
-            Some(flag) => {
-                let value = &argument[flag.len()..];
-                let sign = if value.starts_with('=') { "=" } else { "" };
-                told.push(format!("{flag}{sign}{}", hidden(flag, &value[sign.len()..])));
+            Some((flag, "")) => pending = Some(flag),
+            Some((flag, value)) => {
+                let (sign, value) = value.strip_prefix('=').map_or(("", value), |value| ("=", value));
+                told.push(format!("{flag}{sign}{}", hidden(flag, value)).into());
                 continue;
             }
             None => {}
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_command_is_told_without_its_secrets() {
-        let told = |arguments: &[&str]| command(arguments.iter().map(|argument| (*argument).to_owned()));
+        let told = |arguments: &[&str]| command(arguments.iter().map(OsString::from));
         assert_eq!(told(&["test", "--replicas", "2,5", "-d", "5s"]), "evenkeel test --replicas 2,5 -d 5s");
         for given in [
             &["-H", "Authorization: Bearer s3cret"][..],
@@ -131,6 +132,18 @@ mod tests {
             assert!(!command.contains("s3cret") && command.contains('…'), "{given:?}: {command}");
         }
         assert_eq!(told(&["-H", "X: y", "-b", "@file"]), "evenkeel -H 'X: …' -b @file");
+    }
+
+    #[test]
+    fn a_path_of_any_bytes_is_told_and_a_secret_of_any_bytes_is_not() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let told = |arguments: &[&[u8]]| command(arguments.iter().map(|bytes| OsString::from_vec(bytes.to_vec())));
+        assert_eq!(told(&[b"test", b"--html", b"\xff.html"]), r"evenkeel test --html $'\xff.html'");
+        for given in [&[&b"-b"[..], b"s3cret \xff"][..], &[b"--body=s3cret \xff"], &[b"-Hs3cret \xff"]] {
+            let command = told(given);
+            assert!(!command.contains("s3cret") && command.contains('…'), "{command}");
+        }
     }
 
     #[test]

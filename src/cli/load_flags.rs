@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::parse_duration;
+use crate::config::{parse_duration, parse_duration_or_zero};
 use crate::error::Error;
 use crate::experiment::LONGEST_RUN;
 use crate::load::{Plan, Request, Schedule, Stage};
@@ -85,7 +85,7 @@ impl LoadFlags {
         plan.timeout = length("--timeout", &self.timeout)?;
         plan.threads = positive("--workers", &self.workers)?;
         plan.warm_up =
-            if self.warmup.trim_end_matches('s') == "0" { Duration::ZERO } else { length("--warmup", &self.warmup)? };
+            parse_duration_or_zero(&self.warmup).map_err(|error| bad("--warmup", &self.warmup, error.to_string()))?;
         plan.answers_per_connection = match &self.reconnect_every {
             Some(given) => Some(positive("--reconnect-every", given)?),
             None => self.no_keepalive.then_some(NonZeroU32::MIN),

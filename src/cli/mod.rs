@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod down;
 pub mod environment;
 mod guarded;
+mod interruption;
 pub mod judge;
 pub mod live_line;
 pub mod load_flags;
@@ -173,7 +174,9 @@ fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|source| IoError::new("start the runtime", source))?;
             runtime.block_on(async {
-                let context = Context::new(global, terminal.progress(), shutdown::on_signal()?)?;
+                let progress = terminal.progress();
+                let responder = interruption::responder(&verb, global.name.as_str(), terminal, &progress);
+                let context = Context::new(global, progress, shutdown::on_signal(responder)?)?;
                 Box::pin(dispatch(verb, &context)).await
             })
         }

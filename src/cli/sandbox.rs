@@ -46,8 +46,9 @@ impl Args {
         match self.part {
             Part::Enter { plan } => enter(&plan),
             Part::Init { plan } => init(&plan),
-            Part::ExternalIp { kubeconfig } => runtime()?
-                .block_on(async { external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal()?).await }),
+            Part::ExternalIp { kubeconfig } => runtime()?.block_on(async {
+                external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal(|_| {})?).await
+            }),
         }
     }
 }

@@ -24,6 +24,7 @@ enum Voice {
 }
 
 /// stderr.
+#[derive(Clone)]
 pub struct Terminal {
     voice: Voice,
 }

@@ -121,7 +121,7 @@ async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -
     let ready = async {
         tokio::try_join!(
             try_join_all(plans.iter().map(|plan| node_ready(&client, plan))),
-            super::import_image(&cluster, request.toolbox, &request.pause.archive),
+            super::import_image(&cluster, request.toolbox, request.pause),
         )
     };
     shutdown::unless(shutdown, ready).await??;

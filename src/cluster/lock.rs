@@ -9,13 +9,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::now;
 use crate::config::LabName;
 use crate::error::Error;
 use crate::io_error::IoError;
@@ -106,8 +107,9 @@ impl LabLock {
                 }
                 (Some(owner), _) => {
                     progress.note(format!("{owner} is asked to stop"));
-                    // A process that Ctrl-Z has stopped handles no signal until it continues.
-                    owner.signal(&[Signal::SIGINT, Signal::SIGCONT]);
+                    // Not SIGINT, which a shell's background job ignores. A process stopped by Ctrl-Z receives the signal
+                    // only when it continues.
+                    owner.signal(&[Signal::SIGTERM, Signal::SIGCONT]);
                     asked = Some((owner, Instant::now()));
                 }
                 // A process that has just taken the lock describes itself in a moment. No other may be signalled.
@@ -219,11 +221,6 @@ fn start_of(pid: i32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the command's name, in parentheses, and may hold anything.
     text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
-/// Seconds since the epoch.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -9,6 +9,7 @@ mod component_process;
 mod container;
 mod encryption;
 mod find;
+mod image_store;
 mod kubeconfig;
 mod layout;
 mod lock;
@@ -51,6 +52,7 @@ pub use residue::Removed;
 
 use crate::config::{LabName, Paths, ProxyMode};
 use crate::error::Error;
+use crate::image::Image;
 use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::Progress;
@@ -64,12 +66,14 @@ pub async fn client(cluster: &Cluster) -> Result<Client, Error> {
     client_by(&cluster.paths.kubeconfig()).await
 }
 
-/// Loads an image archive into every node.
+/// Loads an image into every node.
 ///
 /// # Errors
-/// [`Error::Program`] when containerd refuses it.
-pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, archive: &Path) -> Result<(), Error> {
-    images(cluster, toolbox, &[OsStr::new("import"), archive.as_os_str()]).await
+/// [`Error::ImageTooLarge`] when it does not fit, [`Error::Program`] when containerd refuses it.
+pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, image: &Image) -> Result<(), Error> {
+    image_store::require_room(cluster, image)?;
+    let imported = images(cluster, toolbox, &[OsStr::new("import"), image.archive.as_os_str()]).await;
+    imported.map_err(|error| image_store::import_failed(image, error))
 }
 
 /// Adds a name to an image that every node has.

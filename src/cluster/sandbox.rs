@@ -53,7 +53,7 @@ pub fn enter(plan_file: &Path) -> Result<(), Error> {
 
     let program = std::env::current_exe().map_err(|source| IoError::new("find this program", source))?;
     let first = Invocation::new(program, [OsStr::new("sandbox"), OsStr::new("init"), plan_file.as_os_str()]);
-    let mut command = first.detached_command();
+    let mut command = first.daemon_command();
     command.env_clear().env("PATH", &plan.path).env("HOME", "/root").env("TMPDIR", "/run/tmp");
     let child = command.stdin(std::process::Stdio::inherit()).spawn().map_err(|source| first.not_started(&source))?;
     say(&Message::Entered(child.id().cast_signed()));

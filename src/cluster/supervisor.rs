@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -13,9 +13,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use crate::clock::now;
 use crate::error::Error;
 use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
+use crate::write_file::WriteFile;
 
 use super::component::{ComponentSpec, Phase};
 use super::plan::{BootPlan, ComponentStatus, Message, State};
@@ -230,9 +232,8 @@ impl<'a> Supervisor<'a> {
     /// Writes the status of all components for the verb `status`. A full disk must not stop the supervision.
     fn record(&self) {
         let statuses: Vec<&ComponentStatus> = self.components.iter().map(|c| &c.status).collect();
-        let temporary = self.plan.status.with_extension("new");
         if let Ok(text) = serde_json::to_vec(&statuses) {
-            let _ = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, &self.plan.status));
+            let _ = WriteFile::internal().write(&self.plan.status, &text);
         }
     }
 }
@@ -270,11 +271,6 @@ impl<'a> Supervised<'a> {
         self.status.last_exit_at = Some(now());
         self.status.last_words = Some(plan.last_words(&self.spec.name));
     }
-}
-
-/// Seconds since the epoch.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Starts a component, with its log and a file with its exact command.

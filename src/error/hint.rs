@@ -37,6 +37,7 @@ impl Error {
                 "evenkeel doctor shows each probe; load the module or choose another kernel".into()
             }
             Self::InstallFailed { hint, .. } | Self::BuildFailed { hint, .. } => hint.clone(),
+            Self::EndedEarly { remedy, .. } => remedy.clone(),
             Self::Program { .. } => "run the command by hand to see more".into(),
             Self::Component { log, .. } => format!("the whole log: {}", log.display()),
             Self::GivenUp { first, .. } => {
@@ -49,6 +50,12 @@ impl Error {
                 "wait for the evenkeel up that is at work, or begin anew: evenkeel down, evenkeel up".into()
             }
             Self::LittleMemory { .. } => "end something that takes much of it, then try again; free -m shows it".into(),
+            Self::ImageTooLarge { .. } => {
+                "end something that takes memory, or make room in the lab: evenkeel down, then evenkeel up".into()
+            }
+            Self::FewInotifyInstances { setting, .. } => {
+                format!("raise the limit: sysctl -w {setting}=1024; or end programs that watch files")
+            }
             Self::Unreachable { link, .. } => {
                 format!(
                     "let the firewall pass what comes and goes by the link {link}; nft list ruleset shows its rules"
@@ -95,7 +102,7 @@ impl Error {
             | Self::Manifest { .. }
             | Self::NoDataPlane { .. }
             | Self::NeedsLinux { .. } => 2,
-            Self::Interrupted(_) => 130,
+            Self::Interrupted(_) | Self::EndedEarly { .. } => 130,
             _ => 1,
         }
     }

@@ -47,6 +47,13 @@ fn samples() -> Vec<Error> {
         Error::Deadline { what: "the rollout".into(), seconds: 60, why: "1 of 2 pods ready".into() },
         Error::NotBooted,
         Error::LittleMemory { free: 200, needed: 600 },
+        Error::ImageTooLarge { image: "shop.example/app:1".into(), why: "it takes 812 MB, and 300 MB are free".into() },
+        Error::FewInotifyInstances {
+            needed: 64,
+            free: 3,
+            setting: "fs.inotify.max_user_instances",
+            limit: "128".into(),
+        },
         Error::Unreachable {
             address: "198.18.0.2:6443".into(),
             why: "no answer within 10 s".into(),
@@ -70,6 +77,7 @@ fn samples() -> Vec<Error> {
         IoError::file("read", "/proc/mounts".as_ref(), missing()).into(),
         Error::Residue { left: vec!["link ek-lab: busy".into(), "cgroup /sys/fs/cgroup/evenkeel-lab: busy".into()] },
         Interrupted.into(),
+        Error::EndedEarly { left: "the link ek-lab may be left".into(), remedy: "remove it: evenkeel down".into() },
     ]
 }
 
@@ -99,6 +107,8 @@ fn name(error: &Error) -> &'static str {
         Error::Deadline { .. } => "Deadline",
         Error::NotBooted => "NotBooted",
         Error::LittleMemory { .. } => "LittleMemory",
+        Error::ImageTooLarge { .. } => "ImageTooLarge",
+        Error::FewInotifyInstances { .. } => "FewInotifyInstances",
         Error::Unreachable { .. } => "Unreachable",
         Error::RolloutStuck { .. } => "RolloutStuck",
         Error::Taken { .. } => "Taken",
@@ -113,10 +123,11 @@ fn name(error: &Error) -> &'static str {
         Error::Io { .. } => "Io",
         Error::Residue { .. } => "Residue",
         Error::Interrupted(_) => "Interrupted",
+        Error::EndedEarly { .. } => "EndedEarly",
     }
 }
 
-const NAMES: usize = 37;
+const NAMES: usize = 40;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -12,6 +12,7 @@ use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Shutdown, unless};
+use crate::write_file::WriteFile;
 
 /// The cargo profile that both binaries are built with.
 const PROFILE: &str = "server";
@@ -148,16 +149,10 @@ fn keep(packed: &Packed, directory: &Path) -> Result<Image, Error> {
     let archive = directory.join(format!("{}.tar", packed.tag()));
     if !fs::read(&archive).is_ok_and(|kept| kept == packed.archive) {
         fs::create_dir_all(directory).map_err(|source| IoError::file("create", directory, source))?;
-        let unfinished = directory.join(format!(".{}.{}", packed.tag(), std::process::id()));
-        fs::write(&unfinished, &packed.archive).map_err(|source| IoError::file("write", &unfinished, source))?;
-        fs::rename(&unfinished, &archive).map_err(|source| IoError::file("write", &archive, source))?;
+        let written = WriteFile::internal().write(&archive, &packed.archive);
+        written.map_err(|source| IoError::file("write", &archive, source))?;
     }
-    Ok(Image {
-        archive,
-        reference: packed.reference.clone(),
-        digest: packed.digest.clone(),
-        bytes: packed.archive.len() as u64,
-    })
+    inspect(&archive)
 }
 
 #[cfg(test)]
@@ -172,7 +167,7 @@ mod tests {
         let directory = directory.path().join("images");
         let packed = pack(b"binary", &PAUSE.spec).unwrap();
         let image = keep(&packed, &directory).unwrap();
-        assert_eq!(inspect(&image.archive).unwrap(), image);
+        assert_eq!((&image.reference, &image.digest), (&packed.reference, &packed.digest));
         fs::write(&image.archive, "broken").unwrap();
         assert_eq!(keep(&packed, &directory).unwrap(), image);
         assert_eq!(fs::read(&image.archive).unwrap(), packed.archive);

@@ -1,7 +1,5 @@
-//! Reports in files: read from JSON, written whole or not at all.
+//! Reports in files: read from JSON, written in any format.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use serde_json::Value;
@@ -9,6 +7,7 @@ use serde_json::Value;
 use super::{Format, Look, Report, SCHEMA_VERSION};
 use crate::error::Error;
 use crate::io_error::IoError;
+use crate::write_file::WriteFile;
 
 /// The report in `json`; an error calls it `name`.
 ///
@@ -34,43 +33,17 @@ pub fn read(json: &str, name: &str) -> Result<Report, Error> {
     serde_json::from_str(json).map_err(|why| bad(format!("it is a report with something amiss ({why})")))
 }
 
-/// Writes the report to `path`, whole or not at all: what was there stays until the new file is complete.
+/// Writes the report to `path`, a file that the user named; see [`WriteFile::named`].
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn write(path: &Path, format: Format, report: &Report) -> Result<(), Error> {
     let text = format.export(report, Look::default())?;
-    Ok(replace(path, text.as_bytes()).map_err(|source| IoError::file("write", path, source))?)
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A link stays one: what it leads to is replaced.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let before = fs::metadata(&target).ok();
-    if before.as_ref().is_some_and(|metadata| !metadata.is_file()) {
-        // A pipe or a terminal cannot be replaced, only written to; a directory says no by itself.
-        return fs::write(&target, bytes);
-    }
-    if target.file_name().is_none() {
-        return Err(ErrorKind::InvalidInput.into());
-    }
-    let draft = target.with_file_name(format!(".evenkeel-{}.tmp", std::process::id()));
-    let mut file = File::create_new(&draft)?;
-    let written = file
-        .write_all(bytes)
-        .and_then(|()| before.map_or(Ok(()), |metadata| file.set_permissions(metadata.permissions())))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&draft, &target));
-    if written.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    written
+    Ok(WriteFile::named().write(path, text.as_bytes()).map_err(|source| IoError::file("write", path, source))?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
     use super::super::{Exporter, Json, sample};
     use super::*;
 
@@ -106,34 +79,5 @@ mod tests {
             }
         }
         assert_eq!(read(&old.to_string(), "old.json").unwrap().runs.len(), 2);
-    }
-
-    #[test]
-    fn a_file_is_replaced_whole_and_keeps_its_permissions() {
-        let directory = tempfile::tempdir().unwrap();
-        let (path, link) = (directory.path().join("report.csv"), directory.path().join("link"));
-        fs::write(&path, "before").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        symlink(&path, &link).unwrap();
-        write(&link, Format::Csv, &sample::report()).unwrap();
-        assert!(link.is_symlink() && fs::read_to_string(&path).unwrap().starts_with("run,"));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "no draft is left");
-    }
-
-    #[test]
-    fn where_nothing_can_be_written_nothing_is_left() {
-        let directory = tempfile::tempdir().unwrap();
-        for path in ["", "missing/report.csv", "."] {
-            let failed = write(&directory.path().join(path), Format::Csv, &sample::report());
-            assert!(matches!(failed, Err(Error::Io { .. })), "{path:?}: {failed:?}");
-        }
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn what_cannot_be_replaced_is_written_to() {
-        write(Path::new("/dev/null"), Format::Csv, &sample::report()).unwrap();
-        assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 }

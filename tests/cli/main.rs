@@ -3,6 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
+mod any_bytes;
+mod inotify;
+mod named_files;
+mod server;
+mod signals;
+
 use std::fs;
 use std::path::Path;
 

@@ -6,6 +6,8 @@
 #![allow(clippy::print_stderr, reason = "a test that waits minutes for a toolbox should say so")]
 
 mod api_only;
+mod bad_environment;
+mod bad_images;
 mod bad_input;
 mod bad_machines;
 mod begun;

@@ -1,9 +1,7 @@
 //! Events as a person writes them: `scale:2..10..2@5s`.
 
-use std::time::Duration;
-
 use super::{Action, Planned};
-use crate::config::{InvalidValue, parse_duration};
+use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero};
 
 /// What can be asked for.
 const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT or pause:COMPONENT=TIME, \
@@ -17,17 +15,13 @@ impl Planned {
     /// [`InvalidValue`].
     pub fn parse(given: &str) -> Result<Vec<Self>, InvalidValue> {
         // An image's reference may hold an @, too, and what follows it there is no time.
-        let timed = given.rsplit_once('@').and_then(|(kind, time)| Some((kind, begin(time)?)));
+        let timed =
+            given.rsplit_once('@').and_then(|(kind, time)| Some((kind, parse_duration_or_zero(time.trim()).ok()?)));
         let (kind, at) = timed.map_or((given, None), |(kind, at)| (kind, Some(at)));
         let actions = actions(kind.trim())?;
         let first = actions.into_iter().enumerate();
         Ok(first.map(|(step, action)| Self { at: at.filter(|_| step == 0), action }).collect())
     }
-}
-
-fn begin(time: &str) -> Option<Duration> {
-    let zero = matches!(time.trim(), "0" | "0s");
-    if zero { Some(Duration::ZERO) } else { parse_duration(time.trim()).ok() }
 }
 
 fn actions(kind: &str) -> Result<Vec<Action>, InvalidValue> {
@@ -66,6 +60,7 @@ fn pause(rest: &str) -> Result<Action, InvalidValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn read(text: &str) -> Vec<String> {
         let at = |event: &Planned| event.at.map_or(String::new(), |at| format!(" at {} s", at.as_secs_f64()));

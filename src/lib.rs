@@ -1,7 +1,7 @@
 //! Evenkeel: a load-balancing lab on real Kubernetes.
 //!
 //! The modules stand in the order of the flow, one way:
-//! toolbox → image, manifests → cluster → workload → load → measure → report.
+//! load, toolbox → image, manifests → cluster → workload → measure → report.
 //! A module uses only those above it, plus [`config`], [`error`], [`progress`] and [`shutdown`];
 //! `tests/architecture.rs` holds that to be true.
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The flow, in the order of `src/lib.rs`; what stands later may use what stands earlier, never the other way round.
-const FLOW: [&str; 8] = ["toolbox", "image", "cluster", "workload", "load", "measure", "report", "cli"];
+const FLOW: [&str; 8] = ["load", "toolbox", "image", "cluster", "workload", "measure", "report", "cli"];
 /// What every module may use.
 const COMMON: [&str; 5] = ["config", "error", "progress", "shutdown", "process"];
 

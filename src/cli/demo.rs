@@ -13,7 +13,7 @@ use crate::cluster::{self, Cluster};
 use crate::config::{ProxyMode, parse_duration};
 use crate::error::Error;
 use crate::image::{self, Image};
-use crate::load::Plan;
+use crate::load::LoadPlan;
 use crate::toolbox::{Program, Toolbox, kernel};
 use crate::workload::manifests::Manifests;
 use crate::workload::memory::{Memory, memory};
@@ -71,8 +71,8 @@ impl Args {
     /// [`Error::LabIsUp`] when there is one already; what any part says, after everything has been undone.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         let counts = counts(&self.replicas)?;
-        let plan = Plan::new(positive("--connections", &self.connections)?, parse_duration(&self.duration)?);
-        let plan = Plan { warm_up: Duration::from_secs(1), ..plan };
+        let plan = LoadPlan::new(positive("--connections", &self.connections)?, parse_duration(&self.duration)?);
+        let plan = LoadPlan { warm_up: Duration::from_secs(1), ..plan };
         let trial = Trial::at(&counts, plan);
         self.files.check()?;
         let manifests = self.manifests.load()?;

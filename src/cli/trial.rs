@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::load_flags::{LONGEST, positive};
 use crate::config::Replicas;
 use crate::error::Error;
-use crate::load::Plan;
+use crate::load::LoadPlan;
 use crate::measure::Mode;
 use crate::workload::event::Planned;
 
@@ -57,7 +57,7 @@ pub struct Case {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
     /// What each run does.
-    pub plan: Plan,
+    pub plan: LoadPlan,
     /// What is compared; never empty.
     pub cases: Vec<Case>,
     /// How often each case has its turn.
@@ -73,7 +73,7 @@ impl TrialFlags {
     ///
     /// # Errors
     /// [`Error::BadValue`] and [`Error::BadReplicas`].
-    pub fn trial(&self, plan: Plan, said: bool) -> Result<Trial, Error> {
+    pub fn trial(&self, plan: LoadPlan, said: bool) -> Result<Trial, Error> {
         let counts = self.replicas.as_deref().map(counts).transpose()?.unwrap_or_default();
         let modes = self.compare.as_deref().map(modes).transpose()?.unwrap_or_default();
         if let (Some(given), true) = (&self.compare, counts.len() > 1) {
@@ -101,14 +101,14 @@ impl TrialFlags {
 impl Trial {
     /// One run of `plan`.
     #[must_use]
-    pub fn of(plan: Plan) -> Self {
+    pub fn of(plan: LoadPlan) -> Self {
         let cases = vec![Case { mode: None, replicas: None }];
         Self { plan, cases, rounds: 1, events: Vec::new(), ends_with_events: false }
     }
 
     /// One round at each of `counts`.
     #[must_use]
-    pub fn at(counts: &[Replicas], plan: Plan) -> Self {
+    pub fn at(counts: &[Replicas], plan: LoadPlan) -> Self {
         let case = |replicas: &Replicas| Case { mode: None, replicas: Some(*replicas) };
         Self { cases: counts.iter().map(case).collect(), ..Self::of(plan) }
     }
@@ -138,7 +138,7 @@ impl Trial {
 
     /// What a run in this mode does.
     #[must_use]
-    pub fn plan_in(&self, mode: Option<Mode>) -> Plan {
+    pub fn plan_in(&self, mode: Option<Mode>) -> LoadPlan {
         let plan = self.plan.clone();
         if mode == Some(Mode::NoKeepalive) { plan.without_keepalive() } else { plan }
     }
@@ -171,7 +171,7 @@ fn modes(given: &str) -> Result<Vec<Mode>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Request;
+    use crate::load::RequestTemplate;
     use clap::Parser;
     use std::time::Duration;
 
@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn trial(arguments: &[&str], said: bool) -> Result<Trial, Error> {
-        let plan = Plan::new(NonZeroU32::MIN, Duration::from_secs(30));
+        let plan = LoadPlan::new(NonZeroU32::MIN, Duration::from_secs(30));
         let cli = Cli::try_parse_from([&["test"], arguments].concat()).unwrap();
         assert_eq!((cli.target, cli.no_keepalive, cli.reconnect_every), (None, false, None));
         cli.trial.trial(plan, said)
@@ -253,8 +253,8 @@ mod tests {
             assert_eq!(trial.plan_in(Some(mode)), trial.plan);
         }
         let without = trial.plan_in(Some(Mode::NoKeepalive));
-        assert_eq!(without.answers_per_connection, Some(NonZeroU32::MIN));
-        assert_eq!(without.request, Request::default().close());
+        assert_eq!(without.responses_per_connection, Some(NonZeroU32::MIN));
+        assert_eq!(without.request, RequestTemplate::default().close());
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod endpoints;
 pub mod event;
 pub mod external_ip;
+mod guard;
 pub mod logs;
 pub mod manifests;
 pub mod memory;
@@ -24,7 +25,8 @@ use crate::error::Error;
 
 pub use apply::apply;
 pub use backends::{backends, backends_as_they_change};
-pub use endpoint::{Endpoint, endpoint};
+pub use endpoint::endpoint;
+pub use guard::guard;
 pub use pod_counters::{PodCounters, pod_counters};
 pub use rollout::rollout;
 pub use scale::{ScaleOutcome, scale};

@@ -18,12 +18,12 @@ use super::trial::{Case, Trial};
 use crate::cluster;
 use crate::config::Replicas;
 use crate::error::Error;
-use crate::load::{self, Plan};
+use crate::load::{self, LoadPlan, Target};
 use crate::measure::{Measurement, Mode};
 use crate::progress::{Progress, Step};
 use crate::toolbox::{Program, Toolbox};
+use crate::workload;
 use crate::workload::event::{self, Stage};
-use crate::workload::{self, Endpoint};
 use promise::{Part, Promise};
 use rows::Row;
 
@@ -87,7 +87,7 @@ struct Soak<'a> {
     quiet: Context,
     lab: &'a Lab,
     toolbox: &'a Toolbox,
-    endpoint: Endpoint,
+    endpoint: Target,
     connections: NonZeroU32,
     rounds: NonZeroU32,
     rows: Vec<Row>,
@@ -102,12 +102,12 @@ impl Args {
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         let rounds = positive::<NonZeroU32>("--rounds", &self.rounds)?;
         let connections = positive::<NonZeroU32>("--connections", &self.connections)?;
-        load::make_room(connections)?;
+        load::ensure_descriptors(connections)?;
         require_root("soak")?;
         let (lab, _lock) = context.lab_to_change("soak").await?;
         let toolbox = context.toolbox(false).await?;
         let endpoint = workload::endpoint(&lab.client).await?;
-        load::guard(endpoint.address, &context.name.link(), toolbox.path(Program::Ip)).await?;
+        workload::guard(endpoint.address, &context.name.link(), toolbox.path(Program::Ip)).await?;
         let quiet = Context {
             name: context.name.clone(),
             paths: context.paths.clone(),
@@ -221,7 +221,7 @@ impl Soak<'_> {
         if let Some(every) = terms.every {
             (1..).zip(&mut events).for_each(|(number, event)| event.at = Some(every * number));
         }
-        let plan = Plan { warm_up: Duration::from_secs(1), ..Plan::new(self.connections, LONGEST) };
+        let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, LONGEST) };
         let trial = Trial {
             cases: vec![Case { mode: Some(terms.mode), replicas: None }],
             events,

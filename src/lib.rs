@@ -1,7 +1,7 @@
 //! Evenkeel: a load-balancing lab on real Kubernetes.
 //!
 //! The modules stand in the order of the flow, one way:
-//! toolbox → image, manifests → cluster → workload → load → measure → report.
+//! toolbox → image, manifests → cluster → workload → experiment → report → cli.
 //! A module uses only those above it, plus [`clock`], [`config`], [`error`], [`process`], [`progress`], [`shutdown`] and
 //! [`write_file`];
 //! `tests/architecture.rs` holds that to be true.

@@ -14,7 +14,7 @@ use crate::config::{ProxyMode, Replicas, parse_duration, parse_positive};
 use crate::error::Error;
 use crate::experiment::Trial;
 use crate::image::{self, Image};
-use crate::load::Plan;
+use crate::load::LoadPlan;
 use crate::toolbox::{Program, Toolbox, kernel};
 use crate::workload::manifests::Manifests;
 use crate::workload::memory::{Memory, memory};
@@ -74,7 +74,7 @@ impl Args {
     /// # Errors
     /// [`Error::LabIsUp`] when there is one already; what any part says, after everything has been undone.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let plan = Plan { warm_up: Duration::from_secs(1), ..Plan::new(self.connections, self.duration) };
+        let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, self.duration) };
         let trial = Trial::at(&self.replicas, plan);
         self.files.check()?;
         let manifests = self.manifests.load()?;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use crate::error::Error;
-use crate::load;
+use crate::workload;
 
 /// Refuses addresses that are not reached through the lab's link. A look-up is a process of its own, so while load runs
 /// only addresses that are new are looked up.
@@ -28,7 +28,7 @@ impl<'a> Guarded<'a> {
     pub(super) async fn check(&mut self, addresses: &[SocketAddr]) -> Result<(), Error> {
         for address in addresses {
             if !self.known.contains(&address.ip()) {
-                load::guard(*address, &self.link, self.ip).await?;
+                workload::guard(*address, &self.link, self.ip).await?;
                 self.known.insert(address.ip());
             }
         }

@@ -18,13 +18,13 @@ use crate::cluster::{Access, PodRoutes};
 use crate::config::Replicas;
 use crate::error::Error;
 use crate::experiment::{Case, Trial};
-use crate::load::{self, Addresses, Live, Plan, RunResult};
+use crate::load::{self, Addresses, Live, LoadPlan, RunResult, Target};
 use crate::measure::{Measurement, Mode, PodUse};
 use crate::progress::Step;
 use crate::report::{Exporter, Json, Report, Table};
 use crate::shutdown::{Interrupted, Shutdown};
 use crate::workload::event::{EventRecord, Stage, play};
-use crate::workload::{self, Baseline, Endpoint, PodCounters, pod_counters};
+use crate::workload::{self, Baseline, PodCounters, pod_counters};
 
 /// How long a run goes on when its events are over and the last old pod is gone.
 const AFTERMATH: Duration = Duration::from_secs(2);
@@ -42,8 +42,8 @@ pub struct Workplace<'a> {
 pub struct Series<'a> {
     context: &'a Context,
     workplace: Option<Workplace<'a>>,
-    endpoint: Endpoint,
-    /// What is asked there.
+    endpoint: Target,
+    /// The URL that is requested.
     target: String,
     trial: Trial,
     environment: Environment,
@@ -60,7 +60,7 @@ impl<'a> Series<'a> {
     pub async fn new(
         context: &'a Context,
         workplace: Option<Workplace<'a>>,
-        endpoint: Endpoint,
+        endpoint: Target,
         trial: Trial,
     ) -> Series<'a> {
         let target = trial.plan.request.url(&endpoint);
@@ -157,11 +157,11 @@ impl<'a> Series<'a> {
 
     /// The run, what each pod took meanwhile, the connections on each where its answers do not say, and what happened, as
     /// far as that can be known.
-    async fn measured(&self, plan: &Plan, mode: Option<Mode>, step: &Step) -> Result<Measured, Error> {
+    async fn measured(&self, plan: &LoadPlan, mode: Option<Mode>, step: &Step) -> Result<Measured, Error> {
         let Context { progress, shutdown, .. } = self.context;
         let live = |live| step.detail(line(&live, !self.trial.ends_with_events));
         let Some(Workplace { access, ip }) = self.workplace else {
-            return load::run(&self.endpoint, plan, shutdown, live).await.map(Measured::alone);
+            return Ok(Measured::alone(load::run(&self.endpoint, plan, shutdown, live).await?));
         };
         // Dropped, they are removed again, whatever becomes of the run.
         let _routes = match mode {
@@ -234,18 +234,18 @@ impl<'a> Series<'a> {
     async fn load(
         &self,
         pods: Option<BalancedPods<'_>>,
-        plan: &Plan,
+        plan: &LoadPlan,
         shutdown: &Shutdown,
         live: impl FnMut(Live),
     ) -> Result<RunResult, Error> {
-        let Some(mut pods) = pods else { return load::run(&self.endpoint, plan, shutdown, live).await };
+        let Some(mut pods) = pods else { return Ok(load::run(&self.endpoint, plan, shutdown, live).await?) };
         let addresses = pods.addresses.clone();
         let run = load::run_balanced(&self.endpoint, &addresses, plan, shutdown, live);
         let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(pods.follow()));
         tokio::select! {
-            run = &mut run => run,
+            run = &mut run => Ok(run?),
             followed = &mut follow => match followed {
-                Ok(()) => run.await,
+                Ok(()) => Ok(run.await?),
                 Err(error) => Err(error),
             },
         }

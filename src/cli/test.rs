@@ -7,12 +7,13 @@ use super::judge::{Judge, JudgeFlags};
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
 use super::series::{Series, Workplace};
-use super::target::Target;
+use super::target::{TargetUrl, guard_all};
 use super::trial_flags::TrialFlags;
 use crate::cluster;
 use crate::error::Error;
 use crate::experiment::Trial;
 use crate::load;
+use crate::shutdown::unless;
 use crate::toolbox::{self, Program, Toolbox};
 use crate::workload;
 
@@ -43,7 +44,7 @@ impl Args {
     /// [`Error::Interrupted`] and [`Error::AssertionsMissed`] after what there is has been printed.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         let plan = self.load.plan()?;
-        load::make_room(plan.connections)?;
+        load::ensure_descriptors(plan.connections)?;
         let trial = self.trial.trial(plan, self.load.say_the_end())?;
         let judge = self.judge.judge(&trial.counts())?;
         self.files.check()?;
@@ -65,19 +66,20 @@ impl Args {
         in_lab(context, workplace, trial, &self.files, &judge).await
     }
 
-    async fn elsewhere(&self, context: &Context, target: &Target, trial: Trial, judge: &Judge) -> Result<(), Error> {
+    async fn elsewhere(&self, context: &Context, url: &TargetUrl, trial: Trial, judge: &Judge) -> Result<(), Error> {
         if trial.knows_pods() {
             let why = "the client can choose among pods of the lab only, not with --target".into();
             return Err(Error::BadValue { what: "--compare", given: "client".into(), why });
         }
-        let endpoint = target.resolve().await?;
+        let addresses = url.addresses().await?;
         if !self.allow_foreign_target {
-            // Loopback needs no program to be told.
-            let loopback = endpoint.address.ip().to_canonical().is_loopback();
+            // Loopback needs no look at the routes.
+            let loopback = addresses.iter().all(|address| address.ip().to_canonical().is_loopback());
             let ip = if loopback { PathBuf::new() } else { ip(context).await };
-            load::guard(endpoint.address, &context.name.link(), &ip).await?;
+            guard_all(&addresses, &context.name.link(), &ip).await?;
         }
-        let mut series = Series::new(context, None, endpoint, trial).await;
+        let target = unless(&context.shutdown, url.target(&addresses, trial.plan.timeout)).await??;
+        let mut series = Series::new(context, None, target, trial).await;
         let outcome = series.run().await;
         series.finish(outcome, &self.files, judge)
     }
@@ -95,7 +97,7 @@ pub async fn in_lab(
     judge: &Judge,
 ) -> Result<(), Error> {
     let endpoint = workload::endpoint(&workplace.access.client).await?;
-    load::guard(endpoint.address, &context.name.link(), workplace.ip).await?;
+    workload::guard(endpoint.address, &context.name.link(), workplace.ip).await?;
     let mut series = Series::new(context, Some(workplace), endpoint, trial).await;
     let outcome = Box::pin(series.run()).await;
     series.finish(outcome, files, judge)

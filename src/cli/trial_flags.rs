@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use crate::config::{InvalidValue, Replicas, parse_positive};
 use crate::error::Error;
 use crate::experiment::{Case, Trial};
-use crate::load::Plan;
+use crate::load::LoadPlan;
 use crate::measure::Mode;
 use crate::workload::event::Planned;
 
@@ -58,7 +58,7 @@ impl TrialFlags {
     ///
     /// # Errors
     /// [`Error::BadValue`] for values that contradict each other.
-    pub fn trial(&self, plan: Plan, has_end: bool) -> Result<Trial, Error> {
+    pub fn trial(&self, plan: LoadPlan, has_end: bool) -> Result<Trial, Error> {
         self.check_modes()?;
         let mode = (self.balance == Balance::Client).then_some(Mode::Client);
         let modes = or_none(&self.compare, mode);
@@ -110,7 +110,7 @@ fn mode(text: &str) -> Result<Mode, InvalidValue> {
 mod tests {
     use super::*;
     use crate::experiment::LONGEST_RUN;
-    use crate::load::Request;
+    use crate::load::RequestTemplate;
     use clap::Parser;
     use std::time::Duration;
 
@@ -128,7 +128,7 @@ mod tests {
 
     /// The exit code is 2 for a bad value, whether clap or the trial refuses it.
     fn trial(arguments: &[&str], said: bool) -> Result<Trial, String> {
-        let plan = Plan::new(NonZeroU32::MIN, Duration::from_secs(30));
+        let plan = LoadPlan::new(NonZeroU32::MIN, Duration::from_secs(30));
         let cli = Cli::try_parse_from([&["test"], arguments].concat()).map_err(|error| {
             assert_eq!(error.exit_code(), 2, "{error}");
             error.to_string()
@@ -199,8 +199,8 @@ mod tests {
             assert_eq!(trial.plan_in(Some(mode)), trial.plan);
         }
         let without = trial.plan_in(Some(Mode::NoKeepalive));
-        assert_eq!(without.answers_per_connection, Some(NonZeroU32::MIN));
-        assert_eq!(without.request, Request::default().close());
+        assert_eq!(without.responses_per_connection, Some(NonZeroU32::MIN));
+        assert_eq!(without.request, RequestTemplate::default().close());
     }
 
     #[test]

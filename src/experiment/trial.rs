@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Replicas;
-use crate::load::Plan;
+use crate::load::LoadPlan;
 use crate::measure::Mode;
 use crate::workload::event::Planned;
 
@@ -26,7 +26,7 @@ pub struct Case {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
     /// What each run does.
-    pub plan: Plan,
+    pub plan: LoadPlan,
     /// What is compared; never empty.
     pub cases: Vec<Case>,
     /// How often each case is run.
@@ -40,7 +40,7 @@ pub struct Trial {
 impl Trial {
     /// One run of `plan`.
     #[must_use]
-    pub fn of(plan: Plan) -> Self {
+    pub fn of(plan: LoadPlan) -> Self {
         let cases = vec![Case { mode: None, replicas: None }];
         Self { plan, cases, rounds: 1, events: Vec::new(), ends_with_events: false }
     }
@@ -54,7 +54,7 @@ impl Trial {
 
     /// One round at each of `counts`.
     #[must_use]
-    pub fn at(counts: &[Replicas], plan: Plan) -> Self {
+    pub fn at(counts: &[Replicas], plan: LoadPlan) -> Self {
         let case = |replicas: &Replicas| Case { mode: None, replicas: Some(*replicas) };
         Self { cases: counts.iter().map(case).collect(), ..Self::of(plan) }
     }
@@ -85,7 +85,7 @@ impl Trial {
 
     /// What a run in this mode does.
     #[must_use]
-    pub fn plan_in(&self, mode: Option<Mode>) -> Plan {
+    pub fn plan_in(&self, mode: Option<Mode>) -> LoadPlan {
         let plan = self.plan.clone();
         if mode == Some(Mode::NoKeepalive) { plan.without_keepalive() } else { plan }
     }

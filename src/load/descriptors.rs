@@ -1,32 +1,28 @@
-//! A connection is an open file, and a process may hold only so many.
+//! A connection is an open file, and a process may have only so many.
 
+use std::io;
 use std::num::NonZeroU32;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::error::Error;
-use crate::io_error::IoError;
+use super::error::LoadError;
 
-/// Files a process has open besides its connections: streams, epoll, the runtime's.
+/// Files that a process has open besides its connections: standard streams, epoll, those of the runtime.
 const OTHERS: u64 = 64;
 
-/// Makes room for `connections`, raising the soft limit if need be.
+/// Raises the soft limit on open files of this process, if `connections` need that.
 ///
 /// # Errors
-/// [`Error::BadValue`] when the hard limit is lower.
-pub fn make_room(connections: NonZeroU32) -> Result<(), Error> {
+/// [`LoadError::TooFewDescriptors`] when the hard limit is lower; [`LoadError::DescriptorLimit`] when it cannot be read.
+pub fn ensure_descriptors(connections: NonZeroU32) -> Result<(), LoadError> {
     let needed = u64::from(connections.get()) + OTHERS;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
-        .map_err(|errno| IoError::new("read the limit on open files", std::io::Error::from(errno)))?;
+        .map_err(|errno| LoadError::DescriptorLimit { source: io::Error::from(errno) })?;
     if needed <= soft {
         return Ok(());
     }
     let raised = needed <= hard && setrlimit(Resource::RLIMIT_NOFILE, needed, hard).is_ok();
-    raised.then_some(()).ok_or_else(|| Error::BadValue {
-        what: "--connections",
-        given: connections.to_string(),
-        why: format!("each is an open file, and this process may have {hard} (ulimit -Hn)"),
-    })
+    raised.then_some(()).ok_or(LoadError::TooFewDescriptors { connections, limit: hard })
 }
 
 #[cfg(test)]
@@ -35,8 +31,8 @@ mod tests {
 
     #[test]
     fn more_than_the_hard_limit_is_refused_with_the_limit() {
-        let error = make_room(NonZeroU32::MAX).unwrap_err();
-        assert!(matches!(error, Error::BadValue { .. }), "{error}");
-        assert!(make_room(NonZeroU32::MIN).is_ok());
+        let error = ensure_descriptors(NonZeroU32::MAX).unwrap_err();
+        assert!(matches!(error, LoadError::TooFewDescriptors { .. }), "{error}");
+        assert!(ensure_descriptors(NonZeroU32::MIN).is_ok());
     }
 }

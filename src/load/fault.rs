@@ -1,37 +1,37 @@
-//! What can go wrong with a request, by kind.
+//! The kinds of failures of single requests.
 
 use std::fmt;
 use std::io;
 
-/// Why a request was not answered, or not answered well.
+/// Why a request got no response, or one that counts as a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
-    /// Nobody listens there.
+    /// The connection was refused: nothing listens at the address.
     Refused,
     /// The connection was reset.
     Reset,
-    /// The connection was closed before the answer was whole.
+    /// The connection was closed before the response was complete.
     Closed,
-    /// No whole answer, or no connection, within the plan's timeout.
+    /// There was no complete response, or no connection, within the plan's timeout.
     TimedOut,
-    /// What came is not HTTP/1.
-    Garbage,
-    /// No way there: no route, no descriptor.
+    /// What was received is not a valid HTTP/1 response.
+    ProtocolError,
+    /// No connection could be opened for another reason: no route, no file descriptor.
     Unreachable,
-    /// No local address and port is free for another connection.
+    /// No local port is free for another connection.
     NoAddress,
-    /// A whole answer whose status is not 2xx.
+    /// A complete response whose status is not one of those that the plan expects.
     Status(u16),
 }
 
 impl Fault {
-    /// Whether an answer came, all the same.
+    /// Whether there was a complete response.
     #[must_use]
-    pub fn is_answer(self) -> bool {
+    pub fn is_response(self) -> bool {
         matches!(self, Self::Status(_))
     }
 
-    /// The same with less detail: every 5xx is 500.
+    /// The same fault with less detail: the class instead of the status, 500 for every 5xx.
     pub(super) fn coarse(self) -> Self {
         match self {
             Self::Status(code) => Self::Status(code / 100 * 100),
@@ -62,7 +62,7 @@ impl fmt::Display for Fault {
             Self::Reset => formatter.write_str("reset"),
             Self::Closed => formatter.write_str("closed early"),
             Self::TimedOut => formatter.write_str("timed out"),
-            Self::Garbage => formatter.write_str("no HTTP"),
+            Self::ProtocolError => formatter.write_str("protocol error"),
             Self::Unreachable => formatter.write_str("unreachable"),
             Self::NoAddress => formatter.write_str("no address"),
             Self::Status(code) => write!(formatter, "status {code}"),
@@ -76,7 +76,7 @@ mod tests {
     use nix::errno::Errno;
 
     #[test]
-    fn what_the_kernel_says() {
+    fn errors_of_the_kernel_become_faults() {
         let all = [
             (Errno::ECONNREFUSED, Fault::Refused),
             (Errno::ECONNRESET, Fault::Reset),

@@ -1,46 +1,46 @@
-//! What a run looks like while it is under way.
+//! The progress of a run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::plan::Plan;
-use super::worker::Gauge;
+use super::gauge::Gauge;
+use super::plan::LoadPlan;
 
-/// A glance at a run.
+/// The state of a run at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Live {
-    /// Whether nothing is counted yet.
+    /// Whether the run still warms up, so that nothing is counted yet.
     pub warming_up: bool,
-    /// Until the run ends, if nothing ends it sooner.
+    /// The time until the run ends, unless something ends it earlier.
     pub left: Duration,
-    /// How many requests end it, answered or failed.
+    /// After how many requests, answered or failed, the run ends.
     pub planned_requests: Option<u64>,
-    /// Answers so far.
+    /// Responses so far.
     pub requests: u64,
-    /// Answers a second, lately.
+    /// Responses per second since the last update.
     pub rate: f64,
-    /// Of 100 answers so far, 99 came within this time.
+    /// The 99th percentile of the latency so far.
     pub p99: Duration,
     /// Faults so far.
     pub faults: u64,
-    /// Pods that have answered.
+    /// How many pods have sent responses.
     pub pods: u64,
 }
 
-/// Glances at the workers' gauges.
-pub(super) struct Glance {
+/// Computes [`Live`] from the gauges of the workers.
+pub(super) struct Progress {
     gauges: Vec<Arc<Gauge>>,
     planned_requests: Option<u64>,
     start: Instant,
     end: Instant,
-    /// When the gauges were set at the last glance, in microseconds of the run, and the answers then.
+    /// When the gauges were last set, in microseconds since the start of the run, and the responses then.
     last: (u64, u64),
     rate: f64,
 }
 
-impl Glance {
-    pub(super) fn new(gauges: Vec<Arc<Gauge>>, plan: &Plan, start: Instant, end: Instant) -> Self {
+impl Progress {
+    pub(super) fn new(gauges: Vec<Arc<Gauge>>, plan: &LoadPlan, start: Instant, end: Instant) -> Self {
         let planned_requests = plan.requests.map(Into::into);
         Self { gauges, planned_requests, start, end, last: (0, 0), rate: 0.0 }
     }
@@ -62,7 +62,7 @@ impl Glance {
             left: self.end.saturating_duration_since(now.max(self.start)),
             requests,
             rate: self.rate,
-            // The workers' own are near enough to each other for a glance; the result merges them properly.
+            // The highest of the workers' values is good enough here; the result merges the histograms.
             p99: Duration::from_micros(values(|gauge| &gauge.p99).max().unwrap_or(0)),
             faults: values(|gauge| &gauge.faults).sum(),
             pods: values(|gauge| &gauge.pods).max().unwrap_or(0),

@@ -1,39 +1,42 @@
-//! What a run does: how many connections, for how long, when requests are sent, and what is given up on.
+//! What a run does: how many connections, for how long, which requests and when.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use super::request::Request;
+use super::request::RequestTemplate;
 use super::schedule::Schedule;
+use super::statuses::StatusSet;
 
-/// One run.
+/// The plan of one run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// Connections, each with one request on its way at most. With several addresses: requests on their way at most,
-    /// whatever connections they take.
+pub struct LoadPlan {
+    /// The number of connections, each with at most one request in flight. When the client balances between several
+    /// addresses, it is the number of requests in flight at most, and there are more connections.
     pub connections: NonZeroU32,
-    /// How long is measured at most.
+    /// How long the run is measured at most.
     pub duration: Duration,
-    /// How long a request, or a connection being opened, may take before it counts as timed out.
+    /// How long a request, or opening a connection, may take before it counts as timed out.
     pub timeout: Duration,
-    /// How long the load runs on the same connections before anything is counted.
+    /// How long load is sent over the same connections before anything is counted.
     pub warm_up: Duration,
-    /// Threads that share the connections.
+    /// The number of threads, between which the connections are divided.
     pub threads: NonZeroU32,
-    /// When requests are due: an open loop. Without it, a closed one: each connection sends its next request when the
-    /// last one is answered.
+    /// When requests are due (an open loop). Without a schedule each connection sends its next request when the last one
+    /// is answered (a closed loop).
     pub schedule: Option<Schedule>,
-    /// After so many requests, answered or failed, the run ends.
+    /// The number of requests, answered or failed, after which the run ends.
     pub requests: Option<NonZeroU64>,
-    /// After so many answers a connection is replaced; without it, connections are kept.
-    pub answers_per_connection: Option<NonZeroU32>,
-    /// What is asked.
-    pub request: Request,
+    /// The number of responses after which a connection is replaced; without it, connections are kept.
+    pub responses_per_connection: Option<NonZeroU32>,
+    /// The request that is sent.
+    pub request: RequestTemplate,
+    /// The statuses that are successes. A response with another one is counted as a response and as a fault.
+    pub expected: StatusSet,
 }
 
-impl Plan {
-    /// A closed loop: GET on `connections` kept for `duration`, on one thread, with autocannon's ten seconds of
-    /// patience and no warm-up.
+impl LoadPlan {
+    /// A closed loop: GET over `connections` that are kept, for `duration`, on one thread, with a timeout of ten seconds (as
+    /// autocannon has) and no warm-up. Statuses of the class 2xx are successes.
     #[must_use]
     pub fn new(connections: NonZeroU32, duration: Duration) -> Self {
         Self {
@@ -44,18 +47,19 @@ impl Plan {
             threads: NonZeroU32::MIN,
             schedule: None,
             requests: None,
-            answers_per_connection: None,
-            request: Request::default(),
+            responses_per_connection: None,
+            request: RequestTemplate::default(),
+            expected: StatusSet::default(),
         }
     }
 
-    /// The same with a new connection for every request, which says so to the server.
+    /// The same plan with a new connection for every request, and `Connection: close` in the request.
     #[must_use]
     pub fn without_keepalive(self) -> Self {
-        Self { answers_per_connection: Some(NonZeroU32::MIN), request: self.request.close(), ..self }
+        Self { responses_per_connection: Some(NonZeroU32::MIN), request: self.request.close(), ..self }
     }
 
-    /// How many connections each thread holds: as even as it gets, none of them empty.
+    /// How many connections each thread has: as even as possible, and at least one.
     pub(super) fn shares(&self) -> Vec<u32> {
         let connections = self.connections.get();
         let threads = self.threads.get().min(connections);
@@ -70,7 +74,7 @@ mod tests {
     #[test]
     fn shares_add_up_and_none_is_empty() {
         let shares = |connections, threads| {
-            let mut plan = Plan::new(NonZeroU32::new(connections).unwrap(), Duration::from_secs(1));
+            let mut plan = LoadPlan::new(NonZeroU32::new(connections).unwrap(), Duration::from_secs(1));
             plan.threads = NonZeroU32::new(threads).unwrap();
             plan.shares()
         };

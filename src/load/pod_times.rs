@@ -1,45 +1,45 @@
-//! The times of one pod's answers, coarser than those of the run: there can be hundreds of pods.
+//! The latencies of one pod. Their histogram is coarser than that of the run because there can be hundreds of pods.
 
 use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// At most 1% off: 15 kB a pod, instead of 200 for a tenth of that.
+/// Two digits are at most 1% off and take 15 kB for each pod; three digits are at most 0.1% off and take 200 kB.
 const SIGNIFICANT_DIGITS: u8 = 2;
-/// The longest time that is kept apart from longer ones: an hour, in microseconds.
+/// The upper bound of the histogram in microseconds: an hour. Longer times count as this one.
 const LONGEST: u64 = 3_600_000_000;
 
-/// Many times, in microseconds.
+/// A distribution of times in microseconds, at most 1% off.
 #[derive(Clone, PartialEq)]
 pub struct PodTimes(Histogram<u32>);
 
 impl PodTimes {
-    /// None yet; `None` when there can be no histogram.
+    /// An empty distribution; `None` when the histogram cannot be created.
     pub(super) fn new() -> Option<Self> {
         Histogram::new_with_bounds(1, LONGEST, SIGNIFICANT_DIGITS).ok().map(Self)
     }
 
-    /// One more.
+    /// Adds one time.
     #[inline]
     pub(super) fn record(&mut self, time: Duration) {
         self.0.saturating_record(time.as_secs() * 1_000_000 + u64::from(time.subsec_micros()));
     }
 
-    /// All of `other`'s, too.
+    /// Adds all times of `other`.
     pub(super) fn add(&mut self, other: &Self) {
-        // Both have the same bounds, and then it cannot fail.
+        // It cannot fail, because both have the same bounds.
         let _ = self.0.add(&other.0);
     }
 
-    /// The time in microseconds that this part of all (0 to 1) did not exceed; 0 when there is none.
+    /// The quantile (0 to 1) in microseconds; 0 when there are no times.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> u64 {
         self.0.value_at_quantile(quantile)
     }
 }
 
-/// In a line: the histogram has thousands of buckets.
+/// Short, because the histogram has thousands of buckets.
 impl fmt::Debug for PodTimes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("PodTimes").field("count", &self.0.len()).finish_non_exhaustive()

@@ -1,79 +1,79 @@
-//! What a worker writes down while it runs, and how several workers' records become one.
+//! What one worker measures.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::error::LoadError;
 use super::fault::Fault;
 use super::pod_times::PodTimes;
 use super::times::Times;
-use crate::error::Error;
 
-/// The most pods told apart, so that a server that names a new one each time cannot fill the memory.
+/// How many pods are told apart at most, so that a server that sends a new name each time cannot fill the memory.
 const MAX_PODS: usize = 4096;
-/// The most pods whose answers are timed apart.
+/// How many pods have latencies of their own at most.
 const MAX_TIMED_PODS: usize = 512;
-/// The most kinds of fault (tenth of a second, kind, pod) kept apart before detail is dropped.
+/// How many faults (tenth of a second, kind, pod) are told apart before detail is dropped.
 const MAX_FAULTS: usize = 65_536;
 
-/// Which pod of [`Record::pods`].
+/// An index into [`Record::pods`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct PodIndex(u32);
 
 /// One second of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Second {
-    /// Requests answered in it.
+    /// Responses received in it.
     pub requests: u64,
-    /// Bytes of those answers.
+    /// Bytes of those responses.
     pub bytes: u64,
 }
 
-/// What fell on one pod.
+/// The requests and connections of one pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pod {
-    /// The name its answers gave; empty when they gave none.
+    /// The name in its responses; empty when there was none.
     pub name: String,
-    /// Requests it answered.
+    /// Requests that it answered.
     pub requests: u64,
-    /// Connections whose first answer came from it.
+    /// Connections whose first response came from it.
     pub connections: u64,
-    /// The times of its answers, counted as the run's; not of the 513th pod and those after.
+    /// The latency of its responses, measured as that of the run; `None` for the 513th pod and those after it.
     pub latency: Option<PodTimes>,
 }
 
 /// Where and when a fault happened.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FaultAt {
-    /// Tenths of a second since the run began.
+    /// Tenths of a second since the start of the run.
     pub tenth: u32,
     /// What went wrong.
     pub fault: Fault,
-    /// The pod the connection led to, where an answer had told.
+    /// The pod that the connection led to, where an earlier response named it.
     pub pod: Option<String>,
 }
 
-/// What there is besides when requests are due by a schedule.
+/// What is measured in addition when requests are due by a schedule.
 pub(super) struct Paced {
-    /// From the first byte that was sent to the answer's last.
+    /// From the first byte of the request to the last byte of the response.
     pub(super) uncorrected: Times,
-    /// From when a request was due to its first byte.
+    /// From when the request was due to its first byte.
     pub(super) late: Times,
-    /// Requests that were due, and never sent.
+    /// Requests that were due and not sent.
     pub(super) unsent: u64,
 }
 
-/// All that one worker measured.
+/// Everything that one worker measures.
 pub(super) struct Record {
     pub(super) latency: Times,
     pub(super) paced: Option<Paced>,
     pub(super) connect: Times,
     pub(super) seconds: Vec<Second>,
-    /// Answers in each tenth of a second, as far as there were any.
+    /// Responses in each tenth of a second, up to the last with any.
     pub(super) tenths: Vec<u32>,
     pub(super) sent: u64,
     pub(super) answered: u64,
     pub(super) in_flight: u64,
-    /// Connections that were opened for the run.
+    /// Connections opened for the run.
     pub(super) opened: u64,
     pub(super) pods: Vec<Pod>,
     by_name: HashMap<Vec<u8>, PodIndex>,
@@ -81,9 +81,9 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// An empty record for a run of this length, `paced` by a schedule or not.
-    pub(super) fn new(duration: Duration, paced: bool) -> Result<Self, Error> {
-        let times = || Ok::<_, Error>(Paced { uncorrected: Times::new()?, late: Times::new()?, unsent: 0 });
+    /// An empty record for a run of this length; `paced` is whether requests are due by a schedule.
+    pub(super) fn new(duration: Duration, paced: bool) -> Result<Self, LoadError> {
+        let times = || Ok::<_, LoadError>(Paced { uncorrected: Times::new()?, late: Times::new()?, unsent: 0 });
         let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
         Ok(Self {
             latency: Times::new()?,
@@ -101,9 +101,9 @@ impl Record {
         })
     }
 
-    /// A whole answer from `pod`, `since` the run began, `latency` after its request.
+    /// Counts a response from `pod` at the time `since` the start of the run.
     #[inline]
-    pub(super) fn answer(&mut self, pod: PodIndex, since: Duration, latency: Duration, bytes: u64) {
+    pub(super) fn response(&mut self, pod: PodIndex, since: Duration, latency: Duration, bytes: u64) {
         self.latency.record(latency);
         self.answered += 1;
         let second = usize::try_from(since.as_secs()).unwrap_or(usize::MAX).min(self.seconds.len() - 1);
@@ -122,7 +122,7 @@ impl Record {
 
     #[inline]
     fn count_tenth(&mut self, since: Duration) {
-        // The last answers of a run may come a moment after its end.
+        // The last responses may arrive a moment after the end of the run.
         let tenth = (tenth(since) as usize).min(10 * self.seconds.len() - 1);
         if tenth >= self.tenths.len() {
             self.tenths.resize(tenth + 1, 0);
@@ -132,7 +132,7 @@ impl Record {
         }
     }
 
-    /// Something went wrong, `since` the run began.
+    /// Counts a fault at the time `since` the start of the run.
     pub(super) fn fault(&mut self, fault: Fault, since: Duration, pod: Option<PodIndex>) {
         let tenth = tenth(since);
         let key = (tenth, fault, pod);
@@ -140,14 +140,14 @@ impl Record {
         *self.faults.entry(if full { (tenth / 10 * 10, fault.coarse(), None) } else { key }).or_default() += 1;
     }
 
-    /// A connection's first answer came from `pod`.
-    pub(super) fn landed(&mut self, pod: PodIndex) {
+    /// Counts a connection whose first response came from `pod`.
+    pub(super) fn connection(&mut self, pod: PodIndex) {
         if let Some(pod) = self.pods.get_mut(pod.0 as usize) {
             pod.connections += 1;
         }
     }
 
-    /// The pod of this name.
+    /// The index of the pod of this name, which is added if it is new.
     pub(super) fn pod(&mut self, name: &[u8]) -> PodIndex {
         if let Some(index) = self.by_name.get(name) {
             return *index;
@@ -164,17 +164,17 @@ impl Record {
         index
     }
 
-    /// How many pods answered.
-    pub(super) fn pods_hit(&self) -> usize {
+    /// How many pods have answered a request.
+    pub(super) fn answering_pods(&self) -> usize {
         self.pods.iter().filter(|pod| pod.requests > 0).count()
     }
 
-    /// How many requests failed or were answered badly.
+    /// How many faults there were.
     pub(super) fn faults(&self) -> u64 {
         self.faults.values().sum()
     }
 
-    /// The faults with their pods' names.
+    /// The faults with the names of their pods.
     pub(super) fn named_faults(&self) -> BTreeMap<FaultAt, u64> {
         let name = |pod: PodIndex| self.pods.get(pod.0 as usize).map(|pod| pod.name.clone());
         let named = |(&(tenth, fault, pod), &count): (&(u32, Fault, Option<PodIndex>), &u64)| {
@@ -190,7 +190,7 @@ fn tenth(since: Duration) -> u32 {
     u32::try_from(since.as_secs() * 10).unwrap_or(u32::MAX).saturating_add(since.subsec_millis() / 100)
 }
 
-/// A pod's name as text that can do nothing to a terminal.
+/// The name of a pod without control characters, which a terminal could interpret.
 fn readable(name: &[u8]) -> String {
     const LONGEST_NAME: usize = 253;
     String::from_utf8_lossy(name).chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect()
@@ -205,11 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_counts_everywhere_once() {
+    fn a_response_is_counted_once_everywhere() {
         let mut record = record();
         let pod = record.pod(b"a");
-        record.answer(pod, Duration::from_millis(1500), Duration::from_micros(1234), 100);
-        record.answer(pod, Duration::from_secs(99), Duration::from_micros(10), 1);
+        record.response(pod, Duration::from_millis(1500), Duration::from_micros(1234), 100);
+        record.response(pod, Duration::from_secs(99), Duration::from_micros(10), 1);
         assert_eq!(record.answered, 2);
         assert_eq!((record.latency.count(), record.latency.max()), (2, 1234));
         assert_eq!(record.seconds[1], Second { requests: 1, bytes: 100 });
@@ -220,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn pods_are_bounded_and_none_is_lost() {
+    fn pods_are_bounded_and_no_request_is_lost() {
         let mut record = record();
         for number in 0..MAX_PODS + 1000 {
             let pod = record.pod(number.to_string().as_bytes());
-            record.answer(pod, Duration::ZERO, Duration::ZERO, 0);
+            record.response(pod, Duration::ZERO, Duration::ZERO, 0);
         }
         assert_eq!(record.pods.len(), MAX_PODS + 1);
         assert_eq!(record.pods[MAX_PODS].requests, 1000);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_speak_to_the_terminal() {
+    fn names_have_no_control_characters() {
         assert_eq!(readable("a\u{9b}31m\u{7}b".as_bytes()), "a31mb");
         assert_eq!(readable(&[b'x'; 1000]).len(), 253);
     }

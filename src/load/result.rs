@@ -1,101 +1,106 @@
-//! What a run measured, whole: the workers' records made one.
+//! What a run measured: the records of its workers, merged.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::plan::Plan;
+use super::plan::LoadPlan;
 use super::record::{FaultAt, Pod, Second};
 use super::times::Times;
 use super::usage::ThreadUsage;
-use super::worker::Outcome;
+use super::worker::WorkerResult;
 
-/// What a run measured besides when requests were due by a schedule.
+/// What a run measured in addition when requests were due by a schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PacedResult {
-    /// From a request's first byte to its answer's last.
+    /// From the first byte of a request to the last byte of its response.
     pub uncorrected: Times,
-    /// From when a request was due to its first byte; of those that were answered.
+    /// From when a request was due to its first byte, for the requests that were answered.
     pub late: Times,
-    /// Requests that were due before the end, and never sent.
+    /// Requests that were due before the end and not sent.
     pub unsent: u64,
 }
 
-/// One run.
+/// The result of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunResult {
-    /// What was planned.
-    pub plan: Plan,
-    /// How long was measured.
+    /// The plan of the run.
+    pub plan: LoadPlan,
+    /// How long the run was measured.
     pub elapsed: Duration,
-    /// Whether it was stopped before its end.
+    /// Whether the run was stopped before its end.
     pub interrupted: bool,
-    /// Up to an answer's last byte: from when its request was due, where the plan has a schedule, else from the
-    /// request's first byte.
+    /// Latency up to the last byte of the response: from when the request was due where the plan has a schedule, else from
+    /// the first byte of the request.
     pub latency: Times,
-    /// What else was measured where the plan has a schedule.
+    /// What was measured in addition, where the plan has a schedule.
     pub paced: Option<PacedResult>,
-    /// How long opening a connection took, warm-up included.
+    /// How long opening a connection took, including those of the warm-up.
     pub connect: Times,
-    /// Answers and their bytes, second by second; the last one may be shorter than a second.
+    /// Responses and their bytes in each second; the last second may be shorter.
     pub seconds: Vec<Second>,
-    /// Answers in each tenth of a second, up to the last in which there were any.
+    /// Responses in each tenth of a second, up to the last with any.
     pub tenths: Vec<u32>,
-    /// Requests begun.
+    /// Requests of which at least one byte was sent.
     pub sent: u64,
-    /// Requests answered, whatever the status.
+    /// Requests that got a complete response, whatever its status.
     pub answered: u64,
-    /// Requests on their way when the run ended.
+    /// Requests in flight when the run ended.
     pub in_flight: u64,
-    /// Connections opened for the run; those that the warm-up opened count when the run uses them.
+    /// Connections opened for the run. Those that the warm-up opened are counted when the run uses them.
     pub opened: u64,
-    /// What fell on each pod, by name.
+    /// The requests and connections of each pod, sorted by name.
     pub pods: Vec<Pod>,
-    /// What went wrong: where, when, how often.
+    /// How often which fault happened, by time and pod.
     pub faults: BTreeMap<FaultAt, u64>,
-    /// What each of the load's own threads used, the warm-up not counted.
+    /// What each thread of the load used, without the warm-up.
     pub threads: Vec<ThreadUsage>,
 }
 
 impl RunResult {
-    /// The sum of `outcomes`, of a run that began to count at `start`. `None` when there is none.
-    pub(super) fn merge(plan: &Plan, start: Instant, interrupted: bool, outcomes: Vec<Outcome>) -> Option<Self> {
-        let ended = outcomes.iter().map(|outcome| outcome.ended).max()?;
+    /// Merges the results of the workers of a run that was counted from `start`; `None` when there are none.
+    pub(super) fn merge(
+        plan: &LoadPlan,
+        start: Instant,
+        interrupted: bool,
+        results: Vec<WorkerResult>,
+    ) -> Option<Self> {
+        let ended = results.iter().map(|result| result.ended).max()?;
         let elapsed = ended.saturating_duration_since(start).min(plan.duration);
-        let mut outcomes = outcomes.into_iter();
-        let mut result = Self::from_one(plan, elapsed, interrupted, outcomes.next()?);
-        for outcome in outcomes {
-            result.add(Self::from_one(plan, elapsed, interrupted, outcome));
+        let mut results = results.into_iter();
+        let mut merged = Self::from_one(plan, elapsed, interrupted, results.next()?);
+        for result in results {
+            merged.add(Self::from_one(plan, elapsed, interrupted, result));
         }
-        let lived = elapsed.as_secs() + u64::from(elapsed.subsec_nanos() > 0);
-        result.seconds.truncate(usize::try_from(lived).unwrap_or(usize::MAX));
-        Some(result)
+        let seconds = elapsed.as_secs() + u64::from(elapsed.subsec_nanos() > 0);
+        merged.seconds.truncate(usize::try_from(seconds).unwrap_or(usize::MAX));
+        Some(merged)
     }
 
-    fn from_one(plan: &Plan, elapsed: Duration, interrupted: bool, outcome: Outcome) -> Self {
-        let faults = outcome.record.named_faults();
-        let mut pods = outcome.record.pods;
+    fn from_one(plan: &LoadPlan, elapsed: Duration, interrupted: bool, result: WorkerResult) -> Self {
+        let faults = result.record.named_faults();
+        let mut pods = result.record.pods;
         pods.retain(|pod| pod.requests > 0);
         pods.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
             plan: plan.clone(),
             elapsed,
             interrupted,
-            latency: outcome.record.latency,
-            paced: outcome.record.paced.map(|paced| PacedResult {
+            latency: result.record.latency,
+            paced: result.record.paced.map(|paced| PacedResult {
                 uncorrected: paced.uncorrected,
                 late: paced.late,
                 unsent: paced.unsent,
             }),
-            connect: outcome.record.connect,
-            seconds: outcome.record.seconds,
-            tenths: outcome.record.tenths,
-            sent: outcome.record.sent,
-            answered: outcome.record.answered,
-            in_flight: outcome.record.in_flight,
-            opened: outcome.record.opened,
+            connect: result.record.connect,
+            seconds: result.record.seconds,
+            tenths: result.record.tenths,
+            sent: result.record.sent,
+            answered: result.record.answered,
+            in_flight: result.record.in_flight,
+            opened: result.record.opened,
             pods,
             faults,
-            threads: vec![outcome.usage],
+            threads: vec![result.usage],
         }
     }
 
@@ -127,7 +132,7 @@ impl RunResult {
                     self.pods[at].connections += pod.connections;
                     match (&mut self.pods[at].latency, &pod.latency) {
                         (Some(mine), Some(theirs)) => mine.add(theirs),
-                        // What was not timed by all cannot stand for all.
+                        // Where one worker has no latencies of this pod, those of the others would be incomplete.
                         (mine, _) => *mine = None,
                     }
                 }
@@ -142,18 +147,18 @@ impl RunResult {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fault::Fault;
+    use super::super::record::Record;
     use super::*;
-    use crate::load::fault::Fault;
-    use crate::load::record::Record;
     use std::num::NonZeroU32;
 
-    fn outcome(pods: &[(&str, u64)], ended: Instant) -> Outcome {
+    fn result(pods: &[(&str, u64)], ended: Instant) -> WorkerResult {
         let mut record = Record::new(Duration::from_secs(2), true).unwrap();
         for (name, requests) in pods {
             let pod = record.pod(name.as_bytes());
-            record.landed(pod);
+            record.connection(pod);
             for _ in 0..*requests {
-                record.answer(pod, Duration::ZERO, Duration::from_micros(100), 10);
+                record.response(pod, Duration::ZERO, Duration::from_micros(100), 10);
             }
             record.fault(Fault::Reset, Duration::ZERO, Some(pod));
         }
@@ -162,16 +167,16 @@ mod tests {
             paced.late.record(Duration::from_micros(10));
         }
         let usage = ThreadUsage { cpu: Duration::from_millis(1), voluntary_switches: 3, involuntary_switches: 2 };
-        Outcome { record, ended, usage }
+        WorkerResult { record, ended, usage }
     }
 
     #[test]
-    fn workers_add_up() {
+    fn the_results_of_workers_add_up() {
         let start = Instant::now();
-        let plan = Plan::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(2));
+        let plan = LoadPlan::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(2));
         let ended = start + Duration::from_millis(1200);
-        let outcomes = vec![outcome(&[("b", 2), ("a", 1)], start), outcome(&[("c", 5), ("b", 1)], ended)];
-        let result = RunResult::merge(&plan, start, true, outcomes).unwrap();
+        let results = vec![result(&[("b", 2), ("a", 1)], start), result(&[("c", 5), ("b", 1)], ended)];
+        let result = RunResult::merge(&plan, start, true, results).unwrap();
         let pods: Vec<_> = result.pods.iter().map(|p| (p.name.as_str(), p.requests, p.connections)).collect();
         assert_eq!(pods, [("a", 1, 1), ("b", 3, 2), ("c", 5, 1)]);
         assert_eq!((result.answered, result.latency.count(), result.seconds[0].requests), (9, 9, 9));

@@ -1,17 +1,17 @@
-//! When each request of an open loop is due: pure arithmetic, no clock.
+//! When each request of an open loop is due. It is arithmetic without a clock.
 
 use std::time::Duration;
 
-/// A part of a run at one rate.
+/// A part of a run with one rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stage {
-    /// How long it lasts.
+pub struct RateStage {
+    /// The length of the stage.
     pub length: Duration,
-    /// Requests a second; 0 is a pause.
+    /// Requests per second; 0 is a pause.
     pub rate: f64,
 }
 
-/// Due times: the rate is constant within each step and changes at once between two.
+/// The due times of requests. The rate is constant within each step, and changes abruptly between steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     steps: Vec<Step>,
@@ -20,25 +20,25 @@ pub struct Schedule {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Step {
     rate: f64,
-    /// In seconds.
+    /// When the step begins, in seconds.
     begins: f64,
-    /// Requests due before it begins, and before it ends; whole ones and a part of the next.
+    /// How many requests are due before the step begins, and before it ends, with fractions.
     before: f64,
     after: f64,
 }
 
 impl Schedule {
-    /// `rate` requests a second, without end: request n, counted from 0, is due after n / `rate` seconds.
+    /// A schedule of `rate` requests per second without an end: request n, counted from 0, is due after n / `rate` seconds.
     #[must_use]
     pub fn constant(rate: f64) -> Self {
         Self { steps: vec![Step { rate, begins: 0.0, before: 0.0, after: f64::INFINITY }] }
     }
 
-    /// One stage after the other; nothing is due after the last.
+    /// A schedule of one stage after the other; no request is due after the last one.
     #[must_use]
-    pub fn of_stages(stages: &[Stage]) -> Self {
+    pub fn of_stages(stages: &[RateStage]) -> Self {
         let (mut begins, mut before) = (0.0, 0.0);
-        let mut step = |stage: &Stage| {
+        let mut step = |stage: &RateStage| {
             let seconds = stage.length.as_secs_f64();
             let step = Step { rate: stage.rate, begins, before, after: before + stage.rate * seconds };
             (begins, before) = (begins + seconds, step.after);
@@ -47,7 +47,7 @@ impl Schedule {
         Self { steps: stages.iter().map(&mut step).collect() }
     }
 
-    /// When request `number`, counted from 0, is due; `None` when it never is.
+    /// When request `number`, counted from 0, is due; `None` when the schedule ends before it.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a day at 10^9 a second is 86 × 10^12")]
     pub fn due(&self, number: u64) -> Option<Duration> {
@@ -58,12 +58,12 @@ impl Schedule {
 
     /// How many requests are due before `time`.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is no less than 0")]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is not negative")]
     pub fn due_before(&self, time: Duration) -> u64 {
         let seconds = time.as_secs_f64();
         let step = self.steps.iter().rev().find(|step| step.begins <= seconds);
         let estimate = step.map_or(0.0, |step| step.after.min(step.before + step.rate * (seconds - step.begins)));
-        // The estimate may be rounded to the wrong side; what counts is what `due` says.
+        // The estimate may be rounded in either direction; `due` decides.
         let is_due = |number: u64| self.due(number).is_some_and(|due| due < time);
         let mut count = estimate as u64;
         while count > 0 && !is_due(count - 1) {
@@ -75,14 +75,14 @@ impl Schedule {
         count
     }
 
-    /// The rate it begins with, pauses left out: that of the warm-up.
+    /// The first rate that is not a pause. The warm-up uses it.
     pub(super) fn first_rate(&self) -> f64 {
         self.steps.iter().map(|step| step.rate).find(|rate| *rate > 0.0).unwrap_or(0.0)
     }
 
     /// The mean rate over the first `elapsed`.
     #[must_use]
-    #[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
+    #[allow(clippy::cast_precision_loss, reason = "a rate needs at most 53 bits")]
     pub fn mean_rate(&self, elapsed: Duration) -> f64 {
         match self.steps[..] {
             [only] => only.rate,
@@ -92,7 +92,7 @@ impl Schedule {
     }
 }
 
-/// How many of the numbers below `count` fall to worker `first` of `workers`, when they are dealt out in turn.
+/// How many of the numbers below `count` worker `first` of `workers` gets, when they are assigned in turn.
 pub(super) fn share(count: u64, first: u64, workers: u64) -> u64 {
     count.saturating_sub(first).div_ceil(workers)
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn stages(parts: &[(u64, f64)]) -> Schedule {
-        let stage = |&(seconds, rate)| Stage { length: Duration::from_secs(seconds), rate };
+        let stage = |&(seconds, rate)| RateStage { length: Duration::from_secs(seconds), rate };
         Schedule::of_stages(&parts.iter().map(stage).collect::<Vec<_>>())
     }
 
@@ -111,15 +111,15 @@ mod tests {
         let schedule = Schedule::constant(1000.0);
         assert_eq!(schedule.due(0), Some(Duration::ZERO));
         assert_eq!(schedule.due(1), Some(Duration::from_millis(1)));
-        // No error adds up, however long the run.
+        // Errors do not add up in a long run.
         assert_eq!(schedule.due(86_400_000), Some(Duration::from_secs(86_400)));
         assert_eq!(Schedule::constant(0.25).due(3), Some(Duration::from_secs(12)));
         assert_eq!(Schedule::constant(3.0).due(1), Some(Duration::from_nanos(333_333_333)));
-        assert_eq!(Schedule::constant(1e-300).due(1), None, "later than any time there is");
+        assert_eq!(Schedule::constant(1e-300).due(1), None, "later than a duration can be");
     }
 
     #[test]
-    fn what_is_due_before_a_time_agrees_with_the_due_times() {
+    fn the_number_due_before_a_time_agrees_with_the_due_times() {
         let all = [
             Schedule::constant(1000.0),
             Schedule::constant(0.3),
@@ -134,7 +134,7 @@ mod tests {
                 assert!(schedule.due(count).is_none_or(|due| due >= time), "{schedule:?} at {time:?}");
             }
         }
-        // A time at which one is due does not count it.
+        // A request that is due at the very time is not due before it.
         assert_eq!(Schedule::constant(1000.0).due_before(Duration::from_secs(30)), 30_000);
         assert_eq!(Schedule::constant(1e9).due_before(Duration::from_secs(86_400)), 86_400_000_000_000);
     }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_has_nothing_due_and_half_a_request_is_carried_over() {
+    fn nothing_is_due_in_a_pause_and_fractions_are_carried_over() {
         let schedule = stages(&[(1, 2.0), (3, 0.0), (2, 1.0)]);
         let due: Vec<_> = (0..5).map(|number| schedule.due(number).map(|due| due.as_secs_f64())).collect();
         assert_eq!(due, [Some(0.0), Some(0.5), Some(4.0), Some(5.0), None]);

@@ -1,4 +1,4 @@
-//! What all connections of a worker share.
+//! What all connections of one worker share.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -6,25 +6,26 @@ use std::time::{Duration, Instant};
 use mio::{Registry, Token};
 
 use super::addresses::Addresses;
-use super::plan::Plan;
-use super::pool::Pool;
+use super::plan::LoadPlan;
+use super::pool::ConnectionPool;
 use super::record::Record;
-use super::supply::Supply;
+use super::request_source::RequestSource;
+use super::statuses::StatusSet;
 
-/// What one read takes at most.
+/// How many bytes one read returns at most.
 const BUFFER: usize = 64 * 1024;
 
-/// What a run is for each of its workers.
+/// What the workers of a run have in common.
 pub(super) struct Job<'a> {
     pub(super) addresses: &'a Addresses,
-    /// Whether each request chooses among the addresses.
+    /// Whether the client chooses an address for each request.
     pub(super) balanced: bool,
-    pub(super) plan: &'a Plan,
-    /// The request's bytes.
+    pub(super) plan: &'a LoadPlan,
+    /// The bytes of the request.
     pub(super) request: &'a [u8],
-    /// From here on it counts.
+    /// When the run begins to be counted.
     pub(super) start: Instant,
-    /// From here on it no longer does.
+    /// When the run ends.
     pub(super) end: Instant,
     /// How many connections each worker has.
     pub(super) shares: Vec<u32>,
@@ -32,48 +33,55 @@ pub(super) struct Job<'a> {
 
 pub(super) struct Shared {
     pub(super) registry: Registry,
-    /// All there have been since the run began.
+    /// All addresses that were in use since the run began.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) request: Vec<u8>,
-    /// Whether answers come without a body, whatever they say: those to HEAD do.
-    pub(super) bodiless: bool,
+    /// Whether the request is HEAD, so that responses have no body.
+    pub(super) is_head: bool,
+    /// The statuses that are successes.
+    pub(super) expected: StatusSet,
     pub(super) timeout: Duration,
     pub(super) start: Instant,
     pub(super) end: Instant,
     pub(super) record: Record,
-    pub(super) supply: Supply,
-    pub(super) pool: Pool,
-    /// Whether connections are opened before there is a request for them, and held open.
-    pub(super) ahead: bool,
-    /// After so many answers a connection ends.
-    pub(super) answers_per_connection: u32,
-    /// Connections that have more to read than their turn allowed.
-    pub(super) again: Vec<Token>,
+    pub(super) source: RequestSource,
+    pub(super) pool: ConnectionPool,
+    /// Whether connections are opened before there is a request for them, and kept open.
+    pub(super) connect_early: bool,
+    /// The number of responses after which a connection is replaced.
+    pub(super) responses_per_connection: u32,
+    /// Connections that had more to read than one turn allows.
+    pub(super) unfinished: Vec<Token>,
     pub(super) buffer: Vec<u8>,
 }
 
 impl Shared {
-    /// For worker number `worker`.
+    /// The state of worker number `worker`.
     pub(super) fn new(registry: Registry, job: &Job<'_>, worker: usize, record: Record) -> Self {
         let Job { addresses, balanced, plan, request, start, end, shares } = job;
         let wanted = (plan.schedule.as_ref(), plan.requests.map(Into::into));
-        let dealt = (worker as u64, shares.len() as u64);
+        let number = (worker as u64, shares.len() as u64);
         let addresses = addresses.get().to_vec();
-        let pool = if *balanced { Pool::balanced(addresses.len(), shares[worker], worker as u64) } else { Pool::new() };
+        let pool = if *balanced {
+            ConnectionPool::balanced(addresses.len(), shares[worker], worker as u64)
+        } else {
+            ConnectionPool::new()
+        };
         Self {
             registry,
             addresses,
             request: request.to_vec(),
-            bodiless: plan.request.is_head(),
+            is_head: plan.request.is_head(),
+            expected: plan.expected.clone(),
             timeout: plan.timeout,
             start: *start,
             end: *end,
             record,
-            supply: Supply::new(wanted, dealt, *start, plan.warm_up),
-            ahead: plan.schedule.is_some() && plan.answers_per_connection.is_none() && !pool.is_balanced(),
+            source: RequestSource::new(wanted, number, *start, plan.warm_up),
+            connect_early: plan.schedule.is_some() && plan.responses_per_connection.is_none() && !pool.is_balanced(),
             pool,
-            answers_per_connection: plan.answers_per_connection.map_or(u32::MAX, Into::into),
-            again: Vec::new(),
+            responses_per_connection: plan.responses_per_connection.map_or(u32::MAX, Into::into),
+            unfinished: Vec::new(),
             buffer: vec![0; BUFFER],
         }
     }

@@ -1,4 +1,4 @@
-//! Stands for the timer where the load is only compiled.
+//! Replaces the timer on systems other than Linux, where the load is compiled but not run.
 
 use std::io;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! A distribution of times: an HDR histogram for the percentiles, and exact moments beside it.
+//! A distribution of times: an HDR histogram for the percentiles, and exact sums for mean and standard deviation.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
-use crate::error::Error;
+use super::error::LoadError;
 
-/// Times are kept in microseconds, to three significant digits: at most 0.1% off, and exact below 2 ms.
+/// Three significant digits are at most 0.1% off, and exact below 2 ms.
 const SIGNIFICANT_DIGITS: u8 = 3;
-/// The longest time that is kept apart from longer ones: a day, the longest run there is.
+/// The upper bound of the histogram in microseconds: a day. Longer times count as this one.
 const LONGEST: u64 = 86_400_000_000;
 
-/// Many times, in microseconds, in little memory.
+/// A distribution of times in microseconds, at most 0.1% off, in memory that does not grow.
 #[derive(Clone, PartialEq)]
 pub struct Times {
     histogram: Histogram<u64>,
@@ -25,19 +25,17 @@ pub struct Times {
 }
 
 impl Times {
-    /// None yet.
+    /// An empty distribution.
     ///
     /// # Errors
-    /// [`Error::Load`] when the histogram cannot be made.
-    pub fn new() -> Result<Self, Error> {
-        let histogram = Histogram::new_with_bounds(1, LONGEST, SIGNIFICANT_DIGITS).map_err(|why| Error::Load {
-            target: "the target".into(),
-            why: format!("there is no histogram ({why})"),
-        })?;
+    /// [`LoadError::Histogram`] when the histogram cannot be created.
+    pub fn new() -> Result<Self, LoadError> {
+        let histogram = Histogram::new_with_bounds(1, LONGEST, SIGNIFICANT_DIGITS)
+            .map_err(|why| LoadError::Histogram { why: why.to_string() })?;
         Ok(Self { histogram, max: 0, sum: 0, squares: 0 })
     }
 
-    /// One more.
+    /// Adds one time.
     #[inline]
     pub fn record(&mut self, time: Duration) {
         let micros = time.as_secs() * 1_000_000 + u64::from(time.subsec_micros());
@@ -47,41 +45,41 @@ impl Times {
         self.squares += u128::from(micros) * u128::from(micros);
     }
 
-    /// All of `other`'s, too.
+    /// Adds all times of `other`.
     pub(super) fn add(&mut self, other: &Self) {
-        // Both have the same bounds, and then it cannot fail.
+        // It cannot fail, because both have the same bounds.
         let _ = self.histogram.add(&other.histogram);
         self.max = self.max.max(other.max);
         self.sum += other.sum;
         self.squares += other.squares;
     }
 
-    /// How many.
+    /// How many times were recorded.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// The time that this part of all (0 to 1) did not exceed; 0 when there is none.
+    /// The quantile (0 to 1) in microseconds; 0 when there are no times.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> u64 {
-        // The histogram answers with the upper end of a bucket, which may lie above the longest there was.
+        // The histogram returns the upper end of a bucket, which may be above the maximum.
         self.histogram.value_at_quantile(quantile).min(self.max)
     }
 
-    /// How many took at most `micros`, or as good as that.
+    /// How many times were at most `micros`, to the resolution of the histogram.
     #[must_use]
     pub fn count_at_most(&self, micros: u64) -> u64 {
         self.histogram.count_between(0, micros)
     }
 
-    /// The longest, exactly.
+    /// The exact maximum in microseconds.
     #[must_use]
     pub fn max(&self) -> u64 {
         self.max
     }
 
-    /// All of them, as `HdrHistogram` encodes them (V2, deflated), in base64; `None` should that fail.
+    /// The histogram as `HdrHistogram` encodes it (V2, deflated), in base64; `None` when that fails.
     #[must_use]
     pub fn encoded(&self) -> Option<String> {
         let mut bytes = Vec::new();
@@ -89,14 +87,14 @@ impl Times {
         Some(BASE64_STANDARD.encode(bytes))
     }
 
-    /// The mean, exactly.
+    /// The exact mean in microseconds.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a mean needs no more than 53 bits")]
     pub fn mean(&self) -> f64 {
         if self.count() == 0 { 0.0 } else { self.sum as f64 / self.count() as f64 }
     }
 
-    /// The standard deviation.
+    /// The exact standard deviation in microseconds.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "the difference is taken in whole numbers")]
     pub fn stdev(&self) -> f64 {
@@ -106,7 +104,7 @@ impl Times {
     }
 }
 
-/// In a line: the histogram has tens of thousands of buckets.
+/// Short, because the histogram has tens of thousands of buckets.
 impl fmt::Debug for Times {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, median, max) = (self.count(), self.quantile(0.5), self.max);
@@ -146,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_all_zero() {
+    fn an_empty_distribution_is_all_zero() {
         let none = Times::new().unwrap();
         assert_eq!((none.quantile(0.99), none.max(), none.mean(), none.stdev()), (0, 0, 0.0, 0.0));
     }

@@ -1,11 +1,11 @@
-//! What a thread of the load has used.
+//! Processor time and context switches of the load's own threads.
 
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
-/// Whose usage is asked for; where the kernel does not tell threads apart, no load is sent.
+/// The usage of this thread. Other systems have none for threads; there the load is only compiled.
 #[cfg(target_os = "linux")]
 const WHO: UsageWho = UsageWho::RUSAGE_THREAD;
 #[cfg(not(target_os = "linux"))]
@@ -14,16 +14,16 @@ const WHO: UsageWho = UsageWho::RUSAGE_SELF;
 /// Processor time and context switches of one thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ThreadUsage {
-    /// Time on a processor, in the kernel or not.
+    /// Processor time, in user space and in the kernel.
     pub cpu: Duration,
-    /// How often it waited for something.
+    /// How often the thread waited for something.
     pub voluntary_switches: u64,
-    /// How often it had to make room for another.
+    /// How often the thread lost its processor to another one.
     pub involuntary_switches: u64,
 }
 
 impl ThreadUsage {
-    /// This thread's, so far; all zero where the kernel does not say.
+    /// The usage of this thread so far; all zero where the kernel does not report it.
     pub(super) fn so_far() -> Self {
         let count = |number| u64::try_from(number).unwrap_or(0);
         getrusage(WHO).map_or_else(
@@ -39,7 +39,7 @@ impl ThreadUsage {
         )
     }
 
-    /// What came since `before`.
+    /// The usage since `before`.
     pub(super) fn since(self, before: Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(before.cpu),

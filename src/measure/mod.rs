@@ -45,7 +45,7 @@ pub struct Requests {
     pub sent: u64,
     /// Answered, whatever the status.
     pub answered: u64,
-    /// Answered with another status than 2xx.
+    /// Answered with a status that was not expected: with another one than 2xx, unless others were to be expected.
     pub non_2xx: u64,
     /// On their way when the run ended.
     pub in_flight: u64,
@@ -54,7 +54,7 @@ pub struct Requests {
 /// What went wrong in one second of a run, by kind and pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCount {
-    /// "refused", "reset", "closed early", "timed out", "no HTTP", "unreachable", "no address" or "status 503".
+    /// "refused", "reset", "closed early", "timed out", "protocol error", "unreachable", "no address" or "status 503".
     pub kind: String,
     /// Seconds since the run began.
     pub second: u32,
@@ -93,6 +93,9 @@ pub struct Measurement {
     pub elapsed_seconds: f64,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
+    /// The statuses that were to be expected, as classes, codes and ranges; 2xx in reports of before there was a choice.
+    #[serde(default = "usual_statuses")]
+    pub expected_statuses: String,
     /// Requests by what became of them.
     pub requests: Requests,
     /// Bytes of all answers.
@@ -170,7 +173,7 @@ impl Measurement {
         let busiest = generator::busiest(&run.threads, run.elapsed);
         Self {
             replicas,
-            mode: match run.plan.answers_per_connection.map(NonZeroU32::get) {
+            mode: match run.plan.responses_per_connection.map(NonZeroU32::get) {
                 None => Some(Mode::Keepalive),
                 Some(1) => Some(Mode::NoKeepalive),
                 Some(_) => None,
@@ -180,10 +183,11 @@ impl Measurement {
             planned_requests: run.plan.requests.map(Into::into),
             elapsed_seconds: run.elapsed.as_secs_f64(),
             interrupted: run.interrupted,
+            expected_statuses: run.plan.expected.to_string(),
             requests: Requests {
                 sent: run.sent,
                 answered: run.answered,
-                non_2xx: count(Fault::is_answer),
+                non_2xx: count(Fault::is_response),
                 in_flight: run.in_flight,
             },
             bytes: bytes.iter().sum(),
@@ -195,7 +199,7 @@ impl Measurement {
             sample_seconds: sample.as_secs_f64(),
             requests_per_second: Throughput::new(request_samples),
             bytes_per_second: Throughput::new(byte_samples),
-            errors: count(|fault| !fault.is_answer()),
+            errors: count(|fault| !fault.is_response()),
             timeouts: count(|fault| fault == Fault::TimedOut),
             faults: fault_counts(run),
             spread: Spread::new(&run.pods, replicas),
@@ -245,6 +249,13 @@ impl Measurement {
         }
         Self { pod_use, ..self }
     }
+}
+
+/// [`Measurement::expected_statuses`] when nothing else is asked for.
+pub const USUAL_STATUSES: &str = "2xx";
+
+fn usual_statuses() -> String {
+    USUAL_STATUSES.to_owned()
 }
 
 /// Faults second by second.

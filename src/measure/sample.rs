@@ -16,6 +16,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         planned_seconds: 1.0,
         elapsed_seconds: 1.0,
         interrupted: false,
+        expected_statuses: super::usual_statuses(),
         requests: Requests { sent: answered, answered, ..Requests::default() },
         bytes: 0,
         latency_us: Latency { count: answered, ..Latency::default() },

@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::measure::{FaultCount, Measurement, Mode};
 
 /// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of it
-/// was measured, requests answered, bytes of the answers, errors, answers other than
-/// 2xx, mode.
+/// was measured, requests answered, bytes of the responses, errors, responses with a status that was not
+/// expected (by default another than 2xx), mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Csv;
 

@@ -22,7 +22,7 @@ fn is_consistent(run: &RunResult) {
     assert_eq!(run.pods.iter().map(|pod| pod.requests).sum::<u64>(), run.answered, "per pod");
     assert_eq!(run.seconds.iter().map(|second| second.requests).sum::<u64>(), run.answered, "per second");
     assert_eq!(run.latency.count(), run.answered, "latencies");
-    let failed: u64 = run.faults.iter().filter(|(at, _)| !at.fault.is_answer()).map(|(_, count)| count).sum();
+    let failed: u64 = run.faults.iter().filter(|(at, _)| !at.fault.is_response()).map(|(_, count)| count).sum();
     assert!(run.answered + run.in_flight + failed >= run.sent, "no request is lost: {run:?}");
 }
 

@@ -17,13 +17,13 @@ use crate::cluster::{self, Access};
 use crate::config::{Replicas, parse_positive};
 use crate::error::Error;
 use crate::experiment::{Case, LONGEST_RUN, Trial};
-use crate::load::{self, Plan};
+use crate::load::{self, LoadPlan, Target};
 use crate::measure::{Measurement, Mode};
 use crate::progress::{Progress, Step};
 use crate::shutdown::Interrupted;
 use crate::toolbox::{Program, Toolbox};
 use crate::workload::event::{self, Stage};
-use crate::workload::{self, Baseline, Endpoint};
+use crate::workload::{self, Baseline};
 use promise::{Part, Promise};
 use rows::Row;
 
@@ -89,7 +89,7 @@ struct Soak<'a> {
     toolbox: &'a Toolbox,
     /// The Deployment as it was, and as it is after each part.
     before: Baseline,
-    endpoint: Endpoint,
+    endpoint: Target,
     connections: NonZeroU32,
     rounds: NonZeroU32,
     rows: Vec<Row>,
@@ -103,12 +103,12 @@ impl Args {
     /// [`Error::Interrupted`].
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         let (rounds, connections) = (self.rounds, self.connections);
-        load::make_room(connections)?;
+        load::ensure_descriptors(connections)?;
         require_root("soak")?;
         let (lab, _lock) = context.lab_to_change("soak").await?;
         let toolbox = context.toolbox(false).await?;
         let endpoint = workload::endpoint(&lab.client).await?;
-        load::guard(endpoint.address, &context.name.link(), toolbox.path(Program::Ip)).await?;
+        workload::guard(endpoint.address, &context.name.link(), toolbox.path(Program::Ip)).await?;
         let quiet = Context {
             name: context.name.clone(),
             paths: context.paths.clone(),
@@ -249,7 +249,7 @@ impl Soak<'_> {
         if let Some(every) = terms.every {
             (1..).zip(&mut events).for_each(|(number, event)| event.at = Some(every * number));
         }
-        let plan = Plan { warm_up: Duration::from_secs(1), ..Plan::new(self.connections, LONGEST_RUN) };
+        let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, LONGEST_RUN) };
         let trial = Trial {
             cases: vec![Case { mode: Some(terms.mode), replicas: None }],
             events,

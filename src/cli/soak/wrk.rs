@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use super::rows::Row;
 use crate::error::Error;
+use crate::load::Target;
 use crate::measure::Mode;
 use crate::process::{Invocation, ProgramError};
 use crate::shutdown::unless;
-use crate::workload::Endpoint;
 use crate::workload::event::{Planned, Stage, drained, play};
 
 /// How long it goes on when all is over.
@@ -22,7 +22,7 @@ const AFTERMATH: Duration = Duration::from_secs(2);
 /// Plays `events` while wrk sends load, and counts what it says failed.
 pub(super) async fn run(
     stage: &Stage<'_>,
-    endpoint: &Endpoint,
+    endpoint: &Target,
     connections: NonZeroU32,
     mode: Mode,
     events: &[Planned],

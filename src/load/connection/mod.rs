@@ -1,4 +1,4 @@
-//! One connection: open, send, receive, send again; open anew when it ends.
+//! One connection of the plan: it is opened, sends and receives, and is opened again when it ends.
 
 mod opening;
 mod receiving;
@@ -11,68 +11,68 @@ use mio::event::Event;
 
 use super::fault::Fault;
 use super::record::PodIndex;
-use super::response::Reader;
+use super::request_source::ScheduledRequest;
+use super::response::ResponseReader;
 use super::shared::Shared;
 use super::socket::Socket;
-use super::supply::Ticket;
 
-/// The pause after a first failure; it doubles with each further one, so that a dead target is asked, not hammered.
+/// The pause after a first failure. It doubles with each further one, so that a dead target is not flooded.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest pause between two tries.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Not open after a failure; `since` says when to try again.
+    /// Not open after a failure; `since` is when to try again.
     Waiting,
-    /// Closed, for its address takes no more requests.
+    /// Closed, because no requests are sent to its address any more.
     Retired,
-    /// Being opened since `since`.
+    /// Being opened; `since` is when that began.
     Connecting,
-    /// Nothing to do. It may be open, or be opened with the next request.
+    /// Idle. It is open, or is opened with the next request.
     Idle,
-    /// A request is partly written; `since` it began.
+    /// A request is partly written; `since` is when that began.
     Sending,
-    /// A request is out; `since` it began.
+    /// A request is written; `since` is when that began.
     Receiving,
 }
 
 pub(super) struct Connection {
     token: Token,
-    /// Which of the addresses it leads to.
+    /// The index of the address that it leads to.
     address: usize,
-    /// What it is open, or being opened, on.
+    /// The socket that is open or being opened.
     socket: Option<Socket>,
-    /// What it was open on, for the next time.
+    /// A socket that was reset, to use again.
     spare: Option<Socket>,
     phase: Phase,
     since: Instant,
-    /// The request it has, or is being opened for.
-    ticket: Option<Ticket>,
+    /// The request in flight, or that the connection is opened for.
+    request: Option<ScheduledRequest>,
     sent: usize,
-    reader: Reader,
-    life: Life,
+    reader: ResponseReader,
+    state: ConnectionState,
     failures: u32,
-    /// Whether the pool holds it.
+    /// Whether it is in the pool.
     pooled: bool,
 }
 
-/// What is known of it since it was last opened.
+/// The state since the connection was last opened.
 #[derive(Default)]
-struct Life {
-    /// The pod the last answer named.
+struct ConnectionState {
+    /// The pod in the last response.
     pod: Option<PodIndex>,
-    /// Whether it has been counted for its pod.
-    landed: bool,
-    /// Whether it has been counted as opened.
+    /// Whether the connection has been counted for its pod.
+    counted_for_pod: bool,
+    /// Whether the connection has been counted as opened.
     counted: bool,
-    /// Whether the other side will send no more than what is already here.
+    /// Whether the server has closed its side, so that nothing follows what is already received.
     closing: bool,
-    answers: u32,
+    responses: u32,
 }
 
 impl Connection {
-    pub(super) fn new(token: Token, address: usize, bodiless: bool, now: Instant) -> Self {
+    pub(super) fn new(token: Token, address: usize, is_head: bool, now: Instant) -> Self {
         Self {
             token,
             address,
@@ -80,27 +80,27 @@ impl Connection {
             spare: None,
             phase: Phase::Waiting,
             since: now,
-            ticket: None,
+            request: None,
             sent: 0,
-            reader: Reader::new(bodiless),
-            life: Life::default(),
+            reader: ResponseReader::new(is_head),
+            state: ConnectionState::default(),
             failures: 0,
             pooled: false,
         }
     }
 
-    /// Which of the addresses it leads to.
+    /// The index of the address that it leads to.
     pub(super) fn address(&self) -> usize {
         self.address
     }
 
-    /// Which addresses are in use has changed: ends if its own no longer is and it has nothing to do, begins again if it
-    /// once more is.
-    pub(super) fn heed_addresses(&mut self, shared: &mut Shared) {
+    /// The addresses have changed. An idle connection to one that is no longer used is closed, and one to an address that is
+    /// used again is opened.
+    pub(super) fn addresses_changed(&mut self, shared: &mut Shared) {
         let retired = shared.pool.is_retired(self.address);
         match self.phase {
             Phase::Idle | Phase::Waiting if retired => self.retire(shared),
-            // The next tick has it look for something to do.
+            // The next tick continues from here.
             Phase::Retired if !retired => self.phase = Phase::Waiting,
             _ => {}
         }
@@ -112,36 +112,36 @@ impl Connection {
         (self.phase, self.pooled) = (Phase::Retired, false);
     }
 
-    /// Whether it waits for its next try.
+    /// Whether it waits for its next attempt.
     pub(super) fn is_waiting(&self) -> bool {
         self.phase == Phase::Waiting
     }
 
-    /// Whether a request that counts is on its way.
+    /// Whether a request that is counted is in flight.
     pub(super) fn is_in_flight(&self) -> bool {
-        matches!(self.phase, Phase::Sending | Phase::Receiving) && self.ticket.is_some_and(|ticket| ticket.counts)
+        matches!(self.phase, Phase::Sending | Phase::Receiving) && self.request.is_some_and(|request| request.counts)
     }
 
-    /// Whether a request that counts waits for it to be open.
+    /// Whether a request that is counted waits for it to be open.
     pub(super) fn holds_unsent(&self) -> bool {
-        self.phase == Phase::Connecting && self.ticket.is_some_and(|ticket| ticket.counts)
+        self.phase == Phase::Connecting && self.request.is_some_and(|request| request.counts)
     }
 
-    /// Whether it is open and has never carried a request that counts.
+    /// Whether it is open and has not sent a request that is counted.
     pub(super) fn is_unused(&self) -> bool {
-        self.phase == Phase::Idle && self.socket.is_some() && !self.life.counted
+        self.phase == Phase::Idle && self.socket.is_some() && !self.state.counted
     }
 
-    /// The pool has given it away; whether it has nothing to do.
+    /// The pool has removed it. Returns whether it is idle.
     pub(super) fn leave_pool(&mut self) -> bool {
         self.pooled = false;
         self.phase == Phase::Idle
     }
 
-    /// Does what is due: opens what has waited long enough, gives up on what took too long.
+    /// Opens a connection that has waited long enough, and ends one that took too long.
     pub(super) fn tick(&mut self, shared: &mut Shared, now: Instant) {
         match self.phase {
-            Phase::Waiting if now >= self.since => self.go_on(shared, now),
+            Phase::Waiting if now >= self.since => self.continue_idle(shared, now),
             Phase::Waiting | Phase::Idle | Phase::Retired => {}
             _ if now.saturating_duration_since(self.since) >= shared.timeout => {
                 self.fail(Fault::TimedOut, shared, now);
@@ -150,39 +150,39 @@ impl Connection {
         }
     }
 
-    /// The socket is ready for something.
+    /// Handles an event of the socket.
     pub(super) fn ready(&mut self, event: &Event, shared: &mut Shared) {
-        self.life.closing |= event.is_read_closed();
+        self.state.closing |= event.is_read_closed();
         let before = self.phase;
         match before {
             Phase::Waiting | Phase::Idle | Phase::Retired => {}
-            Phase::Connecting if self.ticket.is_none() => self.probe(shared, Instant::now()),
+            Phase::Connecting if self.request.is_none() => self.probe(shared, Instant::now()),
             Phase::Connecting => self.send(shared, Instant::now()),
             Phase::Sending => {
                 self.send(shared, Instant::now());
                 if matches!(self.phase, Phase::Sending | Phase::Receiving) {
-                    self.receive(self.life.closing, shared);
+                    self.receive(self.state.closing, shared);
                 }
             }
-            Phase::Receiving => self.receive(self.life.closing, shared),
+            Phase::Receiving => self.receive(self.state.closing, shared),
         }
-        let heard = self.life.closing || event.is_readable();
-        if heard && self.phase == Phase::Idle && matches!(before, Phase::Idle | Phase::Connecting) {
-            self.disturbed(shared);
+        let received = self.state.closing || event.is_readable();
+        if received && self.phase == Phase::Idle && matches!(before, Phase::Idle | Phase::Connecting) {
+            self.received_while_idle(shared);
         }
     }
 
-    /// Reads on where its turn ended; its last event is spent, so it reads until there is no more.
+    /// Continues to read after its turn had ended. There is no new event, so it reads until the socket is empty.
     pub(super) fn resume(&mut self, shared: &mut Shared) {
         if matches!(self.phase, Phase::Sending | Phase::Receiving) {
             self.receive(true, shared);
         }
     }
 
-    /// Sends a request, over a new connection if there is none.
+    /// Sends a request, over a new connection if none is open.
     #[inline]
-    pub(super) fn start(&mut self, ticket: Ticket, shared: &mut Shared, now: Instant) {
-        self.ticket = Some(ticket);
+    pub(super) fn start(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
+        self.request = Some(request);
         shared.pool.began(self.address);
         if self.socket.is_some() {
             self.begin(shared, now);
@@ -192,16 +192,16 @@ impl Connection {
         }
     }
 
-    /// Has nothing to do, and looks for it.
+    /// Takes the next request if there is one; else the connection becomes idle.
     #[inline]
-    fn go_on(&mut self, shared: &mut Shared, now: Instant) {
-        if shared.ahead && self.socket.is_none() && !shared.supply.is_spent() {
+    fn continue_idle(&mut self, shared: &mut Shared, now: Instant) {
+        if shared.connect_early && self.socket.is_none() && !shared.source.is_spent() {
             return self.open(shared, now);
         }
         if !shared.pool.is_balanced()
-            && let Some(ticket) = shared.supply.take(now)
+            && let Some(request) = shared.source.take(now)
         {
-            return self.start(ticket, shared, now);
+            return self.start(request, shared, now);
         }
         if shared.pool.is_retired(self.address) {
             return self.retire(shared);
@@ -213,8 +213,8 @@ impl Connection {
         }
     }
 
-    /// Writes what is left of the request. The first byte that goes out also shows that the connection is open: until
-    /// then the socket answers "not yet", or says what went wrong with opening it.
+    /// Writes what is left of the request. The first byte that is written also shows that the connection is open: before,
+    /// writing would block, or fails with the reason why the connection could not be opened.
     fn send(&mut self, shared: &mut Shared, now: Instant) {
         while let Some(socket) = &mut self.socket {
             match socket.write(&shared.request[self.sent..]) {
@@ -239,46 +239,50 @@ impl Connection {
     #[inline]
     fn begin(&mut self, shared: &mut Shared, now: Instant) {
         (self.phase, self.since, self.sent) = (Phase::Sending, now, 0);
-        if self.ticket.is_some_and(|ticket| ticket.counts) {
+        if self.request.is_some_and(|request| request.counts) {
             shared.record.sent += 1;
-            if !self.life.counted {
-                self.life.counted = true;
+            if !self.state.counted {
+                self.state.counted = true;
                 shared.record.opened += 1;
             }
         }
     }
 
-    /// The request has come to its end.
+    /// The request has been answered, or has failed.
     #[inline]
-    fn finish(&mut self, shared: &mut Shared) -> Option<Ticket> {
-        let ticket = self.ticket.take();
-        if let Some(ticket) = ticket {
-            shared.supply.settle(ticket);
+    fn finish(&mut self, shared: &mut Shared) -> Option<ScheduledRequest> {
+        let request = self.request.take();
+        if let Some(request) = request {
+            shared.source.complete(request);
             shared.pool.ended(self.address);
         }
-        ticket
+        request
     }
 
-    /// Ends the connection after a whole answer.
+    /// Ends the connection after a complete response.
     fn end(&mut self) {
-        // One that cannot be used again is closed.
+        // A socket that cannot be used again is closed.
         self.spare = self.socket.take().filter(|socket| socket.reset().is_ok());
     }
 
-    /// Something came while no request was out. A server may close a connection that nobody uses; anything else, or
-    /// one that has never answered, is a fault.
-    fn disturbed(&mut self, shared: &mut Shared) {
+    /// The socket is readable while no request is in flight. The server may close an idle connection that has been used, and
+    /// may have sent a body after a response that must not have one. Anything else is a fault.
+    fn received_while_idle(&mut self, shared: &mut Shared) {
         let Some(socket) = &mut self.socket else { return };
         let fault = match socket.read(&mut shared.buffer) {
             Ok(0) => Fault::Closed,
-            Ok(_) => Fault::Garbage,
+            Ok(_) => Fault::ProtocolError,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
             Err(error) => Fault::from(&error),
         };
         let now = Instant::now();
-        if shared.supply.is_spent() || (self.life.answers > 0 && matches!(fault, Fault::Closed | Fault::Reset)) {
+        let allowed = match fault {
+            Fault::Closed | Fault::Reset => self.state.responses > 0,
+            _ => self.reader.is_body_forbidden(),
+        };
+        if shared.source.is_spent() || allowed {
             self.socket = None;
-            self.go_on(shared, now);
+            self.continue_idle(shared, now);
         } else {
             self.fail(fault, shared, now);
         }
@@ -286,9 +290,9 @@ impl Connection {
 
     fn fail(&mut self, fault: Fault, shared: &mut Shared, now: Instant) {
         shared.record.opened += u64::from(self.is_unused());
-        let counts = self.finish(shared).is_some_and(|ticket| ticket.counts);
-        if (shared.start..shared.end).contains(&now) && (counts || shared.supply.claim()) {
-            shared.record.fault(fault, now.saturating_duration_since(shared.start), self.life.pod);
+        let counts = self.finish(shared).is_some_and(|request| request.counts);
+        if (shared.start..shared.end).contains(&now) && (counts || shared.source.take_for_failure()) {
+            shared.record.fault(fault, now.saturating_duration_since(shared.start), self.state.pod);
         }
         self.socket = None;
         let pause = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(self.failures.min(16)));

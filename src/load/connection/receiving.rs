@@ -1,16 +1,17 @@
-//! From the answer's first byte to what is written down of it.
+//! Receiving a response and counting it.
 
 use std::io::ErrorKind;
 use std::time::Instant;
 
 use super::super::fault::Fault;
+use super::super::protocol_error::ProtocolError;
 use super::super::record::PodIndex;
-use super::super::response::{Answer, Garbage};
+use super::super::request_source::ScheduledRequest;
+use super::super::response::Response;
 use super::super::shared::Shared;
-use super::super::supply::Ticket;
 use super::{Connection, Phase};
 
-/// Reads in a row from one connection before the others have their turn.
+/// How often one connection is read before the others have their turn.
 const READS_IN_A_ROW: u32 = 16;
 
 impl Connection {
@@ -20,18 +21,19 @@ impl Connection {
             match socket.read(&mut shared.buffer) {
                 Ok(0) => {
                     return match self.reader.end() {
-                        Some(answer) => self.answered(answer, shared),
+                        Some(response) => self.received(response, shared),
                         None => self.fail(Fault::Closed, shared, Instant::now()),
                     };
                 }
                 Ok(read) => match self.reader.feed(&shared.buffer[..read]) {
-                    Ok(Some(answer)) => return self.answered(answer, shared),
-                    // A read that leaves room has emptied the socket, and what comes next is a new event.
+                    Ok(Some(response)) => return self.received(response, shared),
+                    // A read that did not fill the buffer has emptied the socket. There will be an event for further bytes.
                     Ok(None) if read < shared.buffer.len() && !drain => return,
                     Ok(None) => {}
-                    Err(Garbage) => {
-                        // Who talks to itself hears its own request.
-                        let fault = if self.is_to_itself(shared) { Fault::Refused } else { Fault::Garbage };
+                    Err(ProtocolError) => {
+                        // A connection to itself receives its own request.
+                        let itself = self.is_self_connected(shared);
+                        let fault = if itself { Fault::Refused } else { Fault::ProtocolError };
                         return self.fail(fault, shared, Instant::now());
                     }
                 },
@@ -40,50 +42,57 @@ impl Connection {
                 Err(error) => return self.fail(Fault::from(&error), shared, Instant::now()),
             }
         }
-        shared.again.push(self.token);
+        shared.unfinished.push(self.token);
     }
 
     #[inline]
-    fn answered(&mut self, answer: Answer, shared: &mut Shared) {
+    fn received(&mut self, response: Response, shared: &mut Shared) {
         let now = Instant::now();
         if now >= shared.end {
             return;
         }
         self.failures = 0;
-        self.life.answers += 1;
-        let pod = match self.life.pod {
-            Some(pod) if !answer.new_pod => pod,
-            _ => *self.life.pod.insert(shared.record.pod(self.reader.pod())),
+        self.state.responses += 1;
+        let pod = match self.state.pod {
+            Some(pod) if !response.new_pod => pod,
+            _ => *self.state.pod.insert(shared.record.pod(self.reader.pod())),
         };
-        if let Some(ticket) = self.finish(shared).filter(|ticket| ticket.counts) {
-            self.count(answer, pod, ticket, shared, now);
+        if let Some(request) = self.finish(shared).filter(|request| request.counts) {
+            self.count(response, pod, request, shared, now);
         }
-        // A server that closes after its answer, announced or not, has lost nothing: no request was out. One that
-        // answers before it has the whole request cannot be given another.
-        let ends = answer.close || self.life.closing || self.phase == Phase::Sending;
-        if ends || self.life.answers >= shared.answers_per_connection {
+        // A server that closes the connection after its response, announced or not, has lost no request. One that responds
+        // before it has the whole request cannot be sent another one.
+        let ends = response.close || self.state.closing || self.phase == Phase::Sending;
+        if ends || self.state.responses >= shared.responses_per_connection {
             self.end();
         }
-        self.go_on(shared, now);
+        self.continue_idle(shared, now);
     }
 
     #[inline]
-    fn count(&mut self, answer: Answer, pod: PodIndex, ticket: Ticket, shared: &mut Shared, now: Instant) {
+    fn count(
+        &mut self,
+        response: Response,
+        pod: PodIndex,
+        request: ScheduledRequest,
+        shared: &mut Shared,
+        now: Instant,
+    ) {
         let since = now.saturating_duration_since(shared.start);
         let latency = now.saturating_duration_since(self.since);
         if let Some(paced) = &mut shared.record.paced {
-            paced.late.record(self.since.saturating_duration_since(ticket.due));
+            paced.late.record(self.since.saturating_duration_since(request.due));
             paced.uncorrected.record(latency);
-            shared.record.answer(pod, since, now.saturating_duration_since(ticket.due), answer.bytes);
+            shared.record.response(pod, since, now.saturating_duration_since(request.due), response.bytes);
         } else {
-            shared.record.answer(pod, since, latency, answer.bytes);
+            shared.record.response(pod, since, latency, response.bytes);
         }
-        if !self.life.landed {
-            self.life.landed = true;
-            shared.record.landed(pod);
+        if !self.state.counted_for_pod {
+            self.state.counted_for_pod = true;
+            shared.record.connection(pod);
         }
-        if !(200..300).contains(&answer.status) {
-            shared.record.fault(Fault::Status(answer.status), since, Some(pod));
+        if !shared.expected.contains(response.status) {
+            shared.record.fault(Fault::Status(response.status), since, Some(pod));
         }
     }
 }

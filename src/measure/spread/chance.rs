@@ -149,25 +149,13 @@ mod tests {
         }
     }
 
-    /// Sebastiano Vigna's generator of 64 bits, "splitmix".
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
+    /// Places each connection on a random pod; how many each pod has.
+    fn place(random: &mut fastrand::Rng, connections: u32, pods: u32) -> Vec<u64> {
+        let mut counts = vec![0; pods as usize];
+        for _ in 0..connections {
+            counts[random.usize(..pods as usize)] += 1;
         }
-
-        fn place(&mut self, connections: u32, pods: u32) -> Vec<u64> {
-            let mut counts = vec![0; pods as usize];
-            for _ in 0..connections {
-                counts[usize::try_from(self.next() % u64::from(pods)).unwrap()] += 1;
-            }
-            counts
-        }
+        counts
     }
 
     /// The mean of a sample and its standard error.
@@ -181,8 +169,8 @@ mod tests {
     #[test]
     fn two_hundred_placements_agree_within_three_standard_errors() {
         for (connections, pods) in [(30, 2), (30, 5), (30, 10), (200, 40), (10, 100)] {
-            let mut random = Random(u64::from(pods));
-            let placed: Vec<Vec<u64>> = (0..200).map(|_| random.place(connections, pods)).collect();
+            let mut random = fastrand::Rng::with_seed(pods.into());
+            let placed: Vec<Vec<u64>> = (0..200).map(|_| place(&mut random, connections, pods)).collect();
             let evenness = |counts: &Vec<u64>| Evenness::of(counts, pods).unwrap();
             let chance = Chance::new(connections.into(), pods).unwrap();
             let busiest: Vec<f64> = placed.iter().map(|counts| evenness(counts).busiest).collect();

@@ -1,4 +1,4 @@
-//! Load goes to the lab or to loopback, and nowhere else unless the user says so.
+//! Load is sent only to the lab and to loopback, unless the user allows another target.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -15,8 +15,8 @@ struct Route {
     dev: String,
 }
 
-/// Whether load may be sent to `target`: it is loopback, or its route leaves through the lab's `link`. `ip` is the
-/// path of the program that knows the routes. No packet is sent to find out.
+/// Checks that load may be sent to `target`: it is loopback, or its route leaves through the lab's `link`. `ip` is the
+/// path of the program that reads the routes. No packet is sent.
 ///
 /// # Errors
 /// [`Error::ForeignTarget`] when it is neither, or when the routes cannot be read.

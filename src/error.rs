@@ -1,6 +1,7 @@
 //! The one error type: what happened and why in one sentence, what to do next in another, and an exit code.
 
 mod hint;
+mod measure;
 
 use std::path::{Path, PathBuf};
 

@@ -42,6 +42,9 @@ pub mod load;
 pub mod measure;
 
 #[cfg(feature = "cli")]
+pub mod measured;
+
+#[cfg(feature = "cli")]
 pub mod report;
 
 #[cfg(feature = "cli")]

@@ -1,7 +1,6 @@
 //! A spread in one sentence.
 
 use super::{Balancer, CountedBy, Spread, Uniformity};
-use crate::load::POD_HEADER;
 use crate::measure::grouped_digits;
 
 /// Below this a busiest pod is not worth a word.
@@ -14,7 +13,7 @@ pub fn sentence(spread: &Spread) -> String {
     if spread.pods.is_empty() {
         return match spread.unnamed {
             0 => String::new(),
-            _ => format!("No answer named its pod ({POD_HEADER}), so the spread is not known."),
+            _ => "No response named its pod, so the spread is not known.".to_owned(),
         };
     }
     let more = [busiest(spread), choice(spread), uncounted(spread), unnamed(spread)];
@@ -136,7 +135,7 @@ fn grouped(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Pod;
+    use crate::measure::PodLoad;
 
     /// A spread of these connections, each with a hundred requests.
     fn of(connections: &[u64], replicas: u32) -> Spread {
@@ -146,7 +145,7 @@ mod tests {
     fn of_requests(connections: &[u64], requests: impl Fn(u64) -> u64, replicas: u32) -> Spread {
         let pod = |(at, &connections): (usize, &u64)| {
             let name = format!("server-{at}");
-            Pod { name, requests: requests(connections), connections, ..Pod::default() }
+            PodLoad { name, requests: requests(connections), connections, ..PodLoad::default() }
         };
         Spread::new(&connections.iter().enumerate().map(pod).collect::<Vec<_>>(), Some(replicas))
     }
@@ -213,7 +212,8 @@ mod tests {
 
     #[test]
     fn where_the_number_of_pods_is_not_known_nothing_is_said_of_chance() {
-        let pod = |name: &str, connections| Pod { name: name.into(), requests: 100, connections, ..Pod::default() };
+        let pod =
+            |name: &str, connections| PodLoad { name: name.into(), requests: 100, connections, ..PodLoad::default() };
         let spread = Spread::new(&[pod("a", 20), pod("b", 10)], None);
         assert_eq!(
             sentence(&spread),
@@ -223,13 +223,13 @@ mod tests {
 
     #[test]
     fn not_named() {
-        let unnamed = |requests| Pod { name: String::new(), requests, connections: 1, ..Pod::default() };
+        let unnamed = |requests| PodLoad { name: String::new(), requests, connections: 1, ..PodLoad::default() };
         assert_eq!(
             sentence(&Spread::new(&[unnamed(5)], Some(2))),
-            "No answer named its pod (x-evenkeel-pod), so the spread is not known."
+            "No response named its pod, so the spread is not known."
         );
         assert_eq!(sentence(&Spread::new(&[], Some(2))), "");
-        let named = Pod { name: "a".into(), requests: 10, connections: 0, ..Pod::default() };
+        let named = PodLoad { name: "a".into(), requests: 10, connections: 0, ..PodLoad::default() };
         assert_eq!(
             sentence(&Spread::new(&[named, unnamed(1_000)], Some(1))),
             "10 requests landed on the one pod; 1,000 answers named no pod."

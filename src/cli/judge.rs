@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::report;
 use crate::error::Error;
-use crate::measure::{Assertion, AssertionResult, Measurement, against_baseline};
+use crate::measure::{Assertion, AssertionResult, Measurement, against_baseline, change_sentences};
 use crate::report::Report;
 
 /// What is expected of the runs.
@@ -50,7 +50,7 @@ impl Judge {
         if changes.is_empty() {
             return vec!["The earlier report has no run like these, so there is nothing to compare.".into()];
         }
-        changes.iter().map(crate::measure::Change::sentence).collect()
+        change_sentences(&changes)
     }
 
     /// Each assertion with what became of it, one a line.

@@ -141,7 +141,7 @@ impl<'a> Series<'a> {
         let plan = self.trial.plan_in(case.mode);
         let Measured { run, pod_use, tracked, events } = self.measured(&plan, case.mode, step).await?;
         let run = run_data(&run);
-        let measured = Measurement::new(&run, pods).with_tracked(&tracked);
+        let measured = Measurement::new(&run, pods).with_tracked(&tracked).as_one_of(self.trial.uniformity_tests());
         let measured = measured.with_events(&run, &measured::events(&events)).with_pod_use(pod_use);
         Ok(if case.mode == Some(Mode::Client) { measured.balanced_by_client() } else { measured })
     }

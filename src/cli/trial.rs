@@ -124,6 +124,13 @@ impl Trial {
         (1..=self.rounds).flat_map(|round| self.cases.iter().map(move |case| (round, *case)))
     }
 
+    /// How many runs are tested for a uniform choice of pods: all in which the client does not choose.
+    #[must_use]
+    pub fn uniformity_tests(&self) -> u32 {
+        let tests = self.turns().filter(|(_, case)| case.mode != Some(Mode::Client)).count();
+        u32::try_from(tests).unwrap_or(u32::MAX)
+    }
+
     /// The numbers of pods that are scaled to.
     #[must_use]
     pub fn counts(&self) -> Vec<u32> {
@@ -252,6 +259,7 @@ mod tests {
         for mode in [Mode::Keepalive, Mode::Client] {
             assert_eq!(trial.plan_in(Some(mode)), trial.plan);
         }
+        assert_eq!(Trial { rounds: 5, ..trial.clone() }.uniformity_tests(), 10, "two of three modes in five rounds");
         let without = trial.plan_in(Some(Mode::NoKeepalive));
         assert_eq!(without.answers_per_connection, Some(NonZeroU32::MIN));
         assert_eq!(without.request, Request::default().close());

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 
 pub use assertion::{Assertion, AssertionResult};
 pub use comparison::{
-    Case, Change, Difference, Interval, Kind, Naming, Ratio, against_baseline, compare, median_rounds, spread_verdict,
-    verdicts,
+    Case, Change, Difference, Interval, Kind, Naming, Ratio, against_baseline, change_sentences, compare,
+    median_rounds, spread_verdict, verdicts,
 };
 pub use digits::{grouped_digits, some};
 pub use error::AssertionError;
@@ -229,6 +229,13 @@ impl Measurement {
         Self { events: Event::of(run, events), spread, ..self }
     }
 
+    /// The same as one of `tests` runs of an invocation that are tested for a uniform choice: the more there are, the
+    /// smaller a probability has to be to mean something.
+    #[must_use]
+    pub fn as_one_of(self, tests: u32) -> Self {
+        Self { spread: self.spread.as_one_of(tests), ..self }
+    }
+
     /// The same, with what each pod took; the restarts stand beside its requests, too.
     #[must_use]
     pub fn with_pod_use(mut self, pod_use: Vec<PodUse>) -> Self {
@@ -236,6 +243,17 @@ impl Measurement {
             share.restarts = pod_use.iter().find(|pod| pod.name == share.name).and_then(|pod| pod.restarts);
         }
         Self { pod_use, ..self }
+    }
+}
+
+/// Counts the tests for a uniform choice among `runs`, which are all of one invocation, for those that do not know it.
+pub fn count_uniformity_tests(runs: &mut [Measurement]) {
+    let tests = runs.iter().filter(|run| run.spread.uniformity.is_some()).count();
+    let tests = u32::try_from(tests).unwrap_or(u32::MAX);
+    for uniformity in runs.iter_mut().filter_map(|run| run.spread.uniformity.as_mut()) {
+        if uniformity.tests == 0 {
+            uniformity.tests = tests;
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Format, Look, Report, SCHEMA_VERSION};
 use crate::error::Error;
+use crate::measure::count_uniformity_tests;
 
 /// The report in `json`; an error calls it `name`.
 ///
@@ -30,7 +31,11 @@ pub fn read(json: &str, name: &str) -> Result<Report, Error> {
         )));
     }
     // From the text again, because then the error tells the line.
-    serde_json::from_str(json).map_err(|why| bad(format!("it is a report with something amiss ({why})")))
+    let mut report: Report =
+        serde_json::from_str(json).map_err(|why| bad(format!("it is a report with something amiss ({why})")))?;
+    // Older reports do not say how many tests there were.
+    count_uniformity_tests(&mut report.runs);
+    Ok(report)
 }
 
 /// Writes the report to `path`, whole or not at all: what was there stays until the new file is complete.
@@ -103,8 +108,11 @@ mod tests {
             for newer in ["latency_curve", "latency_histogram", "events"] {
                 run.as_object_mut().unwrap().remove(newer).unwrap();
             }
+            run["spread"]["uniformity"].as_object_mut().unwrap().remove("tests").unwrap();
         }
-        assert_eq!(read(&old.to_string(), "old.json").unwrap().runs.len(), 2);
+        let report = read(&old.to_string(), "old.json").unwrap();
+        let tests = report.runs.iter().map(|run| run.spread.uniformity.unwrap().tests);
+        assert_eq!(tests.collect::<Vec<_>>(), [2, 2], "its runs are corrected for, too");
     }
 
     #[test]

@@ -155,6 +155,15 @@ impl Spread {
         if balancer == Balancer::Client { self.of_changing_pods() } else { self }
     }
 
+    /// The same as one of `tests` runs of an invocation that are tested for a uniform choice.
+    #[must_use]
+    pub fn as_one_of(mut self, tests: u32) -> Self {
+        if let Some(uniformity) = &mut self.uniformity {
+            uniformity.tests = tests;
+        }
+        self
+    }
+
     /// The same where pods came or went meanwhile, or nobody chose by chance: what a uniform choice would have done is not
     /// known.
     #[must_use]

@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(
             sentence(&spread),
             "30 connections landed on 2 of 3 pods, counted by the node's connection tracking, for this image does not \
-             name its pod; the busiest has 1.80 × its share; kube-proxy's own choice does not look uniform (p < 0.001)."
+             name its pod; the busiest has 1.80 × its share; kube-proxy's own choice does not look uniform (p = 0.00019)."
         );
     }
 

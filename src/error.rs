@@ -2,6 +2,7 @@
 
 mod hint;
 mod load;
+mod measure;
 
 use std::path::PathBuf;
 

@@ -32,6 +32,8 @@ pub mod load;
 
 pub mod measure;
 
+pub mod measured;
+
 pub mod experiment;
 
 pub mod report;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::report;
 use crate::error::Error;
-use crate::measure::{Assertion, Measurement, Verdict, against_baseline};
+use crate::measure::{Assertion, AssertionResult, Measurement, against_baseline, change_sentences};
 use crate::report::Report;
 
 /// What is expected of the runs.
@@ -34,7 +34,9 @@ impl JudgeFlags {
     /// [`Error::BadReport`].
     pub fn judge(&self, counts: &[u32]) -> Result<Judge, Error> {
         let assertions = self.assertions.iter().map(|text| text.parse()).collect::<Result<Vec<Assertion>, _>>()?;
-        assertions.iter().try_for_each(|assertion| assertion.check(counts))?;
+        for assertion in &assertions {
+            assertion.check(counts)?;
+        }
         Ok(Judge { assertions, baseline: self.baseline.as_deref().map(report::load).transpose()? })
     }
 }
@@ -48,7 +50,7 @@ impl Judge {
         if changes.is_empty() {
             return vec!["The earlier report has no run like these, so there is nothing to compare.".into()];
         }
-        changes.iter().map(crate::measure::Change::sentence).collect()
+        change_sentences(&changes)
     }
 
     /// Each assertion with what became of it, one a line.
@@ -56,8 +58,8 @@ impl Judge {
     pub fn verdicts(&self, runs: &[Measurement]) -> String {
         self.assertions.iter().fold(String::new(), |mut text, assertion| {
             let _ = match assertion.evaluate(runs) {
-                Verdict::Held => writeln!(text, "held: {assertion}"),
-                Verdict::Missed { said } => writeln!(text, "missed: {assertion}: {said}"),
+                AssertionResult::Held => writeln!(text, "held: {assertion}"),
+                AssertionResult::Failed { reasons } => writeln!(text, "missed: {assertion}: {reasons}"),
             };
             text
         })
@@ -69,8 +71,8 @@ impl Judge {
     /// [`Error::AssertionsMissed`].
     pub fn verdict(&self, runs: &[Measurement]) -> Result<(), Error> {
         let missed = self.assertions.iter().filter_map(|assertion| match assertion.evaluate(runs) {
-            Verdict::Held => None,
-            Verdict::Missed { said } => Some(said),
+            AssertionResult::Held => None,
+            AssertionResult::Failed { reasons } => Some(reasons),
         });
         let missed: Vec<String> = missed.collect();
         if missed.is_empty() { Ok(()) } else { Err(Error::AssertionsMissed { missed }) }

@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::experiment::{Case, Trial};
 use crate::load::{self, Addresses, Live, LoadPlan, RunResult, Target};
 use crate::measure::{Measurement, Mode, PodUse};
+use crate::measured::{self, pod_readings, run_data};
 use crate::progress::Step;
 use crate::report::{Exporter, Json, Report, Table};
 use crate::shutdown::{Interrupted, Shutdown};
@@ -150,8 +151,9 @@ impl<'a> Series<'a> {
     async fn measurement(&self, case: Case, pods: Option<u32>, step: &Step) -> Result<Measurement, Error> {
         let plan = self.trial.plan_in(case.mode);
         let Measured { run, pod_use, tracked, events } = self.measured(&plan, case.mode, step).await?;
-        let measured = Measurement::new(&run, pods).with_tracked(&tracked);
-        let measured = measured.with_events(&run, &events).with_pod_use(pod_use);
+        let run = run_data(&run);
+        let measured = Measurement::new(&run, pods).with_tracked(&tracked).as_one_of(self.trial.uniformity_tests());
+        let measured = measured.with_events(&run, &measured::events(&events)).with_pod_use(pod_use);
         Ok(if case.mode == Some(Mode::Client) { measured.balanced_by_client() } else { measured })
     }
 
@@ -205,7 +207,8 @@ impl<'a> Series<'a> {
             None => Vec::new(),
         };
         let after = pod_counters(access).await.ok();
-        let pod_use = before.zip(after).map(|(before, after)| PodUse::between(&before, &after));
+        let pod_use =
+            before.zip(after).map(|(before, after)| PodUse::between(&pod_readings(&before), &pod_readings(&after)));
         Ok(Measured { run, pod_use: pod_use.unwrap_or_default(), tracked, events })
     }
 

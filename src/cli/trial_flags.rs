@@ -198,6 +198,7 @@ mod tests {
         for mode in [Mode::Keepalive, Mode::Client] {
             assert_eq!(trial.plan_in(Some(mode)), trial.plan);
         }
+        assert_eq!(Trial { rounds: 5, ..trial.clone() }.uniformity_tests(), 10, "two of three modes in five rounds");
         let without = trial.plan_in(Some(Mode::NoKeepalive));
         assert_eq!(without.responses_per_connection, Some(NonZeroU32::MIN));
         assert_eq!(without.request, RequestTemplate::default().close());

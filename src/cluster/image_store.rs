@@ -72,7 +72,7 @@ mod tests {
     fn a_full_store_is_told_from_other_failures() {
         let failed = |tail: &str| {
             let (command, outcome) = ("ctr".to_owned(), "exit 1".to_owned());
-            import_failed(&image(), Error::Program { command, outcome, tail: tail.to_owned() })
+            import_failed(&image(), ProgramError { command, outcome, tail: tail.to_owned() }.into())
         };
         let full = failed("ctr: failed to extract layer: write /x: no space left on device: unknown");
         assert!(full.to_string().contains("a.local/x:1") && full.to_string().contains("became full"), "{full}");

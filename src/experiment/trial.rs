@@ -77,6 +77,13 @@ impl Trial {
         self.cases.iter().filter_map(|case| case.replicas).map(Replicas::get).collect()
     }
 
+    /// How many runs are tested for a uniform choice of pods: all in which the client does not choose.
+    #[must_use]
+    pub fn uniformity_tests(&self) -> u32 {
+        let tests = self.turns().filter(|(_, case)| case.mode != Some(Mode::Client)).count();
+        u32::try_from(tests).unwrap_or(u32::MAX)
+    }
+
     /// Whether the client chooses the pods in one of the runs.
     #[must_use]
     pub fn knows_pods(&self) -> bool {

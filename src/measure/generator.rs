@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Latency;
-use crate::load::{RunResult, ThreadUsage};
+use super::{Latency, RunData, ThreadUsage};
 
 /// A thread that was on a processor for this part of the run had no time left for more.
 const BUSY: f64 = 0.9;
@@ -30,15 +29,15 @@ pub struct Rate {
 impl Rate {
     /// Of a run with a schedule.
     #[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
-    pub(super) fn new(run: &RunResult) -> Option<Self> {
-        let (schedule, paced) = (run.plan.schedule.as_ref()?, run.paced.as_ref()?);
+    pub(super) fn new(run: &RunData) -> Option<Self> {
+        let scheduled = run.scheduled.as_ref()?;
         let seconds = run.elapsed.as_secs_f64();
         Some(Self {
-            target: schedule.mean_rate(run.elapsed),
+            target: scheduled.target,
             achieved: if seconds > 0.0 { run.sent as f64 / seconds } else { 0.0 },
-            unsent: paced.unsent,
-            missed: paced.unsent as f64 > LEFT_OVER * (paced.unsent + run.sent) as f64,
-            late_us: Latency::from(&paced.late),
+            unsent: scheduled.unsent,
+            missed: scheduled.unsent as f64 > LEFT_OVER * (scheduled.unsent + run.sent) as f64,
+            late_us: scheduled.late.clone(),
         })
     }
 }

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::load::Times;
-
 /// A distribution of times, in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
@@ -33,21 +31,23 @@ pub struct Latency {
     pub max: u64,
 }
 
-impl From<&Times> for Latency {
-    fn from(times: &Times) -> Self {
+impl Latency {
+    /// From `count` times in microseconds, with `quantile` for the time that a part of them (0 to 1) did not exceed.
+    #[must_use]
+    pub fn new(count: u64, average: f64, stdev: f64, max: u64, quantile: impl Fn(f64) -> u64) -> Self {
         Self {
-            count: times.count(),
-            p2_5: times.quantile(0.025),
-            p50: times.quantile(0.5),
-            p75: times.quantile(0.75),
-            p90: times.quantile(0.9),
-            p97_5: times.quantile(0.975),
-            p99: times.quantile(0.99),
-            p99_9: times.quantile(0.999),
-            p99_99: times.quantile(0.9999),
-            average: times.mean(),
-            stdev: times.stdev(),
-            max: times.max(),
+            count,
+            p2_5: quantile(0.025),
+            p50: quantile(0.5),
+            p75: quantile(0.75),
+            p90: quantile(0.9),
+            p97_5: quantile(0.975),
+            p99: quantile(0.99),
+            p99_9: quantile(0.999),
+            p99_99: quantile(0.9999),
+            average,
+            stdev,
+            max,
         }
     }
 }

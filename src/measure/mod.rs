@@ -4,39 +4,39 @@ mod assertion;
 mod comparison;
 mod digits;
 mod distribution;
+mod error;
 mod event;
 mod generator;
 mod latency;
 mod mode;
 mod percentile_curve;
 mod pod_use;
+mod run_data;
 #[cfg(test)]
 mod sample;
 mod spread;
 mod throughput;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-pub use assertion::{Assertion, Verdict};
+pub use assertion::{Assertion, AssertionResult};
 pub use comparison::{
-    Case, Change, Difference, Interval, Kind, Naming, Ratio, against_baseline, compare, median_rounds, spread_verdict,
-    verdicts,
+    Case, Change, Difference, Interval, Kind, Naming, Ratio, against_baseline, change_sentences, compare,
+    median_rounds, spread_verdict, verdicts,
 };
 pub use digits::{grouped_digits, some};
+pub use error::AssertionError;
 pub use event::{Around, Dip, Event, FailureKind, Impact};
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
 pub use mode::Mode;
 pub use percentile_curve::{PercentilePoint, percentile_curve};
 pub use pod_use::PodUse;
+pub use run_data::{Failure, FailureClass, ObservedEvent, PodLoad, PodReading, RunData, ScheduledRun, ThreadUsage};
 pub use spread::{Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Spread, Uniformity, sentence};
 pub use throughput::{Throughput, samples};
-
-use crate::load::{Fault, RunResult};
-use crate::workload::event::EventRecord;
 
 /// Requests by what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,60 +161,52 @@ pub struct Measurement {
 impl Measurement {
     /// Measures a run against `replicas` pods, where that is known.
     #[must_use]
-    pub fn new(run: &RunResult, replicas: Option<u32>) -> Self {
+    pub fn new(run: &RunData, replicas: Option<u32>) -> Self {
         let requests: Vec<u64> = run.seconds.iter().map(|second| second.requests).collect();
         let bytes: Vec<u64> = run.seconds.iter().map(|second| second.bytes).collect();
         let (request_samples, sample) = samples(&requests, run.elapsed);
         let (byte_samples, _) = samples(&bytes, run.elapsed);
-        let count = |wanted: fn(Fault) -> bool| {
-            run.faults.iter().filter(|(at, _)| wanted(at.fault)).map(|(_, count)| count).sum::<u64>()
+        let count = |counts: fn(FailureClass) -> bool| {
+            run.failures.iter().filter(|failure| counts(failure.class)).map(|failure| failure.count).sum::<u64>()
         };
         let rate = Rate::new(run);
         let busiest = generator::busiest(&run.threads, run.elapsed);
         Self {
             replicas,
-            mode: match run.plan.responses_per_connection.map(NonZeroU32::get) {
-                None => Some(Mode::Keepalive),
-                Some(1) => Some(Mode::NoKeepalive),
-                Some(_) => None,
-            },
-            connections: run.plan.connections.get(),
-            planned_seconds: run.plan.duration.as_secs_f64(),
-            planned_requests: run.plan.requests.map(Into::into),
+            mode: run.mode,
+            connections: run.connections,
+            planned_seconds: run.planned.as_secs_f64(),
+            planned_requests: run.planned_requests,
             elapsed_seconds: run.elapsed.as_secs_f64(),
             interrupted: run.interrupted,
-            expected_statuses: run.plan.expected.to_string(),
+            expected_statuses: run.expected_statuses.clone(),
             requests: Requests {
                 sent: run.sent,
                 answered: run.answered,
-                non_2xx: count(Fault::is_response),
+                non_2xx: count(|class| class == FailureClass::BadStatus),
                 in_flight: run.in_flight,
             },
             bytes: bytes.iter().sum(),
-            latency_us: Latency::from(&run.latency),
-            uncorrected_latency_us: run.paced.as_ref().map(|paced| Latency::from(&paced.uncorrected)),
-            connect_us: Latency::from(&run.connect),
-            connections_opened: run.opened,
+            latency_us: run.latency.clone(),
+            uncorrected_latency_us: run.scheduled.as_ref().map(|scheduled| scheduled.uncorrected.clone()),
+            connect_us: run.connect.clone(),
+            connections_opened: run.connections_opened,
             samples: request_samples.len(),
             sample_seconds: sample.as_secs_f64(),
             requests_per_second: Throughput::new(request_samples),
             bytes_per_second: Throughput::new(byte_samples),
-            errors: count(|fault| !fault.is_response()),
-            timeouts: count(|fault| fault == Fault::TimedOut),
+            errors: count(|class| class != FailureClass::BadStatus),
+            timeouts: count(|class| class == FailureClass::Timeout),
             faults: fault_counts(run),
             spread: Spread::new(&run.pods, replicas),
-            timeline: run
-                .seconds
-                .iter()
-                .map(|second| TimelineSecond { requests: second.requests, bytes: second.bytes })
-                .collect(),
+            timeline: run.seconds.clone(),
             generator_cpu_seconds: run.threads.iter().map(|thread| thread.cpu.as_secs_f64()).sum(),
             generator_busiest: busiest,
             generator_bound: generator::is_bound(busiest, rate.as_ref()),
             generator_context_switches: ContextSwitches::of(&run.threads),
             rate,
-            latency_curve: percentile_curve(&run.latency),
-            latency_histogram: run.latency.encoded(),
+            latency_curve: run.latency_curve.clone(),
+            latency_histogram: run.latency_histogram.clone(),
             events: Vec::new(),
             pod_use: Vec::new(),
         }
@@ -235,10 +227,17 @@ impl Measurement {
     /// The same, with what happened during `run`, which it measures. Pods that came or went make it unknown how many a
     /// connection had to choose from.
     #[must_use]
-    pub fn with_events(self, run: &RunResult, happened: &[EventRecord]) -> Self {
-        let steady = happened.iter().all(|event| !event.changes_pods);
+    pub fn with_events(self, run: &RunData, events: &[ObservedEvent]) -> Self {
+        let steady = events.iter().all(|event| !event.changes_pods);
         let spread = if steady { self.spread } else { self.spread.of_changing_pods() };
-        Self { events: Event::of(run, happened), spread, ..self }
+        Self { events: Event::of(run, events), spread, ..self }
+    }
+
+    /// The same as one of `tests` runs of an invocation that are tested for a uniform choice: the more there are, the
+    /// smaller a probability has to be to mean something.
+    #[must_use]
+    pub fn as_one_of(self, tests: u32) -> Self {
+        Self { spread: self.spread.as_one_of(tests), ..self }
     }
 
     /// The same, with what each pod took; the restarts stand beside its requests, too.
@@ -258,14 +257,25 @@ fn usual_statuses() -> String {
     USUAL_STATUSES.to_owned()
 }
 
-/// Faults second by second.
-fn fault_counts(run: &RunResult) -> Vec<FaultCount> {
-    let mut counts: BTreeMap<(u32, Fault, Option<&str>), u64> = BTreeMap::new();
-    for (at, count) in &run.faults {
-        *counts.entry((at.tenth / 10, at.fault, at.pod.as_deref())).or_default() += count;
+/// Counts the tests for a uniform choice among `runs`, which are all of one invocation, for those that do not know it.
+pub fn count_uniformity_tests(runs: &mut [Measurement]) {
+    let tests = runs.iter().filter(|run| run.spread.uniformity.is_some()).count();
+    let tests = u32::try_from(tests).unwrap_or(u32::MAX);
+    for uniformity in runs.iter_mut().filter_map(|run| run.spread.uniformity.as_mut()) {
+        if uniformity.tests == 0 {
+            uniformity.tests = tests;
+        }
     }
-    let counted = |((second, fault, pod), count): ((u32, Fault, Option<&str>), u64)| FaultCount {
-        kind: fault.to_string(),
+}
+
+/// Faults second by second.
+fn fault_counts(run: &RunData) -> Vec<FaultCount> {
+    let mut counts: BTreeMap<(u32, &str, Option<&str>), u64> = BTreeMap::new();
+    for Failure { tenth, kind, pod, count, .. } in &run.failures {
+        *counts.entry((tenth / 10, kind, pod.as_deref())).or_default() += count;
+    }
+    let counted = |((second, kind, pod), count): ((u32, &str, Option<&str>), u64)| FaultCount {
+        kind: kind.to_owned(),
         second,
         pod: pod.map(str::to_owned),
         count,

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::load::Times;
-
 /// Steps on each half of the way that is left to 100%, as `HdrHistogram`'s own output has them.
 const TICKS_PER_HALF: u32 = 5;
 /// More points than this are not made: 2^40 requests need no more.
@@ -20,20 +18,24 @@ pub struct PercentilePoint {
     pub count: u64,
 }
 
-/// The points of `times`, from 0 to 100%; none where nothing was measured. From a median on, the distance to 100% is
-/// halved every five steps, as long as there is a time between two of them.
+/// The points from 0 to 100% of `total` times, of which `quantile` gives the one that a part of them (0 to 1) did not
+/// exceed, and `count_at_most` how many did not exceed one; none where nothing was measured. From the median on, the
+/// distance to 100% is halved every five steps, as long as at least one time lies above a step.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "fewer than 2^53 requests")]
-pub fn percentile_curve(times: &Times) -> Vec<PercentilePoint> {
-    let total = times.count();
+pub fn percentile_curve(
+    total: u64,
+    quantile: impl Fn(f64) -> u64,
+    count_at_most: impl Fn(u64) -> u64,
+) -> Vec<PercentilePoint> {
     if total == 0 {
         return Vec::new();
     }
-    let point = |quantile: f64| {
-        let us = times.quantile(quantile);
-        PercentilePoint { percentile: quantile * 100.0, us, count: times.count_at_most(us) }
+    let point = |part: f64| {
+        let us = quantile(part);
+        PercentilePoint { percentile: part * 100.0, us, count: count_at_most(us) }
     };
-    let ticks = (0..MOST_POINTS as u64 - 1).map(tick).take_while(|quantile| (1.0 - quantile) * total as f64 >= 1.0);
+    let ticks = (0..MOST_POINTS as u64 - 1).map(tick).take_while(|part| (1.0 - part) * total as f64 >= 1.0);
     ticks.map(point).chain([point(1.0)]).collect()
 }
 
@@ -47,19 +49,18 @@ fn tick(at: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
-    fn times(micros: impl IntoIterator<Item = u64>) -> Times {
-        let mut times = Times::new().unwrap();
-        micros.into_iter().for_each(|us| times.record(Duration::from_micros(us)));
-        times
+    /// The curve of these times, which are sorted.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into a few numbers")]
+    fn curve(sorted: &[u64]) -> Vec<PercentilePoint> {
+        let quantile = |part: f64| sorted[((part * sorted.len() as f64).ceil() as usize).max(1) - 1];
+        percentile_curve(sorted.len() as u64, quantile, |us| sorted.partition_point(|time| *time <= us) as u64)
     }
 
     #[test]
     fn known_points() {
-        let curve = percentile_curve(&times(1..=1000));
+        let curve = curve(&(1..=1000).collect::<Vec<_>>());
         let at = |percentile: f64| curve.iter().find(|point| (point.percentile - percentile).abs() < 1e-9).unwrap();
         for (percentile, us) in [(0.0, 1), (10.0, 100), (50.0, 500), (75.0, 750), (87.5, 875), (100.0, 1000)] {
             assert_eq!((at(percentile).us, at(percentile).count), (us, us), "{percentile}");
@@ -69,9 +70,9 @@ mod tests {
 
     #[test]
     fn it_ends_where_no_time_is_left_between_two_steps() {
-        let percentiles: Vec<f64> = percentile_curve(&times([7, 9])).iter().map(|point| point.percentile).collect();
+        let percentiles: Vec<f64> = curve(&[7, 9]).iter().map(|point| point.percentile).collect();
         assert_eq!(percentiles.last_chunk(), Some(&[50.0, 100.0]));
-        assert_eq!(percentile_curve(&times([])), []);
+        assert_eq!(curve(&[]), []);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::workload::PodCounters;
+use super::PodReading;
 
 /// What one pod took, whether it answered or not. What is not known is left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,10 +23,10 @@ pub struct PodUse {
 impl PodUse {
     /// What the pods of `after` took since `before`; of a pod that was not there before, what it took in all its life.
     #[must_use]
-    pub fn between(before: &[PodCounters], after: &[PodCounters]) -> Vec<Self> {
-        let of = |after: &PodCounters| {
+    pub fn between(before: &[PodReading], after: &[PodReading]) -> Vec<Self> {
+        let of = |after: &PodReading| {
             let before = before.iter().find(|before| before.uid == after.uid);
-            let since = |of: fn(&PodCounters) -> Option<u64>| match before {
+            let since = |of: fn(&PodReading) -> Option<u64>| match before {
                 Some(before) => Some(of(after)?.saturating_sub(of(before)?)),
                 None => of(after),
             };
@@ -34,9 +34,9 @@ impl PodUse {
             Self {
                 name: after.name.clone(),
                 restarts: Some(after.restarts.saturating_sub(earlier)),
-                cpu_seconds: since(|pod| pod.cgroup.cpu_us).map(seconds),
-                throttled_periods: since(|pod| pod.cgroup.throttled_periods),
-                memory_bytes: after.cgroup.memory_bytes,
+                cpu_seconds: since(|pod| pod.cpu_us).map(seconds),
+                throttled_periods: since(|pod| pod.throttled_periods),
+                memory_bytes: after.memory_bytes,
             }
         };
         after.iter().map(of).collect()
@@ -51,11 +51,16 @@ fn seconds(micros: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::PodCgroup;
 
-    fn pod(uid: &str, restarts: u32, cpu_us: Option<u64>) -> PodCounters {
-        let cgroup = PodCgroup { cpu_us, throttled_periods: cpu_us.map(|us| us / 1000), memory_bytes: Some(1_700_000) };
-        PodCounters { name: format!("server-{uid}"), uid: uid.into(), restarts, cgroup }
+    fn pod(uid: &str, restarts: u32, cpu_us: Option<u64>) -> PodReading {
+        PodReading {
+            name: format!("server-{uid}"),
+            uid: uid.into(),
+            restarts,
+            cpu_us,
+            throttled_periods: cpu_us.map(|us| us / 1000),
+            memory_bytes: Some(1_700_000),
+        }
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! A run for tests, made up.
 
-use super::{ContextSwitches, Latency, Measurement, Mode, Requests, Spread, Throughput};
-use crate::load::Pod;
+use super::{ContextSwitches, Latency, Measurement, Mode, PodLoad, Requests, Spread, Throughput};
 
 /// A second against `replicas` pods that all served alike, `rate` requests in all.
 pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
-    let pod = |n: u32| Pod { name: format!("server-{n}"), requests: 1_000, connections: 3, ..Pod::default() };
-    let pods: Vec<Pod> = (0..replicas).map(pod).collect();
+    let pod = |n: u32| PodLoad { name: format!("server-{n}"), requests: 1_000, connections: 3, ..PodLoad::default() };
+    let pods: Vec<PodLoad> = (0..replicas).map(pod).collect();
     let answered = 1_000 * u64::from(replicas);
     Measurement {
         replicas: Some(replicas),

@@ -105,7 +105,8 @@ pub(super) fn spread(of: &Spread) -> Vec<Figure> {
     }
     if let Some(uniformity) = of.uniformity {
         figures.push(("Chi-square of the connections", format!("{:.2}", uniformity.chi_square)));
-        figures.push(("Its p-value against a uniform choice", format!("{:.3}", uniformity.p)));
+        figures.push(("Its p-value against a uniform choice", uniformity.p_text()));
+        figures.push(("Significance level, corrected for all runs", uniformity.significance_text()));
     }
     if let Some(chance) = of.chance {
         figures.push(("Busiest pod by chance alone, on average", format!("{:.2} × its share", chance.busiest)));

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Format, Look, Report, SCHEMA_VERSION};
 use crate::error::Error;
 use crate::io_error::IoError;
+use crate::measure::count_uniformity_tests;
 use crate::write_file::WriteFile;
 
 /// The report in `json`; an error calls it `name`.
@@ -30,7 +31,11 @@ pub fn read(json: &str, name: &str) -> Result<Report, Error> {
         )));
     }
     // From the text again, because then the error tells the line.
-    serde_json::from_str(json).map_err(|why| bad(format!("it is a report with something amiss ({why})")))
+    let mut report: Report =
+        serde_json::from_str(json).map_err(|why| bad(format!("it is a report with something amiss ({why})")))?;
+    // Older reports do not say how many tests there were.
+    count_uniformity_tests(&mut report.runs);
+    Ok(report)
 }
 
 /// Writes the report to `path`, a file that the user named; see [`WriteFile::named`].
@@ -77,7 +82,10 @@ mod tests {
             for newer in ["latency_curve", "latency_histogram", "events"] {
                 run.as_object_mut().unwrap().remove(newer).unwrap();
             }
+            run["spread"]["uniformity"].as_object_mut().unwrap().remove("tests").unwrap();
         }
-        assert_eq!(read(&old.to_string(), "old.json").unwrap().runs.len(), 2);
+        let report = read(&old.to_string(), "old.json").unwrap();
+        let tests = report.runs.iter().map(|run| run.spread.uniformity.unwrap().tests);
+        assert_eq!(tests.collect::<Vec<_>>(), [2, 2], "its runs are corrected for, too");
     }
 }

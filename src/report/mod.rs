@@ -38,7 +38,7 @@ pub use markdown::Markdown;
 pub use table::Table;
 
 use crate::error::Error;
-use crate::measure::Measurement;
+use crate::measure::{Measurement, count_uniformity_tests};
 
 /// The version of [`Report`]'s JSON: it grows when a reader of the old one would misread the new one.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -60,9 +60,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of `runs` against `target`, from a place of which nothing is told.
+    /// A report of all `runs` of an invocation against `target`, from a place of which nothing is told.
     #[must_use]
-    pub fn new(target: impl Into<String>, runs: Vec<Measurement>) -> Self {
+    pub fn new(target: impl Into<String>, mut runs: Vec<Measurement>) -> Self {
+        count_uniformity_tests(&mut runs);
         Self {
             schema_version: SCHEMA_VERSION,
             evenkeel_version: env!("CARGO_PKG_VERSION").to_owned(),

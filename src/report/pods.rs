@@ -2,6 +2,7 @@
 
 use super::grid::{Grid, Look, Side};
 use super::number::{count, milliseconds};
+use crate::load::POD_HEADER;
 pub(super) use crate::measure::some;
 use crate::measure::{PodShare, Spread, sentence};
 
@@ -44,7 +45,8 @@ fn requests(pod: &PodShare, spread: &Spread) -> [String; 2] {
 pub(super) fn spread(spread: &Spread, look: Look) -> String {
     let said = sentence(spread);
     if spread.pods.is_empty() {
-        return if said.is_empty() { said } else { wrapped(&said) + "\n" };
+        let how = format!("{said} A server names its pod in the header {POD_HEADER}.");
+        return if said.is_empty() { said } else { wrapped(&how) + "\n" };
     }
     let mut rows: Vec<Vec<String>> = Vec::new();
     let (first, last) = shown(&spread.pods);
@@ -123,13 +125,13 @@ pub(super) fn ratio(rate: f64, first: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Pod;
+    use crate::measure::PodLoad;
     use console::measure_text_width;
 
     fn of(requests: &[u64], replicas: u32) -> Spread {
         let pod = |(at, requests): (usize, &u64)| {
             let name = format!("server-6c9f5d7b8-abcd{at}");
-            Pod { name, requests: *requests, connections: requests / 100, ..Pod::default() }
+            PodLoad { name, requests: *requests, connections: requests / 100, ..PodLoad::default() }
         };
         Spread::new(&requests.iter().enumerate().map(pod).collect::<Vec<_>>(), Some(replicas))
     }
@@ -148,11 +150,11 @@ mod tests {
 
     #[test]
     fn fits_80_columns_at_its_widest() {
-        let pod = |letter: &str| Pod {
+        let pod = |letter: &str| PodLoad {
             name: letter.repeat(253),
             requests: 99_999_999,
             connections: 99_999,
-            ..Pod::default()
+            ..PodLoad::default()
         };
         let text = spread(&Spread::new(&[pod("a"), pod("b")], Some(10)), Look::default());
         let widest = text.lines().map(measure_text_width).max().unwrap();
@@ -161,7 +163,7 @@ mod tests {
 
     #[test]
     fn without_names_it_says_so() {
-        let unnamed = Pod { name: String::new(), requests: 5, connections: 1, ..Pod::default() };
+        let unnamed = PodLoad { name: String::new(), requests: 5, connections: 1, ..PodLoad::default() };
         assert!(spread(&Spread::new(&[unnamed], Some(2)), Look::default()).contains("x-evenkeel-pod"));
         assert_eq!(spread(&Spread::new(&[], Some(2)), Look::default()), "");
     }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::Report;
 use crate::load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, Times};
 use crate::measure::{
-    ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodUse, Requests,
-    Spread, Throughput, TimelineSecond, USUAL_STATUSES,
+    ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodLoad, PodUse,
+    Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
 };
+use crate::measured::run_data;
 
 /// A run of two seconds against two pods.
 pub(super) fn measurement() -> Measurement {
-    let pod = |name: &str, requests, connections| Pod { name: name.into(), requests, connections, ..Pod::default() };
+    let pod = |name: &str, requests, connections| PodLoad { name: name.into(), requests, connections, latency: None };
     let pods = [pod("server-6c9f5d7b8-4xkzq", 110_000, 18), pod("server-6c9f5d7b8-w8n2j", 70_000, 12)];
     let mut spread = Spread::new(&pods, Some(2));
     for (pod, p99) in spread.pods.iter_mut().zip([1_050, 910]) {
@@ -73,12 +74,12 @@ pub(super) fn measurement() -> Measurement {
 /// That run, and one at five pods where things went wrong.
 pub(super) fn report() -> Report {
     let mut worse = measurement();
-    let pods: Vec<Pod> = (1..=4)
-        .map(|n| Pod {
+    let pods: Vec<PodLoad> = (1..=4)
+        .map(|n| PodLoad {
             name: format!("server-6c9f5d7b8-pod{n}x"),
             requests: n * 15_000,
             connections: 3 * n,
-            ..Pod::default()
+            latency: None,
         })
         .collect();
     (worse.replicas, worse.spread, worse.interrupted) = (Some(5), Spread::new(&pods, Some(5)), true);
@@ -120,7 +121,7 @@ pub(super) fn three_runs() -> Report {
         (killed(Fault::Status(503), 13, Some("server-6c9f5d7b8-d4zzq")), 9),
     ]);
     let mut runs: Vec<Measurement> =
-        runs.into_iter().map(|(run, replicas)| Measurement::new(&run, Some(replicas))).collect();
+        runs.into_iter().map(|(run, replicas)| Measurement::new(&run_data(&run), Some(replicas))).collect();
     runs[2].pod_use = (0..10)
         .map(|pod| PodUse {
             name: format!("server-6c9f5d7b8-{pod}"),

@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn only_an_api_server_that_is_away_is_asked_again() {
         let status = |code| kube::core::Status::failure("no", "No").with_code(code).boxed();
-        let error = |code| KubernetesError::new("get Deployment", kube::Error::Api(status(code)));
+        let error = |code| Error::from(KubernetesError::new("get Deployment", kube::Error::Api(status(code))));
         assert!(is_unavailable(&error(503)) && is_unavailable(&error(429)));
         assert!(!is_unavailable(&error(403)) && !is_unavailable(&Error::NoWorkload));
     }

@@ -55,6 +55,7 @@ fn spread_is_told(run: &Value) {
         (&"kube-proxy".into(), &30.into(), &"keepalive".into())
     );
     assert_eq!(spread["uniformity"]["degrees_of_freedom"], replicas - 1);
+    assert_eq!(spread["uniformity"]["tests"], 2, "it is one of two runs");
     assert!(spread["evenness_of_requests"]["jain_index"].is_f64() && spread["chance"]["busiest"].is_f64(), "{spread}");
     assert!(spread["pods"].as_array().unwrap().iter().all(|pod| pod["restarts"] == 0), "{spread}");
     let took = run["pod_use"].as_array().unwrap();

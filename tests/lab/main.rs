@@ -15,6 +15,7 @@ mod boot_failures;
 mod compare;
 mod evicted;
 mod external_ips;
+mod files;
 mod follow_logs;
 mod host;
 mod interruption;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use evenkeel::load::{self, RunResult};
 use evenkeel::measure::Measurement;
+use evenkeel::measured::run_data;
 use evenkeel::shutdown::Shutdown;
 
 use super::server::{Server, from_pod};
@@ -37,7 +38,7 @@ fn the_server_counts_the_same() {
     assert!((run.answered..=run.sent).contains(&server.requests()), "{} of {run:?}", server.requests());
     let pods: Vec<_> = run.pods.iter().map(|pod| (pod.name.as_str(), pod.connections)).collect();
     assert_eq!(pods, [("pod-0", 2), ("pod-1", 2), ("pod-2", 2)]);
-    assert_eq!(Measurement::new(&run, Some(3)).bytes, run.answered * from_pod("pod-0").len() as u64);
+    assert_eq!(Measurement::new(&run_data(&run), Some(3)).bytes, run.answered * from_pod("pod-0").len() as u64);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel::load::{LoadPlan, RateStage, RunResult, Schedule};
 use evenkeel::measure::{Measurement, Rate};
+use evenkeel::measured::run_data;
 
 use super::server::{Server, from_pod};
 use super::{plan, run};
@@ -16,7 +17,7 @@ fn paced(connections: u32, milliseconds: u64, rate: f64) -> LoadPlan {
 
 /// What became of the rate.
 fn rate(run: &RunResult) -> Rate {
-    Measurement::new(run, None).rate.unwrap()
+    Measurement::new(&run_data(run), None).rate.unwrap()
 }
 
 /// A server that thinks for so long about each request.
@@ -48,7 +49,7 @@ fn every_request_that_is_due_is_sent_once() {
 #[test]
 fn a_known_delay_is_what_is_measured() {
     let run = run(slow(20).address, &paced(60, 1500, 1000.0));
-    let measured = Measurement::new(&run, None);
+    let measured = Measurement::new(&run_data(&run), None);
     // 20 requests are under way at a time, so there is always a connection free: both latencies are the delay.
     let sent = measured.uncorrected_latency_us.unwrap();
     for median in [measured.latency_us.p50, sent.p50] {
@@ -62,7 +63,7 @@ fn waiting_for_a_free_connection_is_part_of_the_latency() {
     // One connection and 20 ms a request make 50 a second; at 100 asked, each waits 10 ms longer than the one before,
     // so the n-th of the 50 that are answered in a second took about 20 + n × 10 ms, and half of them 270 ms or less.
     let run = run(slow(20).address, &paced(1, 1000, 100.0));
-    let measured = Measurement::new(&run, None);
+    let measured = Measurement::new(&run_data(&run), None);
     let sent = measured.uncorrected_latency_us.unwrap();
     assert!((20_000..35_000).contains(&sent.p50), "from when it was sent: {} µs", sent.p50);
     let due = measured.latency_us.p50;
@@ -99,7 +100,7 @@ fn a_stall_shows_in_the_latency_as_long_as_it_was() {
     // left of it: anything between 0 and 500 ms, evenly. So a quarter waits more than 250 ms, and one in a hundred more
     // than 490 ms. Measured from when they were sent, only those that were out when it began are slow: ten of 1000.
     let run = run(stalling(Duration::from_millis(500)).address, &paced(10, 1000, 1000.0));
-    let measured = Measurement::new(&run, None);
+    let measured = Measurement::new(&run_data(&run), None);
     let (due, sent) = (&measured.latency_us, measured.uncorrected_latency_us.as_ref().unwrap());
     assert!(due.count > 900, "{run:?}");
     // A busy machine makes them later, never earlier.

@@ -8,7 +8,7 @@ use crate::measure::{Event, Impact, Latency, Measurement, Spread};
 
 /// What a metric's figures are, and so which units they take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Quantity {
     /// Microseconds.
     Time,
     /// A number of something.
@@ -19,73 +19,93 @@ pub(super) enum Kind {
 
 /// A figure of a run.
 #[derive(Clone, Copy)]
-pub(super) struct Metric(&'static Row);
+pub(super) struct Metric(&'static Definition);
 
-struct Row {
+struct Definition {
     /// What it is called; the first is its own name, the others are understood, too.
     names: &'static [&'static str],
-    kind: Kind,
+    quantity: Quantity,
     /// Its figure, where the run knows it.
     of: fn(&Measurement) -> Option<f64>,
 }
 
-static METRICS: [Row; 29] = [
-    Row { names: &["rps"], kind: Kind::Count, of: |run| Some(run.requests_per_second.average) },
-    Row { names: &["p2.5"], kind: Kind::Time, of: |run| time(run, |latency| latency.p2_5 as f64) },
-    Row { names: &["p50"], kind: Kind::Time, of: |run| time(run, |latency| latency.p50 as f64) },
-    Row { names: &["p75"], kind: Kind::Time, of: |run| time(run, |latency| latency.p75 as f64) },
-    Row { names: &["p90"], kind: Kind::Time, of: |run| time(run, |latency| latency.p90 as f64) },
-    Row { names: &["p97.5"], kind: Kind::Time, of: |run| time(run, |latency| latency.p97_5 as f64) },
-    Row { names: &["p99"], kind: Kind::Time, of: |run| time(run, |latency| latency.p99 as f64) },
-    Row { names: &["p99.9"], kind: Kind::Time, of: |run| time(run, |latency| latency.p99_9 as f64) },
-    Row { names: &["p99.99"], kind: Kind::Time, of: |run| time(run, |latency| latency.p99_99 as f64) },
-    Row { names: &["max"], kind: Kind::Time, of: |run| time(run, |latency| latency.max as f64) },
-    Row { names: &["mean", "avg"], kind: Kind::Time, of: |run| time(run, |latency| latency.average) },
-    Row { names: &["requests"], kind: Kind::Count, of: |run| Some(run.requests.sent as f64) },
-    Row { names: &["errors"], kind: Kind::Count, of: |run| Some(run.errors as f64) },
-    Row { names: &["timeouts"], kind: Kind::Count, of: |run| Some(run.timeouts as f64) },
-    Row { names: &["non2xx"], kind: Kind::Count, of: |run| Some(run.requests.non_2xx as f64) },
-    Row { names: &["failed"], kind: Kind::Count, of: |run| Some(run.errors as f64 + run.requests.non_2xx as f64) },
-    Row { names: &["restarts"], kind: Kind::Count, of: restarts },
-    Row { names: &["took"], kind: Kind::Time, of: |run| longest(run, |event| Some(event.took_seconds())) },
-    Row {
+static METRICS: [Definition; 29] = [
+    Definition { names: &["rps"], quantity: Quantity::Count, of: |run| Some(run.requests_per_second.average) },
+    Definition { names: &["p2.5"], quantity: Quantity::Time, of: |run| time(run, |latency| latency.p2_5 as f64) },
+    Definition { names: &["p50"], quantity: Quantity::Time, of: |run| time(run, |latency| latency.p50 as f64) },
+    Definition { names: &["p75"], quantity: Quantity::Time, of: |run| time(run, |latency| latency.p75 as f64) },
+    Definition { names: &["p90"], quantity: Quantity::Time, of: |run| time(run, |latency| latency.p90 as f64) },
+    Definition { names: &["p97.5"], quantity: Quantity::Time, of: |run| time(run, |latency| latency.p97_5 as f64) },
+    Definition { names: &["p99"], quantity: Quantity::Time, of: |run| time(run, |latency| latency.p99 as f64) },
+    Definition { names: &["p99.9"], quantity: Quantity::Time, of: |run| time(run, |latency| latency.p99_9 as f64) },
+    Definition { names: &["p99.99"], quantity: Quantity::Time, of: |run| time(run, |latency| latency.p99_99 as f64) },
+    Definition { names: &["max"], quantity: Quantity::Time, of: |run| time(run, |latency| latency.max as f64) },
+    Definition { names: &["mean", "avg"], quantity: Quantity::Time, of: |run| time(run, |latency| latency.average) },
+    Definition { names: &["requests"], quantity: Quantity::Count, of: |run| Some(run.requests.sent as f64) },
+    Definition { names: &["errors"], quantity: Quantity::Count, of: |run| Some(run.errors as f64) },
+    Definition { names: &["timeouts"], quantity: Quantity::Count, of: |run| Some(run.timeouts as f64) },
+    Definition { names: &["non2xx"], quantity: Quantity::Count, of: |run| Some(run.requests.non_2xx as f64) },
+    Definition {
+        names: &["failed"],
+        quantity: Quantity::Count,
+        of: |run| Some(run.errors as f64 + run.requests.non_2xx as f64),
+    },
+    Definition { names: &["restarts"], quantity: Quantity::Count, of: restarts },
+    Definition {
+        names: &["took"],
+        quantity: Quantity::Time,
+        of: |run| longest(run, |event| Some(event.took_seconds())),
+    },
+    Definition {
         names: &["first-failure"],
-        kind: Kind::Time,
+        quantity: Quantity::Time,
         of: |run| {
             let first = impacts(run).filter_map(|impact| impact.first_failure_seconds);
             Some(first.fold(f64::INFINITY, f64::min) * MICROS)
         },
     },
-    Row {
+    Definition {
         names: &["last-failure"],
-        kind: Kind::Time,
+        quantity: Quantity::Time,
         of: |run| Some(impacts(run).filter_map(|impact| impact.last_failure_seconds).fold(0.0, f64::max) * MICROS),
     },
-    Row {
+    Definition {
         names: &["recovery"],
-        kind: Kind::Time,
+        quantity: Quantity::Time,
         of: |run| longest(run, |event| event.impact.as_ref().map(|impact| impact.full_throughput_seconds)),
     },
-    Row {
+    Definition {
         names: &["lowest"],
-        kind: Kind::Fraction,
+        quantity: Quantity::Fraction,
         of: |run| impacts(run).filter_map(|impact| impact.lowest_throughput).min_by(f64::total_cmp),
     },
-    Row { names: &["idle"], kind: Kind::Count, of: |run| named(run).map(|spread| f64::from(spread.idle)) },
-    Row { names: &["effective"], kind: Kind::Count, of: |run| Some(named(run)?.evenness_of_requests?.effective_pods) },
-    Row {
+    Definition {
+        names: &["idle"],
+        quantity: Quantity::Count,
+        of: |run| named(run).map(|spread| f64::from(spread.idle)),
+    },
+    Definition {
+        names: &["effective"],
+        quantity: Quantity::Count,
+        of: |run| Some(named(run)?.evenness_of_requests?.effective_pods),
+    },
+    Definition {
         names: &["busiest"],
-        kind: Kind::Fraction,
+        quantity: Quantity::Fraction,
         of: |run| named(run).filter(|of| of.knows_requests()).map(|of| of.busiest),
     },
-    Row { names: &["jain"], kind: Kind::Fraction, of: |run| Some(named(run)?.evenness_of_requests?.jain_index) },
-    Row {
+    Definition {
+        names: &["jain"],
+        quantity: Quantity::Fraction,
+        of: |run| Some(named(run)?.evenness_of_requests?.jain_index),
+    },
+    Definition {
         names: &["cv"],
-        kind: Kind::Fraction,
+        quantity: Quantity::Fraction,
         of: |run| Some(named(run)?.evenness_of_requests?.coefficient_of_variation),
     },
-    Row { names: &["chi2p"], kind: Kind::Fraction, of: |run| Some(named(run)?.uniformity?.p) },
-    Row { names: &["chi2"], kind: Kind::Count, of: |run| Some(named(run)?.uniformity?.chi_square) },
+    Definition { names: &["chi2p"], quantity: Quantity::Fraction, of: |run| Some(named(run)?.uniformity?.p) },
+    Definition { names: &["chi2"], quantity: Quantity::Count, of: |run| Some(named(run)?.uniformity?.chi_square) },
 ];
 
 /// Where nothing was answered every percentile reads 0, which must not pass for fast.
@@ -129,8 +149,8 @@ impl Metric {
         METRICS.iter().map(|row| row.names[0]).collect::<Vec<_>>().join(", ")
     }
 
-    pub(super) fn kind(self) -> Kind {
-        self.0.kind
+    pub(super) fn quantity(self) -> Quantity {
+        self.0.quantity
     }
 
     /// Its figure of a run, where the run knows it; times are in microseconds.

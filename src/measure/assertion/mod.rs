@@ -1,21 +1,17 @@
 //! Assertions: what a run's figures have to be, as a person writes it: `p99<5ms`, `errors==0`, `rps@10/rps@2>=0.95`.
 
+mod condition;
 mod metric;
 mod parse;
 #[cfg(test)]
 mod tests;
-mod wanted;
 
 use std::fmt;
 
-use super::Measurement;
 use super::comparison::{Ratio, rounds};
-use crate::error::Error;
+use super::{AssertionError, Measurement};
+use condition::Condition;
 use metric::Metric;
-use wanted::Wanted;
-
-/// The option that takes assertions.
-const WHAT: &str = "--assert";
 
 /// A metric, or the ratio of two, that is compared with a number. Parsed from text and written as such; the grammar is
 ///
@@ -31,7 +27,7 @@ const WHAT: &str = "--assert";
 pub struct Assertion {
     term: Term,
     over: Option<Term>,
-    wanted: Wanted,
+    condition: Condition,
 }
 
 /// A metric, and of which runs.
@@ -44,13 +40,13 @@ struct Term {
 
 /// What became of an assertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AssertionResult {
     /// It held in every run it is about.
     Held,
     /// It did not hold in one.
-    Missed {
-        /// Where, and by how much: "p99 was 7.2 ms, wanted < 5 ms (10 pods)"; more than one joined by "; ".
-        said: String,
+    Failed {
+        /// Where, and by how much: "p99 was 7.2 ms, expected < 5 ms (10 pods)"; more than one joined by "; ".
+        reasons: String,
     },
 }
 
@@ -58,32 +54,30 @@ impl Assertion {
     /// Whether runs at `counts` of pods are all it needs, to be asked before anything is run.
     ///
     /// # Errors
-    /// [`Error::BadValue`] when it names a number of pods that is not among them.
-    pub fn check(&self, counts: &[u32]) -> Result<(), Error> {
+    /// [`AssertionError::NoSuchRun`] when it names a number of pods that is not among them.
+    pub fn check(&self, counts: &[u32]) -> Result<(), AssertionError> {
         let terms = [Some(self.term), self.over].into_iter().flatten();
         let missing = terms.filter_map(|term| term.replicas).find(|replicas| !counts.contains(replicas));
-        let Some(missing) = missing else { return Ok(()) };
-        let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
-        let why = if counts.is_empty() {
-            format!("there is no run at {missing} pods, because --replicas is not given")
-        } else {
-            format!("there is no run at {missing} pods, but at {}", counts.join(", "))
-        };
-        Err(Error::BadValue { what: WHAT, given: self.to_string(), why })
+        match missing {
+            None => Ok(()),
+            Some(replicas) => {
+                Err(AssertionError::NoSuchRun { assertion: self.to_string(), replicas, counts: counts.to_vec() })
+            }
+        }
     }
 
     /// Whether it holds in `runs`. A figure has to hold in each run it is about, and so has a ratio of two figures of the
     /// same run. A ratio between numbers of pods is that of [`Ratio::paired`], over all rounds; where a figure is 0, which
     /// has no logarithm, it is the ratio of their means. A figure that a run does not know is missed.
     #[must_use]
-    pub fn evaluate(&self, runs: &[Measurement]) -> Verdict {
+    pub fn evaluate(&self, runs: &[Measurement]) -> AssertionResult {
         let missed = match self.over {
             Some(over) if over.replicas != self.term.replicas => self.between(over, runs),
             _ => self.of_each(runs),
         };
         match missed {
-            missed if missed.is_empty() => Verdict::Held,
-            missed => Verdict::Missed { said: missed.join("; ") },
+            missed if missed.is_empty() => AssertionResult::Held,
+            missed => AssertionResult::Failed { reasons: missed.join("; ") },
         }
     }
 
@@ -128,8 +122,8 @@ impl Assertion {
     /// What to say of a figure, unless it is as it should be.
     fn missed(&self, figure: Option<f64>, replicas: Option<u32>) -> Option<String> {
         let was = match figure {
-            Some(figure) if self.wanted.holds(figure) => return None,
-            Some(figure) => format!("was {}", self.wanted.written(figure)),
+            Some(figure) if self.condition.holds(figure) => return None,
+            Some(figure) => format!("was {}", self.condition.written(figure)),
             None => "is not known".to_owned(),
         };
         let pods = match replicas {
@@ -137,7 +131,7 @@ impl Assertion {
             Some(replicas) => format!(" ({replicas} pods)"),
             None => String::new(),
         };
-        Some(format!("{} {was}, wanted {:#}{pods}", self.figure(), self.wanted))
+        Some(format!("{} {was}, expected {:#}{pods}", self.figure(), self.condition))
     }
 
     /// The left-hand side; the number of pods stands elsewhere unless there are two of them.
@@ -184,6 +178,6 @@ impl fmt::Display for Assertion {
         if let Some(over) = &self.over {
             write!(formatter, "/{over}")?;
         }
-        write!(formatter, "{}", self.wanted)
+        write!(formatter, "{}", self.condition)
     }
 }

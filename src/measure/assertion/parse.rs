@@ -1,26 +1,24 @@
-//! From text to an assertion, with the column of what is amiss.
+//! From text to an assertion, with the column of what is wrong.
 
 use std::str::FromStr;
 
-use super::metric::{Kind, Metric};
-use super::wanted::{Operator, Unit, Wanted};
-use super::{Assertion, Term, WHAT};
-use crate::error::Error;
+use super::condition::{Condition, Operator, Unit};
+use super::metric::{Metric, Quantity};
+use super::{Assertion, AssertionError, Term};
 
-/// What is amiss, and before which byte.
-struct Amiss {
+/// What is wrong, and before which byte.
+struct SyntaxError {
     at: usize,
     why: String,
 }
 
 impl FromStr for Assertion {
-    type Err = Error;
+    type Err = AssertionError;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Scanner { text, at: 0 }.assertion().map_err(|Amiss { at, why }| {
+    fn from_str(text: &str) -> Result<Self, AssertionError> {
+        Scanner { text, at: 0 }.assertion().map_err(|SyntaxError { at, why }| {
             let column = text[..at].chars().count() + 1;
-            let why = format!("column {column}: {why}; for example p99<5ms, errors==0 or rps@10/rps@2>=0.95");
-            Error::BadValue { what: WHAT, given: text.to_owned(), why }
+            AssertionError::Syntax { text: text.to_owned(), reason: format!("column {column}: {why}") }
         })
     }
 }
@@ -40,33 +38,33 @@ impl<'a> Scanner<'a> {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    /// Takes what the rest begins with as long as it is `wanted`, and says where that began.
-    fn take(&mut self, wanted: impl Fn(char) -> bool) -> (usize, &'a str) {
+    /// Takes what the rest begins with as long as `belongs` holds for it, and says where that began.
+    fn take(&mut self, belongs: impl Fn(char) -> bool) -> (usize, &'a str) {
         self.skip_blanks();
         let (begin, rest) = (self.at, self.rest());
-        let taken = &rest[..rest.find(|c| !wanted(c)).unwrap_or(rest.len())];
+        let taken = &rest[..rest.find(|c| !belongs(c)).unwrap_or(rest.len())];
         self.at += taken.len();
         (begin, taken)
     }
 
     /// Takes exactly this, where the rest begins with it.
-    fn takes(&mut self, wanted: &str) -> bool {
+    fn takes(&mut self, token: &str) -> bool {
         self.skip_blanks();
-        let taken = self.rest().starts_with(wanted);
-        self.at += if taken { wanted.len() } else { 0 };
+        let taken = self.rest().starts_with(token);
+        self.at += if taken { token.len() } else { 0 };
         taken
     }
 
-    fn assertion(mut self) -> Result<Assertion, Amiss> {
+    fn assertion(mut self) -> Result<Assertion, SyntaxError> {
         let term = self.term()?;
         let over = if self.takes("/") {
             self.skip_blanks();
             let at = self.at;
             let over = self.term()?;
-            if (over.metric.kind() == Kind::Time) != (term.metric.kind() == Kind::Time) {
+            if (over.metric.quantity() == Quantity::Time) != (term.metric.quantity() == Quantity::Time) {
                 let why =
-                    format!("{} and {} have no ratio, since only one of them is a time", term.metric, over.metric);
-                return Err(Amiss { at, why });
+                    format!("{} and {} have no ratio, because only one of them is a time", term.metric, over.metric);
+                return Err(SyntaxError { at, why });
             }
             Some(over)
         } else {
@@ -75,29 +73,29 @@ impl<'a> Scanner<'a> {
         let operator = self.operator()?;
         let (at, number) = self.take(|c| c.is_ascii_digit() || c == '.');
         if number.is_empty() {
-            return Err(Amiss { at, why: "here comes a number, not below 0".into() });
+            return Err(SyntaxError { at, why: "expected a number of 0 or more".into() });
         }
         let (unit_at, unit) = self.take(|c| !c.is_whitespace());
         let metric = if over.is_some() { None } else { Some(term.metric) };
-        let unit = suitable(metric, unit).map_err(|why| Amiss { at: unit_at, why })?;
+        let unit = suitable(metric, unit).map_err(|why| SyntaxError { at: unit_at, why })?;
         self.skip_blanks();
-        match Wanted::new(operator, number, unit) {
-            Some(wanted) if self.rest().is_empty() => Ok(Assertion { term, over, wanted }),
-            Some(_) => Err(Amiss { at: self.at, why: format!("there is more than an assertion: {:?}", self.rest()) }),
-            None => Err(Amiss { at, why: format!("{number:?} is no number") }),
+        match Condition::new(operator, number, unit) {
+            Some(condition) if self.rest().is_empty() => Ok(Assertion { term, over, condition }),
+            Some(_) => Err(SyntaxError { at: self.at, why: format!("expected the end, found {:?}", self.rest()) }),
+            None => Err(SyntaxError { at, why: format!("expected a number, found {number:?}") }),
         }
     }
 
     /// "p99" or "p99@10".
-    fn term(&mut self) -> Result<Term, Amiss> {
+    fn term(&mut self) -> Result<Term, SyntaxError> {
         let (at, name) = self.take(|c| c.is_alphanumeric() || c == '.');
         let Some(metric) = Metric::named(&name.to_lowercase()) else {
             let names = Metric::names();
             let why = match name {
-                "" => format!("here comes a metric, one of {names}"),
-                _ => format!("there is no metric {name:?}, but {names}"),
+                "" => format!("expected a metric, one of {names}"),
+                _ => format!("expected a metric, one of {names}, found {name:?}"),
             };
-            return Err(Amiss { at, why });
+            return Err(SyntaxError { at, why });
         };
         if !self.takes("@") {
             return Ok(Term { metric, replicas: None });
@@ -105,27 +103,29 @@ impl<'a> Scanner<'a> {
         let (at, digits) = self.take(|c| c.is_ascii_digit());
         match digits.parse() {
             Ok(replicas) => Ok(Term { metric, replicas: Some(replicas) }),
-            Err(_) => Err(Amiss { at, why: "after @ comes a number of pods".into() }),
+            Err(_) => Err(SyntaxError { at, why: "expected a number of pods after @".into() }),
         }
     }
 
-    fn operator(&mut self) -> Result<Operator, Amiss> {
+    fn operator(&mut self) -> Result<Operator, SyntaxError> {
         let operator = Operator::ALL.iter().find(|(written, _)| self.takes(written));
         operator
             .map(|(_, operator)| *operator)
-            .ok_or_else(|| Amiss { at: self.at, why: "here comes a comparison, one of < <= > >= == !=".into() })
+            .ok_or_else(|| SyntaxError { at: self.at, why: "expected a comparison, one of < <= > >= == !=".into() })
     }
 }
 
 /// The unit of this name, where figures of `metric` take it; a ratio has no metric.
 fn suitable(metric: Option<Metric>, unit: &str) -> Result<Unit, String> {
-    let known = Unit::named(unit).ok_or_else(|| format!("{unit:?} is no unit; there are us, ms, s and %"))?;
-    let (what, kind) =
-        metric.map_or(("a ratio".to_owned(), Kind::Fraction), |metric| (metric.to_string(), metric.kind()));
-    match kind {
-        Kind::Time if !known.is_time() => Err(format!("{what} is a time and takes us, ms or s")),
-        Kind::Count if known != Unit::None => Err(format!("{what} is a plain number without {unit}")),
-        Kind::Fraction if known.is_time() => Err(format!("{what} is a plain number or takes %, not {unit}")),
+    let known = Unit::named(unit).ok_or_else(|| format!("expected a unit, one of us, ms, s and %, found {unit:?}"))?;
+    let (what, quantity) =
+        metric.map_or(("a ratio".to_owned(), Quantity::Fraction), |metric| (metric.to_string(), metric.quantity()));
+    match quantity {
+        Quantity::Time if !known.is_time() => Err(format!("{what} is a time, so it needs us, ms or s")),
+        Quantity::Count if known != Unit::None => Err(format!("{what} is a plain number, so it has no unit {unit}")),
+        Quantity::Fraction if known.is_time() => {
+            Err(format!("{what} is a plain number or a percentage, so it cannot be in {unit}"))
+        }
         _ => Ok(known),
     }
 }

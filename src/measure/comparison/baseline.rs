@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Ratio;
-use super::{Kind, Naming, rates, rounds};
+use super::{Kind, Naming, not_simultaneous, rates, rounds};
 use crate::measure::Measurement;
 
 /// How one kind of run changed since an earlier report.
@@ -35,6 +35,13 @@ pub fn against_baseline(runs: &[Measurement], earlier: &[Measurement]) -> Vec<Ch
     rounds(runs).into_iter().filter_map(change).collect()
 }
 
+/// Each change in a sentence. Where there are several intervals, a last one says that they are not simultaneous.
+#[must_use]
+pub fn change_sentences(changes: &[Change]) -> Vec<String> {
+    let ratios = changes.iter().filter_map(|change| change.ratio.as_ref());
+    changes.iter().map(Change::sentence).chain(not_simultaneous(ratios)).collect()
+}
+
 impl Change {
     /// "10 pods served 0.93 × the requests of the earlier report (95%: 0.90 to 0.96): clearly less."
     #[must_use]
@@ -59,12 +66,13 @@ mod tests {
     fn counts_that_both_have() {
         let earlier = [run(2, 100.0), run(10, 100.0), run(2, 101.0), run(10, 101.0)];
         let runs = [run(10, 93.0), run(5, 90.0), run(2, 100.7), run(10, 94.0), run(2, 100.2), run(10, 93.5)];
-        let said: Vec<String> = against_baseline(&runs, &earlier).iter().map(Change::sentence).collect();
+        let said = change_sentences(&against_baseline(&runs, &earlier));
         assert_eq!(
             said,
             [
                 "10 pods served 0.93 × the requests of the earlier report (95%: 0.90 to 0.96): clearly less.",
                 "2 pods served 1.00 × the requests of the earlier report (95%: 0.97 to 1.03): no difference beyond noise.",
+                "The 2 intervals are not simultaneous: each of them misses the true ratio with 5% probability.",
             ]
         );
     }

@@ -6,7 +6,7 @@ mod ratio;
 
 use serde::{Deserialize, Serialize};
 
-pub use baseline::{Change, against_baseline};
+pub use baseline::{Change, against_baseline, change_sentences};
 pub use kind::{Kind, Naming};
 pub use ratio::{Difference, Interval, Ratio};
 
@@ -54,7 +54,7 @@ pub fn compare(runs: &[Measurement]) -> Vec<Case> {
 }
 
 /// What the cases say, one sentence for each after the first: "10 pods served 1.04 × the requests of 2 (95%: 0.99 to
-/// 1.09): no difference beyond noise."
+/// 1.09): no difference beyond noise." Where there are several intervals, a last one says that they are not simultaneous.
 #[must_use]
 pub fn verdicts(cases: &[Case]) -> Vec<String> {
     let Some((first, others)) = cases.split_first() else { return Vec::new() };
@@ -70,7 +70,18 @@ pub fn verdicts(cases: &[Case]) -> Vec<String> {
             }
         }
     };
-    others.iter().map(verdict).collect()
+    let ratios = others.iter().filter_map(|case| case.ratio.as_ref());
+    others.iter().map(verdict).chain(not_simultaneous(ratios)).collect()
+}
+
+/// Says that several 95% intervals each stand for themselves; `None` where there are fewer than two.
+pub(super) fn not_simultaneous<'a>(ratios: impl Iterator<Item = &'a Ratio>) -> Option<String> {
+    let intervals = ratios.filter(|ratio| ratio.interval.is_some()).count();
+    (intervals > 1).then(|| {
+        format!(
+            "The {intervals} intervals are not simultaneous: each of them misses the true ratio with 5% probability."
+        )
+    })
 }
 
 /// How evenly each mode fell on the pods, in one sentence: "The busiest pod served 1.97 × its share with keepalive, 1.00 ×
@@ -184,6 +195,7 @@ mod tests {
             [
                 "5 pods served 0.54 × the requests of 2 (95%: 0.53 to 0.55): clearly less.",
                 "1 pod served 1.03 × the requests of 2 (95%: 0.65 to 1.61): no difference beyond noise.",
+                "The 2 intervals are not simultaneous: each of them misses the true ratio with 5% probability.",
             ]
         );
     }
@@ -249,6 +261,7 @@ mod tests {
             [
                 "no-keepalive served 0.20 × the requests of keepalive (95%: 0.20 to 0.20): clearly less.",
                 "client served 1.10 × the requests of keepalive (95%: 1.10 to 1.10): clearly more.",
+                "The 2 intervals are not simultaneous: each of them misses the true ratio with 5% probability.",
             ]
         );
         assert_eq!(

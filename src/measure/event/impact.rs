@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::dip::Around;
-use crate::load::RunResult;
+use crate::measure::{Failure, RunData};
 
 /// Failures of one kind on one pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,12 +46,12 @@ pub struct Impact {
 impl Impact {
     /// Of what happened in `run` from `began` to `end`.
     #[must_use]
-    pub(super) fn of(run: &RunResult, began: Duration, end: Duration) -> Self {
+    pub(super) fn of(run: &RunData, began: Duration, end: Duration) -> Self {
         let span = tenth(began)..tenth(end).max(tenth(began) + 1);
-        let faults = || run.faults.iter().filter(|(at, _)| span.contains(&(at.tenth as usize)));
+        let failures = || run.failures.iter().filter(|failure| span.contains(&(failure.tenth as usize)));
         let mut kinds: BTreeMap<(String, Option<String>), u64> = BTreeMap::new();
-        for (at, count) in faults() {
-            *kinds.entry((at.fault.to_string(), at.pod.clone())).or_default() += count;
+        for Failure { kind, pod, count, .. } in failures() {
+            *kinds.entry((kind.clone(), pod.clone())).or_default() += count;
         }
         let after = |tenth: u32| (f64::from(tenth) / 10.0 - began.as_secs_f64()).max(0.0);
         // The last tenth of a run is seldom a whole one.
@@ -61,9 +61,9 @@ impl Impact {
         let answered = run.tenths.get(span.start..span.end.min(run.tenths.len())).unwrap_or_default();
         Self {
             requests: answered.iter().copied().map(u64::from).sum(),
-            failures: faults().map(|(_, count)| count).sum(),
-            first_failure_seconds: faults().map(|(at, _)| after(at.tenth)).next(),
-            last_failure_seconds: faults().map(|(at, _)| after(at.tenth)).next_back(),
+            failures: failures().map(|failure| failure.count).sum(),
+            first_failure_seconds: failures().map(|failure| after(failure.tenth)).next(),
+            last_failure_seconds: failures().map(|failure| after(failure.tenth)).next_back(),
             kinds: kinds.into_iter().map(|((kind, pod), count)| FailureKind { kind, pod, count }).collect(),
             lowest_throughput: dip.map(|dip| dip.lowest),
             full_throughput_seconds: dip.and_then(|dip| dip.full_again_seconds),

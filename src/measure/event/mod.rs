@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use dip::{Around, Dip};
 pub use impact::{FailureKind, Impact};
 
-use crate::load::RunResult;
-use crate::workload::event::EventRecord;
+use super::{ObservedEvent, RunData};
 
 /// Something that happened to the workload, or to the cluster, while it was under load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,14 +31,14 @@ pub struct Event {
 impl Event {
     /// What happened during `run`, in the order in which it began, each with what the load felt until the next.
     #[must_use]
-    pub fn of(run: &RunResult, happened: &[EventRecord]) -> Vec<Self> {
-        let mut sorted: Vec<&EventRecord> = happened.iter().collect();
+    pub fn of(run: &RunData, events: &[ObservedEvent]) -> Vec<Self> {
+        let mut sorted: Vec<&ObservedEvent> = events.iter().collect();
         sorted.sort_by_key(|event| event.began);
         let ends = sorted.iter().skip(1).map(|next| next.began).chain([run.elapsed]);
         sorted.iter().zip(ends).map(|(event, end)| Self::one(run, event, end)).collect()
     }
 
-    fn one(run: &RunResult, event: &EventRecord, end: std::time::Duration) -> Self {
+    fn one(run: &RunData, event: &ObservedEvent, end: std::time::Duration) -> Self {
         Self {
             second: event.began.as_secs_f64(),
             what: event.what.clone(),

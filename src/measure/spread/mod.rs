@@ -16,7 +16,7 @@ pub use sentence::sentence;
 pub use tracked::CountedBy;
 pub use uniformity::Uniformity;
 
-use crate::load::{Pod, PodTimes};
+use super::PodLoad;
 
 /// What fell on one pod.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,12 +49,6 @@ pub struct PodLatency {
     pub p99: u64,
     /// The longest.
     pub max: u64,
-}
-
-impl From<&PodTimes> for PodLatency {
-    fn from(times: &PodTimes) -> Self {
-        Self { p50: times.quantile(0.5), p99: times.quantile(0.99), max: times.quantile(1.0) }
-    }
 }
 
 /// Who chose the pod of each connection.
@@ -114,8 +108,8 @@ impl Spread {
     /// that chose; [`Spread::chosen_by`] says otherwise.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
-    pub fn new(pods: &[Pod], replicas: Option<u32>) -> Self {
-        let mut named: Vec<&Pod> = pods.iter().filter(|pod| !pod.name.is_empty()).collect();
+    pub fn new(pods: &[PodLoad], replicas: Option<u32>) -> Self {
+        let mut named: Vec<&PodLoad> = pods.iter().filter(|pod| !pod.name.is_empty()).collect();
         named.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.name.cmp(&b.name)));
         let requests: Vec<u64> = named.iter().map(|pod| pod.requests).collect();
         let connections: Vec<u64> = named.iter().map(|pod| pod.connections).collect();
@@ -126,14 +120,14 @@ impl Spread {
         let steady = replicas == Some(expected);
         let chance = if steady && answered > 0 { Chance::new(landed, expected) } else { None };
         let share = |requests: u64| if total == 0 { 0.0 } else { requests as f64 / total as f64 };
-        let pod_share = |pod: &Pod| PodShare {
+        let pod_share = |pod: &PodLoad| PodShare {
             name: pod.name.clone(),
             requests: pod.requests,
             connections: pod.connections,
             share: share(pod.requests),
             expected_connections: chance.map(|chance| chance.pod),
             restarts: None,
-            latency_us: pod.latency.as_ref().map(PodLatency::from),
+            latency_us: pod.latency,
         };
         let evenness_of_requests = Evenness::of(&requests, expected);
         Self {
@@ -161,6 +155,15 @@ impl Spread {
         if balancer == Balancer::Client { self.of_changing_pods() } else { self }
     }
 
+    /// The same as one of `tests` runs of an invocation that are tested for a uniform choice.
+    #[must_use]
+    pub fn as_one_of(mut self, tests: u32) -> Self {
+        if let Some(uniformity) = &mut self.uniformity {
+            uniformity.tests = tests;
+        }
+        self
+    }
+
     /// The same where pods came or went meanwhile, or nobody chose by chance: what a uniform choice would have done is not
     /// known.
     #[must_use]
@@ -177,8 +180,8 @@ impl Spread {
 mod tests {
     use super::*;
 
-    fn pod(name: &str, requests: u64, connections: u64) -> Pod {
-        Pod { name: name.into(), requests, connections, ..Pod::default() }
+    fn pod(name: &str, requests: u64, connections: u64) -> PodLoad {
+        PodLoad { name: name.into(), requests, connections, ..PodLoad::default() }
     }
 
     #[test]

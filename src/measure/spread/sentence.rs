@@ -1,7 +1,7 @@
 //! A spread in one sentence.
 
+use super::uniformity::probability;
 use super::{Balancer, CountedBy, Spread, Uniformity};
-use crate::load::POD_HEADER;
 use crate::measure::grouped_digits;
 
 /// Below this a busiest pod is not worth a word.
@@ -14,7 +14,7 @@ pub fn sentence(spread: &Spread) -> String {
     if spread.pods.is_empty() {
         return match spread.unnamed {
             0 => String::new(),
-            _ => format!("No answer named its pod ({POD_HEADER}), so the spread is not known."),
+            _ => "No response named its pod, so the spread is not known.".to_owned(),
         };
     }
     let more = [busiest(spread), choice(spread), uncounted(spread), unnamed(spread)];
@@ -90,24 +90,23 @@ fn choice(spread: &Spread) -> Option<String> {
 }
 
 fn kube_proxy(test: &Uniformity) -> String {
-    if test.is_too_uneven() {
-        format!("kube-proxy's own choice does not look uniform ({})", probability(test.p))
+    let (finding, p) = if test.is_too_uneven() {
+        ("does not look uniform", test.p)
     } else if test.is_too_even() {
-        format!("a uniform choice is seldom so even ({})", probability(test.p_of_evenness))
+        ("is more even than a uniform choice", test.p_of_evenness)
     } else {
-        format!("kube-proxy's own choice looks uniform ({})", probability(test.p))
-    }
+        ("looks uniform", test.p)
+    };
+    format!("kube-proxy's own choice {finding} (p {}{})", probability(p), correction(test))
 }
 
-/// "p = 0.41", "p = 0.0032", "p < 0.001", "p > 0.99".
-fn probability(p: f64) -> String {
-    match p {
-        p if p < 0.001 => "p < 0.001".to_owned(),
-        p if p < 0.01 => format!("p = {p:.4}"),
-        p if p < 0.1 => format!("p = {p:.3}"),
-        p if p > 0.99 => "p > 0.99".to_owned(),
-        p => format!("p = {p:.2}"),
+/// What is corrected, where more than one run is tested.
+fn correction(test: &Uniformity) -> String {
+    if test.tests < 2 {
+        return String::new();
     }
+    let level = probability(test.significance_level());
+    format!("; significant below {}, corrected for {} runs", level.trim_start_matches("= "), test.tests)
 }
 
 /// Connections that were forgotten before they could be counted.
@@ -136,7 +135,7 @@ fn grouped(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Pod;
+    use crate::measure::PodLoad;
 
     /// A spread of these connections, each with a hundred requests.
     fn of(connections: &[u64], replicas: u32) -> Spread {
@@ -146,7 +145,7 @@ mod tests {
     fn of_requests(connections: &[u64], requests: impl Fn(u64) -> u64, replicas: u32) -> Spread {
         let pod = |(at, &connections): (usize, &u64)| {
             let name = format!("server-{at}");
-            Pod { name, requests: requests(connections), connections, ..Pod::default() }
+            PodLoad { name, requests: requests(connections), connections, ..PodLoad::default() }
         };
         Spread::new(&connections.iter().enumerate().map(pod).collect::<Vec<_>>(), Some(replicas))
     }
@@ -170,8 +169,8 @@ mod tests {
     fn even_ones() {
         assert_eq!(
             sentence(&of(&[3; 10], 10)),
-            "30 keep-alive connections landed evenly on all 10 pods, 3 each; a uniform choice is seldom so even \
-             (p < 0.001)."
+            "30 keep-alive connections landed evenly on all 10 pods, 3 each; kube-proxy's own choice is more even than a \
+             uniform choice (p = 0.0000044)."
         );
         assert_eq!(
             sentence(&of(&[2, 1], 2)),
@@ -185,7 +184,7 @@ mod tests {
         assert_eq!(
             sentence(&of(&[30], 10)),
             "30 keep-alive connections landed on 1 of 10 pods; the busiest served 10.0 × its share; kube-proxy's own \
-             choice does not look uniform (p < 0.001)."
+             choice does not look uniform (p < 0.000001)."
         );
     }
 
@@ -213,7 +212,8 @@ mod tests {
 
     #[test]
     fn where_the_number_of_pods_is_not_known_nothing_is_said_of_chance() {
-        let pod = |name: &str, connections| Pod { name: name.into(), requests: 100, connections, ..Pod::default() };
+        let pod =
+            |name: &str, connections| PodLoad { name: name.into(), requests: 100, connections, ..PodLoad::default() };
         let spread = Spread::new(&[pod("a", 20), pod("b", 10)], None);
         assert_eq!(
             sentence(&spread),
@@ -223,13 +223,13 @@ mod tests {
 
     #[test]
     fn not_named() {
-        let unnamed = |requests| Pod { name: String::new(), requests, connections: 1, ..Pod::default() };
+        let unnamed = |requests| PodLoad { name: String::new(), requests, connections: 1, ..PodLoad::default() };
         assert_eq!(
             sentence(&Spread::new(&[unnamed(5)], Some(2))),
-            "No answer named its pod (x-evenkeel-pod), so the spread is not known."
+            "No response named its pod, so the spread is not known."
         );
         assert_eq!(sentence(&Spread::new(&[], Some(2))), "");
-        let named = Pod { name: "a".into(), requests: 10, connections: 0, ..Pod::default() };
+        let named = PodLoad { name: "a".into(), requests: 10, connections: 0, ..PodLoad::default() };
         assert_eq!(
             sentence(&Spread::new(&[named, unnamed(1_000)], Some(1))),
             "10 requests landed on the one pod; 1,000 answers named no pod."
@@ -237,8 +237,18 @@ mod tests {
     }
 
     #[test]
-    fn probabilities() {
-        let said = [0.412, 0.99, 0.9999, 0.0123, 0.0032, 0.000_01].map(probability);
-        assert_eq!(said, ["p = 0.41", "p = 0.99", "p > 0.99", "p = 0.012", "p = 0.0032", "p < 0.001"]);
+    fn the_correction_for_several_runs_is_told_and_decides() {
+        // p = 0.0046: significant in the only run of an invocation, but not in one of two.
+        let spread = |tests| {
+            let mut spread = of(&[12, 9, 6, 3], 5);
+            spread.uniformity = spread.uniformity.map(|test| Uniformity { tests, ..test });
+            spread
+        };
+        assert!(sentence(&spread(1)).ends_with("kube-proxy's own choice does not look uniform (p = 0.0046)."));
+        assert_eq!(
+            sentence(&spread(2)),
+            "30 keep-alive connections landed on 4 of 5 pods; the busiest served 2.0 × its share; kube-proxy's own choice \
+             looks uniform (p = 0.0046; significant below 0.0025, corrected for 2 runs)."
+        );
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Balancer, Spread};
-use crate::load::Pod;
+use crate::measure::PodLoad;
 
 /// What told which pod a connection led to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +24,12 @@ impl Spread {
         if !self.pods.is_empty() || found.is_empty() {
             return self;
         }
-        let pod = |(name, connections): &(String, u64)| Pod {
+        let pod = |(name, connections): &(String, u64)| PodLoad {
             name: name.clone(),
             connections: *connections,
-            ..Pod::default()
+            ..PodLoad::default()
         };
-        let mut pods: Vec<Pod> = found.iter().map(pod).collect();
+        let mut pods: Vec<PodLoad> = found.iter().map(pod).collect();
         pods.sort_by(|a, b| b.connections.cmp(&a.connections).then_with(|| a.name.cmp(&b.name)));
         let replicas = (self.balancer != Balancer::Unknown).then_some(self.expected);
         let mut counted = Self::new(&pods, replicas);
@@ -57,7 +57,7 @@ mod tests {
     use crate::measure::sentence;
 
     fn unnamed(requests: u64, replicas: Option<u32>) -> Spread {
-        Spread::new(&[Pod { requests, connections: 30, ..Pod::default() }], replicas)
+        Spread::new(&[PodLoad { requests, connections: 30, ..PodLoad::default() }], replicas)
     }
 
     fn found(connections: &[u64]) -> Vec<(String, u64)> {
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(
             sentence(&spread),
             "30 connections landed on 2 of 3 pods, counted by the node's connection tracking, for this image does not \
-             name its pod; the busiest has 1.80 × its share; kube-proxy's own choice does not look uniform (p < 0.001)."
+             name its pod; the busiest has 1.80 × its share; kube-proxy's own choice does not look uniform (p = 0.00019)."
         );
     }
 
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn names_in_answers_are_worth_more() {
-        let named = Pod { name: "a".into(), requests: 5, connections: 1, ..Pod::default() };
+        let named = PodLoad { name: "a".into(), requests: 5, connections: 1, ..PodLoad::default() };
         let spread = Spread::new(&[named], Some(2));
         assert_eq!(spread.clone().counted_by_conntrack(&found(&[1]), 1), spread);
         assert_eq!(unnamed(5, Some(2)).counted_by_conntrack(&[], 1), unnamed(5, Some(2)));

@@ -1,10 +1,11 @@
-//! Whether connections fell as a uniform choice lets them fall.
+//! Whether connections are distributed as a uniform choice would distribute them, corrected for the number of tests.
 
 use serde::{Deserialize, Serialize};
 
 use super::evenness::sums;
 use super::pairs::Pairs;
 use crate::measure::distribution::{chi_square_tails, nine_digits};
+use crate::measure::some;
 
 /// Pearson's chi-square test (Philosophical Magazine 50, 1900) of connections against a choice of pod that is uniform
 /// and independent for each, as kube-proxy's is in its nftables and iptables modes.
@@ -14,17 +15,20 @@ pub struct Uniformity {
     pub chi_square: f64,
     /// k − 1.
     pub degrees_of_freedom: u32,
-    /// How often a uniform choice falls as unevenly as this or more.
+    /// The probability that a uniform choice is as uneven as this or more. It is of this run alone, without a correction.
     pub p: f64,
-    /// How often a uniform choice falls as evenly as this or more.
+    /// The probability that a uniform choice is as even as this or more. It is of this run alone, without a correction.
     pub p_of_evenness: f64,
     /// Whether these probabilities are the multinomial's own (to 72 connections), not the chi-square distribution's.
     pub exact: bool,
+    /// How many runs of the same invocation are tested like this, this one included; 0 where that is not known.
+    #[serde(default)]
+    pub tests: u32,
 }
 
 impl Uniformity {
-    /// A probability below this is called no accident.
-    pub const SIGNIFICANT: f64 = 0.01;
+    /// The probability that at least one of all tests of an invocation is a false alarm, at most.
+    const FAMILY_WISE_ERROR: f64 = 0.01;
 
     /// The test of these counts and as many zeros as make them `pods`; `None` where there was no choice.
     #[allow(clippy::cast_precision_loss, reason = "the sums are exact")]
@@ -46,19 +50,61 @@ impl Uniformity {
             p: nine_digits(p),
             p_of_evenness: nine_digits(p_of_evenness),
             exact: exact.is_some(),
+            tests: 0,
         })
     }
 
-    /// More uneven than a uniform choice would be by accident.
+    /// The probability below which `p` or `p_of_evenness` is significant.
+    ///
+    /// Runs are independent, so of m tests at the level 1 − (1 − α)^(1/m) at least one is a false alarm with probability α
+    /// (Šidák, JASA 62, 1967). Each test has two tails, of which one at most can be below half of that.
     #[must_use]
-    pub fn is_too_uneven(&self) -> bool {
-        self.p < Self::SIGNIFICANT
+    pub fn significance_level(&self) -> f64 {
+        let each = (-Self::FAMILY_WISE_ERROR).ln_1p() / f64::from(self.tests.max(1));
+        -each.exp_m1() / 2.0
     }
 
-    /// More even than a uniform choice would be by accident.
+    /// `p` as it is read: "0.41", "< 0.000001".
+    #[must_use]
+    pub fn p_text(&self) -> String {
+        without_sign(self.p)
+    }
+
+    /// The significance level, and how many runs it is corrected for: "0.005 (1 run)".
+    #[must_use]
+    pub fn significance_text(&self) -> String {
+        format!("{} ({})", without_sign(self.significance_level()), some(self.tests.max(1), "run"))
+    }
+
+    /// Significantly more uneven than a uniform choice.
+    #[must_use]
+    pub fn is_too_uneven(&self) -> bool {
+        self.p < self.significance_level()
+    }
+
+    /// Significantly more even than a uniform choice.
     #[must_use]
     pub fn is_too_even(&self) -> bool {
-        self.p_of_evenness < Self::SIGNIFICANT
+        self.p_of_evenness < self.significance_level()
+    }
+}
+
+fn without_sign(p: f64) -> String {
+    probability(p).trim_start_matches("= ").to_owned()
+}
+
+/// A probability with what stands before it: "= 0.41", "= 0.0032", "< 0.000001", "> 0.99". Two digits, so that it can be
+/// compared with a level that is corrected for many tests.
+pub(super) fn probability(p: f64) -> String {
+    match p {
+        p if p < 1e-6 => "< 0.000001".to_owned(),
+        p if p > 0.99 => "> 0.99".to_owned(),
+        p if p >= 0.1 => format!("= {p:.2}"),
+        p => {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 2 to 7")]
+            let decimals = (1.0 - p.log10().floor()) as usize;
+            format!("= {p:.decimals$}")
+        }
     }
 }
 
@@ -84,6 +130,41 @@ mod tests {
         assert!((test.p_of_evenness - (1.0 - 22.0 / 1024.0)).abs() < 1e-9);
     }
 
+    /// The probability that at least one of `runs` independent runs with a uniform choice of `pods` for each of
+    /// `connections` is called too uneven or too even, where `tests` are corrected for; from the exact distribution.
+    fn false_alarm(connections: u64, pods: u32, runs: i32, tests: u32) -> f64 {
+        let pairs = Pairs::new(connections, pods).unwrap();
+        let alarm = |squares: f64| {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small whole number")]
+            let met = (squares as u128 - u128::from(connections)) / 2;
+            let (p_of_evenness, p) = pairs.tails(met);
+            let test =
+                Uniformity { chi_square: 0.0, degrees_of_freedom: pods - 1, p, p_of_evenness, exact: true, tests };
+            if test.is_too_uneven() || test.is_too_even() { 1.0 } else { 0.0 }
+        };
+        1.0 - (1.0 - pairs.mean(connections, alarm)).powi(runs)
+    }
+
+    #[test]
+    fn false_alarms_do_not_add_up_over_the_runs_of_an_invocation() {
+        for pods in [2, 5, 10, 50] {
+            for (runs, tests) in [(1, 1), (5, 5), (15, 15), (100, 100)] {
+                let rate = false_alarm(30, pods, runs, tests);
+                assert!(rate <= 0.01, "{pods} pods, {runs} runs: {rate}");
+            }
+        }
+        let uncorrected = false_alarm(30, 10, 15, 1);
+        assert!(uncorrected > 0.05, "without the correction there are more: {uncorrected}");
+    }
+
+    #[test]
+    fn the_level_is_sidaks() {
+        let level = |tests| Uniformity { tests, ..Uniformity::of(&[2, 1], 2).unwrap() }.significance_level();
+        assert!((level(1) - 0.005).abs() < 1e-15 && (level(0) - level(1)).abs() < 1e-15);
+        assert!((level(15) - (1.0 - 0.99_f64.powf(1.0 / 15.0)) / 2.0).abs() < 1e-15);
+        assert!(level(u32::MAX) > 0.0);
+    }
+
     #[test]
     fn idle_pods_count() {
         let test = Uniformity::of(&[30], 10).unwrap();
@@ -103,6 +184,21 @@ mod tests {
     fn many_connections_take_the_chi_square_distribution() {
         let test = Uniformity::of(&[1_050, 950], 2).unwrap();
         assert!(!test.exact && (test.chi_square - 5.0).abs() < 1e-9 && (test.p - 0.0253).abs() < 1e-4, "{test:?}");
+    }
+
+    #[test]
+    fn probabilities_have_two_digits() {
+        let cases = [
+            (0.412, "= 0.41"),
+            (0.99, "= 0.99"),
+            (0.9999, "> 0.99"),
+            (0.0123, "= 0.012"),
+            (0.0032, "= 0.0032"),
+            (0.000_334_9, "= 0.00033"),
+            (0.000_001_5, "= 0.0000015"),
+            (0.0, "< 0.000001"),
+        ];
+        assert_eq!(cases.map(|(p, _)| probability(p)), cases.map(|(_, text)| text));
     }
 
     #[test]

@@ -27,7 +27,11 @@ pub(super) fn section(runs: &[Measurement], names: &[String], most: usize) -> St
         let _ = write!(body, "<figure><figcaption>{}</figcaption>{panel}</figure>", escape(name));
     }
     let banded = runs.iter().flat_map(|run| &run.spread.pods).any(|pod| band(pod, 1.0).is_some());
-    let band = if banded { " The shade is where chance alone would put a pod in 95 of 100 runs." } else { "" };
+    let band = if banded {
+        " The shade is where chance alone puts one given pod in 95 of 100 runs; it does not hold for all pods at once."
+    } else {
+        ""
+    };
     format!(
         "<section><h2>Requests per pod</h2><p>A Service spreads connections, not requests: a keep-alive connection stays \
          with the pod it first met. The dashed line is the even share.{band}</p>{body}</section>"

@@ -26,14 +26,14 @@ impl Operator {
 
     /// Whether it holds, exactly: counts and whole microseconds are the same as floating-point numbers up to 2^53.
     #[allow(clippy::float_cmp, reason = "== is asked for, and counts are exact")]
-    pub(super) fn holds(self, figure: f64, wanted: f64) -> bool {
+    pub(super) fn holds(self, figure: f64, value: f64) -> bool {
         match self {
-            Self::Less => figure < wanted,
-            Self::LessOrEqual => figure <= wanted,
-            Self::Greater => figure > wanted,
-            Self::GreaterOrEqual => figure >= wanted,
-            Self::Equal => figure == wanted,
-            Self::NotEqual => figure != wanted,
+            Self::Less => figure < value,
+            Self::LessOrEqual => figure <= value,
+            Self::Greater => figure > value,
+            Self::GreaterOrEqual => figure >= value,
+            Self::Equal => figure == value,
+            Self::NotEqual => figure != value,
         }
     }
 }
@@ -100,7 +100,7 @@ impl Unit {
 
 /// What a figure has to be.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Wanted {
+pub(super) struct Condition {
     operator: Operator,
     /// The number as it was given.
     number: String,
@@ -109,7 +109,7 @@ pub(super) struct Wanted {
     value: f64,
 }
 
-impl Wanted {
+impl Condition {
     /// From a number of digits and at most one point; `None` where it is none.
     pub(super) fn new(operator: Operator, number: &str, unit: Unit) -> Option<Self> {
         // As a decimal with a power of ten the nearest value is found, where a multiplication would round twice.
@@ -142,7 +142,7 @@ fn short(value: f64) -> String {
 }
 
 /// "< 5 ms".
-impl fmt::Display for Wanted {
+impl fmt::Display for Condition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if formatter.alternate() {
             return write!(formatter, "{} {}", self.operator, self.unit.written(&self.number));
@@ -175,15 +175,15 @@ mod tests {
             ("1.000001", Unit::Seconds, 1_000_001.0),
             ("9007199254740991", Unit::None, 9_007_199_254_740_991.0),
         ] {
-            let wanted = Wanted::new(Operator::Equal, number, unit).unwrap();
-            assert!(wanted.holds(figure), "{number}: {}", wanted.value);
-            assert!(!wanted.holds(f64::from_bits(figure.to_bits() + 1)));
+            let condition = Condition::new(Operator::Equal, number, unit).unwrap();
+            assert!(condition.holds(figure), "{number}: {}", condition.value);
+            assert!(!condition.holds(f64::from_bits(figure.to_bits() + 1)));
         }
     }
 
     #[test]
     fn figures_as_they_are_read() {
-        let written = |number, unit, figure| Wanted::new(Operator::Less, number, unit).unwrap().written(figure);
+        let written = |number, unit, figure| Condition::new(Operator::Less, number, unit).unwrap().written(figure);
         assert_eq!(written("5", Unit::Milliseconds, 7_200.0), "7.2 ms");
         assert_eq!(written("5", Unit::Seconds, 7_200_000.0), "7.2 s");
         assert_eq!(written("500", Unit::Microseconds, 512.0), "512 us");
@@ -196,9 +196,10 @@ mod tests {
 
     #[test]
     fn a_figure_that_misses_by_a_hair_shows_the_hair() {
-        let written = |number, figure| Wanted::new(Operator::Less, number, Unit::Milliseconds).unwrap().written(figure);
+        let written =
+            |number, figure| Condition::new(Operator::Less, number, Unit::Milliseconds).unwrap().written(figure);
         assert_eq!(written("5", 5_000.4), "5 ms");
-        let at_most = Wanted::new(Operator::LessOrEqual, "5", Unit::Milliseconds).unwrap();
+        let at_most = Condition::new(Operator::LessOrEqual, "5", Unit::Milliseconds).unwrap();
         assert_eq!(at_most.written(5_000.4), "5.0004 ms");
         assert_eq!(at_most.written(4_999.6), "5 ms");
     }

@@ -31,7 +31,7 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     # let address = server()?;
 //!     # /*
-//!     let address = "127.0.0.1:8080".parse()?;
+//!     let address: std::net::SocketAddr = "127.0.0.1:8080".parse()?;
 //!     # */
 //!     let target = Target { address, host: address.to_string(), path: "/".into() };
 //!     let plan = LoadPlan {

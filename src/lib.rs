@@ -28,12 +28,6 @@ pub mod cluster;
 
 pub mod workload;
 
-pub mod load;
-
-pub mod measure;
-
-pub mod measured;
-
 pub mod experiment;
 
 pub mod report;

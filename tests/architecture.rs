@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The flow, in the order of `src/lib.rs`; what stands later may use what stands earlier, never the other way round.
-const FLOW: [&str; 9] = ["load", "toolbox", "image", "cluster", "workload", "measure", "experiment", "report", "cli"];
+const FLOW: [&str; 7] = ["toolbox", "image", "cluster", "workload", "experiment", "report", "cli"];
 /// What every module may use.
 const COMMON: [&str; 9] =
     ["clock", "config", "error", "io_error", "kubernetes_error", "process", "progress", "shutdown", "write_file"];

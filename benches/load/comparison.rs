@@ -3,7 +3,7 @@
 use std::fmt;
 
 use evenkeel::cli::table::{Align, columns};
-use evenkeel::measure::{Ratio, grouped_digits};
+use evenkeel_measure::{Ratio, grouped_digits};
 use serde::Serialize;
 
 /// One turn of one case.

@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use evenkeel::load::{self, LoadPlan, RunResult, Target};
 use evenkeel::process::Invocation;
 use evenkeel::shutdown::Shutdown;
+use evenkeel_load::{self as load, LoadPlan, RunResult, Target};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use serde_json::Value;

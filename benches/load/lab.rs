@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel::cluster::{self, Cluster};
 use evenkeel::config::NAMESPACE;
-use evenkeel::load::Target;
+use evenkeel_load::Target;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::ListParams;
 use kube::{Api, Client};

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use evenkeel::load::Target;
 use evenkeel::process::Invocation;
 use evenkeel::toolbox::Program;
+use evenkeel_load::Target;
 
 use super::comparison::{Case, Column, Comparison};
 use super::generator::{Generator, Load};

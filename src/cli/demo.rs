@@ -14,10 +14,10 @@ use crate::config::{ProxyMode, Replicas, parse_duration, parse_positive};
 use crate::error::Error;
 use crate::experiment::Trial;
 use crate::image::{self, Image};
-use crate::load::LoadPlan;
 use crate::toolbox::{Program, Toolbox, kernel};
 use crate::workload::manifests::Manifests;
 use crate::workload::memory::{Memory, memory};
+use evenkeel_load::LoadPlan;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]

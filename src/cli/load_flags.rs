@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::{parse_duration, parse_duration_or_zero};
 use crate::error::Error;
 use crate::experiment::LONGEST_RUN;
-use crate::load::{LoadPlan, RateStage, RequestTemplate, Schedule};
+use evenkeel_load::{LoadPlan, RateStage, RequestTemplate, Schedule};
 
 /// The highest rate: one request per nanosecond, which is the resolution of the clock.
 const HIGHEST_RATE: f64 = 1e9;
@@ -174,8 +174,8 @@ fn body(given: &str) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::StatusSet;
     use clap::Parser;
+    use evenkeel_load::StatusSet;
 
     #[derive(Parser)]
     struct Cli {

@@ -17,15 +17,15 @@ use super::tracking::Tracking;
 use crate::cluster::{Access, PodRoutes};
 use crate::config::Replicas;
 use crate::error::Error;
+use crate::experiment::measured::{self, pod_readings, run_data};
 use crate::experiment::{Case, Trial};
-use crate::load::{self, Addresses, Live, LoadPlan, RunResult, Target};
-use crate::measure::{Measurement, Mode, PodUse};
-use crate::measured::{self, pod_readings, run_data};
 use crate::progress::Step;
 use crate::report::{Exporter, Json, Report, Table};
 use crate::shutdown::{Interrupted, Shutdown};
 use crate::workload::event::{EventRecord, Stage, play};
 use crate::workload::{self, Baseline, PodCounters, pod_counters};
+use evenkeel_load::{self as load, Addresses, Live, LoadPlan, RunResult, Target};
+use evenkeel_measure::{Measurement, Mode, PodUse};
 
 /// How long a run goes on when its events are over and the last old pod is gone.
 const AFTERMATH: Duration = Duration::from_secs(2);

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::error::Error;
-use crate::load::Target;
 use crate::workload::guard;
+use evenkeel_load::Target;
 
 /// A URL that load can be sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use super::trial_flags::TrialFlags;
 use crate::cluster;
 use crate::error::Error;
 use crate::experiment::Trial;
-use crate::load;
 use crate::shutdown::unless;
 use crate::toolbox::{self, Program, Toolbox};
 use crate::workload;
+use evenkeel_load as load;
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]

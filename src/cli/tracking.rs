@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::cluster::Access;
-use crate::load::RunResult;
 use crate::workload::conntrack_table::{ConntrackTable, pod_names};
+use evenkeel_load::RunResult;
 
 /// The connections to the Service that the nodes knew before a run.
 pub(super) struct Tracking<'a> {

@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use crate::config::{InvalidValue, Replicas, parse_positive};
 use crate::error::Error;
 use crate::experiment::{Case, Trial};
-use crate::load::LoadPlan;
-use crate::measure::Mode;
 use crate::workload::event::Planned;
+use evenkeel_load::LoadPlan;
+use evenkeel_measure::Mode;
 
 /// Flags of what is compared.
 #[derive(Debug, clap::Args)]
@@ -110,8 +110,8 @@ fn mode(text: &str) -> Result<Mode, InvalidValue> {
 mod tests {
     use super::*;
     use crate::experiment::LONGEST_RUN;
-    use crate::load::RequestTemplate;
     use clap::Parser;
+    use evenkeel_load::RequestTemplate;
     use std::time::Duration;
 
     #[derive(Parser)]

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::io_error::IoError;
-use crate::load::LoadError;
+use evenkeel_load::LoadError;
 
 impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
@@ -35,7 +35,7 @@ impl From<LoadError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::{RequestTemplate, StatusSet, ensure_descriptors};
+    use evenkeel_load::{RequestTemplate, StatusSet, ensure_descriptors};
     use std::io;
     use std::num::NonZeroU32;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::config::Replicas;
-use crate::load::LoadPlan;
-use crate::measure::Mode;
 use crate::workload::event::Planned;
+use evenkeel_load::LoadPlan;
+use evenkeel_measure::Mode;
 
 /// The longest run, which one that ends after a number of requests or events may take.
 pub const LONGEST_RUN: Duration = Duration::from_secs(86_400);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::grid::{Grid, Look, Side};
 use super::number::{bytes, grouped, max_milliseconds, mean, mean_milliseconds, milliseconds, thousands, to_f64};
-use crate::measure::{Latency, Measurement, Throughput, USUAL_STATUSES};
+use evenkeel_measure::{Latency, Measurement, Throughput, USUAL_STATUSES};
 
 /// The whole text, from the empty line before the tables to the last closing line.
 pub(super) fn text(run: &Measurement, look: Look) -> String {
@@ -86,7 +86,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::load::Times;
+    use evenkeel_load::Times;
 
     /// The data that autocannon's tables were made of (tests/golden/generate.js), as a measurement.
     fn measurement(data: &Value) -> Measurement {
@@ -98,7 +98,7 @@ mod tests {
         }
         let seconds = list("seconds");
         let mut run = super::super::sample::measurement();
-        run.latency_us = crate::measured::latency(&times);
+        run.latency_us = crate::experiment::measured::latency(&times);
         run.requests_per_second = Throughput::new(seconds.iter().map(|second| second.0 as f64));
         run.bytes_per_second = Throughput::new(seconds.iter().map(|second| second.1 as f64));
         run.bytes = seconds.iter().map(|second| second.1).sum();

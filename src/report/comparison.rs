@@ -6,7 +6,7 @@ use super::grid::{Grid, Look, Side};
 use super::number::{count, grouped, milliseconds};
 use super::pods::{WIDTH, sentences};
 use super::words::{self, went_wrong};
-use crate::measure::{Case, Interval, Kind, Measurement, Naming, Ratio, compare, spread_verdict, verdicts};
+use evenkeel_measure::{Case, Interval, Kind, Measurement, Naming, Ratio, compare, spread_verdict, verdicts};
 
 /// Whether runs are rounds: more than one of a kind.
 pub(super) fn has_rounds(runs: &[Measurement]) -> bool {
@@ -138,8 +138,8 @@ pub(super) fn round_of(runs: &[Measurement], at: usize) -> Option<usize> {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::measure::{Mode, Throughput};
     use console::measure_text_width;
+    use evenkeel_measure::{Mode, Throughput};
 
     /// Three rounds each at 2 and at 10 pods.
     fn several() -> Vec<Measurement> {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{Exporter, Report};
 use crate::error::Error;
-use crate::measure::{FaultCount, Measurement, Mode};
+use evenkeel_measure::{FaultCount, Measurement, Mode};
 
 /// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of it
 /// was measured, requests answered, bytes of the responses, errors, responses with a status that was not

@@ -3,7 +3,7 @@
 use super::grid::{Grid, Look, Side};
 use super::number::count;
 use super::pods::{sentences, some};
-use crate::measure::{Event, FailureKind, Impact, Measurement};
+use evenkeel_measure::{Event, FailureKind, Impact, Measurement};
 
 /// What is told of an event in a row.
 pub(super) const COLUMNS: [&str; 6] = ["Event", "At", "Took", "Failed", "Lowest", "Full again"];

@@ -1,7 +1,7 @@
 //! The figures of a run by name, as every format shows them: a new figure is one line here.
 
 use super::number::{bytes, count, max_milliseconds, mean_milliseconds, milliseconds, to_f64};
-use crate::measure::{Latency, Measurement, PodUse, Spread, USUAL_STATUSES};
+use evenkeel_measure::{Latency, Measurement, PodUse, Spread, USUAL_STATUSES};
 
 /// A figure: what it is called, and how it is written.
 pub(super) type Figure = (&'static str, String);

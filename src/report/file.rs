@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::{Format, Look, Report, SCHEMA_VERSION};
 use crate::error::Error;
 use crate::io_error::IoError;
-use crate::measure::count_uniformity_tests;
 use crate::write_file::WriteFile;
+use evenkeel_measure::count_uniformity_tests;
 
 /// The report in `json`; an error calls it `name`.
 ///

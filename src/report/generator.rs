@@ -1,7 +1,7 @@
 //! What a reader must know of the load itself: its rate, its connections, and whether it was the limit.
 
 use super::number::{count, grouped, milliseconds};
-use crate::measure::{Measurement, Rate};
+use evenkeel_measure::{Measurement, Rate};
 
 /// One line each; none for a closed loop over kept connections that the server could not keep up with.
 pub(super) fn lines(run: &Measurement) -> Vec<String> {
@@ -39,7 +39,7 @@ fn asked(rate: &Rate) -> String {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::measure::Latency;
+    use evenkeel_measure::Latency;
 
     #[test]
     fn a_closed_loop_over_kept_connections_needs_no_word() {

@@ -12,7 +12,7 @@ use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 use super::{Exporter, Report, words};
 use crate::error::Error;
 use crate::io_error::IoError;
-use crate::measure::Measurement;
+use evenkeel_measure::Measurement;
 
 /// What the first line of a log says.
 const VERSION: &str = "[Histogram log format version 1.3]";

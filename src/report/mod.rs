@@ -38,7 +38,7 @@ pub use markdown::Markdown;
 pub use table::Table;
 
 use crate::error::Error;
-use crate::measure::{Measurement, count_uniformity_tests};
+use evenkeel_measure::{Measurement, count_uniformity_tests};
 
 /// The version of [`Report`]'s JSON: it grows when a reader of the old one would misread the new one.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -1,6 +1,6 @@
 //! Numbers as autocannon writes them.
 
-use crate::measure::grouped_digits;
+use evenkeel_measure::grouped_digits;
 
 /// A time in milliseconds with three significant digits, but never finer than a microsecond nor coarser than a
 /// millisecond: "0.312 ms", "1.22 ms", "31 ms". Whole milliseconds look as autocannon's do.

@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::Report;
-use crate::load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, Times};
-use crate::measure::{
+use crate::experiment::measured::run_data;
+use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, Times};
+use evenkeel_measure::{
     ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodLoad, PodUse,
     Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
 };
-use crate::measured::run_data;
 
 /// A run of two seconds against two pods.
 pub(super) fn measurement() -> Measurement {

@@ -6,7 +6,7 @@ use super::grid::Look;
 use super::number::count;
 use super::{Exporter, Report, autocannon, comparison, events, generator, pods, tail, words};
 use crate::error::Error;
-use crate::measure::{Measurement, Mode};
+use evenkeel_measure::{Measurement, Mode};
 
 /// Text: autocannon's tables, then what autocannon cannot see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::figures;
 use super::grid::{Grid, Look, Side};
-use crate::measure::{Latency, Measurement};
+use evenkeel_measure::{Latency, Measurement};
 
 /// The table; nothing where nothing was answered.
 pub(super) fn text(run: &Measurement, look: Look) -> String {

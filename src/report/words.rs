@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::number::{count, grouped, milliseconds, to_f64};
 use super::{Report, comparison, pods};
-use crate::measure::{Kind, Measurement, Naming, compare, median_rounds, sentence, spread_verdict, verdicts};
+use evenkeel_measure::{Kind, Measurement, Naming, compare, median_rounds, sentence, spread_verdict, verdicts};
 
 /// How it went, at its worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +215,7 @@ fn listed(parts: &[String]) -> String {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::measure::Mode;
+    use evenkeel_measure::Mode;
 
     fn one() -> Report {
         let mut report = sample::report();

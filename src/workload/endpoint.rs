@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
-use crate::load::Target;
+use evenkeel_load::Target;
 
 /// How long a Service may wait for its external IP.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use evenkeel::load::{self, RunResult};
-use evenkeel::measure::Measurement;
-use evenkeel::measured::run_data;
+use evenkeel::experiment::measured::run_data;
 use evenkeel::shutdown::Shutdown;
+use evenkeel_load::{self as load, RunResult};
+use evenkeel_measure::Measurement;
 
 use super::server::{Server, from_pod};
 use super::{endpoint, plan, run};

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use evenkeel::load::{Fault, RunResult, Schedule};
+use evenkeel_load::{Fault, RunResult, Schedule};
 
 use super::server::{Server, from_pod, nobody};
 use super::{plan, run};

@@ -18,8 +18,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use evenkeel::load::{self, LoadPlan, RunResult, Target};
 use evenkeel::shutdown::Shutdown;
+use evenkeel_load::{self as load, LoadPlan, RunResult, Target};
 
 fn plan(connections: u32, milliseconds: u64) -> LoadPlan {
     LoadPlan::new(NonZeroU32::new(connections).unwrap(), Duration::from_millis(milliseconds))

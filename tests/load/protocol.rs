@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use evenkeel::load::{Fault, LoadPlan, RequestTemplate, RunResult, Schedule};
+use evenkeel_load::{Fault, LoadPlan, RequestTemplate, RunResult, Schedule};
 
 use super::server::Server;
 use super::{plan, run};

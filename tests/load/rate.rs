@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use evenkeel::load::{LoadPlan, RateStage, RunResult, Schedule};
-use evenkeel::measure::{Measurement, Rate};
-use evenkeel::measured::run_data;
+use evenkeel::experiment::measured::run_data;
+use evenkeel_load::{LoadPlan, RateStage, RunResult, Schedule};
+use evenkeel_measure::{Measurement, Rate};
 
 use super::server::{Server, from_pod};
 use super::{plan, run};

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use evenkeel::load::{Fault, LoadPlan, RequestTemplate, RunResult, Schedule};
+use evenkeel_load::{Fault, LoadPlan, RequestTemplate, RunResult, Schedule};
 
 use super::server::{Server, from_pod};
 use super::{plan, run};

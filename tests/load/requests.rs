@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evenkeel::load::{Fault, LoadPlan, RequestTemplate, Schedule};
+use evenkeel_load::{Fault, LoadPlan, RequestTemplate, Schedule};
 
 use super::server::{Server, from_pod, nobody};
 use super::{plan, run};

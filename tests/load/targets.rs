@@ -5,8 +5,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::thread::sleep;
 use std::time::Duration;
 
-use evenkeel::load::{self, Addresses, LoadPlan, RunResult, Schedule};
 use evenkeel::shutdown::Shutdown;
+use evenkeel_load::{self as load, Addresses, LoadPlan, RunResult, Schedule};
 
 use super::server::{Server, from_pod, nobody};
 use super::{endpoint, plan};

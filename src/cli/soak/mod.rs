@@ -17,13 +17,13 @@ use crate::cluster::{self, Access};
 use crate::config::{Replicas, parse_positive};
 use crate::error::Error;
 use crate::experiment::{Case, LONGEST_RUN, Trial};
-use crate::load::{self, LoadPlan, Target};
-use crate::measure::{Measurement, Mode};
 use crate::progress::{Progress, Step};
 use crate::shutdown::Interrupted;
 use crate::toolbox::{Program, Toolbox};
 use crate::workload::event::{self, Stage};
 use crate::workload::{self, Baseline};
+use evenkeel_load::{self as load, LoadPlan, Target};
+use evenkeel_measure::{Measurement, Mode};
 use promise::{Part, Promise};
 use rows::Row;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::config::Replicas;
-use crate::measure::{Around, Measurement};
 use crate::workload::event::{Action, Planned};
+use evenkeel_measure::{Around, Measurement};
 
 /// The components, in the order in which they are killed.
 const COMPONENTS: [&str; 7] =

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::promise::{Limit, Promise, Seen};
 use crate::cli::table::{Align, columns};
-use crate::measure::{Event, Measurement, Mode, grouped_digits};
+use evenkeel_measure::{Event, Measurement, Mode, grouped_digits};
 
 /// A promise under one kind of load.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep};
 
 use super::rows::Row;
 use crate::error::Error;
-use crate::load::Target;
-use crate::measure::Mode;
 use crate::process::{Invocation, ProgramError};
 use crate::shutdown::unless;
 use crate::workload::event::{Planned, Stage, drained, play};
+use evenkeel_load::Target;
+use evenkeel_measure::Mode;
 
 /// How long it goes on when all is over.
 const AFTERMATH: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::measure::{Event, Impact, Latency, Measurement, Spread};
+use crate::{Event, Impact, Latency, Measurement, Spread};
 
 /// What a metric's figures are, and so which units they take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,8 +180,8 @@ impl fmt::Debug for Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::PodUse;
-    use crate::measure::sample::run;
+    use crate::PodUse;
+    use crate::sample::run;
 
     #[test]
     fn each_metric_reads_its_own_figure() {

@@ -4,7 +4,6 @@ use thiserror::Error as ThisError;
 
 /// Why an assertion cannot be used. `Display` is one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
-#[non_exhaustive]
 pub enum AssertionError {
     /// The text is not an assertion.
     #[error("{text:?} is not an assertion: {reason}")]

@@ -5,7 +5,7 @@
 
 #![allow(clippy::cast_precision_loss, reason = "counts of a few connections")]
 
-use crate::measure::distribution::ln_factorial;
+use crate::distribution::ln_factorial;
 
 /// Up to this many connections the distribution is worked out; beyond, the chi-square distribution stands in. At this
 /// count n² / k is above 10 up to 500 pods, where Koehler and Larntz (JASA 75, 1980) found that good for equal chances.

@@ -4,13 +4,13 @@
 
 use std::num::NonZeroU32;
 
-use crate::load::{Fault, FaultAt, Pod, PodTimes, RunResult, Times};
-use crate::measure::{
+use crate::workload::PodCounters;
+use crate::workload::event::EventRecord;
+use evenkeel_load::{Fault, FaultAt, Pod, PodTimes, RunResult, Times};
+use evenkeel_measure::{
     Failure, FailureClass, Latency, Mode, ObservedEvent, PodLatency, PodLoad, PodReading, RunData, ScheduledRun,
     ThreadUsage, TimelineSecond, percentile_curve,
 };
-use crate::workload::PodCounters;
-use crate::workload::event::EventRecord;
 
 /// What a run of the load generator counted.
 #[must_use]
@@ -127,8 +127,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::{LoadPlan, PacedResult, Schedule, Second};
-    use crate::measure::Measurement;
+    use evenkeel_load::{LoadPlan, PacedResult, Schedule, Second};
+    use evenkeel_measure::Measurement;
 
     fn times(micros: &[u64]) -> Times {
         let mut times = Times::new().unwrap();
@@ -139,7 +139,7 @@ mod tests {
     /// Each number another one, so that none can stand in the place of another.
     fn run() -> RunResult {
         let fault = |fault, tenth, pod: Option<&str>| FaultAt { tenth, fault, pod: pod.map(str::to_owned) };
-        let thread = |ms| crate::load::ThreadUsage {
+        let thread = |ms| evenkeel_load::ThreadUsage {
             cpu: Duration::from_millis(ms),
             voluntary_switches: 3,
             involuntary_switches: 4,

@@ -3,13 +3,13 @@
 //! A [`LoadPlan`] describes a run: a closed loop, in which each connection sends its next request when the last one is
 //! answered, or an open loop, in which requests are due by a [`Schedule`] whatever happened to those before. [`run`] sends
 //! them from threads of its own, which share nothing but their progress, and merges what they measured into a
-//! [`RunResult`]. `worker.rs` has the loop of such a thread. This module depends on no other module of the crate.
+//! [`RunResult`]. `worker.rs` has the loop of such a thread. The crate knows nothing of Kubernetes.
 //!
 //! ```
 //! use std::num::{NonZeroU32, NonZeroU64};
 //! use std::time::Duration;
 //!
-//! use evenkeel::load::{self, LoadPlan, RequestTemplate, Target};
+//! use evenkeel_load::{LoadPlan, RequestTemplate, Target};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! # fn server() -> std::io::Result<std::net::SocketAddr> {
@@ -31,7 +31,7 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     # let address = server()?;
 //!     # /*
-//!     let address = "127.0.0.1:8080".parse()?;
+//!     let address: std::net::SocketAddr = "127.0.0.1:8080".parse()?;
 //!     # */
 //!     let target = Target { address, host: address.to_string(), path: "/".into() };
 //!     let plan = LoadPlan {
@@ -44,7 +44,7 @@
 //!
 //!     // Cancel it, for example on Ctrl-C, to end the run early.
 //!     let stop = CancellationToken::new();
-//!     let result = load::run(&target, &plan, &stop, |live| println!("{:.0} requests/s", live.rate)).await?;
+//!     let result = evenkeel_load::run(&target, &plan, &stop, |live| println!("{:.0} requests/s", live.rate)).await?;
 //!
 //!     println!("{} requests answered in {:?}", result.answered, result.elapsed);
 //!     println!("99% within {} µs", result.latency.quantile(0.99));

@@ -2,7 +2,7 @@
 
 /// The value to nine significant digits: more than any run is worth. The last bits of a logarithm, which differ from
 /// machine to machine, do not show, and so short a number survives being written as JSON and read again.
-pub(in crate::measure) fn nine_digits(value: f64) -> f64 {
+pub(crate) fn nine_digits(value: f64) -> f64 {
     format!("{value:.8e}").parse().unwrap_or(value)
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::distribution::nine_digits;
+use crate::distribution::nine_digits;
 
 /// How evenly something fell on k pods. With x the counts and n their sum, the last three are one figure in three units:
 /// effective pods = k × Jain's index, and Jain's index = 1 / (1 + variation²).

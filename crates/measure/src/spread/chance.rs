@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::occupancy;
 use super::pairs::Pairs;
-use crate::measure::distribution::{binomial_quantile, nine_digits};
+use crate::distribution::{binomial_quantile, nine_digits};
 
 /// Connections per pod up to which the busiest pod's distribution is worked out. Beyond, its distance from the even share
 /// is scaled by the square root of the count, as the normal approximation has it.

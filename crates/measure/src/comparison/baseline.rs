@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ratio::Ratio;
 use super::{Kind, Naming, not_simultaneous, rates, rounds};
-use crate::measure::Measurement;
+use crate::Measurement;
 
 /// How one kind of run changed since an earlier report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

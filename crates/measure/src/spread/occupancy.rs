@@ -11,7 +11,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::measure::distribution::ln_factorial;
+use crate::distribution::ln_factorial;
 
 /// Standard deviations beyond which a Poisson count is left out; what is lost is below 1e-20.
 const FAR: f64 = 10.0;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::distribution::{nine_digits, student_critical};
+use crate::distribution::{nine_digits, student_critical};
 
 /// A ratio nearer to 1 than this is a slight difference, however sure.
 const SLIGHT: f64 = 0.05;

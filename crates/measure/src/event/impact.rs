@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::dip::Around;
-use crate::measure::{Failure, RunData};
+use crate::{Failure, RunData};
 
 /// Failures of one kind on one pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 ///
 /// The search is our own. That of `statrs` expects a cumulative probability that never falls, and panics where rounding
 /// makes it fall by one bit.
-pub(in crate::measure) fn binomial_quantile(trials: u64, sides: u32, level: f64) -> u64 {
+pub(crate) fn binomial_quantile(trials: u64, sides: u32, level: f64) -> u64 {
     let Ok(binomial) = Binomial::new(1.0 / f64::from(sides.max(1)), trials) else { return trials };
     let (mut low, mut high) = (0, trials);
     while low < high {

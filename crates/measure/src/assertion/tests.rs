@@ -1,8 +1,8 @@
 //! Assertions from text to result.
 
 use super::*;
-use crate::measure::Latency;
-use crate::measure::sample::run;
+use crate::Latency;
+use crate::sample::run;
 
 fn assertion(text: &str) -> Assertion {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))

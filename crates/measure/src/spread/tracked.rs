@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Balancer, Spread};
-use crate::measure::PodLoad;
+use crate::PodLoad;
 
 /// What told which pod a connection led to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::sentence;
+    use crate::sentence;
 
     fn unnamed(requests: u64, replicas: Option<u32>) -> Spread {
         Spread::new(&[PodLoad { requests, connections: 30, ..PodLoad::default() }], replicas)

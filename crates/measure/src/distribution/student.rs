@@ -8,7 +8,7 @@ const MOST_DEGREES: f64 = 1e4;
 
 /// The t that |T| exceeds with probability 5%, for `degrees` of freedom (at least 1, whole or not): half of a 95%
 /// interval in standard errors.
-pub(in crate::measure) fn student_critical(degrees: f64) -> f64 {
+pub(crate) fn student_critical(degrees: f64) -> f64 {
     // Without a degree of freedom the interval has no bounds.
     StudentsT::new(0.0, 1.0, degrees.min(MOST_DEGREES)).map_or(f64::INFINITY, |t| t.inverse_cdf(0.975))
 }

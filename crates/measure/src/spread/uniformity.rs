@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::evenness::sums;
 use super::pairs::Pairs;
-use crate::measure::distribution::{chi_square_tails, nine_digits};
-use crate::measure::some;
+use crate::distribution::{chi_square_tails, nine_digits};
+use crate::some;
 
 /// Pearson's chi-square test (Philosophical Magazine 50, 1900) of connections against a choice of pod that is uniform
 /// and independent for each, as kube-proxy's is in its nftables and iptables modes.

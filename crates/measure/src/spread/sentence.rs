@@ -2,7 +2,7 @@
 
 use super::uniformity::probability;
 use super::{Balancer, CountedBy, Spread, Uniformity};
-use crate::measure::grouped_digits;
+use crate::grouped_digits;
 
 /// Below this a busiest pod is not worth a word.
 const NEARLY_EVEN: f64 = 1.05;
@@ -135,7 +135,7 @@ fn grouped(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::PodLoad;
+    use crate::PodLoad;
 
     /// A spread of these connections, each with a hundred requests.
     fn of(connections: &[u64], replicas: u32) -> Spread {

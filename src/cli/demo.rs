@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use super::context::{Context, Lab};
 use super::judge::Judge;
 use super::report_files::ReportFiles;
-use super::series::Workplace;
 use super::trial_flags::at_least_one_pod;
 use super::{deploy, output, terminal, test, up};
 use crate::cluster::{self, Cluster};
 use crate::config::{ProxyMode, Replicas, parse_duration, parse_positive};
 use crate::error::Error;
-use crate::experiment::Trial;
+use crate::experiment::{Trial, Workplace};
 use crate::image::{self, Image};
 use crate::toolbox::{Program, Toolbox, kernel};
 use crate::workload::manifests::Manifests;
@@ -131,7 +130,8 @@ impl Args {
         let lab = Lab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
         let first = trial.cases.first().and_then(|case| case.replicas);
         laps.lap("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, first))).await?;
-        let workplace = Workplace { access: &lab.access(Some(toolbox)), ip: toolbox.path(Program::Ip) };
+        let (access, link) = (lab.access(Some(toolbox)), context.name.link());
+        let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
         let judge = Judge::default();
         laps.lap("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &judge))).await?;
         // A number to keep, but none to fail for.

@@ -2,17 +2,15 @@
 //! stderr.
 
 pub mod build;
+mod command_line;
 pub mod completions;
 pub mod context;
 pub mod demo;
 pub mod deploy;
 pub mod doctor;
 pub mod down;
-pub mod environment;
-mod guarded;
 mod interruption;
 pub mod judge;
-pub mod live_line;
 pub mod load_flags;
 pub mod logs;
 pub mod output;
@@ -21,14 +19,13 @@ pub mod report_files;
 #[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod scale;
-pub mod series;
+mod series_output;
 pub mod soak;
 pub mod status;
 pub mod table;
 pub mod target;
 pub mod terminal;
 pub mod test;
-mod tracking;
 pub mod trial_flags;
 pub mod up;
 

@@ -2,20 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use super::command_line::command;
 use super::context::{Context, Lab, require_root};
 use super::judge::{Judge, JudgeFlags};
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
-use super::series::{Series, Workplace};
+use super::series_output::SeriesOutput;
 use super::target::{TargetUrl, guard_all};
 use super::trial_flags::TrialFlags;
 use crate::cluster;
 use crate::error::Error;
-use crate::experiment::Trial;
+use crate::experiment::{Environment, Series, Trial, Workplace, environment};
 use crate::shutdown::unless;
 use crate::toolbox::{self, Program, Toolbox};
 use crate::workload;
-use evenkeel_load as load;
+use evenkeel_load::{self as load, Target};
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
@@ -54,7 +55,7 @@ impl Args {
         let Some(as_root) = changes(&trial) else {
             let lab = context.lab().await?;
             let access = lab.access(readers(context).await.as_ref());
-            let workplace = Workplace { access: &access, ip: &ip(context).await };
+            let workplace = Workplace { access: &access, link: &context.name.link(), ip: &ip(context).await };
             return in_lab(context, workplace, trial, &self.files, &judge).await;
         };
         context.cluster()?;
@@ -62,7 +63,8 @@ impl Args {
         let (lab, _lock) = context.lab_to_change("test").await?;
         check_components(&lab, &trial)?;
         let toolbox = context.toolbox(false).await?;
-        let workplace = Workplace { access: &lab.access(Some(&toolbox)), ip: toolbox.path(Program::Ip) };
+        let (access, link) = (lab.access(Some(&toolbox)), context.name.link());
+        let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
         in_lab(context, workplace, trial, &self.files, &judge).await
     }
 
@@ -79,9 +81,8 @@ impl Args {
             guard_all(&addresses, &context.name.link(), &ip).await?;
         }
         let target = unless(&context.shutdown, url.target(&addresses, trial.plan.timeout)).await??;
-        let mut series = Series::new(context, None, target, trial).await;
-        let outcome = series.run().await;
-        series.finish(outcome, &self.files, judge)
+        let environment = environment::of_machine(command(std::env::args_os().skip(1)));
+        make(context, None, target, trial, environment, &self.files, judge).await
     }
 }
 
@@ -96,11 +97,28 @@ pub async fn in_lab(
     files: &ReportFiles,
     judge: &Judge,
 ) -> Result<(), Error> {
-    let endpoint = workload::endpoint(&workplace.access.client).await?;
-    workload::guard(endpoint.address, &context.name.link(), workplace.ip).await?;
-    let mut series = Series::new(context, Some(workplace), endpoint, trial).await;
-    let outcome = Box::pin(series.run()).await;
-    series.finish(outcome, files, judge)
+    let target = workload::endpoint(&workplace.access.client).await?;
+    workload::guard(target.address, workplace.link, workplace.ip).await?;
+    let command = command(std::env::args_os().skip(1));
+    let environment = environment::of_cluster(command, workplace.access, &context.paths.cache).await;
+    make(context, Some(workplace), target, trial, environment, files, judge).await
+}
+
+/// Makes the runs of `trial`, and prints them.
+async fn make(
+    context: &Context,
+    workplace: Option<Workplace<'_>>,
+    target: Target,
+    trial: Trial,
+    environment: Environment,
+    files: &ReportFiles,
+    judge: &Judge,
+) -> Result<(), Error> {
+    let rounds = trial.rounds;
+    let mut series = Series::new(workplace, target, trial, &context.progress, &context.shutdown);
+    let mut output = SeriesOutput::new(context, series.url(), rounds);
+    let outcome = Box::pin(series.run(|run| output.run(run))).await;
+    output.finish(series.into_result(environment), outcome, files, judge)
 }
 
 /// What of a trial changes the lab, if anything, as the verb that needs root for it.

@@ -98,7 +98,7 @@ mod tests {
         }
         let seconds = list("seconds");
         let mut run = super::super::sample::measurement();
-        run.latency_us = crate::experiment::measured::latency(&times);
+        run.latency_us = crate::experiment::run_data::latency(&times);
         run.requests_per_second = Throughput::new(seconds.iter().map(|second| second.0 as f64));
         run.bytes_per_second = Throughput::new(seconds.iter().map(|second| second.1 as f64));
         run.bytes = seconds.iter().map(|second| second.1).sum();

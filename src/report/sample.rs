@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::Report;
-use crate::experiment::measured::run_data;
+use crate::experiment::run_data::run_data;
 use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, Times};
 use evenkeel_measure::{
     ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodLoad, PodUse,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use evenkeel::experiment::measured::run_data;
+use evenkeel::experiment::run_data::run_data;
 use evenkeel::shutdown::Shutdown;
 use evenkeel_load::{self as load, RunResult};
 use evenkeel_measure::Measurement;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use evenkeel::experiment::measured::run_data;
+use evenkeel::experiment::run_data::run_data;
 use evenkeel_load::{LoadPlan, RateStage, RunResult, Schedule};
 use evenkeel_measure::{Measurement, Rate};
 

@@ -1,36 +1,35 @@
-//! The table of promises.
+//! What was observed of a promise.
 
 use serde::Serialize;
 
 use super::promise::{Limit, Promise, Seen};
-use crate::cli::table::{Align, columns};
-use evenkeel_measure::{Event, Measurement, Mode, grouped_digits};
+use evenkeel_measure::{Event, Measurement, Mode};
 
 /// A promise under one kind of load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Row {
+pub struct PromiseResult {
     /// The event.
-    pub(super) event: String,
-    /// "keepalive", "no-keepalive"; by whom, where that is not this program.
-    pub(super) load: String,
+    pub event: String,
+    /// "keepalive" or "no-keepalive", and "by wrk" where wrk sent it.
+    pub load: String,
     /// Rounds that were made.
-    pub(super) rounds: u32,
-    /// Requests that were answered meanwhile.
-    pub(super) requests: u64,
-    /// Requests that failed or were answered badly.
-    pub(super) failed: u64,
-    /// The longest that an event took, in seconds.
-    pub(super) longest_seconds: Option<f64>,
-    /// How long throughput took to be full again, over all rounds, in seconds; only where that is promised, and none where
-    /// it was not.
-    pub(super) full_again_seconds: Option<f64>,
-    /// What failed at which of its events, where anything did: "new image at 61.2 s: 1 refused".
-    pub(super) failures: Vec<String>,
-    /// What was not as promised.
-    pub(super) broken: Option<String>,
+    pub rounds: u32,
+    /// Requests that got a response during the events.
+    pub requests: u64,
+    /// Requests that failed, or got a response with an unexpected status.
+    pub failed: u64,
+    /// The longest time that an event took, in seconds.
+    pub longest_seconds: Option<f64>,
+    /// How long throughput took to be full again, over all rounds, in seconds. Only where that is promised; `None` where
+    /// it did not become full.
+    pub full_again_seconds: Option<f64>,
+    /// What failed at which of its events: "new image at 61.2 s: 1 refused".
+    pub failures: Vec<String>,
+    /// What was not as promised; `None` where the promise was kept.
+    pub broken: Option<String>,
 }
 
-impl Row {
+impl PromiseResult {
     /// What was seen of a promise.
     pub(super) fn new(promise: &Promise, mode: Mode, runs: &[Measurement]) -> Self {
         let seen = Seen::of(promise, runs);
@@ -66,22 +65,9 @@ impl Row {
     }
 
     /// The sentence of a promise that was broken.
-    pub(super) fn broken(&self) -> Option<String> {
+    #[must_use]
+    pub fn broken_sentence(&self) -> Option<String> {
         self.broken.as_ref().map(|why| format!("{} ({}): {why}", self.event, self.load))
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "-".into(), |seconds| format!("{seconds:.1} s"));
-        vec![
-            self.event.clone(),
-            self.load.clone(),
-            self.rounds.to_string(),
-            grouped_digits(&self.requests.to_string()),
-            grouped_digits(&self.failed.to_string()),
-            seconds(self.longest_seconds),
-            seconds(self.full_again_seconds),
-            if self.broken.is_some() { "no".into() } else { "yes".into() },
-        ]
     }
 }
 
@@ -96,18 +82,4 @@ fn failures(promise: &Promise, runs: &[Measurement]) -> Vec<String> {
         Some(format!("{} at {:.1} s: {kinds}, the first after {first:.1} s", event.what, event.second))
     };
     events.filter_map(told).collect()
-}
-
-/// All rows; nothing where there is none.
-pub(super) fn table(rows: &[Row]) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let header = ["EVENT", "LOAD", "ROUNDS", "REQUESTS", "FAILED", "LONGEST", "FULL AGAIN", "KEPT"];
-    // What must fail, or is known to, needs no line for each time.
-    let unexpected = rows.iter().filter(|row| row.broken.is_some());
-    let failed: Vec<_> = unexpected.flat_map(|row| row.failures.iter().map(move |how| (&row.load, how))).collect();
-    let rows: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
-    let failures: Vec<String> = failed.iter().map(|(load, how)| format!("{how} ({load})\n")).collect();
-    format!("{}{}", columns(Align::Left, &header, &rows), failures.concat())
 }

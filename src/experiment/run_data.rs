@@ -96,7 +96,7 @@ fn failure(at: &FaultAt, count: u64) -> Failure {
 
 /// What was done during a run.
 #[must_use]
-pub fn events(records: &[EventRecord]) -> Vec<ObservedEvent> {
+pub fn observed_events(records: &[EventRecord]) -> Vec<ObservedEvent> {
     let event = |record: &EventRecord| ObservedEvent {
         began: record.began,
         over: record.over,

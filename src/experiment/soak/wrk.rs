@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
-use super::rows::Row;
+use super::PromiseResult;
 use crate::error::Error;
 use crate::process::{Invocation, ProgramError};
 use crate::shutdown::unless;
@@ -26,7 +26,7 @@ pub(super) async fn run(
     connections: NonZeroU32,
     mode: Mode,
     events: &[Planned],
-) -> Result<Row, Error> {
+) -> Result<PromiseResult, Error> {
     let connections = format!("-c{connections}");
     let url = format!("http://{}/", endpoint.address);
     // It ends when it is told to.
@@ -57,7 +57,7 @@ pub(super) async fn run(
     })?;
     let trouble = happened.iter().find_map(|event| Some(format!("{}: {}", event.what, event.trouble.as_ref()?)));
     let failed = counted.failed;
-    Ok(Row {
+    Ok(PromiseResult {
         event: "all of the above".into(),
         load: format!("{mode}, by wrk"),
         rounds: 0,

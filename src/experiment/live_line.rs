@@ -1,12 +1,11 @@
 //! What is said of a run while it is under way.
 
 use evenkeel_load::Live;
-pub(super) use evenkeel_measure::some;
+use evenkeel_measure::some;
 
 /// "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit"; "500 of 1000 requests" where those end the run, and how
 /// many requests there were where it is not known when it will end.
-#[must_use]
-pub fn line(live: &Live, end_known: bool) -> String {
+pub(super) fn line(live: &Live, end_known: bool) -> String {
     if live.warming_up {
         return "warming up".into();
     }

@@ -16,21 +16,6 @@ const BACK: f64 = 5.0;
 /// Throughput is full again within this time, in seconds.
 const FULL_AGAIN: f64 = 1.5;
 
-/// A part of the soak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Part {
-    /// Scale, rolling restart, new image, pod delete
-    Pods,
-    /// SIGKILL of a container
-    KillPod,
-    /// SIGKILL of each component
-    Components,
-    /// The API server paused for 30 s
-    Pause,
-    /// A rolling restart without a drain, which must lose requests
-    Control,
-}
-
 /// What is promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {

@@ -26,15 +26,16 @@ const KEPT: [&str; 13] = [
     "bcachefs", "btrfs", "devtmpfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "vfat", "xfs", "zfs",
 ];
 
-/// Where the system's services write at any time. A lab's programs cannot: `/run`, `/var/lib` and `/var/log` inside a
+/// Where the system's services, and `mount` as the tests call it, write at any time. A lab's programs cannot: `/run`, `/var/lib` and `/var/log` inside a
 /// sandbox are its own.
-const OF_SERVICES: [&str; 29] = [
+const OF_SERVICES: [&str; 30] = [
     "/run/NetworkManager",
     "/run/chrony",
     "/run/credentials",
     "/run/cloud-init",
     "/run/docker",
     "/run/log",
+    "/run/mount",
     "/run/snapd",
     "/run/sudo",
     "/run/systemd",

@@ -23,10 +23,10 @@ use serde::{Deserialize, Serialize};
 
 pub use assertion::{Assertion, AssertionResult};
 pub use comparison::{
-    Case, Change, Difference, Interval, Kind, Naming, Ratio, against_baseline, change_sentences, compare,
-    median_rounds, spread_verdict, verdicts,
+    Change, Configuration, ConfigurationSummary, Difference, Interval, Naming, Ratio, against_baseline,
+    change_sentences, compare, comparison_sentences, median_rounds, spread_sentence,
 };
-pub use digits::{grouped_digits, some};
+pub use digits::{grouped_count, grouped_digits, some};
 pub use error::AssertionError;
 pub use event::{Around, Dip, Event, FailureKind, Impact};
 pub use generator::{ContextSwitches, Rate};

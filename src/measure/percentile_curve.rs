@@ -52,7 +52,12 @@ mod tests {
     use super::*;
 
     /// The curve of these times, which are sorted.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into a few numbers")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "an index into a few numbers"
+    )]
     fn curve(sorted: &[u64]) -> Vec<PercentilePoint> {
         let quantile = |part: f64| sorted[((part * sorted.len() as f64).ceil() as usize).max(1) - 1];
         percentile_curve(sorted.len() as u64, quantile, |us| sorted.partition_point(|time| *time <= us) as u64)

@@ -1,8 +1,8 @@
 //! What happened during a run, and what the load felt of it.
 
-use super::grid::{Grid, Look, Side};
 use super::number::count;
 use super::pods::{sentences, some};
+use super::text_table::{Align, Borders, Look, TextTable};
 use crate::measure::{Event, FailureKind, Impact, Measurement};
 
 /// What is told of an event in a row.
@@ -40,8 +40,8 @@ pub(super) fn text(run: &Measurement, look: Look) -> String {
         return String::new();
     }
     let columns = COLUMNS.iter().enumerate();
-    let columns = columns.map(|(at, name)| (*name, if at == 0 { Side::Left } else { Side::Right })).collect();
-    Grid { columns, rows: rows(run), ruled: false }.draw(look) + &sentences(&told(run))
+    let columns = columns.map(|(at, name)| (*name, if at == 0 { Align::Left } else { Align::Right })).collect();
+    TextTable { columns, rows: rows(run), borders: Borders::Frame }.draw(look) + &sentences(&told(run))
 }
 
 /// "kill a pod's server: 17 requests failed (12 refused, 5 reset on server-x), 0.1 s to 0.9 s after it began."

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::number::to_f64;
-use super::{Exporter, Report, words};
+use super::{Exporter, Report, rounds};
 use crate::error::Error;
 use crate::measure::Measurement;
 
@@ -20,7 +20,7 @@ impl Exporter for Hgrm {
             let name = if report.runs.len() > 1 { format!("# {name}\n") } else { String::new() };
             name + &distribution(run)
         };
-        let runs: Vec<String> = report.runs.iter().zip(words::names(&report.runs)).map(run).collect();
+        let runs: Vec<String> = report.runs.iter().zip(rounds::names(&report.runs)).map(run).collect();
         Ok(runs.join("\n"))
     }
 }

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, IntervalLogWriterError, Tag};
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
-use super::{Exporter, Report, words};
+use super::{Exporter, Report, rounds};
 use crate::error::Error;
 use crate::measure::Measurement;
 
@@ -35,7 +35,7 @@ impl Exporter for Hlog {
             .add_comment(&format!("evenkeel {}: latency in microseconds, {}", report.evenkeel_version, report.target));
         let mut writer = builder.begin_log_with(&mut log, &mut serializer).map_err(|why| failed(why.to_string()))?;
         let mut start = Duration::ZERO;
-        for (run, name) in report.runs.iter().zip(words::names(&report.runs)) {
+        for (run, name) in report.runs.iter().zip(rounds::names(&report.runs)) {
             let histogram = histogram(run).map_err(|why| failed(format!("{name}: {why}")))?;
             let length = Duration::try_from_secs_f64(run.elapsed_seconds).unwrap_or_default();
             let tag = name.replace(|c: char| c == ',' || c.is_whitespace(), "-");

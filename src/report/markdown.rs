@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::figures::{self, Figure};
 use super::number::{count, grouped, milliseconds};
 use super::words::{self, went_wrong};
-use super::{Exporter, Report, events, pods};
+use super::{Exporter, Report, events, pods, rounds};
 use crate::error::Error;
 use crate::measure::Measurement;
 
@@ -20,10 +20,10 @@ impl Exporter for Markdown {
         for sentence in words::sentences(report) {
             let _ = writeln!(text, "{}", escape(&sentence));
         }
-        let names = words::names(&report.runs);
+        let names = rounds::names(&report.runs);
         text += &comparison(&report.runs, &names);
-        let shown = words::shown(&report.runs);
-        for (run, name) in shown.iter().zip(&words::names(&shown)) {
+        let shown = rounds::shown(&report.runs);
+        for (run, name) in shown.iter().zip(&rounds::names(&shown)) {
             text += &folded(&format!("{name} in detail"), &detail(run));
         }
         text += &folded("Environment", &environment(report));

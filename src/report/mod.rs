@@ -8,7 +8,6 @@ mod figures;
 mod file;
 mod format;
 mod generator;
-mod grid;
 mod hgrm;
 mod hlog;
 mod html;
@@ -16,10 +15,12 @@ mod json;
 mod markdown;
 mod number;
 mod pods;
+mod rounds;
 #[cfg(test)]
 mod sample;
 mod table;
 mod tail;
+mod text_table;
 mod words;
 
 use std::collections::BTreeMap;
@@ -29,13 +30,13 @@ use serde::{Deserialize, Serialize};
 pub use csv::Csv;
 pub use file::{read, write};
 pub use format::Format;
-pub use grid::Look;
 pub use hgrm::Hgrm;
 pub use hlog::Hlog;
 pub use html::Html;
 pub use json::Json;
 pub use markdown::Markdown;
 pub use table::Table;
+pub use text_table::{Align, Look, plain_table};
 
 use crate::error::Error;
 use crate::measure::{Measurement, count_uniformity_tests};

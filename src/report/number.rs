@@ -1,5 +1,7 @@
 //! Numbers as autocannon writes them.
 
+/// A count with commas.
+pub(super) use crate::measure::grouped_count as count;
 use crate::measure::grouped_digits;
 
 /// A time in milliseconds with three significant digits, but never finer than a microsecond nor coarser than a
@@ -44,11 +46,6 @@ pub(super) fn grouped(value: f64) -> String {
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, rest)| (whole, Some(rest)));
     let whole = grouped_digits(whole);
     fraction.map_or(whole.clone(), |fraction| format!("{whole}.{fraction}"))
-}
-
-/// A count with commas.
-pub(super) fn count(value: u64) -> String {
-    grouped(to_f64(value))
 }
 
 /// Thousands as autocannon's closing lines have them: "934", "51k".

@@ -1,7 +1,7 @@
 //! How requests fell on pods.
 
-use super::grid::{Grid, Look, Side};
 use super::number::{count, milliseconds};
+use super::text_table::{Align, Borders, Look, TextTable};
 use crate::load::POD_HEADER;
 pub(super) use crate::measure::some;
 use crate::measure::{PodShare, Spread, sentence};
@@ -59,9 +59,9 @@ pub(super) fn spread(spread: &Spread, look: Look) -> String {
     if spread.unnamed > 0 && spread.knows_requests() {
         rows.push(vec!["(not named)".into(), count(spread.unnamed)]);
     }
-    let right = ["Requests", "Share", "Conns", "99%"].map(|name| (name, Side::Right));
-    let columns = [("Pod", Side::Left)].into_iter().chain(right).chain([("", Side::Left)]).collect();
-    format!("{}{}\n", Grid { columns, rows, ruled: false }.draw(look), wrapped(&said))
+    let right = ["Requests", "Share", "Conns", "99%"].map(|name| (name, Align::Right));
+    let columns = [("Pod", Align::Left)].into_iter().chain(right).chain([("", Align::Left)]).collect();
+    format!("{}{}\n", TextTable { columns, rows, borders: Borders::Frame }.draw(look), wrapped(&said))
 }
 
 /// Sentences, each on lines of its own.

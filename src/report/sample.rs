@@ -144,17 +144,17 @@ fn killed_event() -> Event {
 /// A run with so many connections on each pod, about so many requests a second, about so long each, and half as many in
 /// one second.
 fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (RunResult, u32) {
-    let mut chance = Chance(rate);
+    let mut random = Lcg(rate);
     let seconds: Vec<Second> = (0..30)
-        .map(|second| rate * chance.between(960, 1040) / if slow == Some(second) { 2000 } else { 1000 })
+        .map(|second| rate * random.between(960, 1040) / if slow == Some(second) { 2000 } else { 1000 })
         .map(|requests| Second { requests, bytes: requests * 144 })
         .collect();
     let answered: u64 = seconds.iter().map(|second| second.requests).sum();
     let mut latency = Times::new().unwrap();
     for number in 1..=answered {
         // A hill of the sum of three dice, and a tail that is longer the rarer it is.
-        let hill = (0..3).map(|_| chance.between(100, 567)).sum::<u64>();
-        let tail = if number % 5_003 == 0 { chance.between(5, 14) } else { 1 + u64::from(number % 211 == 0) };
+        let hill = (0..3).map(|_| random.between(100, 567)).sum::<u64>();
+        let tail = if number % 5_003 == 0 { random.between(5, 14) } else { 1 + u64::from(number % 211 == 0) };
         latency.record(Duration::from_micros(typical_us * hill / 1000 * tail));
     }
     let mut connect = Times::new().unwrap();
@@ -189,9 +189,9 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
 }
 
 /// The same numbers each time (Knuth's linear congruential generator).
-struct Chance(u64);
+struct Lcg(u64);
 
-impl Chance {
+impl Lcg {
     fn between(&mut self, low: u64, high: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         low + (self.0 >> 33) % (high - low + 1)

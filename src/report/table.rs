@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::grid::Look;
 use super::number::count;
-use super::{Exporter, Report, autocannon, comparison, events, generator, pods, tail, words};
+use super::text_table::Look;
+use super::{Exporter, Report, autocannon, comparison, events, generator, pods, rounds, tail, words};
 use crate::error::Error;
 use crate::measure::{Measurement, Mode};
 
@@ -43,7 +43,7 @@ impl Table {
     /// Every run of several rounds, one a row.
     #[must_use]
     pub fn rounds(&self, runs: &[Measurement]) -> String {
-        comparison::rounds(runs, self.look)
+        comparison::each_run(runs, self.look)
     }
 
     /// Each kind of run in a row over all its rounds, and what that says; nothing for a single run.
@@ -64,7 +64,7 @@ impl Table {
 impl Exporter for Table {
     /// All tables of each run, and the comparison; where there are rounds, a row for each run instead.
     fn export(&self, report: &Report) -> Result<String, Error> {
-        let mut parts: Vec<String> = if comparison::has_rounds(&report.runs) {
+        let mut parts: Vec<String> = if rounds::has_rounds(&report.runs) {
             let first = report.runs.first().map(|run| self.look.bold(&load(&report.target, run)));
             vec![format!("{}\n\n{}", first.unwrap_or_default(), self.rounds(&report.runs))]
         } else {

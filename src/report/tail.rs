@@ -1,7 +1,7 @@
 //! The percentiles that autocannon's own table has no room for, in a small one below it.
 
 use super::figures;
-use super::grid::{Grid, Look, Side};
+use super::text_table::{Align, Borders, Look, TextTable};
 use crate::measure::{Latency, Measurement};
 
 /// The table; nothing where nothing was answered.
@@ -13,8 +13,8 @@ pub(super) fn text(run: &Measurement, look: Look) -> String {
         return String::new();
     }
     let names = figures::tail(&run.latency_us).into_iter().map(|(name, _)| name);
-    let columns = std::iter::once("Stat").chain(names).map(|name| (name, Side::Left)).collect();
-    Grid { columns, rows, ruled: true }.draw(look)
+    let columns = std::iter::once("Stat").chain(names).map(|name| (name, Align::Left)).collect();
+    TextTable { columns, rows, borders: Borders::Rows }.draw(look)
 }
 
 fn row((name, latency): (&str, &Latency)) -> Vec<String> {

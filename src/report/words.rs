@@ -1,63 +1,49 @@
 //! What came of it, in words: the same in every format that has room for sentences.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::number::{count, grouped, milliseconds, to_f64};
-use super::{Report, comparison, pods};
-use crate::measure::{Kind, Measurement, Naming, compare, median_rounds, sentence, spread_verdict, verdicts};
+use super::rounds::{self, names, shown};
+use super::{Report, pods};
+use crate::measure::{Configuration, Measurement, Naming, compare, comparison_sentences, sentence, spread_sentence};
 
 /// How it went, at its worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ReportStatus {
     /// Every request was answered, and answered well.
     Clean,
     /// Some were not.
-    Faulty,
+    WithErrors,
     /// A run was stopped before its end.
     Interrupted,
     /// A run got no answer at all.
-    Silent,
+    NoResponse,
 }
 
-impl Verdict {
+impl ReportStatus {
     /// In two or three words.
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Clean => "No errors",
-            Self::Faulty => "With errors",
+            Self::WithErrors => "With errors",
             Self::Interrupted => "Stopped early",
-            Self::Silent => "No answers",
+            Self::NoResponse => "No answers",
         }
     }
 }
 
 /// How a report's runs went.
-pub(super) fn verdict(report: &Report) -> Verdict {
+pub(super) fn status(report: &Report) -> ReportStatus {
     let any = |is: fn(&Measurement) -> bool| report.runs.iter().any(is);
     if report.runs.is_empty() || any(|run| run.requests.answered == 0) {
-        Verdict::Silent
+        ReportStatus::NoResponse
     } else if any(|run| run.interrupted) {
-        Verdict::Interrupted
+        ReportStatus::Interrupted
     } else if any(|run| went_wrong(run) > 0) {
-        Verdict::Faulty
+        ReportStatus::WithErrors
     } else {
-        Verdict::Clean
+        ReportStatus::Clean
     }
-}
-
-/// What each run is called: "5 pods"; with its round where that would not tell it from another, and with its number where
-/// nothing else is known.
-pub(super) fn names(runs: &[Measurement]) -> Vec<String> {
-    let naming = Naming::of(runs.iter().map(Kind::of));
-    let name = |(at, run): (usize, &Measurement)| {
-        if run.replicas.is_none() && !naming.modes {
-            return format!("run {}", at + 1);
-        }
-        let round = comparison::round_of(runs, at).map(|round| format!(", round {round}"));
-        naming.name(Kind::of(run)) + &round.unwrap_or_default()
-    };
-    runs.iter().enumerate().map(name).collect()
 }
 
 /// "2 → 10 pods: 90,531 → 86,120 requests a second"; of several rounds their mean.
@@ -67,12 +53,14 @@ pub(super) fn headline(report: &Report) -> String {
         return "Nothing was measured".into();
     };
     let rate = |run: &Measurement| {
-        let case = cases.iter().find(|case| case.kind == Kind::of(run) && case.rounds > 1);
+        let case = cases.iter().find(|case| case.configuration == Configuration::of(run) && case.rounds > 1);
         let rate = case.map_or(run.requests_per_second.average, |case| case.requests_per_second);
         grouped(rate.round())
     };
     let at = |run: &Measurement| run.replicas.map(|replicas| pods::some(replicas, "pod"));
-    if report.runs.iter().all(|run| Kind::of(run) == Kind::of(first)) && (cases.len() == 1 || report.runs.len() == 1) {
+    if report.runs.iter().all(|run| Configuration::of(run) == Configuration::of(first))
+        && (cases.len() == 1 || report.runs.len() == 1)
+    {
         let pods = at(first).map(|pods| format!(" from {pods}")).unwrap_or_default();
         return format!("{} requests a second{pods}", rate(first));
     }
@@ -90,7 +78,7 @@ pub(super) fn headline(report: &Report) -> String {
 pub(super) fn tested(report: &Report) -> String {
     let Some(first) = report.runs.first() else { return "no run".into() };
     let connections = pods::some(first.connections, "connection");
-    let rounds = (0..report.runs.len()).filter_map(|at| comparison::round_of(&report.runs, at)).max();
+    let rounds = (0..report.runs.len()).filter_map(|at| rounds::round_of(&report.runs, at)).max();
     let each = match rounds {
         Some(rounds) => format!(" in each of {rounds} rounds"),
         None if report.runs.len() > 1 => " each".to_owned(),
@@ -110,23 +98,18 @@ pub(super) fn tested(report: &Report) -> String {
     format!("{connections} for {} s{each}{at}", first.planned_seconds)
 }
 
-/// The runs that are shown one by one: all, or where there are rounds, for each kind the one of the median rate.
-pub(super) fn shown(runs: &[Measurement]) -> Cow<'_, [Measurement]> {
-    if comparison::has_rounds(runs) { median_rounds(runs).into_iter().cloned().collect() } else { runs.into() }
-}
-
 /// What came of it, a sentence each: latency, what went wrong, the comparison of rounds, spread, interruption.
 pub(super) fn sentences(report: &Report) -> Vec<String> {
     let (runs, shown) = (&report.runs, shown(&report.runs));
     let (Some(first), Some(last)) = (shown.first(), shown.last()) else { return Vec::new() };
     let mut sentences = vec![latency(first, last, &names(&shown)), wrong(runs)];
     let cases = compare(runs);
-    if comparison::has_rounds(runs) {
-        sentences.extend(verdicts(&cases));
+    if rounds::has_rounds(runs) {
+        sentences.extend(comparison_sentences(&cases));
     }
-    sentences.extend(spread_verdict(&cases));
+    sentences.extend(spread_sentence(&cases));
     if !last.spread.pods.is_empty() {
-        let modes = Naming::of(shown.iter().map(Kind::of)).modes;
+        let modes = Naming::of(shown.iter().map(Configuration::of)).modes;
         let at = match (last.mode.filter(|_| modes), last.replicas.filter(|_| shown.len() > 1)) {
             (Some(mode), _) => format!("With {mode}, "),
             (None, Some(replicas)) => format!("At {}, ", pods::some(replicas, "pod")),
@@ -215,7 +198,6 @@ fn listed(parts: &[String]) -> String {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::measure::Mode;
 
     fn one() -> Report {
         let mut report = sample::report();
@@ -247,17 +229,6 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_a_runs_own() {
-        let mut runs = sample::report().runs;
-        assert_eq!(names(&runs), ["2 pods", "5 pods"]);
-        runs.push(runs[0].clone());
-        runs[1].replicas = None;
-        assert_eq!(names(&runs), ["2 pods, round 1", "run 2", "2 pods, round 2"]);
-        runs[0].mode = Some(Mode::Client);
-        assert_eq!(names(&runs)[0], "client, 2 pods");
-    }
-
-    #[test]
     fn rounds_are_told_by_their_means_and_shown_by_their_median() {
         let mut report = sample::report();
         for rate in [84_000.0, 96_000.0] {
@@ -278,14 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_is_the_worst_of_all_runs() {
+    fn the_status_is_the_worst_of_all_runs() {
         let mut report = one();
-        assert_eq!(verdict(&report), Verdict::Clean);
+        assert_eq!(status(&report), ReportStatus::Clean);
         report.runs[0].requests.non_2xx = 1;
-        assert_eq!(verdict(&report), Verdict::Faulty);
-        assert_eq!(verdict(&sample::report()), Verdict::Interrupted);
+        assert_eq!(status(&report), ReportStatus::WithErrors);
+        assert_eq!(status(&sample::report()), ReportStatus::Interrupted);
         report.runs[0].requests.answered = 0;
-        assert_eq!(verdict(&report), Verdict::Silent);
-        assert_eq!(verdict(&Report::new("x", vec![])), Verdict::Silent);
+        assert_eq!(status(&report), ReportStatus::NoResponse);
+        assert_eq!(status(&Report::new("x", vec![])), ReportStatus::NoResponse);
     }
 }

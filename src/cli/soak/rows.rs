@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::promise::{Limit, Promise, Seen};
-use crate::cli::table::{Align, columns};
-use crate::measure::{Event, Measurement, Mode, grouped_digits};
+use crate::measure::{Event, Measurement, Mode, grouped_count};
+use crate::report::{Align, plain_table};
 
 /// A promise under one kind of load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -76,8 +76,8 @@ impl Row {
             self.event.clone(),
             self.load.clone(),
             self.rounds.to_string(),
-            grouped_digits(&self.requests.to_string()),
-            grouped_digits(&self.failed.to_string()),
+            grouped_count(self.requests),
+            grouped_count(self.failed),
             seconds(self.longest_seconds),
             seconds(self.full_again_seconds),
             if self.broken.is_some() { "no".into() } else { "yes".into() },
@@ -109,5 +109,5 @@ pub(super) fn table(rows: &[Row]) -> String {
     let failed: Vec<_> = unexpected.flat_map(|row| row.failures.iter().map(move |how| (&row.load, how))).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
     let failures: Vec<String> = failed.iter().map(|(load, how)| format!("{how} ({load})\n")).collect();
-    format!("{}{}", columns(Align::Left, &header, &rows), failures.concat())
+    format!("{}{}", plain_table(Align::Left, &header, &rows), failures.concat())
 }

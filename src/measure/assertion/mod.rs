@@ -101,8 +101,11 @@ impl Assertion {
     /// Each number of pods that is not named, or the two that are; what was missed.
     fn between(&self, over: Term, runs: &[Measurement]) -> Vec<String> {
         let named = self.term.replicas.is_some() && over.replicas.is_some();
-        let mut cases: Vec<Option<u32>> =
-            if named { vec![None] } else { rounds(runs).into_iter().map(|(kind, _)| kind.replicas).collect() };
+        let mut cases: Vec<Option<u32>> = if named {
+            vec![None]
+        } else {
+            rounds(runs).into_iter().map(|(configuration, _)| configuration.replicas).collect()
+        };
         // The same number of pods in another mode.
         cases.dedup();
         let at = |term: Term, case: Option<u32>| {

@@ -50,9 +50,9 @@ impl<'a> Scanner<'a> {
     /// Takes exactly this, where the rest begins with it.
     fn takes(&mut self, token: &str) -> bool {
         self.skip_blanks();
-        let taken = self.rest().starts_with(token);
-        self.at += if taken { token.len() } else { 0 };
-        taken
+        let found = self.rest().starts_with(token);
+        self.at += if found { token.len() } else { 0 };
+        found
     }
 
     fn assertion(mut self) -> Result<Assertion, SyntaxError> {

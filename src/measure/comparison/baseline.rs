@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Ratio;
-use super::{Kind, Naming, not_simultaneous, rates, rounds};
+use super::{Configuration, Naming, not_simultaneous, rates, rounds};
 use crate::measure::Measurement;
 
-/// How one kind of run changed since an earlier report.
+/// How one configuration of run changed since an earlier report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// What the runs have in common.
-    pub kind: Kind,
+    pub configuration: Configuration,
     /// What they are called beside the report's others.
     pub name: String,
     /// Rounds of the earlier report.
@@ -22,15 +22,21 @@ pub struct Change {
     pub ratio: Option<Ratio>,
 }
 
-/// The change of each kind of run that both have, in the order of `runs`. Interrupted runs do not count.
+/// The change of each configuration of run that both have, in the order of `runs`. Interrupted runs do not count.
 #[must_use]
 pub fn against_baseline(runs: &[Measurement], earlier: &[Measurement]) -> Vec<Change> {
     let earlier = rounds(earlier);
-    let naming = Naming::of(runs.iter().map(Kind::of));
-    let change = |(kind, rounds): (Kind, Vec<&Measurement>)| {
-        let (_, before) = earlier.iter().find(|(other, _)| *other == kind)?;
+    let naming = Naming::of(runs.iter().map(Configuration::of));
+    let change = |(configuration, rounds): (Configuration, Vec<&Measurement>)| {
+        let (_, before) = earlier.iter().find(|(other, _)| *other == configuration)?;
         let ratio = Ratio::unpaired(&rates(&rounds), &rates(before));
-        Some(Change { kind, name: naming.name(kind), earlier_rounds: before.len(), rounds: rounds.len(), ratio })
+        Some(Change {
+            configuration,
+            name: naming.name(configuration),
+            earlier_rounds: before.len(),
+            rounds: rounds.len(),
+            ratio,
+        })
     };
     rounds(runs).into_iter().filter_map(change).collect()
 }

@@ -1,22 +1,22 @@
-//! Several kinds of runs side by side, each measured over some rounds; and the same against an earlier report.
+//! Several configurations of runs side by side, each measured over some rounds; and the same against an earlier report.
 
 mod baseline;
-mod kind;
+mod configuration;
 mod ratio;
 
 use serde::{Deserialize, Serialize};
 
 pub use baseline::{Change, against_baseline, change_sentences};
-pub use kind::{Kind, Naming};
+pub use configuration::{Configuration, Naming};
 pub use ratio::{Difference, Interval, Ratio};
 
 use super::Measurement;
 
-/// One kind of run, over all its rounds.
+/// One configuration of run, over all its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Case {
+pub struct ConfigurationSummary {
     /// What its runs have in common.
-    pub kind: Kind,
+    pub configuration: Configuration,
     /// How many runs that ended in their time.
     pub rounds: usize,
     /// Requests answered per second, the mean of the rounds.
@@ -40,28 +40,32 @@ pub struct Case {
     pub ratio: Option<Ratio>,
 }
 
-/// The cases of `runs`, in the order of their first runs: runs of the same kind are rounds of one case, the i-th round of
+/// The cases of `runs`, in the order of their first runs: runs of the same configuration are rounds of one case, the i-th round of
 /// each case is paired with the i-th of the first. Interrupted runs do not count.
 #[must_use]
-pub fn compare(runs: &[Measurement]) -> Vec<Case> {
+pub fn compare(runs: &[Measurement]) -> Vec<ConfigurationSummary> {
     let cases = rounds(runs);
     let first = cases.first().map(|(_, rounds)| rates(rounds)).unwrap_or_default();
     let ratio = |at: usize, rounds: &[&Measurement]| {
         let ratio = Ratio::paired(&rates(rounds), &first);
         ratio.filter(|_| at > 0)
     };
-    cases.iter().enumerate().map(|(at, (kind, rounds))| case(*kind, rounds, ratio(at, rounds))).collect()
+    cases
+        .iter()
+        .enumerate()
+        .map(|(at, (configuration, rounds))| case(*configuration, rounds, ratio(at, rounds)))
+        .collect()
 }
 
 /// What the cases say, one sentence for each after the first: "10 pods served 1.04 × the requests of 2 (95%: 0.99 to
 /// 1.09): no difference beyond noise." Where there are several intervals, a last one says that they are not simultaneous.
 #[must_use]
-pub fn verdicts(cases: &[Case]) -> Vec<String> {
+pub fn comparison_sentences(cases: &[ConfigurationSummary]) -> Vec<String> {
     let Some((first, others)) = cases.split_first() else { return Vec::new() };
-    let naming = Naming::of(cases.iter().map(|case| case.kind));
-    let than = naming.short(first.kind);
-    let verdict = |case: &Case| {
-        let name = naming.name(case.kind);
+    let naming = Naming::of(cases.iter().map(|case| case.configuration));
+    let than = naming.short(first.configuration);
+    let sentence = |case: &ConfigurationSummary| {
+        let name = naming.name(case.configuration);
         match &case.ratio {
             None => format!("{name} cannot be compared with {than}: a run served nothing."),
             Some(ratio) => {
@@ -71,7 +75,7 @@ pub fn verdicts(cases: &[Case]) -> Vec<String> {
         }
     };
     let ratios = others.iter().filter_map(|case| case.ratio.as_ref());
-    others.iter().map(verdict).chain(not_simultaneous(ratios)).collect()
+    others.iter().map(sentence).chain(not_simultaneous(ratios)).collect()
 }
 
 /// Says that several 95% intervals each stand for themselves; `None` where there are fewer than two.
@@ -87,12 +91,12 @@ pub(super) fn not_simultaneous<'a>(ratios: impl Iterator<Item = &'a Ratio>) -> O
 /// How evenly each mode fell on the pods, in one sentence: "The busiest pod served 1.97 × its share with keepalive, 1.00 ×
 /// with client." `None` where there is one mode, or one pod.
 #[must_use]
-pub fn spread_verdict(cases: &[Case]) -> Option<String> {
-    let modes = Naming::of(cases.iter().map(|case| case.kind)).modes;
-    if !modes || cases.iter().any(|case| case.kind.replicas == Some(1)) {
+pub fn spread_sentence(cases: &[ConfigurationSummary]) -> Option<String> {
+    let modes = Naming::of(cases.iter().map(|case| case.configuration)).modes;
+    if !modes || cases.iter().any(|case| case.configuration.replicas == Some(1)) {
         return None;
     }
-    let known = cases.iter().filter_map(|case| Some((case.kind.mode?, case.busiest?)));
+    let known = cases.iter().filter_map(|case| Some((case.configuration.mode?, case.busiest?)));
     let mut parts: Vec<String> = known.map(|(mode, busiest)| format!("{busiest:.2} × with {mode}")).collect();
     let first = parts.first_mut().filter(|_| cases.iter().all(|case| case.busiest.is_some()))?;
     *first = first.replacen('×', "× its share", 1);
@@ -116,16 +120,16 @@ fn median(mut rounds: Vec<&Measurement>) -> Option<&Measurement> {
 }
 
 /// The rounds of each case, in the order of their first.
-pub(super) fn rounds(runs: &[Measurement]) -> Vec<(Kind, Vec<&Measurement>)> {
+pub(super) fn rounds(runs: &[Measurement]) -> Vec<(Configuration, Vec<&Measurement>)> {
     grouped(runs.iter().filter(|run| !run.interrupted))
 }
 
-fn grouped<'a>(runs: impl Iterator<Item = &'a Measurement>) -> Vec<(Kind, Vec<&'a Measurement>)> {
-    let mut cases: Vec<(Kind, Vec<&Measurement>)> = Vec::new();
+fn grouped<'a>(runs: impl Iterator<Item = &'a Measurement>) -> Vec<(Configuration, Vec<&'a Measurement>)> {
+    let mut cases: Vec<(Configuration, Vec<&Measurement>)> = Vec::new();
     for run in runs {
-        match cases.iter_mut().find(|(kind, _)| *kind == Kind::of(run)) {
+        match cases.iter_mut().find(|(configuration, _)| *configuration == Configuration::of(run)) {
             Some((_, rounds)) => rounds.push(run),
-            None => cases.push((Kind::of(run), vec![run])),
+            None => cases.push((Configuration::of(run), vec![run])),
         }
     }
     cases
@@ -136,11 +140,11 @@ fn rates(rounds: &[&Measurement]) -> Vec<f64> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "microseconds of a day")]
-fn case(kind: Kind, rounds: &[&Measurement], ratio: Option<Ratio>) -> Case {
+fn case(configuration: Configuration, rounds: &[&Measurement], ratio: Option<Ratio>) -> ConfigurationSummary {
     let mean_of = |of: fn(&Measurement) -> f64| mean(rounds.iter().map(|run| of(run))).unwrap_or(0.0);
     let named = || rounds.iter().map(|run| &run.spread).filter(|spread| spread.knows_requests());
-    Case {
-        kind,
+    ConfigurationSummary {
+        configuration,
         rounds: rounds.len(),
         requests_per_second: mean_of(|run| run.requests_per_second.average),
         p50_us: mean_of(|run| run.latency_us.p50 as f64),
@@ -177,7 +181,7 @@ mod tests {
         (runs[3].latency_us.max, runs[3].errors, runs[5].errors, runs[5].requests.non_2xx) = (9_000, 2, 3, 4);
         let cases = compare(&runs);
         assert_eq!(
-            cases.iter().map(|case| (case.kind.replicas, case.rounds)).collect::<Vec<_>>(),
+            cases.iter().map(|case| (case.configuration.replicas, case.rounds)).collect::<Vec<_>>(),
             [(Some(2), 3), (Some(10), 3)]
         );
         let ten = &cases[1];
@@ -188,10 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_in_words() {
+    fn ratios_in_words() {
         let runs = [run(2, 100.0), run(5, 54.0), run(1, 99.0), run(2, 80.0), run(5, 43.3), run(1, 85.0)];
         assert_eq!(
-            verdicts(&compare(&runs)),
+            comparison_sentences(&compare(&runs)),
             [
                 "5 pods served 0.54 × the requests of 2 (95%: 0.53 to 0.55): clearly less.",
                 "1 pod served 1.03 × the requests of 2 (95%: 0.65 to 1.61): no difference beyond noise.",
@@ -202,13 +206,13 @@ mod tests {
 
     #[test]
     fn one_round_each_gives_no_interval() {
-        let said = verdicts(&compare(&[run(2, 100.0), run(10, 97.0)]));
+        let said = comparison_sentences(&compare(&[run(2, 100.0), run(10, 97.0)]));
         assert_eq!(said, ["10 pods served 0.97 × the requests of 2: too few rounds to tell it from noise."]);
     }
 
     #[test]
     fn a_run_that_served_nothing_has_no_ratio() {
-        let said = verdicts(&compare(&[run(2, 100.0), run(10, 0.0)]));
+        let said = comparison_sentences(&compare(&[run(2, 100.0), run(10, 0.0)]));
         assert_eq!(said, ["10 pods cannot be compared with 2: a run served nothing."]);
     }
 
@@ -224,7 +228,7 @@ mod tests {
     #[test]
     fn nothing_to_compare() {
         assert_eq!(compare(&[]), []);
-        assert!(verdicts(&[]).is_empty() && verdicts(&compare(&[run(2, 1.0)])).is_empty());
+        assert!(comparison_sentences(&[]).is_empty() && comparison_sentences(&compare(&[run(2, 1.0)])).is_empty());
     }
 
     #[test]
@@ -257,7 +261,7 @@ mod tests {
         ];
         let cases = compare(&runs);
         assert_eq!(
-            verdicts(&cases),
+            comparison_sentences(&cases),
             [
                 "no-keepalive served 0.20 × the requests of keepalive (95%: 0.20 to 0.20): clearly less.",
                 "client served 1.10 × the requests of keepalive (95%: 1.10 to 1.10): clearly more.",
@@ -265,10 +269,10 @@ mod tests {
             ]
         );
         assert_eq!(
-            spread_verdict(&cases).unwrap(),
+            spread_sentence(&cases).unwrap(),
             "The busiest pod served 1.82 × its share with keepalive, 1.03 × with no-keepalive, 1.00 × with client."
         );
-        assert_eq!(spread_verdict(&compare(&[run(2, 1.0), run(10, 1.0)])), None);
+        assert_eq!(spread_sentence(&compare(&[run(2, 1.0), run(10, 1.0)])), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::uniformity::probability;
 use super::{Balancer, CountedBy, Spread, Uniformity};
-use crate::measure::grouped_digits;
+use crate::measure::grouped_count;
 
 /// Below this a busiest pod is not worth a word.
 const NEARLY_EVEN: f64 = 1.05;
@@ -28,8 +28,8 @@ fn landed(spread: &Spread) -> String {
     let on = match (spread.idle, hit) {
         (0, 1) => "the one pod".to_owned(),
         (0, 2) => "both pods".to_owned(),
-        (0, hit) => format!("all {} pods", grouped(hit as u64)),
-        (_, hit) => format!("{} of {} pods", grouped(hit as u64), grouped(spread.expected.into())),
+        (0, hit) => format!("all {} pods", grouped_count(hit as u64)),
+        (_, hit) => format!("{} of {} pods", grouped_count(hit as u64), grouped_count(spread.expected.into())),
     };
     let what = what(spread);
     let by = match spread.counted_by {
@@ -45,7 +45,7 @@ fn landed(spread: &Spread) -> String {
 /// "30 keep-alive connections".
 fn what(spread: &Spread) -> String {
     let requests = spread.pods.iter().map(|pod| pod.requests).fold(0, u64::saturating_add);
-    let some = |count: u64, what: &str| format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" });
+    let some = |count: u64, what: &str| format!("{} {what}{}", grouped_count(count), if count == 1 { "" } else { "s" });
     match spread.connections {
         connections if !spread.knows_requests() => some(connections, "connection"),
         0 => some(requests, "request"),
@@ -66,7 +66,11 @@ fn even(spread: &Spread) -> Option<String> {
     if spread.expected < 2 || spread.idle > 0 || least == 0 || most - least > 1 {
         return None;
     }
-    Some(if least == most { grouped(least) } else { format!("{} or {}", grouped(least), grouped(most)) })
+    Some(if least == most {
+        grouped_count(least)
+    } else {
+        format!("{} or {}", grouped_count(least), grouped_count(most))
+    })
 }
 
 fn busiest(spread: &Spread) -> Option<String> {
@@ -114,7 +118,7 @@ fn uncounted(spread: &Spread) -> Option<String> {
     match spread.uncounted {
         0 => None,
         1 => Some("1 more is not known".to_owned()),
-        many => Some(format!("{} more are not known", grouped(many))),
+        many => Some(format!("{} more are not known", grouped_count(many))),
     }
 }
 
@@ -123,13 +127,8 @@ fn unnamed(spread: &Spread) -> Option<String> {
         0 => None,
         _ if spread.counted_by == CountedBy::Conntrack => None,
         1 => Some("1 answer named no pod".to_owned()),
-        many => Some(format!("{} answers named no pod", grouped(many))),
+        many => Some(format!("{} answers named no pod", grouped_count(many))),
     }
-}
-
-/// With commas: "12,543".
-fn grouped(count: u64) -> String {
-    grouped_digits(&count.to_string())
 }
 
 #[cfg(test)]

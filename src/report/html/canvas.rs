@@ -6,14 +6,14 @@ use super::markup::escape;
 
 /// How much room a chart has. Each is drawn for both, and the style sheet shows one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum Viewport {
     /// A desk's screen.
     Wide,
     /// A phone.
     Narrow,
 }
 
-impl Room {
+impl Viewport {
     /// How wide the chart is, in its own pixels.
     pub(super) fn width(self) -> f64 {
         if self == Self::Wide { 880.0 } else { 340.0 }
@@ -26,8 +26,8 @@ impl Room {
 }
 
 /// A chart for both rooms.
-pub(super) fn in_both(draw: impl Fn(Room) -> Canvas, label: &str) -> String {
-    [Room::Wide, Room::Narrow].map(|room| draw(room).finish(room, label)).concat()
+pub(super) fn in_both(draw: impl Fn(Viewport) -> Canvas, label: &str) -> String {
+    [Viewport::Wide, Viewport::Narrow].map(|room| draw(room).finish(room, label)).concat()
 }
 
 /// The end of a text that lies at its place.
@@ -96,7 +96,7 @@ impl Canvas {
         let _ = write!(self.body, "<g class=\"place\">{rect}<title>{}</title></g>", escape(told));
     }
 
-    fn finish(&self, room: Room, label: &str) -> String {
+    fn finish(&self, room: Viewport, label: &str) -> String {
         let (class, width, height) = (room.pick("wide", "narrow"), room.width(), self.height);
         let (label, body) = (escape(label), &self.body);
         format!(

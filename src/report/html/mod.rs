@@ -13,8 +13,8 @@ mod scale;
 mod time_bins;
 mod time_chart;
 
-use super::words::{self, Verdict};
-use super::{Exporter, Report, events, figures};
+use super::words::{self, ReportStatus};
+use super::{Exporter, Report, events, figures, rounds};
 use crate::error::Error;
 use markup::{elements, escape};
 
@@ -33,8 +33,8 @@ pub struct Html;
 
 impl Exporter for Html {
     fn export(&self, report: &Report) -> Result<String, Error> {
-        let shown = words::shown(&report.runs);
-        let names = words::names(&shown);
+        let shown = rounds::shown(&report.runs);
+        let names = rounds::names(&shown);
         let drawn = shown.len().min(MOST_RUNS);
         let (runs, drawn_names) = (&shown[..drawn], &names[..drawn]);
         let bins = (ALL_BINS / drawn.max(1)).min(MOST_BINS);
@@ -61,8 +61,8 @@ impl Exporter for Html {
 }
 
 fn header(report: &Report) -> String {
-    let verdict = words::verdict(report);
-    let (class, sign) = if verdict == Verdict::Clean { ("clean", "✓") } else { ("bad", "!") };
+    let status = words::status(report);
+    let (class, sign) = if status == ReportStatus::Clean { ("clean", "✓") } else { ("bad", "!") };
     let found = elements("li", words::sentences(report));
     // An arrow does not end a line.
     let headline = escape(&words::headline(report)).replace(" → ", "\u{a0}→\u{a0}");
@@ -73,7 +73,7 @@ fn header(report: &Report) -> String {
         headline,
         escape(&words::tested(report)),
         escape(&report.target),
-        verdict.words()
+        status.words()
     )
 }
 

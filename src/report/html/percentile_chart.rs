@@ -1,6 +1,6 @@
 //! Latency by percentile: the horizontal axis stretches towards 100%, so that the slowest few are seen.
 
-use super::canvas::{Anchor, Canvas, Room, in_both};
+use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::{folded, table};
 use super::legend;
 use super::scale::{Scale, ratios};
@@ -71,7 +71,7 @@ fn at(curve: &Curve, percentile: f64) -> Option<f64> {
     curve.iter().find(|point| (point.0 - percentile).abs() < 1e-9).map(|point| point.1)
 }
 
-fn draw(room: Room, curves: &[Curve], names: &[String]) -> Canvas {
+fn draw(room: Viewport, curves: &[Curve], names: &[String]) -> Canvas {
     let (left, right) = (room.pick(70.0, 52.0), room.width() - room.pick(96.0, 25.0));
     let (top, bottom) = (14.0, room.pick(330.0, 260.0));
     let times = || curves.iter().flatten().map(|point| point.1);
@@ -101,7 +101,7 @@ fn draw(room: Room, curves: &[Curve], names: &[String]) -> Canvas {
             }
         }
     }
-    if room == Room::Wide && curves.len() > 1 {
+    if room == Viewport::Wide && curves.len() > 1 {
         ends(&mut canvas, curves, names, |percentile| x.at(nines(percentile)), |us| y.at(us));
     }
     places(&mut canvas, curves, names, &x, (top, bottom));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::canvas::{Anchor, Canvas, Room, in_both};
+use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::{folded, table};
 use super::legend;
 use super::markup::{escape, terms};
@@ -97,7 +97,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(room: Room, pods: usize) -> Self {
+    fn new(room: Viewport, pods: usize) -> Self {
         let named = pods <= MOST_NAMED;
         let rows = f64::from(u32::try_from(pods.max(1)).unwrap_or(u32::MAX));
         let thin = (THIN / rows).clamp(2.0, 14.0);
@@ -113,7 +113,7 @@ impl Layout {
     }
 }
 
-fn draw(room: Room, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
+fn draw(room: Viewport, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
     let layout = Layout::new(room, shown.len());
     let even = to_f64(total(spread)) / f64::from(spread.expected.max(1));
     let most = shown.iter().map(|bar| to_f64(bar.pod.requests)).fold(even, f64::max);
@@ -131,7 +131,7 @@ fn draw(room: Room, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
     let even_x = x.at(even);
     let anchor = if even_x > room.width() * 0.7 { Anchor::End } else { Anchor::Middle };
     canvas.text("event", anchor, (even_x, layout.top - 12.0), &format!("even share {}", grouped(even.round())));
-    if room == Room::Narrow && layout.named {
+    if room == Viewport::Narrow && layout.named {
         // Names and numbers stand between the bars.
         for bar in rows.iter().map(|row| row + layout.inset) {
             canvas.line_over("even", (even_x, bar - 2.0), (even_x, bar + layout.bar + 2.0));
@@ -152,7 +152,7 @@ fn draw(room: Room, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
     canvas
 }
 
-fn draw_bar(canvas: &mut Canvas, room: Room, pod: &PodShare, row: f64, layout: &Layout, x: &Scale, at: usize) {
+fn draw_bar(canvas: &mut Canvas, room: Viewport, pod: &PodShare, row: f64, layout: &Layout, x: &Scale, at: usize) {
     let end = x.at(to_f64(pod.requests));
     let class = format!("bar {}", legend::class(at));
     canvas.rect(&class, (layout.left, row + layout.inset), (end - layout.left, layout.bar));
@@ -161,7 +161,7 @@ fn draw_bar(canvas: &mut Canvas, room: Room, pod: &PodShare, row: f64, layout: &
     }
     let (name, share) = (pods::shortened(&pod.name), format!("{:.1}%", pod.share * 100.0));
     let told = format!("{} · {share}", count(pod.requests));
-    if room == Room::Wide {
+    if room == Viewport::Wide {
         let line = row + layout.inset + 12.0;
         canvas.text("pod", Anchor::End, (layout.left - 10.0, line), &name);
         canvas.text("value", Anchor::End, (room.width() - 4.0, line), &told);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::canvas::{Anchor, Canvas, Room, in_both};
+use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::{folded, table};
 use super::legend;
 use super::markup::{elements, escape};
@@ -84,7 +84,7 @@ fn chart(panel: &Panel, axes: &Axes, name: &str) -> String {
     in_both(|room| draw(room, panel, axes), &label)
 }
 
-fn draw(room: Room, panel: &Panel, axes: &Axes) -> Canvas {
+fn draw(room: Viewport, panel: &Panel, axes: &Axes) -> Canvas {
     let (left, right) = (room.pick(70.0, 52.0), room.width() - 12.0);
     let across = Scale::linear((0.0, axes.end), (left, right));
     let marks = marks(panel, axes.end, &across);

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Steps on each half of the way that is left to 100%, as `HdrHistogram`'s own output has them.
+/// Steps on each half of the remaining distance to 100%, as in the output of `HdrHistogram`.
 const TICKS_PER_HALF: u32 = 5;
-/// More points than this are not made: 2^40 requests need no more.
+/// The maximum number of points: 2^40 requests need no more.
 const MOST_POINTS: usize = 200;
 
 /// One point of the curve.
@@ -12,7 +12,7 @@ const MOST_POINTS: usize = 200;
 pub struct PercentilePoint {
     /// The percentile, 0 to 100.
     pub percentile: f64,
-    /// So much of all took at most this long, in microseconds.
+    /// This part of all requests took at most this long, in microseconds.
     pub us: u64,
     /// How many took at most this long.
     pub count: u64,

@@ -1,4 +1,4 @@
-//! Kinds of runs side by side, and the rounds that they were measured in.
+//! Configurations side by side, and their rounds.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use crate::measure::{
     ConfigurationSummary, Interval, Measurement, Naming, Ratio, compare, comparison_sentences, spread_sentence,
 };
 
-/// A row for each kind of run, and what that says in words; nothing for a single kind in a single round.
+/// A row for each configuration, and the comparison in sentences; empty for a single run.
 pub(super) fn table(runs: &[Measurement], look: Look) -> String {
     let cases = compare(runs);
     if cases.iter().map(|case| case.rounds).sum::<usize>() < 2 {
@@ -33,7 +33,7 @@ pub(super) fn table(runs: &[Measurement], look: Look) -> String {
     text + &sentences(&said)
 }
 
-/// What the table's numbers are.
+/// What the numbers in the table are.
 fn about(cases: &[ConfigurationSummary]) -> String {
     match cases.iter().map(|case| case.rounds).max() {
         Some(rounds) if rounds > 1 => {
@@ -78,12 +78,12 @@ fn time(micros: f64) -> String {
     bare(micros.max(0.0).round() as u64)
 }
 
-/// Without its unit, which would not leave room for the rest.
+/// Without its unit, so that the table fits in 80 columns.
 fn bare(micros: u64) -> String {
     milliseconds(micros).trim_end_matches(" ms").to_owned()
 }
 
-/// A row for each run, and what went wrong in each.
+/// A row for each run, and the failures of each run.
 pub(super) fn each_run(runs: &[Measurement], look: Look) -> String {
     let names = ["Run", "Req/Sec", "50%", "99%", "Max", "Errors", "Busiest"];
     let columns = names.iter().map(|name| (*name, if *name == "Run" { Align::Left } else { Align::Right })).collect();
@@ -115,14 +115,14 @@ pub(super) fn each_run(runs: &[Measurement], look: Look) -> String {
     text + &limits(runs)
 }
 
-/// In how many of the runs something other than the server was the limit.
+/// In how many of the runs the server was not the limit.
 fn limits(runs: &[Measurement]) -> String {
-    let told = |which: fn(&Measurement) -> bool, what: &str| match runs.iter().filter(|run| which(run)).count() {
+    let count = |which: fn(&Measurement) -> bool, what: &str| match runs.iter().filter(|run| which(run)).count() {
         0 => String::new(),
         some => format!("{what} in {some} of {} runs\n", runs.len()),
     };
-    told(|run| run.generator_bound, "the load generator was the limit")
-        + &told(|run| run.rate.as_ref().is_some_and(|rate| rate.missed), "the rate was missed")
+    count(|run| run.generator_bound, "the load generator was the limit")
+        + &count(|run| run.rate.as_ref().is_some_and(|rate| rate.missed), "the rate was missed")
 }
 
 #[cfg(test)]

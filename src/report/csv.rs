@@ -1,4 +1,4 @@
-//! The seconds of all runs, one a row, for a spreadsheet or a plot.
+//! The seconds of all runs, one in each row, for a spreadsheet or a plot.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,9 +7,9 @@ use super::{Exporter, Report};
 use crate::error::Error;
 use crate::measure::{FaultCount, Measurement, Mode};
 
-/// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of it
-/// was measured, requests answered, bytes of the answers, errors, answers other than
-/// 2xx, mode.
+/// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of
+/// it was measured, requests answered, bytes of the responses, errors, responses
+/// other than 2xx, mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Csv;
 
@@ -49,7 +49,7 @@ fn rows(number: usize, run: &Measurement, text: &mut String) {
     }
 }
 
-/// Whether it was an answer, only not a good one.
+/// Whether there was a response, with a bad status.
 fn is_status(fault: &FaultCount) -> bool {
     fault.kind.starts_with("status ")
 }

@@ -1,4 +1,4 @@
-//! Reports in files: read from JSON, written whole or not at all.
+//! Reports in files: read from JSON, and written completely or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -13,7 +13,7 @@ use crate::measure::count_uniformity_tests;
 /// The report in `json`; an error calls it `name`.
 ///
 /// # Errors
-/// [`Error::BadReport`] for anything else than a report of this version.
+/// [`Error::BadReport`] for anything that is not a report of this version.
 pub fn read(json: &str, name: &str) -> Result<Report, Error> {
     let bad = |why: String| Error::BadReport { name: name.to_owned(), why };
     if json.trim().is_empty() {
@@ -22,7 +22,7 @@ pub fn read(json: &str, name: &str) -> Result<Report, Error> {
     let value: Value = serde_json::from_str(json).map_err(|why| bad(format!("it is not JSON ({why})")))?;
     let version = value.get("schema_version").and_then(Value::as_u64);
     let (Some(version), Some(Value::Array(_))) = (version, value.get("runs")) else {
-        return Err(bad("it is JSON of something else: a report has a schema_version and runs".into()));
+        return Err(bad("it is JSON, but not a report: a report has a schema_version and runs".into()));
     };
     if version != u64::from(SCHEMA_VERSION) {
         let maker = value.get("evenkeel_version").and_then(Value::as_str).unwrap_or("another version");
@@ -30,15 +30,15 @@ pub fn read(json: &str, name: &str) -> Result<Report, Error> {
             "its schema_version is {version} (evenkeel {maker:?} made it), and this evenkeel reads {SCHEMA_VERSION}"
         )));
     }
-    // From the text again, because then the error tells the line.
+    // Parsed from the text again, so that an error has a line number.
     let mut report: Report =
-        serde_json::from_str(json).map_err(|why| bad(format!("it is a report with something amiss ({why})")))?;
+        serde_json::from_str(json).map_err(|why| bad(format!("it is a report with an error ({why})")))?;
     // Older reports do not say how many tests there were.
     count_uniformity_tests(&mut report.runs);
     Ok(report)
 }
 
-/// Writes the report to `path`, whole or not at all: what was there stays until the new file is complete.
+/// Writes the report to `path`, completely or not at all: the old content stays until the new file is complete.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -48,11 +48,11 @@ pub fn write(path: &Path, format: Format, report: &Report) -> Result<(), Error> 
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A link stays one: what it leads to is replaced.
+    // A symbolic link stays; its target is replaced.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let before = fs::metadata(&target).ok();
     if before.as_ref().is_some_and(|metadata| !metadata.is_file()) {
-        // A pipe or a terminal cannot be replaced, only written to; a directory says no by itself.
+        // A pipe or a terminal cannot be replaced, only written to. Writing to a directory fails.
         return fs::write(&target, bytes);
     }
     if target.file_name().is_none() {
@@ -86,18 +86,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_told_from_one() {
+    fn what_is_not_a_report_is_refused_with_a_reason() {
         let report = Json.export(&sample::report()).unwrap();
         assert_eq!(read(&report, "report.json").unwrap(), sample::report());
         assert_eq!(why(" \n"), "it is empty");
         assert!(why("{\"schema_version\": 1,").contains("not JSON (EOF"), "{}", why("{"));
         for foreign in ["[]", "1", "null", "{}", "{\"schema_version\": 1}", "{\"schema_version\": 1, \"runs\": 3}"] {
-            assert!(why(foreign).contains("JSON of something else"), "{foreign}: {}", why(foreign));
+            assert!(why(foreign).contains("JSON, but not a report"), "{foreign}: {}", why(foreign));
         }
         let newer = why("{\"schema_version\": 2, \"evenkeel_version\": \"9.1.0\", \"runs\": []}");
         assert!(newer.contains("is 2") && newer.contains("\"9.1.0\"") && newer.contains("reads 1"), "{newer}");
         let damaged = why(&report.replacen("\"connections\": 30", "\"connections\": -30", 1));
-        assert!(damaged.contains("something amiss") && damaged.contains("line "), "{damaged}");
+        assert!(damaged.contains("with an error") && damaged.contains("line "), "{damaged}");
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_can_be_written_nothing_is_left() {
+    fn a_failed_write_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         for path in ["", "missing/report.csv", "."] {
             let failed = write(&directory.path().join(path), Format::Csv, &sample::report());
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_replaced_is_written_to() {
+    fn a_device_is_written_to_and_not_replaced() {
         write(Path::new("/dev/null"), Format::Csv, &sample::report()).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }

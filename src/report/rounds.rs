@@ -16,8 +16,8 @@ pub(super) fn round_of(runs: &[Measurement], at: usize) -> Option<usize> {
     (same(runs) > 1).then(|| same(&runs[..at]) + 1)
 }
 
-/// What each run is called: "5 pods"; with its round where that would not tell it from another, and with its number where
-/// nothing else is known.
+/// What each run is called: "5 pods"; with its round where that would not tell it from another, and with its number
+/// where nothing else is known.
 pub(super) fn names(runs: &[Measurement]) -> Vec<String> {
     let naming = Naming::of(runs.iter().map(Configuration::of));
     let name = |(at, run): (usize, &Measurement)| {
@@ -30,7 +30,8 @@ pub(super) fn names(runs: &[Measurement]) -> Vec<String> {
     runs.iter().enumerate().map(name).collect()
 }
 
-/// The runs that are shown one by one: all, or where there are rounds, for each configuration the one with the median rate.
+/// The runs that are shown one by one: all, or where there are rounds, for each configuration the one with the median
+/// rate.
 pub(super) fn shown(runs: &[Measurement]) -> Cow<'_, [Measurement]> {
     if has_rounds(runs) { median_rounds(runs).into_iter().cloned().collect() } else { runs.into() }
 }

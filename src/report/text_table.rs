@@ -1,13 +1,13 @@
-//! Tables of text: with lines as autocannon draws them, or with blanks between the columns as kubectl does.
+//! Text tables: with lines as autocannon draws them, or with blanks between the columns as kubectl does.
 
 use console::{Style as Paint, measure_text_width};
 
-/// How text is drawn: plain unless the reader is a terminal.
+/// How text is formatted: plain unless the output is a terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// Whether colours are wanted.
+    /// Whether to use colours.
     pub colour: bool,
-    /// How wide the terminal is, where there is one.
+    /// The width of the terminal, if there is one.
     pub width: Option<usize>,
 }
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn does_without_blanks_where_it_must() {
+    fn a_frame_that_is_too_wide_has_no_blanks() {
         let text = "┌────┬──┐\n│Pod │ N│\n├────┼──┤\n│a   │10│\n│long│ 2│\n└────┴──┘\n";
         assert_eq!(framed().draw(Look { colour: false, width: Some(12) }), text);
     }

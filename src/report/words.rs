@@ -1,4 +1,4 @@
-//! What came of it, in words: the same in every format that has room for sentences.
+//! The findings of a report in sentences, which are the same in every format that shows sentences.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use super::rounds::{self, names, shown};
 use super::{Report, pods};
 use crate::measure::{Configuration, Measurement, Naming, compare, comparison_sentences, sentence, spread_sentence};
 
-/// How it went, at its worst.
+/// The worst outcome of all runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReportStatus {
-    /// Every request was answered, and answered well.
+    /// Every request got a response with a good status.
     Clean,
-    /// Some were not.
+    /// Some requests failed or got a bad status.
     WithErrors,
     /// A run was stopped before its end.
     Interrupted,
-    /// A run got no answer at all.
+    /// A run got no response.
     NoResponse,
 }
 
@@ -27,12 +27,12 @@ impl ReportStatus {
             Self::Clean => "No errors",
             Self::WithErrors => "With errors",
             Self::Interrupted => "Stopped early",
-            Self::NoResponse => "No answers",
+            Self::NoResponse => "No responses",
         }
     }
 }
 
-/// How a report's runs went.
+/// The status of a report.
 pub(super) fn status(report: &Report) -> ReportStatus {
     let any = |is: fn(&Measurement) -> bool| report.runs.iter().any(is);
     if report.runs.is_empty() || any(|run| run.requests.answered == 0) {
@@ -46,7 +46,7 @@ pub(super) fn status(report: &Report) -> ReportStatus {
     }
 }
 
-/// "2 → 10 pods: 90,531 → 86,120 requests a second"; of several rounds their mean.
+/// "2 → 10 pods: 90,531 → 86,120 requests a second"; the mean if there are several rounds.
 pub(super) fn headline(report: &Report) -> String {
     let cases = compare(&report.runs);
     let (Some(first), Some(last)) = (report.runs.first(), report.runs.last()) else {
@@ -73,8 +73,8 @@ pub(super) fn headline(report: &Report) -> String {
     format!("{pods}{} → {} requests a second", rate(first), rate(last))
 }
 
-/// What was done, in a sentence without its full stop: "30 connections for 30 s at 2, 5 and 10 pods", "30 connections for 6
-/// s in each of 5 rounds at 2, 5 and 10 pods".
+/// The test in a sentence without its full stop: "30 connections for 30 s at 2, 5 and 10 pods", "30 connections
+/// for 6 s in each of 5 rounds at 2, 5 and 10 pods".
 pub(super) fn tested(report: &Report) -> String {
     let Some(first) = report.runs.first() else { return "no run".into() };
     let connections = pods::some(first.connections, "connection");
@@ -98,7 +98,7 @@ pub(super) fn tested(report: &Report) -> String {
     format!("{connections} for {} s{each}{at}", first.planned_seconds)
 }
 
-/// What came of it, a sentence each: latency, what went wrong, the comparison of rounds, spread, interruption.
+/// The findings, one sentence each: latency, failures, the comparison of rounds, spread, interruption.
 pub(super) fn sentences(report: &Report) -> Vec<String> {
     let (runs, shown) = (&report.runs, shown(&report.runs));
     let (Some(first), Some(last)) = (shown.first(), shown.last()) else { return Vec::new() };
@@ -127,12 +127,14 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
 fn latency(first: &Measurement, last: &Measurement, names: &[String]) -> String {
     let (a, b) = (&first.latency_us, &last.latency_us);
     if a.count == 0 || b.count == 0 {
-        return "Not every run was answered, so there is no latency to compare.".into();
+        return "A run got no response, so the latencies cannot be compared.".into();
     }
     match names {
-        [_] => format!("Half of the answers came within {}, 99% within {}.", milliseconds(a.p50), milliseconds(a.p99)),
+        [_] => {
+            format!("Half of the responses took at most {}, 99% at most {}.", milliseconds(a.p50), milliseconds(a.p99))
+        }
         [from, .., to] => format!(
-            "Half of the answers came within {} with {from} and {} with {to}; 99% within {} and {}.",
+            "Half of the responses took at most {} with {from} and {} with {to}; 99% took at most {} and {}.",
             milliseconds(a.p50),
             milliseconds(b.p50),
             milliseconds(a.p99),
@@ -162,15 +164,15 @@ fn wrong(runs: &[Measurement]) -> String {
         [_] => format!(", all with {}", names[runs.iter().position(|run| went_wrong(run) > 0).unwrap_or(0)]),
         which => format!(": {}", listed(which)),
     };
-    format!("{} of {} requests failed or were answered badly ({part}){which}.", count(all), count(tries))
+    format!("{} of {} requests failed or got a bad status ({part}){which}.", count(all), count(tries))
 }
 
-/// Errors and bad answers.
+/// Errors and responses with a bad status.
 pub(super) fn went_wrong(run: &Measurement) -> u64 {
     run.errors.saturating_add(run.requests.non_2xx)
 }
 
-/// "12 refused, seconds 3 to 5": one line a kind, the most frequent first.
+/// "12 refused, seconds 3 to 5": one line for each kind, the most frequent first.
 pub(super) fn faults(run: &Measurement) -> Vec<String> {
     let mut kinds: BTreeMap<&str, (u64, u32, u32)> = BTreeMap::new();
     for fault in &run.faults {
@@ -218,8 +220,8 @@ mod tests {
     fn sentences_tell_the_worst() {
         let text = sentences(&sample::report()).join("\n");
         for part in [
-            "within 0.312 ms with 2 pods and",
-            "1,250 of 361,241 requests failed or were answered badly (0.35%), all with 5 pods.",
+            "took at most 0.312 ms with 2 pods and",
+            "1,250 of 361,241 requests failed or got a bad status (0.35%), all with 5 pods.",
             "At 5 pods, 30 keep-alive connections landed on 4 of 5 pods",
             "stopped after 1.2 of 2 s",
         ] {

@@ -1,10 +1,10 @@
-//! What sets runs apart, and how they are called by it.
+//! What differs between runs, and the names that follow from it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Measurement, Mode};
 
-/// What rounds of one case have in common.
+/// What the rounds of a comparison have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
     /// How many pods, where that is known.
@@ -14,14 +14,14 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// A run's.
+    /// The configuration of a run.
     #[must_use]
     pub fn of(run: &Measurement) -> Self {
         Self { replicas: run.replicas, mode: run.mode }
     }
 }
 
-/// How configurations are called beside each other: by what they differ in.
+/// How configurations are named: by what they differ in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Naming {
     /// Whether their modes differ.
@@ -31,7 +31,7 @@ pub struct Naming {
 }
 
 impl Naming {
-    /// For these.
+    /// The names for these configurations.
     #[must_use]
     pub fn of(configurations: impl IntoIterator<Item = Configuration>) -> Self {
         let configurations: Vec<Configuration> = configurations.into_iter().collect();
@@ -47,7 +47,7 @@ impl Naming {
         self.joined(configuration, pods(configuration.replicas))
     }
 
-    /// The same after another name: "10", "client".
+    /// A short name for use after another one: "10", "client".
     #[must_use]
     pub fn short(self, configuration: Configuration) -> String {
         let than = configuration.replicas.map_or_else(|| "the first".to_owned(), |replicas| replicas.to_string());

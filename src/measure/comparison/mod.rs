@@ -1,4 +1,4 @@
-//! Several configurations of runs side by side, each measured over some rounds; and the same against an earlier report.
+//! Comparison of configurations, each measured in one or more rounds, and comparison with an earlier report.
 
 mod baseline;
 mod configuration;
@@ -12,12 +12,12 @@ pub use ratio::{Difference, Interval, Ratio};
 
 use super::Measurement;
 
-/// One configuration of run, over all its rounds.
+/// The summary of a configuration over all its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConfigurationSummary {
-    /// What its runs have in common.
+    /// The configuration.
     pub configuration: Configuration,
-    /// How many runs that ended in their time.
+    /// The number of complete runs.
     pub rounds: usize,
     /// Requests answered per second, the mean of the rounds.
     pub requests_per_second: f64,
@@ -29,19 +29,19 @@ pub struct ConfigurationSummary {
     pub max_us: u64,
     /// Failed requests and connections of all rounds.
     pub errors: u64,
-    /// Answers of all rounds with another status than 2xx.
+    /// Responses of all rounds with another status than 2xx.
     pub non_2xx: u64,
-    /// The busiest pod against the even share, the mean of the rounds that know it.
+    /// The busiest pod against the even share, the mean of the rounds in which it is known.
     pub busiest: Option<f64>,
-    /// Jain's index of the requests, the mean of the rounds that know it.
+    /// Jain's index of the requests, the mean of the rounds in which it is known.
     pub jain_index: Option<f64>,
-    /// Requests per second against the first case, by rounds; `None` for the first case itself, and where a run served
-    /// nothing.
+    /// Requests per second against the first configuration, by rounds; `None` for the first configuration itself, and
+    /// if a run served nothing.
     pub ratio: Option<Ratio>,
 }
 
-/// The cases of `runs`, in the order of their first runs: runs of the same configuration are rounds of one case, the i-th round of
-/// each case is paired with the i-th of the first. Interrupted runs do not count.
+/// A summary of each configuration, in the order of their first runs. Runs of the same configuration are its rounds,
+/// and the i-th round of each configuration is paired with the i-th round of the first. Interrupted runs are left out.
 #[must_use]
 pub fn compare(runs: &[Measurement]) -> Vec<ConfigurationSummary> {
     let cases = rounds(runs);
@@ -57,8 +57,9 @@ pub fn compare(runs: &[Measurement]) -> Vec<ConfigurationSummary> {
         .collect()
 }
 
-/// What the cases say, one sentence for each after the first: "10 pods served 1.04 × the requests of 2 (95%: 0.99 to
-/// 1.09): no difference beyond noise." Where there are several intervals, a last one says that they are not simultaneous.
+/// The comparison in sentences, one for each configuration after the first: "10 pods served 1.04 × the requests of 2
+/// (95%: 0.99 to 1.09): no difference beyond noise." Where there are several intervals, a last one says that they are
+/// not simultaneous.
 #[must_use]
 pub fn comparison_sentences(cases: &[ConfigurationSummary]) -> Vec<String> {
     let Some((first, others)) = cases.split_first() else { return Vec::new() };
@@ -88,8 +89,8 @@ pub(super) fn not_simultaneous<'a>(ratios: impl Iterator<Item = &'a Ratio>) -> O
     })
 }
 
-/// How evenly each mode fell on the pods, in one sentence: "The busiest pod served 1.97 × its share with keepalive, 1.00 ×
-/// with client." `None` where there is one mode, or one pod.
+/// How even the spread is in each mode, in one sentence: "The busiest pod served 1.97 × its share with keepalive, 1.00
+/// × with client." `None` where there is one mode, or one pod.
 #[must_use]
 pub fn spread_sentence(cases: &[ConfigurationSummary]) -> Option<String> {
     let modes = Naming::of(cases.iter().map(|case| case.configuration)).modes;
@@ -103,8 +104,8 @@ pub fn spread_sentence(cases: &[ConfigurationSummary]) -> Option<String> {
     Some(format!("The busiest pod served {}.", parts.join(", ")))
 }
 
-/// Of each case, the run with the median of its rounds' rates (the slower of two in the middle), to stand for it. Runs that
-/// were interrupted stand for a case that has no other.
+/// For each configuration, the run with the median rate of its rounds (the slower one of two in the middle). An
+/// interrupted run is only used if there is no other.
 #[must_use]
 pub fn median_rounds(runs: &[Measurement]) -> Vec<&Measurement> {
     grouped(runs.iter()).into_iter().filter_map(|(_, rounds)| median(rounds)).collect()
@@ -119,7 +120,7 @@ fn median(mut rounds: Vec<&Measurement>) -> Option<&Measurement> {
     rounds.get((whole - 1) / 2).copied()
 }
 
-/// The rounds of each case, in the order of their first.
+/// The complete runs of each configuration, in the order of their first.
 pub(super) fn rounds(runs: &[Measurement]) -> Vec<(Configuration, Vec<&Measurement>)> {
     grouped(runs.iter().filter(|run| !run.interrupted))
 }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn interleaved_rounds_are_summed_up_by_case() {
+    fn interleaved_rounds_are_summarised_by_configuration() {
         let mut runs = vec![run(2, 100.0), run(10, 104.0), run(2, 80.0), run(10, 83.0), run(2, 90.0), run(10, 93.0)];
         (runs[1].latency_us.p99, runs[3].latency_us.p99, runs[5].latency_us.p99) = (1_000, 2_000, 6_000);
         (runs[3].latency_us.max, runs[3].errors, runs[5].errors, runs[5].requests.non_2xx) = (9_000, 2, 3, 4);
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn one_round_each_gives_no_interval() {
         let said = comparison_sentences(&compare(&[run(2, 100.0), run(10, 97.0)]));
-        assert_eq!(said, ["10 pods served 0.97 × the requests of 2: too few rounds to tell it from noise."]);
+        assert_eq!(said, ["10 pods served 0.97 × the requests of 2: too few rounds to distinguish it from noise."]);
     }
 
     #[test]
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_are_cases_of_their_own() {
+    fn each_mode_is_a_configuration() {
         use Mode::{Client, Keepalive, NoKeepalive};
         let runs = [
             by(Keepalive, 100.0, 1.97),
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_is_stood_for_by_its_median_round() {
+    fn the_median_round_represents_a_configuration() {
         let mut runs = vec![run(2, 30.0), run(5, 9.0), run(2, 10.0), run(5, 7.0), run(2, 20.0), run(10, 1.0)];
         (runs[4].interrupted, runs[5].interrupted) = (true, true);
         let rates: Vec<f64> = median_rounds(&runs).iter().map(|run| run.requests_per_second.average).collect();

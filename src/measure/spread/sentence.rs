@@ -4,11 +4,11 @@ use super::uniformity::probability;
 use super::{Balancer, CountedBy, Spread, Uniformity};
 use crate::measure::grouped_count;
 
-/// Below this a busiest pod is not worth a word.
+/// Below this the busiest pod is not mentioned.
 const NEARLY_EVEN: f64 = 1.05;
 
-/// What happened, in one plain sentence: "30 keep-alive connections landed on 9 of 10 pods; the busiest served 2.0 × its
-/// share; kube-proxy's own choice looks uniform (p = 0.41)." Empty where nothing was answered.
+/// The spread in one sentence: "30 keep-alive connections landed on 9 of 10 pods; the busiest served 2.0 × its
+/// share; kube-proxy's own choice looks uniform (p = 0.41)." Empty if nothing was answered.
 #[must_use]
 pub fn sentence(spread: &Spread) -> String {
     if spread.pods.is_empty() {
@@ -34,7 +34,7 @@ fn landed(spread: &Spread) -> String {
     let what = what(spread);
     let by = match spread.counted_by {
         CountedBy::Answers => "",
-        CountedBy::Conntrack => ", counted by the node's connection tracking, for this image does not name its pod",
+        CountedBy::Conntrack => ", counted by the node's connection tracking, because this image does not name its pod",
     };
     match even(spread) {
         Some(each) => format!("{what} landed evenly on {on}, {each} each{by}"),
@@ -59,7 +59,7 @@ fn what(spread: &Spread) -> String {
     }
 }
 
-/// "3" or "3 or 4" where the pods' connections are as even as whole numbers can be.
+/// "3" or "3 or 4", if the connections of the pods differ by one at most.
 fn even(spread: &Spread) -> Option<String> {
     let counts = || spread.pods.iter().map(|pod| pod.connections);
     let (least, most) = (counts().min()?, counts().max()?);
@@ -84,7 +84,7 @@ fn busiest(spread: &Spread) -> Option<String> {
     told.then(|| format!("the busiest {does} {busiest:.decimals$} × its share"))
 }
 
-/// Who chose the pods, and whether that looks like chance.
+/// Who chose the pods, and whether the choice looks uniform.
 fn choice(spread: &Spread) -> Option<String> {
     match (spread.balancer, &spread.uniformity) {
         (Balancer::Client, _) if spread.expected > 1 => Some("the client itself chose the pods".to_owned()),
@@ -113,12 +113,12 @@ fn correction(test: &Uniformity) -> String {
     format!("; significant below {}, corrected for {} runs", level.trim_start_matches("= "), test.tests)
 }
 
-/// Connections that were forgotten before they could be counted.
+/// Connections that the node forgot before they could be counted.
 fn uncounted(spread: &Spread) -> Option<String> {
     match spread.uncounted {
         0 => None,
-        1 => Some("1 more is not known".to_owned()),
-        many => Some(format!("{} more are not known", grouped_count(many))),
+        1 => Some("1 more connection could not be counted".to_owned()),
+        many => Some(format!("{} more connections could not be counted", grouped_count(many))),
     }
 }
 
@@ -126,8 +126,8 @@ fn unnamed(spread: &Spread) -> Option<String> {
     match spread.unnamed {
         0 => None,
         _ if spread.counted_by == CountedBy::Conntrack => None,
-        1 => Some("1 answer named no pod".to_owned()),
-        many => Some(format!("{} answers named no pod", grouped_count(many))),
+        1 => Some("1 response named no pod".to_owned()),
+        many => Some(format!("{} responses named no pod", grouped_count(many))),
     }
 }
 
@@ -231,7 +231,7 @@ mod tests {
         let named = PodLoad { name: "a".into(), requests: 10, connections: 0, ..PodLoad::default() };
         assert_eq!(
             sentence(&Spread::new(&[named, unnamed(1_000)], Some(1))),
-            "10 requests landed on the one pod; 1,000 answers named no pod."
+            "10 requests landed on the one pod; 1,000 responses named no pod."
         );
     }
 

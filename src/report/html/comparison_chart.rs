@@ -1,4 +1,4 @@
-//! Throughput at each number of pods.
+//! Throughput of each run.
 
 use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::table;
@@ -8,10 +8,10 @@ use crate::measure::Measurement;
 use crate::report::number::{count, grouped, milliseconds};
 use crate::report::{pods, rounds, words};
 
-/// From one bar to the next.
+/// The distance between bars.
 const STEP: f64 = 40.0;
 
-/// The chart of those `shown`, and the table of all runs; nothing for a single one.
+/// The chart of those `shown`, and the table of all runs; empty for a single run.
 pub(super) fn section(runs: &[Measurement], shown: &[Measurement], shown_names: &[String]) -> String {
     if runs.len() < 2 {
         return String::new();
@@ -36,7 +36,7 @@ pub(super) fn section(runs: &[Measurement], shown: &[Measurement], shown_names: 
     };
     let header = ["Run", "Req/Sec", "Ratio", "Slowest second", "Fastest", "50%", "99%", "99.99%", "Errors"];
     format!(
-        "<section><h2>Throughput of each run</h2><p>Answers a second on average, and their ratio to the first run. \
+        "<section><h2>Throughput of each run</h2><p>Responses per second on average, and the ratio to the first run. \
          The thin line spans the slowest and the fastest second.</p>{chart}{}</section>",
         table("Throughput of each run", &header, runs.iter().zip(&names).map(row))
     )
@@ -54,7 +54,7 @@ fn draw(room: Viewport, runs: &[Measurement], names: &[String]) -> Canvas {
     let mut canvas = Canvas::new(bottom + 26.0);
     for tick in &ticks {
         canvas.line("grid", (x.at(*tick), top), (x.at(*tick), bottom));
-        // At the edges of a phone a number has room on one side only.
+        // At the edges of a narrow chart there is space on one side only.
         let anchor = match (room, x.at(*tick)) {
             (Viewport::Narrow, at) if at <= left => Anchor::Start,
             (Viewport::Narrow, at) if at >= right => Anchor::End,

@@ -273,7 +273,7 @@ pub enum Error {
     /// What was asserted of a test did not hold.
     #[error("{} asserted and did not hold: {}", were(missed.len(), "figure"), missed.join("; "))]
     AssertionsMissed {
-        /// Each with what was measured: "p99 was 7.2 ms, wanted < 5 ms (10 pods)".
+        /// Each with what was measured: "p99 was 7.2 ms, expected < 5 ms (10 pods)".
         missed: Vec<String>,
     },
     /// What is promised of an event did not hold.

@@ -1,6 +1,6 @@
-//! `evenkeel report` as a person calls it: any format from the JSON, and one sentence for what is no report.
+//! `evenkeel report` as it is called: any format from the JSON, and one sentence for a file that is not a report.
 
-#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -96,7 +96,7 @@ fn json_goes_through_unchanged_by_stdin_too() {
 }
 
 #[test]
-fn a_file_is_written_whole_or_not_at_all() {
+fn a_file_is_written_completely_or_not_at_all() {
     let place = Place::new();
     let said = place.run(&["report.json", "--html", "-o", "report.html"], "");
     assert_eq!((said.code, said.stdout.as_str()), (0, ""), "{}", said.stderr);
@@ -111,7 +111,7 @@ fn a_file_is_written_whole_or_not_at_all() {
 }
 
 #[test]
-fn what_is_no_report_is_refused_with_a_reason() {
+fn what_is_not_a_report_is_refused_with_a_reason() {
     let place = Place::new();
     let hint = "evenkeel test --json";
     place.refuses(&["missing.json"], &["missing.json is no report", "no such file", hint]);
@@ -120,7 +120,7 @@ fn what_is_no_report_is_refused_with_a_reason() {
     for (content, why) in [
         ("", "it is empty"),
         ("not json", "it is not JSON"),
-        (r#"{"schema_version": 1, "pods": []}"#, "JSON of something else"),
+        (r#"{"schema_version": 1, "pods": []}"#, "JSON, but not a report"),
         (r#"{"schema_version": 7, "evenkeel_version": "9.0.0", "runs": []}"#, "schema_version is 7"),
         (r#"{"schema_version": 1, "runs": []}"#, "missing field `evenkeel_version`"),
     ] {

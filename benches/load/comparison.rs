@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use evenkeel::cli::table::{Align, columns};
+use evenkeel::report::{Align, plain_table};
 use evenkeel_measure::{Ratio, grouped_digits};
 use serde::Serialize;
 
@@ -139,7 +139,7 @@ impl fmt::Display for Comparison {
             [case.name.clone()].into_iter().chain(cells).collect()
         };
         let rows: Vec<Vec<String>> = self.cases.iter().map(row).collect();
-        let table = columns(Align::Right, &heads, &rows);
+        let table = plain_table(Align::Right, &heads, &rows);
         let mut lines = table.lines();
         writeln!(formatter, "{}\n\n{}", self.title, lines.next().unwrap_or_default())?;
         let mut group = "";

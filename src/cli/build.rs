@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::output;
-use super::table::{Align, columns};
 use crate::error::Error;
 use crate::image::{Image, build_pause, build_server};
+use crate::report::{Align, plain_table};
 
 /// The version of what `--json` prints.
 const SCHEMA_VERSION: u32 = 1;
@@ -41,7 +41,7 @@ fn table(images: &[Image]) -> String {
         vec![image.reference.clone(), size, image.archive.display().to_string()]
     };
     let rows: Vec<_> = images.iter().map(row).collect();
-    columns(Align::Left, &["IMAGE", "SIZE", "ARCHIVE"], &rows)
+    plain_table(Align::Left, &["IMAGE", "SIZE", "ARCHIVE"], &rows)
 }
 
 #[cfg(test)]

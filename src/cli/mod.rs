@@ -22,7 +22,6 @@ pub mod scale;
 mod series_output;
 pub mod soak;
 pub mod status;
-pub mod table;
 pub mod target;
 pub mod terminal;
 pub mod test;

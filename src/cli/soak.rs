@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use super::context::{Context, require_root};
 use super::output;
-use super::table::{Align, columns};
 use crate::config::parse_positive;
 use crate::error::Error;
 use crate::experiment::Workplace;
 use crate::experiment::soak::{Part, PromiseResult, Soak, SoakPlan};
+use crate::report::{Align, plain_table};
 use crate::toolbox::Program;
 use crate::workload::{self, Baseline};
 use evenkeel_load as load;
-use evenkeel_measure::grouped_digits;
+use evenkeel_measure::grouped_count;
 
 /// Arguments of `soak`.
 #[derive(Debug, clap::Args)]
@@ -94,7 +94,7 @@ fn table(results: &[PromiseResult]) -> String {
     let failures = unexpected.flat_map(|result| result.failures.iter().map(move |how| (&result.load, how)));
     let failures: Vec<String> = failures.map(|(load, how)| format!("{how} ({load})\n")).collect();
     let rows: Vec<Vec<String>> = results.iter().map(cells).collect();
-    format!("{}{}", columns(Align::Left, &header, &rows), failures.concat())
+    format!("{}{}", plain_table(Align::Left, &header, &rows), failures.concat())
 }
 
 fn cells(result: &PromiseResult) -> Vec<String> {
@@ -103,8 +103,8 @@ fn cells(result: &PromiseResult) -> Vec<String> {
         result.event.clone(),
         result.load.clone(),
         result.rounds.to_string(),
-        grouped_digits(&result.requests.to_string()),
-        grouped_digits(&result.failed.to_string()),
+        grouped_count(result.requests),
+        grouped_count(result.failed),
         seconds(result.longest_seconds),
         seconds(result.full_again_seconds),
         if result.broken.is_some() { "no".into() } else { "yes".into() },

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::output;
-use super::table::{Align, columns};
 use crate::clock::now;
 use crate::cluster::{self, ComponentStatus, State};
 use crate::error::Error;
+use crate::report::{Align, plain_table};
 use crate::workload::status::{NodeComponents, SCHEMA_VERSION, Status, Workload};
 use crate::workload::view::{NodeRow, PodRow, ServiceRow, human_age};
 use crate::workload::{self};
@@ -74,7 +74,7 @@ fn text(status: &Status) -> String {
 }
 
 fn table(what: &str, header: &[&str], rows: &[Vec<String>]) -> String {
-    if rows.is_empty() { format!("No {what}.\n") } else { columns(Align::Left, header, rows) }
+    if rows.is_empty() { format!("No {what}.\n") } else { plain_table(Align::Left, header, rows) }
 }
 
 fn node(row: &NodeRow) -> Vec<String> {

@@ -70,7 +70,10 @@ fn samples() -> Vec<Error> {
         Error::NoAnswer { target: "http://198.18.1.1/".into(), why: why() },
         Error::Event { what: "kill etcd".into(), why: "it did not return".into() },
         Error::AssertionsMissed {
-            missed: vec!["p99 was 7.2 ms, wanted < 5 ms (10 pods)".into(), "errors was 3, wanted == 0 (2 pods)".into()],
+            missed: vec![
+                "p99 was 7.2 ms, expected < 5 ms (10 pods)".into(),
+                "errors was 3, expected == 0 (2 pods)".into(),
+            ],
         },
         Error::PromisesBroken { broken: vec!["pod delete (keepalive): 3 requests failed".into()] },
         IoError::file("write", "/var/lib/evenkeel/lab/kubeconfig".as_ref(), denied()).into(),

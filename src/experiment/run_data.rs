@@ -132,7 +132,9 @@ mod tests {
 
     fn times(micros: &[u64]) -> Times {
         let mut times = Times::new().unwrap();
-        micros.iter().for_each(|us| times.record(Duration::from_micros(*us)));
+        for us in micros {
+            times.record(Duration::from_micros(*us));
+        }
         times
     }
 

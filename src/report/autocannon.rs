@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::grid::{Grid, Look, Side};
 use super::number::{bytes, grouped, max_milliseconds, mean, mean_milliseconds, milliseconds, thousands, to_f64};
+use super::text_table::{Align, Borders, Look, TextTable};
 use evenkeel_measure::{Latency, Measurement, Throughput, USUAL_STATUSES};
 
 /// The whole text, from the empty line before the tables to the last closing line.
@@ -41,11 +41,11 @@ fn rounded(seconds: f64) -> f64 {
     (seconds * 100.0).round() / 100.0
 }
 
-fn columns(names: [&str; 8]) -> Vec<(&str, Side)> {
-    names.map(|name| (name, Side::Left)).into()
+fn columns(names: [&str; 8]) -> Vec<(&str, Align)> {
+    names.map(|name| (name, Align::Left)).into()
 }
 
-fn latency(latency: &Latency) -> Grid<'static> {
+fn latency(latency: &Latency) -> TextTable<'static> {
     // Below a millisecond two decimals would say little.
     let fine = latency.average < 1000.0;
     let row = vec![
@@ -58,23 +58,23 @@ fn latency(latency: &Latency) -> Grid<'static> {
         mean_milliseconds(latency.stdev, fine),
         max_milliseconds(latency.max),
     ];
-    Grid {
+    TextTable {
         columns: columns(["Stat", "2.5%", "50%", "97.5%", "99%", "Avg", "Stdev", "Max"]),
         rows: vec![row],
-        ruled: true,
+        borders: Borders::Rows,
     }
 }
 
-fn throughput(run: &Measurement) -> Grid<'static> {
+fn throughput(run: &Measurement) -> TextTable<'static> {
     let row = |name: &str, of: &Throughput, written: fn(f64) -> String| {
         let values = [of.p1, of.p2_5, of.p50, of.p97_5, mean(of.average), mean(of.stdev), of.min];
         std::iter::once(name.to_owned()).chain(values.map(written)).collect()
     };
     let requests = row("Req/Sec", &run.requests_per_second, grouped);
-    Grid {
+    TextTable {
         columns: columns(["Stat", "1%", "2.5%", "50%", "97.5%", "Avg", "Stdev", "Min"]),
         rows: vec![requests, row("Bytes/Sec", &run.bytes_per_second, bytes)],
-        ruled: true,
+        borders: Borders::Rows,
     }
 }
 

@@ -1,42 +1,40 @@
-//! Kinds of runs side by side, and the rounds that they were measured in.
+//! Configurations side by side, and their rounds.
 
 use std::fmt::Write;
 
-use super::grid::{Grid, Look, Side};
 use super::number::{count, grouped, milliseconds};
 use super::pods::{WIDTH, sentences};
+use super::rounds;
+use super::text_table::{Align, Borders, Look, TextTable};
 use super::words::{self, went_wrong};
-use evenkeel_measure::{Case, Interval, Kind, Measurement, Naming, Ratio, compare, spread_verdict, verdicts};
+use evenkeel_measure::{
+    ConfigurationSummary, Interval, Measurement, Naming, Ratio, compare, comparison_sentences, spread_sentence,
+};
 
-/// Whether runs are rounds: more than one of a kind.
-pub(super) fn has_rounds(runs: &[Measurement]) -> bool {
-    compare(runs).iter().any(|case| case.rounds > 1)
-}
-
-/// A row for each kind of run, and what that says in words; nothing for a single kind in a single round.
+/// A row for each configuration, and the comparison in sentences; empty for a single run.
 pub(super) fn table(runs: &[Measurement], look: Look) -> String {
     let cases = compare(runs);
     if cases.iter().map(|case| case.rounds).sum::<usize>() < 2 {
         return String::new();
     }
-    let naming = Naming::of(cases.iter().map(|case| case.kind));
+    let naming = Naming::of(cases.iter().map(|case| case.configuration));
     let intervals = cases.iter().any(|case| case.ratio.is_some_and(|ratio| ratio.interval.is_some()));
-    let mut columns = vec![(if naming.modes { "Mode" } else { "Pods" }, Side::Left)];
+    let mut columns = vec![(if naming.modes { "Mode" } else { "Pods" }, Align::Left)];
     let mut right = vec!["Req/Sec", "50%", "99%", "Max", "Errors", "Busiest"];
     if naming.modes {
         right.push("Jain");
     }
     right.push(if intervals { "Ratio (95%)" } else { "Ratio" });
-    columns.extend(right.into_iter().map(|name| (name, Side::Right)));
+    columns.extend(right.into_iter().map(|name| (name, Align::Right)));
     let rows = cases.iter().enumerate().map(|(at, case)| row(case, naming, at == 0)).collect();
     let look = Look { width: look.width.or(Some(WIDTH)), ..look };
-    let text = format!("{}{}\n", Grid { columns, rows, ruled: false }.draw(look), about(&cases));
-    let said: Vec<String> = verdicts(&cases).into_iter().chain(spread_verdict(&cases)).collect();
+    let text = format!("{}{}\n", TextTable { columns, rows, borders: Borders::Frame }.draw(look), about(&cases));
+    let said: Vec<String> = comparison_sentences(&cases).into_iter().chain(spread_sentence(&cases)).collect();
     text + &sentences(&said)
 }
 
-/// What the table's numbers are.
-fn about(cases: &[Case]) -> String {
+/// What the numbers in the table are.
+fn about(cases: &[ConfigurationSummary]) -> String {
     match cases.iter().map(|case| case.rounds).max() {
         Some(rounds) if rounds > 1 => {
             format!("Times in ms; means of {rounds} rounds, Max and Errors over all of them.")
@@ -45,13 +43,13 @@ fn about(cases: &[Case]) -> String {
     }
 }
 
-fn row(case: &Case, naming: Naming, first: bool) -> Vec<String> {
+fn row(case: &ConfigurationSummary, naming: Naming, first: bool) -> Vec<String> {
     let optional = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let mut cells = vec![
-        match (naming.modes, case.kind.replicas) {
+        match (naming.modes, case.configuration.replicas) {
             (false, Some(replicas)) => replicas.to_string(),
             (false, None) => "?".to_owned(),
-            (true, _) => naming.name(case.kind),
+            (true, _) => naming.name(case.configuration),
         },
         grouped(case.requests_per_second.round()),
         time(case.p50_us),
@@ -80,16 +78,16 @@ fn time(micros: f64) -> String {
     bare(micros.max(0.0).round() as u64)
 }
 
-/// Without its unit, which would not leave room for the rest.
+/// Without its unit, so that the table fits in 80 columns.
 fn bare(micros: u64) -> String {
     milliseconds(micros).trim_end_matches(" ms").to_owned()
 }
 
-/// A row for each run, and what went wrong in each.
-pub(super) fn rounds(runs: &[Measurement], look: Look) -> String {
+/// A row for each run, and the failures of each run.
+pub(super) fn each_run(runs: &[Measurement], look: Look) -> String {
     let names = ["Run", "Req/Sec", "50%", "99%", "Max", "Errors", "Busiest"];
-    let columns = names.iter().map(|name| (*name, if *name == "Run" { Side::Left } else { Side::Right })).collect();
-    let run_names = words::names(runs);
+    let columns = names.iter().map(|name| (*name, if *name == "Run" { Align::Left } else { Align::Right })).collect();
+    let run_names = rounds::names(runs);
     let row = |(run, name): (&Measurement, &String)| {
         vec![
             name.clone(),
@@ -103,7 +101,7 @@ pub(super) fn rounds(runs: &[Measurement], look: Look) -> String {
     };
     let rows = runs.iter().zip(&run_names).map(row).collect();
     let look = Look { width: look.width.or(Some(WIDTH)), ..look };
-    let mut text = Grid { columns, rows, ruled: false }.draw(look);
+    let mut text = TextTable { columns, rows, borders: Borders::Frame }.draw(look);
     for (run, name) in runs.iter().zip(&run_names) {
         for line in words::faults(run) {
             let _ = writeln!(text, "{}", look.red(&format!("  {name}: {line}")));
@@ -117,21 +115,14 @@ pub(super) fn rounds(runs: &[Measurement], look: Look) -> String {
     text + &limits(runs)
 }
 
-/// In how many of the runs something other than the server was the limit.
+/// In how many of the runs the server was not the limit.
 fn limits(runs: &[Measurement]) -> String {
-    let told = |which: fn(&Measurement) -> bool, what: &str| match runs.iter().filter(|run| which(run)).count() {
+    let count = |which: fn(&Measurement) -> bool, what: &str| match runs.iter().filter(|run| which(run)).count() {
         0 => String::new(),
         some => format!("{what} in {some} of {} runs\n", runs.len()),
     };
-    told(|run| run.generator_bound, "the load generator was the limit")
-        + &told(|run| run.rate.as_ref().is_some_and(|rate| rate.missed), "the rate was missed")
-}
-
-/// The number of each run among those of its kind, from 1, and whether there are others.
-pub(super) fn round_of(runs: &[Measurement], at: usize) -> Option<usize> {
-    let kind = Kind::of(&runs[at]);
-    let same = |runs: &[Measurement]| runs.iter().filter(|run| Kind::of(run) == kind).count();
-    (same(runs) > 1).then(|| same(&runs[..at]) + 1)
+    count(|run| run.generator_bound, "the load generator was the limit")
+        + &count(|run| run.rate.as_ref().is_some_and(|rate| rate.missed), "the rate was missed")
 }
 
 #[cfg(test)]
@@ -155,8 +146,8 @@ mod tests {
     #[test]
     fn rounds_are_summed_up_in_80_columns() {
         let runs = several();
-        assert!(has_rounds(&runs) && !has_rounds(&runs[..2]));
-        let text = format!("{}\n{}", rounds(&runs, Look::default()), table(&runs, Look::default()));
+        assert!(rounds::has_rounds(&runs) && !rounds::has_rounds(&runs[..2]));
+        let text = format!("{}\n{}", each_run(&runs, Look::default()), table(&runs, Look::default()));
         sample::pinned("report_comparison", &text);
         let widest = text.lines().map(measure_text_width).max().unwrap();
         assert!(widest <= 80, "{widest} columns:\n{text}");
@@ -191,7 +182,7 @@ mod tests {
         let mut runs = several();
         runs.push(sample::report().runs.remove(1));
         runs[1].generator_bound = true;
-        let text = rounds(&runs, Look::default());
+        let text = each_run(&runs, Look::default());
         for part in ["5 pods: 1,240 refused", "5 pods: interrupted after 1.2 s", "was the limit in 1 of 7 runs"] {
             assert!(text.contains(part), "{part:?} is missing:\n{text}");
         }

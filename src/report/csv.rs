@@ -1,4 +1,4 @@
-//! The seconds of all runs, one a row, for a spreadsheet or a plot.
+//! The seconds of all runs, one in each row, for a spreadsheet or a plot.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,9 +7,9 @@ use super::{Exporter, Report};
 use crate::error::Error;
 use evenkeel_measure::{FaultCount, Measurement, Mode};
 
-/// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of it
-/// was measured, requests answered, bytes of the responses, errors, responses with a status that was not
-/// expected (by default another than 2xx), mode.
+/// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of
+/// it was measured, requests answered, bytes of the responses, errors, responses with an unexpected status (by default
+/// another than 2xx), mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Csv;
 
@@ -24,7 +24,7 @@ impl Exporter for Csv {
 }
 
 #[derive(Default)]
-struct Row {
+struct SecondCounts {
     requests: u64,
     bytes: u64,
     errors: u64,
@@ -32,9 +32,9 @@ struct Row {
 }
 
 fn rows(number: usize, run: &Measurement, text: &mut String) {
-    let mut rows: BTreeMap<u32, Row> = BTreeMap::new();
+    let mut rows: BTreeMap<u32, SecondCounts> = BTreeMap::new();
     for (second, of) in (0..).zip(&run.timeline) {
-        rows.insert(second, Row { requests: of.requests, bytes: of.bytes, ..Row::default() });
+        rows.insert(second, SecondCounts { requests: of.requests, bytes: of.bytes, ..SecondCounts::default() });
     }
     for fault in &run.faults {
         let row = rows.entry(fault.second).or_default();
@@ -43,13 +43,13 @@ fn rows(number: usize, run: &Measurement, text: &mut String) {
     }
     let replicas = run.replicas.map(|replicas| replicas.to_string()).unwrap_or_default();
     let mode = run.mode.map_or("", Mode::name);
-    for (second, Row { requests, bytes, errors, non_2xx }) in rows {
+    for (second, SecondCounts { requests, bytes, errors, non_2xx }) in rows {
         let measured = ((run.elapsed_seconds - f64::from(second)).clamp(0.0, 1.0) * 1000.0).round() / 1000.0;
         let _ = writeln!(text, "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode}");
     }
 }
 
-/// Whether it was an answer, only not a good one.
+/// Whether there was a response, with a bad status.
 fn is_status(fault: &FaultCount) -> bool {
     fault.kind.starts_with("status ")
 }

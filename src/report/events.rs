@@ -1,14 +1,14 @@
-//! What happened during a run, and what the load felt of it.
+//! The events of a run, and their effect on the load.
 
-use super::grid::{Grid, Look, Side};
 use super::number::count;
 use super::pods::{sentences, some};
+use super::text_table::{Align, Borders, Look, TextTable};
 use evenkeel_measure::{Event, FailureKind, Impact, Measurement};
 
-/// What is told of an event in a row.
+/// The columns of an event.
 pub(super) const COLUMNS: [&str; 6] = ["Event", "At", "Took", "Failed", "Lowest", "Full again"];
 
-/// One row an event.
+/// One row for each event.
 pub(super) fn rows(run: &Measurement) -> Vec<Vec<String>> {
     run.events.iter().map(row).collect()
 }
@@ -34,14 +34,14 @@ fn row(event: &Event) -> Vec<String> {
     ]
 }
 
-/// The table, and below it a sentence for each event at which something failed; nothing where nothing happened.
+/// The table, and below it a sentence for each event with failures; empty without an event.
 pub(super) fn text(run: &Measurement, look: Look) -> String {
     if run.events.is_empty() {
         return String::new();
     }
     let columns = COLUMNS.iter().enumerate();
-    let columns = columns.map(|(at, name)| (*name, if at == 0 { Side::Left } else { Side::Right })).collect();
-    Grid { columns, rows: rows(run), ruled: false }.draw(look) + &sentences(&told(run))
+    let columns = columns.map(|(at, name)| (*name, if at == 0 { Align::Left } else { Align::Right })).collect();
+    TextTable { columns, rows: rows(run), borders: Borders::Frame }.draw(look) + &sentences(&told(run))
 }
 
 /// "kill a pod's server: 17 requests failed (12 refused, 5 reset on server-x), 0.1 s to 0.9 s after it began."
@@ -50,7 +50,7 @@ pub(super) fn told(run: &Measurement) -> Vec<String> {
 }
 
 fn troubled(event: &Event) -> Option<String> {
-    Some(format!("{} did not come to its end: {}.", event.what, event.trouble.as_ref()?))
+    Some(format!("{} did not complete: {}.", event.what, event.trouble.as_ref()?))
 }
 
 fn failed(event: &Event) -> Option<String> {
@@ -108,6 +108,6 @@ mod tests {
         let text = text(&run, Look::default());
         let sentence = "kill a pod's server: 17 requests failed (12 refused, 5 reset on server-x), 0.1 s\nto 0.9 s after it began.\n";
         assert!(text.contains(sentence), "{text}");
-        assert!(text.ends_with("kill etcd did not come to its end: it is gone.\n"), "{text}");
+        assert!(text.ends_with("kill etcd did not complete: it is gone.\n"), "{text}");
     }
 }

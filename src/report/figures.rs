@@ -1,19 +1,19 @@
-//! The figures of a run by name, as every format shows them: a new figure is one line here.
+//! The figures of a run by name, as every format shows them. To add a figure, add one line here.
 
 use super::number::{bytes, count, max_milliseconds, mean_milliseconds, milliseconds, to_f64};
 use evenkeel_measure::{Latency, Measurement, PodUse, Spread, USUAL_STATUSES};
 
-/// A figure: what it is called, and how it is written.
+/// A figure: its name and its text.
 pub(super) type Figure = (&'static str, String);
 
-/// What autocannon's own table of latency leaves out.
+/// The percentiles that the table of autocannon leaves out.
 pub(super) fn tail(of: &Latency) -> Vec<Figure> {
     [("75%", of.p75), ("90%", of.p90), ("99.9%", of.p99_9), ("99.99%", of.p99_99)]
         .map(|(name, us)| (name, milliseconds(us)))
         .into()
 }
 
-/// A distribution of times, whole.
+/// All figures of a distribution of times.
 pub(super) fn latency(of: &Latency) -> Vec<Figure> {
     let fine = of.average < 1000.0;
     vec![
@@ -31,7 +31,7 @@ pub(super) fn latency(of: &Latency) -> Vec<Figure> {
     ]
 }
 
-/// How a run was made and what it moved.
+/// The load of a run.
 pub(super) fn run(run: &Measurement) -> Vec<Figure> {
     let mut figures = vec![
         ("Connections", count(run.connections.into())),
@@ -44,7 +44,7 @@ pub(super) fn run(run: &Measurement) -> Vec<Figure> {
         ("Opening a connection, median", milliseconds(run.connect_us.p50)),
         ("Connections opened", count(run.connections_opened)),
         ("CPU time of the load generator", format!("{:.2} s", run.generator_cpu_seconds)),
-        ("Its busiest thread", format!("{:.0}% of a processor", run.generator_busiest * 100.0)),
+        ("Busiest thread of the load generator", format!("{:.0}% of a processor", run.generator_busiest * 100.0)),
     ];
     if run.expected_statuses != USUAL_STATUSES {
         figures.push(("Expected statuses", run.expected_statuses.clone()));
@@ -53,19 +53,19 @@ pub(super) fn run(run: &Measurement) -> Vec<Figure> {
         figures.push(("The limit of this run", "the load generator".to_owned()));
     }
     if let Some(rate) = &run.rate {
-        figures.push(("Requests a second asked for", format!("{:.2}", rate.target)));
-        figures.push(("Requests a second sent", format!("{:.2}", rate.achieved)));
-        figures.push(("Requests due and never sent", count(rate.unsent)));
+        figures.push(("Target rate, requests per second", format!("{:.2}", rate.target)));
+        figures.push(("Requests per second sent", format!("{:.2}", rate.achieved)));
+        figures.push(("Requests due but never sent", count(rate.unsent)));
     }
     figures.extend(pods(run));
     figures
 }
 
 fn unexpected(run: &Measurement) -> &'static str {
-    if run.expected_statuses == USUAL_STATUSES { "Answers other than 2xx" } else { "Responses with another status" }
+    if run.expected_statuses == USUAL_STATUSES { "Responses other than 2xx" } else { "Responses with another status" }
 }
 
-/// What the pods took, as far as it is known.
+/// What the pods used, as far as it is known.
 fn pods(run: &Measurement) -> Vec<Figure> {
     let pods = &run.pod_use;
     if pods.is_empty() {
@@ -78,12 +78,12 @@ fn pods(run: &Measurement) -> Vec<Figure> {
     vec![
         ("Restarts of the pods", told(sum(|pod| pod.restarts.map(u64::from)).map(count))),
         ("CPU time of the pods", told(cpu.map(|seconds| format!("{seconds:.2} s")))),
-        ("Periods in which their limits held them back", told(sum(|pod| pod.throttled_periods).map(count))),
+        ("Periods throttled by CPU limits", told(sum(|pod| pod.throttled_periods).map(count))),
         ("Memory of a pod, mean", told(memory)),
     ]
 }
 
-/// How the run fell on pods; nothing where no answer named one.
+/// How the run was distributed over pods; empty if no pod is known.
 pub(super) fn spread(of: &Spread) -> Vec<Figure> {
     if of.pods.is_empty() {
         return Vec::new();
@@ -96,17 +96,17 @@ pub(super) fn spread(of: &Spread) -> Vec<Figure> {
     };
     figures.push(("Connections on them", count(of.connections)));
     if of.uncounted > 0 {
-        figures.push(("Connections of which nobody knows", count(of.uncounted)));
+        figures.push(("Connections that could not be counted", count(of.uncounted)));
     }
     if let Some(evenness) = of.evenness_of_requests {
         figures.push(("Jain's index of the requests", format!("{:.3}", evenness.jain_index)));
-        figures.push(("Their coefficient of variation", format!("{:.3}", evenness.coefficient_of_variation)));
+        figures.push(("Coefficient of variation of the requests", format!("{:.3}", evenness.coefficient_of_variation)));
         figures.push(("Effective pods", format!("{:.2}", evenness.effective_pods)));
     }
     if let Some(uniformity) = of.uniformity {
         figures.push(("Chi-square of the connections", format!("{:.2}", uniformity.chi_square)));
-        figures.push(("Its p-value against a uniform choice", uniformity.p_text()));
-        figures.push(("Significance level, corrected for all runs", uniformity.significance_text()));
+        figures.push(("p-value against a uniform choice", uniformity.p_text()));
+        figures.push(("Significance level, corrected for the number of runs", uniformity.significance_text()));
     }
     if let Some(chance) = of.chance {
         figures.push(("Busiest pod by chance alone, on average", format!("{:.2} × its share", chance.busiest)));

@@ -13,7 +13,7 @@ use evenkeel_measure::count_uniformity_tests;
 /// The report in `json`; an error calls it `name`.
 ///
 /// # Errors
-/// [`Error::BadReport`] for anything else than a report of this version.
+/// [`Error::BadReport`] for anything that is not a report of this version.
 pub fn read(json: &str, name: &str) -> Result<Report, Error> {
     let bad = |why: String| Error::BadReport { name: name.to_owned(), why };
     if json.trim().is_empty() {
@@ -22,7 +22,7 @@ pub fn read(json: &str, name: &str) -> Result<Report, Error> {
     let value: Value = serde_json::from_str(json).map_err(|why| bad(format!("it is not JSON ({why})")))?;
     let version = value.get("schema_version").and_then(Value::as_u64);
     let (Some(version), Some(Value::Array(_))) = (version, value.get("runs")) else {
-        return Err(bad("it is JSON of something else: a report has a schema_version and runs".into()));
+        return Err(bad("it is JSON, but not a report: a report has a schema_version and runs".into()));
     };
     if version != u64::from(SCHEMA_VERSION) {
         let maker = value.get("evenkeel_version").and_then(Value::as_str).unwrap_or("another version");
@@ -30,9 +30,9 @@ pub fn read(json: &str, name: &str) -> Result<Report, Error> {
             "its schema_version is {version} (evenkeel {maker:?} made it), and this evenkeel reads {SCHEMA_VERSION}"
         )));
     }
-    // From the text again, because then the error tells the line.
+    // Parsed from the text again, so that an error has a line number.
     let mut report: Report =
-        serde_json::from_str(json).map_err(|why| bad(format!("it is a report with something amiss ({why})")))?;
+        serde_json::from_str(json).map_err(|why| bad(format!("it is a report with an error ({why})")))?;
     // Older reports do not say how many tests there were.
     count_uniformity_tests(&mut report.runs);
     Ok(report)
@@ -60,18 +60,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_told_from_one() {
+    fn what_is_not_a_report_is_refused_with_a_reason() {
         let report = Json.export(&sample::report()).unwrap();
         assert_eq!(read(&report, "report.json").unwrap(), sample::report());
         assert_eq!(why(" \n"), "it is empty");
         assert!(why("{\"schema_version\": 1,").contains("not JSON (EOF"), "{}", why("{"));
         for foreign in ["[]", "1", "null", "{}", "{\"schema_version\": 1}", "{\"schema_version\": 1, \"runs\": 3}"] {
-            assert!(why(foreign).contains("JSON of something else"), "{foreign}: {}", why(foreign));
+            assert!(why(foreign).contains("JSON, but not a report"), "{foreign}: {}", why(foreign));
         }
         let newer = why("{\"schema_version\": 2, \"evenkeel_version\": \"9.1.0\", \"runs\": []}");
         assert!(newer.contains("is 2") && newer.contains("\"9.1.0\"") && newer.contains("reads 1"), "{newer}");
         let damaged = why(&report.replacen("\"connections\": 30", "\"connections\": -30", 1));
-        assert!(damaged.contains("something amiss") && damaged.contains("line "), "{damaged}");
+        assert!(damaged.contains("with an error") && damaged.contains("line "), "{damaged}");
     }
 
     #[test]

@@ -17,14 +17,14 @@ pub enum Format {
     Csv,
     /// Latency by percentile; see [`Hgrm`].
     Hgrm,
-    /// Latency whole; see [`Hlog`].
+    /// The latency histogram; see [`Hlog`].
     Hlog,
-    /// All of it; see [`Json`].
+    /// The whole report; see [`Json`].
     Json,
 }
 
 impl Format {
-    /// The report in this format; `look` is for the terminal's text alone.
+    /// The report in this format. `look` applies only to the text for a terminal.
     ///
     /// # Errors
     /// As [`Exporter::export`].

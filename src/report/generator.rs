@@ -1,16 +1,16 @@
-//! What a reader must know of the load itself: its rate, its connections, and whether it was the limit.
+//! Notes on the load itself: its rate, its connections, and whether it was the limit.
 
 use super::number::{count, grouped, milliseconds};
 use evenkeel_measure::{Measurement, Rate};
 
-/// One line each; none for a closed loop over kept connections that the server could not keep up with.
+/// One line for each note; none for a closed loop over persistent connections in which the server was the limit.
 pub(super) fn lines(run: &Measurement) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(rate) = &run.rate {
         lines.push(asked(rate));
         let sent = run.uncorrected_latency_us.as_ref().map_or((0, 0), |sent| (sent.p50, sent.p99));
         let (half, most) = (milliseconds(sent.0), milliseconds(sent.1));
-        let from = "latency counts from when each request was due; from when it was sent";
+        let from = "latency is measured from when each request was due; from when it was sent";
         lines.push(format!("{from}: 50% {half}, 99% {most}"));
     }
     if run.connections_opened > u64::from(run.connections) {
@@ -42,12 +42,12 @@ mod tests {
     use evenkeel_measure::Latency;
 
     #[test]
-    fn a_closed_loop_over_kept_connections_needs_no_word() {
+    fn a_closed_loop_over_persistent_connections_has_no_note() {
         assert_eq!(lines(&sample::measurement()), Vec::<String>::new());
     }
 
     #[test]
-    fn a_missed_rate_is_said_plainly() {
+    fn a_missed_rate_is_reported() {
         let mut run = sample::measurement();
         let rate = Rate { target: 200_000.0, achieved: 91_000.4, unsent: 1_090_000, missed: true, ..Rate::default() };
         run.rate = Some(rate);
@@ -58,7 +58,7 @@ mod tests {
             lines(&run),
             [
                 "asked 200,000 req/s, reached 91,000: 1,090,000 requests were due and never sent",
-                "latency counts from when each request was due; from when it was sent: 50% 0.31 ms, 99% 2.04 ms",
+                "latency is measured from when each request was due; from when it was sent: 50% 0.31 ms, 99% 2.04 ms",
                 "40,000 connections opened, half of them within 0.21 ms",
                 "the load generator was the limit: its busiest thread used 97% of a processor",
             ]

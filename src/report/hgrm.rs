@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use super::number::to_f64;
-use super::{Exporter, Report, words};
+use super::{Exporter, Report, rounds};
 use crate::error::Error;
 use evenkeel_measure::Measurement;
 
 /// `HdrHistogram`'s percentile distribution, in milliseconds. Each of several runs begins with a line that says which.
 ///
-/// The format is of Java's `AbstractHistogram.outputPercentileDistribution`: value, percentile (0 to 1), how many took at
-/// most this long, 1/(1-percentile).
+/// The format is of Java's `AbstractHistogram.outputPercentileDistribution`: value, percentile (0 to 1), how many took
+/// at most this long, 1/(1-percentile).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hgrm;
 
@@ -20,7 +20,7 @@ impl Exporter for Hgrm {
             let name = if report.runs.len() > 1 { format!("# {name}\n") } else { String::new() };
             name + &distribution(run)
         };
-        let runs: Vec<String> = report.runs.iter().zip(words::names(&report.runs)).map(run).collect();
+        let runs: Vec<String> = report.runs.iter().zip(rounds::names(&report.runs)).map(run).collect();
         Ok(runs.join("\n"))
     }
 }
@@ -30,7 +30,7 @@ fn distribution(run: &Measurement) -> String {
     for point in &run.latency_curve {
         let (ms, quantile) = (to_f64(point.us) / 1000.0, point.percentile / 100.0);
         let _ = write!(text, "{ms:12.3} {quantile:2.12} {:10}", point.count);
-        // The last one has no distance to 100% left.
+        // The last one is 100%, for which this is infinite.
         let _ = if quantile < 1.0 { writeln!(text, " {:14.2}", 1.0 / (1.0 - quantile)) } else { writeln!(text) };
     }
     let of = &run.latency_us;

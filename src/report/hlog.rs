@@ -1,4 +1,4 @@
-//! Latency whole, as `HdrHistogram` logs it: no percentile is lost, and its own tools can add up what several logs have.
+//! The latency histogram, as `HdrHistogram` logs it: no percentile is lost, and its own tools can add up several logs.
 
 use std::io;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, IntervalLogWriterError, Tag};
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
-use super::{Exporter, Report, words};
+use super::{Exporter, Report, rounds};
 use crate::error::Error;
 use crate::io_error::IoError;
 use evenkeel_measure::Measurement;
 
-/// What the first line of a log says.
+/// The first line of a log.
 const VERSION: &str = "[Histogram log format version 1.3]";
-/// Values are in microseconds, a log tells its longest in milliseconds.
+/// Values are in microseconds; the maximum in a log is in milliseconds.
 const DIVISOR: f64 = 1000.0;
 
-/// `HdrHistogram`'s interval log: each run is an interval, one after the other, with its name for a tag where there are
+/// `HdrHistogram`'s interval log: each run is an interval, one after the other, with its name as a tag if there are
 /// several. The histograms are encoded as V2, deflated; their values are microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hlog;
@@ -36,7 +36,7 @@ impl Exporter for Hlog {
             .add_comment(&format!("evenkeel {}: latency in microseconds, {}", report.evenkeel_version, report.target));
         let mut writer = builder.begin_log_with(&mut log, &mut serializer).map_err(|why| failed(why.to_string()))?;
         let mut start = Duration::ZERO;
-        for (run, name) in report.runs.iter().zip(words::names(&report.runs)) {
+        for (run, name) in report.runs.iter().zip(rounds::names(&report.runs)) {
             let histogram = histogram(run).map_err(|why| failed(format!("{name}: {why}")))?;
             let length = Duration::try_from_secs_f64(run.elapsed_seconds).unwrap_or_default();
             let tag = name.replace(|c: char| c == ',' || c.is_whitespace(), "-");
@@ -52,10 +52,10 @@ impl Exporter for Hlog {
     }
 }
 
-/// The run's histogram, as the report keeps it.
+/// The histogram of the run, from the report.
 fn histogram(run: &Measurement) -> Result<Histogram<u64>, String> {
     let encoded =
-        run.latency_histogram.as_ref().ok_or("its report has no histogram, for it is of before there was one")?;
+        run.latency_histogram.as_ref().ok_or("its report has no histogram, because an older version wrote it")?;
     let bytes = BASE64_STANDARD.decode(encoded).map_err(|why| format!("its histogram is damaged ({why})"))?;
     Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(|why| format!("its histogram is damaged ({why})"))
 }
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(intervals.len(), 3);
         for (run, (_, _, histogram)) in report.runs.iter().zip(&intervals) {
             let of = &run.latency_us;
-            // What the run tells is cut off at its longest time, which a bucket's upper end may exceed.
+            // The figures of the run are limited to its maximum, which the upper end of a bucket may exceed.
             let quantile = |quantile| histogram.value_at_quantile(quantile).min(of.max);
             assert_eq!(
                 (histogram.len(), quantile(0.5), quantile(0.99), quantile(0.999), histogram.max()),

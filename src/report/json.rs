@@ -1,10 +1,10 @@
-//! The whole report for programs; every other format can be made from it.
+//! The whole report for programs. Every other format can be made from it.
 
 use super::{Exporter, Report};
 use crate::error::Error;
 use crate::io_error::IoError;
 
-/// Indented JSON, ending with a line end.
+/// Indented JSON with a final newline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json;
 
@@ -30,9 +30,9 @@ mod tests {
         serde_json::from_str(&Json.export(report).unwrap()).unwrap()
     }
 
-    /// Paths to what `value` holds and `schema` does not describe.
+    /// Paths to the parts of `value` that `schema` does not describe.
     fn undescribed(root: &Value, schema: &Value, value: &Value, path: &str) -> Vec<String> {
-        // What may also be null is described by the first of two.
+        // A nullable value is described by the first of two alternatives.
         let schema = schema["anyOf"].get(0).unwrap_or(schema);
         let schema = match schema["$ref"].as_str() {
             Some(to) => root.pointer(to.trim_start_matches('#')).unwrap(),

@@ -1,15 +1,15 @@
-//! Text for a pull request.
+//! Markdown for a pull request.
 
 use std::fmt::Write;
 
 use super::figures::{self, Figure};
 use super::number::{count, grouped, milliseconds};
 use super::words::{self, went_wrong};
-use super::{Exporter, Report, events, pods};
+use super::{Exporter, Report, events, pods, rounds};
 use crate::error::Error;
 use evenkeel_measure::Measurement;
 
-/// GitHub's Markdown: what came of it, the comparison, and the details folded away.
+/// GitHub's Markdown: the findings, the comparison, and the details folded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Markdown;
 
@@ -20,10 +20,10 @@ impl Exporter for Markdown {
         for sentence in words::sentences(report) {
             let _ = writeln!(text, "{}", escape(&sentence));
         }
-        let names = words::names(&report.runs);
+        let names = rounds::names(&report.runs);
         text += &comparison(&report.runs, &names);
-        let shown = words::shown(&report.runs);
-        for (run, name) in shown.iter().zip(&words::names(&shown)) {
+        let shown = rounds::shown(&report.runs);
+        for (run, name) in shown.iter().zip(&rounds::names(&shown)) {
             text += &folded(&format!("{name} in detail"), &detail(run));
         }
         text += &folded("Environment", &environment(report));
@@ -87,7 +87,7 @@ fn environment(report: &Report) -> String {
     table(&["", ""], fixed.into_iter().chain(told).map(|(name, value)| vec![name.to_owned(), value.clone()]))
 }
 
-/// The first column to the left, all others to the right.
+/// The first column is left-aligned, all others are right-aligned.
 fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let rule = format!("| --- |{}\n", " ---: |".repeat(header.len() - 1));
@@ -100,7 +100,7 @@ fn folded(summary: &str, body: &str) -> String {
     format!("\n<details><summary>{}</summary>\n{body}\n</details>\n", escape(summary))
 }
 
-/// Text that stays text: no markup, no HTML, no mention of a person, no end of its line or cell.
+/// Escapes text so that it contains no markup, no HTML, no mention of a person, and no end of a line or cell.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

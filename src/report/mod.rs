@@ -1,4 +1,4 @@
-//! What is told of the runs: one file a format, behind one trait.
+//! Reports of runs: one file for each format, behind one trait.
 
 mod autocannon;
 mod comparison;
@@ -8,7 +8,6 @@ mod figures;
 mod file;
 mod format;
 mod generator;
-mod grid;
 mod hgrm;
 mod hlog;
 mod html;
@@ -16,10 +15,12 @@ mod json;
 mod markdown;
 mod number;
 mod pods;
+mod rounds;
 #[cfg(test)]
 mod sample;
 mod table;
 mod tail;
+mod text_table;
 mod words;
 
 use std::collections::BTreeMap;
@@ -29,30 +30,30 @@ use serde::{Deserialize, Serialize};
 pub use csv::Csv;
 pub use file::{read, write};
 pub use format::Format;
-pub use grid::Look;
 pub use hgrm::Hgrm;
 pub use hlog::Hlog;
 pub use html::Html;
 pub use json::Json;
 pub use markdown::Markdown;
 pub use table::Table;
+pub use text_table::{Align, Look, plain_table};
 
 use crate::error::Error;
 use evenkeel_measure::{Measurement, count_uniformity_tests};
 
-/// The version of [`Report`]'s JSON: it grows when a reader of the old one would misread the new one.
+/// The version of [`Report`]'s JSON: it increases when a reader of the old version would misread the new one.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// All runs of one `test`.
+/// All runs of one invocation of `test`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// The version of Evenkeel that measured.
+    /// The version of Evenkeel that made the runs.
     pub evenkeel_version: String,
-    /// What was asked: `http://198.18.1.1/`.
+    /// The target: `http://198.18.1.1/`.
     pub target: String,
-    /// Where it was measured, by name: "kernel", "CPU", "kube-proxy mode", …; what the caller knows of it.
+    /// The environment, as far as the caller knows it: "kernel", "CPU", "kube-proxy mode", …
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
     /// The runs, in order.
@@ -60,7 +61,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of all `runs` of an invocation against `target`, from a place of which nothing is told.
+    /// A report of all `runs` of an invocation against `target`, without an environment.
     #[must_use]
     pub fn new(target: impl Into<String>, mut runs: Vec<Measurement>) -> Self {
         count_uniformity_tests(&mut runs);
@@ -79,6 +80,6 @@ pub trait Exporter {
     /// The report in this format.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written so.
+    /// [`Error::Io`] when the report cannot be written in this format.
     fn export(&self, report: &Report) -> Result<String, Error>;
 }

@@ -1,5 +1,7 @@
-//! Numbers as autocannon writes them.
+//! Numbers as autocannon formats them.
 
+/// A count with commas.
+pub(super) use evenkeel_measure::grouped_count as count;
 use evenkeel_measure::grouped_digits;
 
 /// A time in milliseconds with three significant digits, but never finer than a microsecond nor coarser than a
@@ -23,7 +25,7 @@ pub(super) fn mean_milliseconds(micros: f64, fine: bool) -> String {
     format!("{} ms", up(micros / 1000.0, if fine { 1000.0 } else { 100.0 }))
 }
 
-/// The longest time in milliseconds, cut to two decimals as autocannon does; below one, to three.
+/// The maximum in milliseconds, cut to two decimals as autocannon does; below one, to three.
 pub(super) fn max_milliseconds(micros: u64) -> String {
     let ms = to_f64(micros) / 1000.0;
     format!("{} ms", if ms < 1.0 { ms } else { (ms * 100.0).floor() / 100.0 })
@@ -46,12 +48,7 @@ pub(super) fn grouped(value: f64) -> String {
     fraction.map_or(whole.clone(), |fraction| format!("{whole}.{fraction}"))
 }
 
-/// A count with commas.
-pub(super) fn count(value: u64) -> String {
-    grouped(to_f64(value))
-}
-
-/// Thousands as autocannon's closing lines have them: "934", "51k".
+/// Thousands as in autocannon's closing lines: "934", "51k".
 pub(super) fn thousands(value: u64) -> String {
     if value < 1000 { value.to_string() } else { format!("{}k", (value + 500) / 1000) }
 }

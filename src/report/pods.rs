@@ -1,38 +1,38 @@
-//! How requests fell on pods.
+//! How requests were distributed over pods.
 
-use super::grid::{Grid, Look, Side};
 use super::number::{count, milliseconds};
+use super::text_table::{Align, Borders, Look, TextTable};
 use evenkeel_load::POD_HEADER;
 pub(super) use evenkeel_measure::some;
 use evenkeel_measure::{PodShare, Spread, sentence};
 
 /// Pods shown by name before the middle is left out.
 const MOST_ROWS: usize = 20;
-/// Of those, how many of the least busy.
+/// How many of them are the least busy pods.
 const LEAST_BUSY: usize = 5;
-/// The longest name that is shown whole.
+/// The longest name that is not shortened.
 const LONGEST_NAME: usize = 24;
-/// How wide a terminal is that nobody has widened.
+/// The usual width of a terminal.
 pub(super) const WIDTH: usize = 80;
-/// How long the busiest pod's bar is.
+/// The length of the bar of the busiest pod.
 const BAR: usize = 6;
 
-/// What is told of a pod where there is room.
+/// The columns of a pod where the width is not limited.
 pub(super) const COLUMNS: [&str; 6] = ["Pod", "Requests", "Share", "Connections", "50%", "99%"];
 
-/// Half of a pod's answers took at most this long, and 99% of them this.
+/// The 50th and the 99th percentile of the latency of a pod.
 fn latencies(pod: &PodShare) -> [String; 2] {
     pod.latency_us.map_or_else(|| ["-".into(), "-".into()], |latency| [latency.p50, latency.p99].map(milliseconds))
 }
 
-/// A pod in the columns above; what is not known of it is a dash.
+/// A pod in the columns above. What is not known is a dash.
 pub(super) fn cells(pod: &PodShare, spread: &Spread) -> Vec<String> {
     let [half, most] = latencies(pod);
     let [requests, share] = requests(pod, spread);
     vec![pod.name.clone(), requests, share, count(pod.connections), half, most]
 }
 
-/// How many requests a pod answered, and its part of all.
+/// The number of requests that a pod answered, and its share.
 fn requests(pod: &PodShare, spread: &Spread) -> [String; 2] {
     if spread.knows_requests() {
         [count(pod.requests), format!("{:.1}%", pod.share * 100.0)]
@@ -41,7 +41,7 @@ fn requests(pod: &PodShare, spread: &Spread) -> [String; 2] {
     }
 }
 
-/// The table of pods, and the spread in one sentence below it; that alone where no answer named a pod.
+/// The table of pods with the spread in one sentence below it; only the sentence if no pod is known.
 pub(super) fn spread(spread: &Spread, look: Look) -> String {
     let said = sentence(spread);
     if spread.pods.is_empty() {
@@ -59,12 +59,12 @@ pub(super) fn spread(spread: &Spread, look: Look) -> String {
     if spread.unnamed > 0 && spread.knows_requests() {
         rows.push(vec!["(not named)".into(), count(spread.unnamed)]);
     }
-    let right = ["Requests", "Share", "Conns", "99%"].map(|name| (name, Side::Right));
-    let columns = [("Pod", Side::Left)].into_iter().chain(right).chain([("", Side::Left)]).collect();
-    format!("{}{}\n", Grid { columns, rows, ruled: false }.draw(look), wrapped(&said))
+    let right = ["Requests", "Share", "Conns", "99%"].map(|name| (name, Align::Right));
+    let columns = [("Pod", Align::Left)].into_iter().chain(right).chain([("", Align::Left)]).collect();
+    format!("{}{}\n", TextTable { columns, rows, borders: Borders::Frame }.draw(look), wrapped(&said))
 }
 
-/// Sentences, each on lines of its own.
+/// Sentences, each one starting on a new line.
 pub(super) fn sentences(sentences: &[String]) -> String {
     let lines: Vec<String> = sentences.iter().map(|sentence| wrapped(sentence) + "\n").collect();
     lines.concat()
@@ -85,7 +85,7 @@ fn wrapped(text: &str) -> String {
     lines.join("\n")
 }
 
-/// The busiest, and the least busy where not all are shown.
+/// The busiest pods, and the least busy ones if not all are shown.
 pub(super) fn shown(pods: &[PodShare]) -> (&[PodShare], &[PodShare]) {
     if pods.len() <= MOST_ROWS {
         (pods, &[])
@@ -102,7 +102,7 @@ fn row(pod: &PodShare, spread: &Spread) -> Vec<String> {
     vec![shortened(&pod.name), requests, share, pod.connections.to_string(), most, bar(load(pod), busiest)]
 }
 
-/// A name that fits, its end whole: that is where pods of one Deployment differ.
+/// Shortens a name at its start: the names of pods of one Deployment differ at the end.
 pub(super) fn shortened(name: &str) -> String {
     let length = name.chars().count();
     if length <= LONGEST_NAME {

@@ -1,4 +1,4 @@
-//! Runs for tests, made up.
+//! Synthetic runs for tests.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -71,7 +71,7 @@ pub(super) fn measurement() -> Measurement {
     }
 }
 
-/// That run, and one at five pods where things went wrong.
+/// The run above, and one at five pods with failures.
 pub(super) fn report() -> Report {
     let mut worse = measurement();
     let pods: Vec<PodLoad> = (1..=4)
@@ -103,8 +103,7 @@ pub(super) fn report() -> Report {
     Report { evenkeel_version: "0.0.0".into(), ..Report::new("http://198.18.1.1/", vec![measurement(), worse]) }
 }
 
-/// Three runs of half a minute that look as real ones do: uneven pods, a second that goes wrong, one pod that nobody
-/// found.
+/// Three realistic runs of half a minute: uneven pods, a second with failures, and one pod without a request.
 pub(super) fn three_runs() -> Report {
     let mut runs = vec![
         run(&[17, 13], 9_050, 3_300, None),
@@ -142,20 +141,20 @@ fn killed_event() -> Event {
     Event { second: 12.0, what: "pod killed".into(), over_second: Some(13.5), trouble: None, impact: None }
 }
 
-/// A run with so many connections on each pod, about so many requests a second, about so long each, and half as many in
-/// one second.
+/// A run with these connections on each pod, about `rate` requests per second of about `typical_us` microseconds each,
+/// and half the rate in the `slow` second.
 fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (RunResult, u32) {
-    let mut chance = Chance(rate);
+    let mut random = Lcg(rate);
     let seconds: Vec<Second> = (0..30)
-        .map(|second| rate * chance.between(960, 1040) / if slow == Some(second) { 2000 } else { 1000 })
+        .map(|second| rate * random.between(960, 1040) / if slow == Some(second) { 2000 } else { 1000 })
         .map(|requests| Second { requests, bytes: requests * 144 })
         .collect();
     let answered: u64 = seconds.iter().map(|second| second.requests).sum();
     let mut latency = Times::new().unwrap();
     for number in 1..=answered {
-        // A hill of the sum of three dice, and a tail that is longer the rarer it is.
-        let hill = (0..3).map(|_| chance.between(100, 567)).sum::<u64>();
-        let tail = if number % 5_003 == 0 { chance.between(5, 14) } else { 1 + u64::from(number % 211 == 0) };
+        // The sum of three uniform numbers, and a long tail.
+        let hill = (0..3).map(|_| random.between(100, 567)).sum::<u64>();
+        let tail = if number % 5_003 == 0 { random.between(5, 14) } else { 1 + u64::from(number % 211 == 0) };
         latency.record(Duration::from_micros(typical_us * hill / 1000 * tail));
     }
     let mut connect = Times::new().unwrap();
@@ -189,17 +188,17 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
     (result, u32::try_from(connections.len()).unwrap())
 }
 
-/// The same numbers each time (Knuth's linear congruential generator).
-struct Chance(u64);
+/// A reproducible sequence of numbers (Knuth's linear congruential generator).
+struct Lcg(u64);
 
-impl Chance {
+impl Lcg {
     fn between(&mut self, low: u64, high: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         low + (self.0 >> 33) % (high - low + 1)
     }
 }
 
-/// Compares a text with its snapshot, which stands with all others below tests/.
+/// Compares a text with its snapshot in tests/snapshots.
 pub(super) fn pinned(name: &str, text: &str) {
     insta::with_settings!({ snapshot_path => "../../tests/snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!(name, text);

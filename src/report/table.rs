@@ -1,21 +1,21 @@
-//! What a person reads in a terminal.
+//! The text for a terminal.
 
 use std::fmt::Write;
 
-use super::grid::Look;
 use super::number::count;
-use super::{Exporter, Report, autocannon, comparison, events, generator, pods, tail, words};
+use super::text_table::Look;
+use super::{Exporter, Report, autocannon, comparison, events, generator, pods, rounds, tail, words};
 use crate::error::Error;
 use evenkeel_measure::{Measurement, Mode};
 
-/// Text: autocannon's tables, then what autocannon cannot see.
+/// Text: the tables of autocannon, followed by what autocannon does not measure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     look: Look,
 }
 
 impl Table {
-    /// Tables that look so.
+    /// Tables with this look.
     #[must_use]
     pub fn new(look: Look) -> Self {
         Self { look }
@@ -40,13 +40,13 @@ impl Table {
         below.iter().filter(|part| !part.is_empty()).fold(text, |text, part| format!("{text}\n{part}"))
     }
 
-    /// Every run of several rounds, one a row.
+    /// Every run of several rounds, one in each row.
     #[must_use]
     pub fn rounds(&self, runs: &[Measurement]) -> String {
-        comparison::rounds(runs, self.look)
+        comparison::each_run(runs, self.look)
     }
 
-    /// Each kind of run in a row over all its rounds, and what that says; nothing for a single run.
+    /// A row for each configuration over all its rounds, and the comparison in sentences; empty for a single run.
     #[must_use]
     pub fn comparison(&self, runs: &[Measurement]) -> String {
         comparison::table(runs, self.look)
@@ -54,7 +54,7 @@ impl Table {
 }
 
 impl Table {
-    /// Sentences, each in lines of at most 80 characters.
+    /// Sentences, wrapped to lines of at most 80 characters.
     #[must_use]
     pub fn sentences(sentences: &[String]) -> String {
         pods::sentences(sentences)
@@ -62,9 +62,9 @@ impl Table {
 }
 
 impl Exporter for Table {
-    /// All tables of each run, and the comparison; where there are rounds, a row for each run instead.
+    /// All tables of each run, and the comparison. If there are rounds, one row for each run instead of its tables.
     fn export(&self, report: &Report) -> Result<String, Error> {
-        let mut parts: Vec<String> = if comparison::has_rounds(&report.runs) {
+        let mut parts: Vec<String> = if rounds::has_rounds(&report.runs) {
             let first = report.runs.first().map(|run| self.look.bold(&load(&report.target, run)));
             vec![format!("{}\n\n{}", first.unwrap_or_default(), self.rounds(&report.runs))]
         } else {
@@ -88,7 +88,7 @@ fn load(target: &str, run: &Measurement) -> String {
     format!("{}, {}, {target}", pods::some(run.connections, "connection"), planned(run))
 }
 
-/// What was to end the run: "30 s", "1,000 requests".
+/// The planned end of the run: "30 s", "1,000 requests".
 fn planned(run: &Measurement) -> String {
     match run.planned_requests {
         Some(requests) => format!("{} request{}", count(requests), if requests == 1 { "" } else { "s" }),

@@ -1,10 +1,10 @@
-//! The percentiles that autocannon's own table has no room for, in a small one below it.
+//! The percentiles that the table of autocannon leaves out, in a small table below it.
 
 use super::figures;
-use super::grid::{Grid, Look, Side};
+use super::text_table::{Align, Borders, Look, TextTable};
 use evenkeel_measure::{Latency, Measurement};
 
-/// The table; nothing where nothing was answered.
+/// The table; empty if nothing was answered.
 pub(super) fn text(run: &Measurement, look: Look) -> String {
     let sent = run.uncorrected_latency_us.as_ref().map(|latency| ("As sent", latency));
     let of = std::iter::once(("Latency", &run.latency_us)).chain(sent);
@@ -13,8 +13,8 @@ pub(super) fn text(run: &Measurement, look: Look) -> String {
         return String::new();
     }
     let names = figures::tail(&run.latency_us).into_iter().map(|(name, _)| name);
-    let columns = std::iter::once("Stat").chain(names).map(|name| (name, Side::Left)).collect();
-    Grid { columns, rows, ruled: true }.draw(look)
+    let columns = std::iter::once("Stat").chain(names).map(|name| (name, Align::Left)).collect();
+    TextTable { columns, rows, borders: Borders::Rows }.draw(look)
 }
 
 fn row((name, latency): (&str, &Latency)) -> Vec<String> {

@@ -1,78 +1,66 @@
-//! What came of it, in words: the same in every format that has room for sentences.
+//! The findings of a report in sentences, which are the same in every format that shows sentences.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::number::{count, grouped, milliseconds, to_f64};
-use super::{Report, comparison, pods};
-use evenkeel_measure::{Kind, Measurement, Naming, compare, median_rounds, sentence, spread_verdict, verdicts};
+use super::rounds::{self, names, shown};
+use super::{Report, pods};
+use evenkeel_measure::{Configuration, Measurement, Naming, compare, comparison_sentences, sentence, spread_sentence};
 
-/// How it went, at its worst.
+/// The worst outcome of all runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Every request was answered, and answered well.
+pub(super) enum ReportStatus {
+    /// Every request got a response with a good status.
     Clean,
-    /// Some were not.
-    Faulty,
+    /// Some requests failed or got a bad status.
+    WithErrors,
     /// A run was stopped before its end.
     Interrupted,
-    /// A run got no answer at all.
-    Silent,
+    /// A run got no response.
+    NoResponse,
 }
 
-impl Verdict {
+impl ReportStatus {
     /// In two or three words.
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Clean => "No errors",
-            Self::Faulty => "With errors",
+            Self::WithErrors => "With errors",
             Self::Interrupted => "Stopped early",
-            Self::Silent => "No answers",
+            Self::NoResponse => "No responses",
         }
     }
 }
 
-/// How a report's runs went.
-pub(super) fn verdict(report: &Report) -> Verdict {
+/// The status of a report.
+pub(super) fn status(report: &Report) -> ReportStatus {
     let any = |is: fn(&Measurement) -> bool| report.runs.iter().any(is);
     if report.runs.is_empty() || any(|run| run.requests.answered == 0) {
-        Verdict::Silent
+        ReportStatus::NoResponse
     } else if any(|run| run.interrupted) {
-        Verdict::Interrupted
+        ReportStatus::Interrupted
     } else if any(|run| went_wrong(run) > 0) {
-        Verdict::Faulty
+        ReportStatus::WithErrors
     } else {
-        Verdict::Clean
+        ReportStatus::Clean
     }
 }
 
-/// What each run is called: "5 pods"; with its round where that would not tell it from another, and with its number where
-/// nothing else is known.
-pub(super) fn names(runs: &[Measurement]) -> Vec<String> {
-    let naming = Naming::of(runs.iter().map(Kind::of));
-    let name = |(at, run): (usize, &Measurement)| {
-        if run.replicas.is_none() && !naming.modes {
-            return format!("run {}", at + 1);
-        }
-        let round = comparison::round_of(runs, at).map(|round| format!(", round {round}"));
-        naming.name(Kind::of(run)) + &round.unwrap_or_default()
-    };
-    runs.iter().enumerate().map(name).collect()
-}
-
-/// "2 → 10 pods: 90,531 → 86,120 requests a second"; of several rounds their mean.
+/// "2 → 10 pods: 90,531 → 86,120 requests a second"; the mean if there are several rounds.
 pub(super) fn headline(report: &Report) -> String {
     let cases = compare(&report.runs);
     let (Some(first), Some(last)) = (report.runs.first(), report.runs.last()) else {
         return "Nothing was measured".into();
     };
     let rate = |run: &Measurement| {
-        let case = cases.iter().find(|case| case.kind == Kind::of(run) && case.rounds > 1);
+        let case = cases.iter().find(|case| case.configuration == Configuration::of(run) && case.rounds > 1);
         let rate = case.map_or(run.requests_per_second.average, |case| case.requests_per_second);
         grouped(rate.round())
     };
     let at = |run: &Measurement| run.replicas.map(|replicas| pods::some(replicas, "pod"));
-    if report.runs.iter().all(|run| Kind::of(run) == Kind::of(first)) && (cases.len() == 1 || report.runs.len() == 1) {
+    if report.runs.iter().all(|run| Configuration::of(run) == Configuration::of(first))
+        && (cases.len() == 1 || report.runs.len() == 1)
+    {
         let pods = at(first).map(|pods| format!(" from {pods}")).unwrap_or_default();
         return format!("{} requests a second{pods}", rate(first));
     }
@@ -85,12 +73,12 @@ pub(super) fn headline(report: &Report) -> String {
     format!("{pods}{} → {} requests a second", rate(first), rate(last))
 }
 
-/// What was done, in a sentence without its full stop: "30 connections for 30 s at 2, 5 and 10 pods", "30 connections for 6
-/// s in each of 5 rounds at 2, 5 and 10 pods".
+/// The test in a sentence without its full stop: "30 connections for 30 s at 2, 5 and 10 pods", "30 connections
+/// for 6 s in each of 5 rounds at 2, 5 and 10 pods".
 pub(super) fn tested(report: &Report) -> String {
     let Some(first) = report.runs.first() else { return "no run".into() };
     let connections = pods::some(first.connections, "connection");
-    let rounds = (0..report.runs.len()).filter_map(|at| comparison::round_of(&report.runs, at)).max();
+    let rounds = (0..report.runs.len()).filter_map(|at| rounds::round_of(&report.runs, at)).max();
     let each = match rounds {
         Some(rounds) => format!(" in each of {rounds} rounds"),
         None if report.runs.len() > 1 => " each".to_owned(),
@@ -110,23 +98,18 @@ pub(super) fn tested(report: &Report) -> String {
     format!("{connections} for {} s{each}{at}", first.planned_seconds)
 }
 
-/// The runs that are shown one by one: all, or where there are rounds, for each kind the one of the median rate.
-pub(super) fn shown(runs: &[Measurement]) -> Cow<'_, [Measurement]> {
-    if comparison::has_rounds(runs) { median_rounds(runs).into_iter().cloned().collect() } else { runs.into() }
-}
-
-/// What came of it, a sentence each: latency, what went wrong, the comparison of rounds, spread, interruption.
+/// The findings, one sentence each: latency, failures, the comparison of rounds, spread, interruption.
 pub(super) fn sentences(report: &Report) -> Vec<String> {
     let (runs, shown) = (&report.runs, shown(&report.runs));
     let (Some(first), Some(last)) = (shown.first(), shown.last()) else { return Vec::new() };
     let mut sentences = vec![latency(first, last, &names(&shown)), wrong(runs)];
     let cases = compare(runs);
-    if comparison::has_rounds(runs) {
-        sentences.extend(verdicts(&cases));
+    if rounds::has_rounds(runs) {
+        sentences.extend(comparison_sentences(&cases));
     }
-    sentences.extend(spread_verdict(&cases));
+    sentences.extend(spread_sentence(&cases));
     if !last.spread.pods.is_empty() {
-        let modes = Naming::of(shown.iter().map(Kind::of)).modes;
+        let modes = Naming::of(shown.iter().map(Configuration::of)).modes;
         let at = match (last.mode.filter(|_| modes), last.replicas.filter(|_| shown.len() > 1)) {
             (Some(mode), _) => format!("With {mode}, "),
             (None, Some(replicas)) => format!("At {}, ", pods::some(replicas, "pod")),
@@ -144,12 +127,14 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
 fn latency(first: &Measurement, last: &Measurement, names: &[String]) -> String {
     let (a, b) = (&first.latency_us, &last.latency_us);
     if a.count == 0 || b.count == 0 {
-        return "Not every run was answered, so there is no latency to compare.".into();
+        return "A run got no response, so the latencies cannot be compared.".into();
     }
     match names {
-        [_] => format!("Half of the answers came within {}, 99% within {}.", milliseconds(a.p50), milliseconds(a.p99)),
+        [_] => {
+            format!("Half of the responses took at most {}, 99% at most {}.", milliseconds(a.p50), milliseconds(a.p99))
+        }
         [from, .., to] => format!(
-            "Half of the answers came within {} with {from} and {} with {to}; 99% within {} and {}.",
+            "Half of the responses took at most {} with {from} and {} with {to}; 99% took at most {} and {}.",
             milliseconds(a.p50),
             milliseconds(b.p50),
             milliseconds(a.p99),
@@ -179,15 +164,15 @@ fn wrong(runs: &[Measurement]) -> String {
         [_] => format!(", all with {}", names[runs.iter().position(|run| went_wrong(run) > 0).unwrap_or(0)]),
         which => format!(": {}", listed(which)),
     };
-    format!("{} of {} requests failed or were answered badly ({part}){which}.", count(all), count(tries))
+    format!("{} of {} requests failed or got a bad status ({part}){which}.", count(all), count(tries))
 }
 
-/// Errors and bad answers.
+/// Errors and responses with a bad status.
 pub(super) fn went_wrong(run: &Measurement) -> u64 {
     run.errors.saturating_add(run.requests.non_2xx)
 }
 
-/// "12 refused, seconds 3 to 5": one line a kind, the most frequent first.
+/// "12 refused, seconds 3 to 5": one line for each kind, the most frequent first.
 pub(super) fn faults(run: &Measurement) -> Vec<String> {
     let mut kinds: BTreeMap<&str, (u64, u32, u32)> = BTreeMap::new();
     for fault in &run.faults {
@@ -215,7 +200,6 @@ fn listed(parts: &[String]) -> String {
 mod tests {
     use super::super::sample;
     use super::*;
-    use evenkeel_measure::Mode;
 
     fn one() -> Report {
         let mut report = sample::report();
@@ -236,25 +220,14 @@ mod tests {
     fn sentences_tell_the_worst() {
         let text = sentences(&sample::report()).join("\n");
         for part in [
-            "within 0.312 ms with 2 pods and",
-            "1,250 of 361,241 requests failed or were answered badly (0.35%), all with 5 pods.",
+            "took at most 0.312 ms with 2 pods and",
+            "1,250 of 361,241 requests failed or got a bad status (0.35%), all with 5 pods.",
             "At 5 pods, 30 keep-alive connections landed on 4 of 5 pods",
             "stopped after 1.2 of 2 s",
         ] {
             assert!(text.contains(part), "{part:?} is missing: {text}");
         }
         assert!(sentences(&one()).contains(&"No request failed.".to_owned()));
-    }
-
-    #[test]
-    fn a_name_is_a_runs_own() {
-        let mut runs = sample::report().runs;
-        assert_eq!(names(&runs), ["2 pods", "5 pods"]);
-        runs.push(runs[0].clone());
-        runs[1].replicas = None;
-        assert_eq!(names(&runs), ["2 pods, round 1", "run 2", "2 pods, round 2"]);
-        runs[0].mode = Some(Mode::Client);
-        assert_eq!(names(&runs)[0], "client, 2 pods");
     }
 
     #[test]
@@ -278,14 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_is_the_worst_of_all_runs() {
+    fn the_status_is_the_worst_of_all_runs() {
         let mut report = one();
-        assert_eq!(verdict(&report), Verdict::Clean);
+        assert_eq!(status(&report), ReportStatus::Clean);
         report.runs[0].requests.non_2xx = 1;
-        assert_eq!(verdict(&report), Verdict::Faulty);
-        assert_eq!(verdict(&sample::report()), Verdict::Interrupted);
+        assert_eq!(status(&report), ReportStatus::WithErrors);
+        assert_eq!(status(&sample::report()), ReportStatus::Interrupted);
         report.runs[0].requests.answered = 0;
-        assert_eq!(verdict(&report), Verdict::Silent);
-        assert_eq!(verdict(&Report::new("x", vec![])), Verdict::Silent);
+        assert_eq!(status(&report), ReportStatus::NoResponse);
+        assert_eq!(status(&Report::new("x", vec![])), ReportStatus::NoResponse);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the load generator kept up with what it was asked for.
+//! Whether the load generator reached its target rate, and whether it was the limit.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{Latency, RunData, ThreadUsage};
 
-/// A thread that was on a processor for this part of the run had no time left for more.
+/// A thread that was on a processor for this part of the run could not have done more.
 const BUSY: f64 = 0.9;
-/// Of what was due, this part may be left unsent before the rate counts as missed.
+/// If more than this part of the requests that were due was not sent, the rate is missed.
 const LEFT_OVER: f64 = 0.01;
 
 /// The rate of a run whose requests were due by a schedule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
-    /// Requests a second that were asked for; the mean where stages differ.
+    /// The target rate in requests per second; the mean where stages differ.
     pub target: f64,
-    /// Requests a second that were sent.
+    /// Requests per second that were sent.
     pub achieved: f64,
-    /// Requests that were due before the end, and never sent.
+    /// Requests that were due before the end but never sent.
     pub unsent: u64,
     /// Whether more than 1% of what was due was never sent.
     pub missed: bool,
@@ -47,7 +47,7 @@ impl Rate {
 pub struct ContextSwitches {
     /// Because they waited for something.
     pub voluntary: u64,
-    /// Because another had to run.
+    /// Because they were preempted.
     pub involuntary: u64,
 }
 
@@ -66,8 +66,8 @@ pub(super) fn busiest(threads: &[ThreadUsage], elapsed: Duration) -> f64 {
     if elapsed.is_zero() { 0.0 } else { most.as_secs_f64() / elapsed.as_secs_f64() }
 }
 
-/// Whether the generator was the limit: a thread without time for more, while more was wanted. A closed loop always
-/// wants more, a schedule only where its rate was missed.
+/// Whether the generator was the limit: a thread was busy all the time while there was more to send. In a closed loop
+/// there is always more to send, with a schedule only if the rate was missed.
 pub(super) fn is_bound(busiest: f64, rate: Option<&Rate>) -> bool {
     busiest >= BUSY && rate.is_none_or(|rate| rate.missed)
 }

@@ -1,4 +1,4 @@
-//! Latency, summed up.
+//! A summary of latency.
 
 use serde::{Deserialize, Serialize};
 

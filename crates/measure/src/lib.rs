@@ -1,4 +1,4 @@
-//! What a run's numbers mean: pure statistics, no clock, no I/O.
+//! The statistics of runs: latency, throughput, spread over pods, comparison and assertions. Pure: no clock, no I/O.
 
 mod assertion;
 mod comparison;
@@ -23,10 +23,10 @@ use serde::{Deserialize, Serialize};
 
 pub use assertion::{Assertion, AssertionResult};
 pub use comparison::{
-    Case, Change, Difference, Interval, Kind, Naming, Ratio, against_baseline, change_sentences, compare,
-    median_rounds, spread_verdict, verdicts,
+    Change, Configuration, ConfigurationSummary, Difference, Interval, Naming, Ratio, against_baseline,
+    change_sentences, compare, comparison_sentences, median_rounds, spread_sentence,
 };
-pub use digits::{grouped_digits, some};
+pub use digits::{grouped_count, grouped_digits, some};
 pub use error::AssertionError;
 pub use event::{Around, Dip, Event, FailureKind, Impact};
 pub use generator::{ContextSwitches, Rate};
@@ -38,20 +38,20 @@ pub use run_data::{Failure, FailureClass, ObservedEvent, PodLoad, PodReading, Ru
 pub use spread::{Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Spread, Uniformity, sentence};
 pub use throughput::{Throughput, samples};
 
-/// Requests by what became of them.
+/// Requests by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
-    /// Begun.
+    /// Sent.
     pub sent: u64,
     /// Answered, whatever the status.
     pub answered: u64,
     /// Answered with a status that was not expected: with another one than 2xx, unless others were to be expected.
     pub non_2xx: u64,
-    /// On their way when the run ended.
+    /// Still open when the run ended.
     pub in_flight: u64,
 }
 
-/// What went wrong in one second of a run, by kind and pod.
+/// Failures in one second of a run, by kind and pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCount {
     /// "refused", "reset", "closed early", "timed out", "protocol error", "unreachable", "no address" or "status 503".
@@ -69,7 +69,7 @@ pub struct FaultCount {
 pub struct TimelineSecond {
     /// Requests answered.
     pub requests: u64,
-    /// Bytes of those answers.
+    /// Bytes of their responses.
     pub bytes: u64,
 }
 
@@ -78,8 +78,8 @@ pub struct TimelineSecond {
 pub struct Measurement {
     /// How many pods there were, where that is known.
     pub replicas: Option<u32>,
-    /// How requests reached the pods; none where connections were replaced after more than one answer, and in reports of
-    /// before there was a choice.
+    /// How requests reached the pods; `None` where connections were replaced after more than one response, and in
+    /// reports of older versions.
     #[serde(default)]
     pub mode: Option<Mode>,
     /// Connections that were open.
@@ -93,20 +93,20 @@ pub struct Measurement {
     pub elapsed_seconds: f64,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
-    /// The statuses that were to be expected, as classes, codes and ranges; 2xx in reports of before there was a choice.
+    /// The statuses that count as successes, as classes, codes and ranges. Reports that are older than the choice have 2xx.
     #[serde(default = "usual_statuses")]
     pub expected_statuses: String,
-    /// Requests by what became of them.
+    /// Requests by outcome.
     pub requests: Requests,
-    /// Bytes of all answers.
+    /// Bytes of all responses.
     pub bytes: u64,
-    /// Up to an answer's last byte, in microseconds: under a rate from when its request was due (corrected for
-    /// coordinated omission), else from the request's first byte.
+    /// In microseconds, up to the last byte of a response. It is measured from the first byte of the request or, if the
+    /// load had a rate, from when the request was due (corrected for coordinated omission).
     pub latency_us: Latency,
-    /// Under a rate: from a request's first byte to its answer's last, in microseconds.
+    /// If the load had a rate: from the first byte of a request to the last byte of its response, in microseconds.
     #[serde(default)]
     pub uncorrected_latency_us: Option<Latency>,
-    /// The rate that was asked for, and what became of it; none in a closed loop.
+    /// The target rate and the rate that was reached; `None` in a closed loop.
     #[serde(default)]
     pub rate: Option<Rate>,
     /// How long opening a connection took, in microseconds, warm-up included.
@@ -114,43 +114,43 @@ pub struct Measurement {
     /// Connections opened for the run; those that the warm-up opened count when the run uses them.
     #[serde(default)]
     pub connections_opened: u64,
-    /// Answers a second.
+    /// Responses per second.
     pub requests_per_second: Throughput,
-    /// Bytes of answers a second.
+    /// Bytes of responses per second.
     pub bytes_per_second: Throughput,
-    /// How many samples the two above are of.
+    /// The number of samples of the two above.
     pub samples: usize,
     /// How long a sample is, in seconds.
     pub sample_seconds: f64,
-    /// Failed requests and connections, without bad statuses.
+    /// Failed requests and connections. Responses with a bad status are not included.
     pub errors: u64,
     /// Of those, how many timed out.
     pub timeouts: u64,
     /// Errors and bad statuses by second, kind and pod.
     pub faults: Vec<FaultCount>,
-    /// How requests and connections fell on pods.
+    /// How requests and connections were distributed over pods.
     pub spread: Spread,
     /// Each second.
     pub timeline: Vec<TimelineSecond>,
-    /// Latency by percentile; none in reports of before there was one.
+    /// Latency by percentile; empty in reports of older versions.
     #[serde(default)]
     pub latency_curve: Vec<PercentilePoint>,
-    /// The histogram of the latency, in microseconds, as `HdrHistogram` encodes it (V2, deflated) in base64; none in
-    /// reports of before it was kept.
+    /// The histogram of the latency, in microseconds, as `HdrHistogram` encodes it (V2, deflated) in base64;
+    /// `None` in reports of older versions.
     #[serde(default)]
     pub latency_histogram: Option<String>,
-    /// What happened meanwhile, where someone wrote it down.
+    /// What was done to the workload or the cluster during the run, where that is known.
     #[serde(default)]
     pub events: Vec<Event>,
-    /// What each pod took, where the pods are the lab's.
+    /// What each pod used, where that is known.
     #[serde(default)]
     pub pod_use: Vec<PodUse>,
     /// Processor time of the load generator, in seconds.
     pub generator_cpu_seconds: f64,
-    /// The part of the run that its busiest thread was on a processor, 0 to 1.
+    /// The part of the run that the busiest thread of the generator was on a processor, 0 to 1.
     #[serde(default)]
     pub generator_busiest: f64,
-    /// Whether that was at least 0.9 while more was wanted: the generator was the limit, not what it tested.
+    /// Whether that was at least 0.9 while there was more to send: the generator was the limit, not the server.
     #[serde(default)]
     pub generator_bound: bool,
     /// How often the load generator's threads left the processor.
@@ -218,14 +218,15 @@ impl Measurement {
         Self { mode: Some(Mode::Client), spread: self.spread.chosen_by(Balancer::Client), ..self }
     }
 
-    /// The same, where no answer named its pod, with the connections that the node's connection tracking found on each.
+    /// The same, where no response named its pod, with the connections that the node's connection tracking found on
+    /// each.
     #[must_use]
     pub fn with_tracked(self, found: &[(String, u64)]) -> Self {
         Self { spread: self.spread.counted_by_conntrack(found, self.connections_opened), ..self }
     }
 
-    /// The same, with what happened during `run`, which it measures. Pods that came or went make it unknown how many a
-    /// connection had to choose from.
+    /// The same, with what was done during `run`, of which this is the measurement. If pods were added or removed, it
+    /// is not known how many pods there were to choose from.
     #[must_use]
     pub fn with_events(self, run: &RunData, events: &[ObservedEvent]) -> Self {
         let steady = events.iter().all(|event| !event.changes_pods);
@@ -240,7 +241,7 @@ impl Measurement {
         Self { spread: self.spread.as_one_of(tests), ..self }
     }
 
-    /// The same, with what each pod took; the restarts stand beside its requests, too.
+    /// The same, with what each pod used. The restarts are also added to the spread.
     #[must_use]
     pub fn with_pod_use(mut self, pod_use: Vec<PodUse>) -> Self {
         for share in &mut self.spread.pods {
@@ -268,7 +269,7 @@ pub fn count_uniformity_tests(runs: &mut [Measurement]) {
     }
 }
 
-/// Faults second by second.
+/// Failures second by second.
 fn fault_counts(run: &RunData) -> Vec<FaultCount> {
     let mut counts: BTreeMap<(u32, &str, Option<&str>), u64> = BTreeMap::new();
     for Failure { tenth, kind, pod, count, .. } in &run.failures {

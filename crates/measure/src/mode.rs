@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Over connections that are kept, each on the pod that the Service chose when it was opened.
+    /// Over persistent connections. The Service chooses the pod when a connection is opened.
     Keepalive,
-    /// Each over a connection of its own, so that the Service chooses for every request.
+    /// Each over a new connection, so that the Service chooses a pod for every request.
     NoKeepalive,
-    /// Over connections to the pods themselves, the client choosing for every request.
+    /// Over connections to the pods themselves. The client chooses a pod for every request.
     Client,
 }
 

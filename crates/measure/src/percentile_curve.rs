@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Steps on each half of the way that is left to 100%, as `HdrHistogram`'s own output has them.
+/// Steps on each half of the remaining distance to 100%, as in the output of `HdrHistogram`.
 const TICKS_PER_HALF: u32 = 5;
-/// More points than this are not made: 2^40 requests need no more.
+/// The maximum number of points: 2^40 requests need no more.
 const MOST_POINTS: usize = 200;
 
 /// One point of the curve.
@@ -12,7 +12,7 @@ const MOST_POINTS: usize = 200;
 pub struct PercentilePoint {
     /// The percentile, 0 to 100.
     pub percentile: f64,
-    /// So much of all took at most this long, in microseconds.
+    /// This part of all requests took at most this long, in microseconds.
     pub us: u64,
     /// How many took at most this long.
     pub count: u64,
@@ -52,7 +52,12 @@ mod tests {
     use super::*;
 
     /// The curve of these times, which are sorted.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into a few numbers")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "an index into a few numbers"
+    )]
     fn curve(sorted: &[u64]) -> Vec<PercentilePoint> {
         let quantile = |part: f64| sorted[((part * sorted.len() as f64).ceil() as usize).max(1) - 1];
         percentile_curve(sorted.len() as u64, quantile, |us| sorted.partition_point(|time| *time <= us) as u64)

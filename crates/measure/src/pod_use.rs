@@ -1,10 +1,10 @@
-//! What each pod took during a run.
+//! What each pod used during a run.
 
 use serde::{Deserialize, Serialize};
 
 use super::PodReading;
 
-/// What one pod took, whether it answered or not. What is not known is left out.
+/// What one pod used, whether it answered or not. What is not known is left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PodUse {
     /// Its name.
@@ -13,15 +13,14 @@ pub struct PodUse {
     pub restarts: Option<u32>,
     /// Processor time, in seconds.
     pub cpu_seconds: Option<f64>,
-    /// Periods of the kernel's (100 ms unless told otherwise) in which it wanted to run on, and its CPU limit did not let
-    /// it. Without a limit there are none.
+    /// Scheduling periods (100 ms by default) in which its CPU limit throttled it. Without a limit there are none.
     pub throttled_periods: Option<u64>,
-    /// Its working set at the end, in bytes: what it has in memory, less what the kernel could drop of files.
+    /// Its working set at the end, in bytes: its memory without inactive file pages.
     pub memory_bytes: Option<u64>,
 }
 
 impl PodUse {
-    /// What the pods of `after` took since `before`; of a pod that was not there before, what it took in all its life.
+    /// What the pods of `after` used since `before`. For a pod that is not in `before`, this is all that it used.
     #[must_use]
     pub fn between(before: &[PodReading], after: &[PodReading]) -> Vec<Self> {
         let of = |after: &PodReading| {

@@ -32,7 +32,8 @@ pub struct RunData {
     pub in_flight: u64,
     /// Connections opened for the run.
     pub connections_opened: u64,
-    /// From when a request was due, or where nothing was scheduled from its first byte, to the last byte of its response.
+    /// From when a request was due, or where nothing was scheduled from its first byte, to the last byte of its
+    /// response.
     pub latency: Latency,
     /// The same by percentile.
     pub latency_curve: Vec<PercentilePoint>,

@@ -1,8 +1,8 @@
-//! A run for tests, made up.
+//! A synthetic run for tests.
 
 use super::{ContextSwitches, Latency, Measurement, Mode, PodLoad, Requests, Spread, Throughput};
 
-/// A second against `replicas` pods that all served alike, `rate` requests in all.
+/// One second against `replicas` pods that all served the same number of requests, at `rate` requests per second.
 pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
     let pod = |n: u32| PodLoad { name: format!("server-{n}"), requests: 1_000, connections: 3, ..PodLoad::default() };
     let pods: Vec<PodLoad> = (0..replicas).map(pod).collect();

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// A count per second, over the seconds of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Throughput {
-    /// The worst 1% of the seconds saw at most this.
+    /// In the worst 1% of the seconds it was at most this.
     pub p1: f64,
-    /// The worst 2.5% did.
+    /// The same for the worst 2.5%.
     pub p2_5: f64,
-    /// Half of them did.
+    /// The same for half of the seconds.
     pub p50: f64,
-    /// 97.5% did.
+    /// The same for 97.5% of the seconds.
     pub p97_5: f64,
     /// The mean.
     pub average: f64,
@@ -47,8 +47,8 @@ impl Throughput {
     }
 }
 
-/// The samples of a run that lasted `elapsed`: its whole seconds, or, where there is none, the one that was begun,
-/// brought up to a second. With it the length of a sample.
+/// The samples of a run that lasted `elapsed`, and the length of a sample. The samples are the whole seconds of the
+/// run. A run shorter than a second has one sample, scaled to a whole second.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "no second sees 2^53 of anything")]
 pub fn samples(seconds: &[u64], elapsed: Duration) -> (Vec<f64>, Duration) {
@@ -73,7 +73,7 @@ fn mean(samples: &[f64]) -> f64 {
 )]
 fn percentile(sorted: &[f64], percent: f64) -> f64 {
     let rank = percent / 100.0 * sorted.len() as f64;
-    // 97.5% of 40 is 39, also where the product is a hair above.
+    // 97.5% of 40 is 39, even if the product is rounded up slightly.
     let rank = (rank - rank * f64::EPSILON).ceil().max(1.0) as usize;
     sorted[rank.min(sorted.len()) - 1]
 }

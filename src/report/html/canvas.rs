@@ -1,36 +1,36 @@
-//! The few shapes that charts are made of, as SVG.
+//! The shapes of the charts, as SVG.
 
 use std::fmt::Write;
 
 use super::markup::escape;
 
-/// How much room a chart has. Each is drawn for both, and the style sheet shows one.
+/// The width that a chart is drawn for. Each chart is drawn for both, and the style sheet shows one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// A desk's screen.
+pub(super) enum Viewport {
+    /// A large screen.
     Wide,
     /// A phone.
     Narrow,
 }
 
-impl Room {
-    /// How wide the chart is, in its own pixels.
+impl Viewport {
+    /// The width of the chart, in its own pixels.
     pub(super) fn width(self) -> f64 {
         if self == Self::Wide { 880.0 } else { 340.0 }
     }
 
-    /// One value for each room.
+    /// One of two values.
     pub(super) fn pick<T>(self, wide: T, narrow: T) -> T {
         if self == Self::Wide { wide } else { narrow }
     }
 }
 
-/// A chart for both rooms.
-pub(super) fn in_both(draw: impl Fn(Room) -> Canvas, label: &str) -> String {
-    [Room::Wide, Room::Narrow].map(|room| draw(room).finish(room, label)).concat()
+/// A chart for both widths.
+pub(super) fn in_both(draw: impl Fn(Viewport) -> Canvas, label: &str) -> String {
+    [Viewport::Wide, Viewport::Narrow].map(|room| draw(room).finish(room, label)).concat()
 }
 
-/// The end of a text that lies at its place.
+/// The part of a text that is at its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -54,7 +54,7 @@ impl Canvas {
         let _ = write!(self.body, r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#);
     }
 
-    /// A line that is seen on a bar as well as beside it.
+    /// A line with an outline, so that it is visible on a bar.
     pub(super) fn line_over(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         self.line("halo", from, to);
         self.line(class, from, to);
@@ -90,13 +90,13 @@ impl Canvas {
         let _ = write!(self.body, r#"<path class="{class}" d="{}z"/>"#, through(around));
     }
 
-    /// A place that tells what is there: without a script by the browser's own means, with one at once.
+    /// An area with a tooltip: the browser's own without a script, an immediate one with a script.
     pub(super) fn place(&mut self, corner: (f64, f64), size: (f64, f64), told: &str) {
         let rect = rect("hit", corner, size);
         let _ = write!(self.body, "<g class=\"place\">{rect}<title>{}</title></g>", escape(told));
     }
 
-    fn finish(&self, room: Room, label: &str) -> String {
+    fn finish(&self, room: Viewport, label: &str) -> String {
         let (class, width, height) = (room.pick("wide", "narrow"), room.width(), self.height);
         let (label, body) = (escape(label), &self.body);
         format!(

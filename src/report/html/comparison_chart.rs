@@ -1,23 +1,23 @@
-//! Throughput at each number of pods.
+//! Throughput of each run.
 
-use super::canvas::{Anchor, Canvas, Room, in_both};
+use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::table;
 use super::legend;
 use super::scale::{Scale, steps};
 use crate::report::number::{count, grouped, milliseconds};
-use crate::report::{pods, words};
+use crate::report::{pods, rounds, words};
 use evenkeel_measure::Measurement;
 
-/// From one bar to the next.
+/// The distance between bars.
 const STEP: f64 = 40.0;
 
-/// The chart of those `shown`, and the table of all runs; nothing for a single one.
+/// The chart of those `shown`, and the table of all runs; empty for a single run.
 pub(super) fn section(runs: &[Measurement], shown: &[Measurement], shown_names: &[String]) -> String {
     if runs.len() < 2 {
         return String::new();
     }
     let first = runs[0].requests_per_second.average;
-    let names = words::names(runs);
+    let names = rounds::names(runs);
     let label = format!("Requests a second at each of: {}. The table below has the data.", shown_names.join(", "));
     let chart = in_both(|room| draw(room, shown, shown_names), &label);
     let row = |(run, name): (&Measurement, &String)| {
@@ -36,13 +36,13 @@ pub(super) fn section(runs: &[Measurement], shown: &[Measurement], shown_names: 
     };
     let header = ["Run", "Req/Sec", "Ratio", "Slowest second", "Fastest", "50%", "99%", "99.99%", "Errors"];
     format!(
-        "<section><h2>Throughput of each run</h2><p>Answers a second on average, and their ratio to the first run. \
+        "<section><h2>Throughput of each run</h2><p>Responses per second on average, and the ratio to the first run. \
          The thin line spans the slowest and the fastest second.</p>{chart}{}</section>",
         table("Throughput of each run", &header, runs.iter().zip(&names).map(row))
     )
 }
 
-fn draw(room: Room, runs: &[Measurement], names: &[String]) -> Canvas {
+fn draw(room: Viewport, runs: &[Measurement], names: &[String]) -> Canvas {
     let (left, right) = (room.pick(120.0, 4.0), room.width() - room.pick(160.0, 8.0));
     let (top, step) = (8.0, room.pick(STEP, STEP + 8.0));
     let rows = f64::from(u32::try_from(runs.len()).unwrap_or(u32::MAX));
@@ -54,10 +54,10 @@ fn draw(room: Room, runs: &[Measurement], names: &[String]) -> Canvas {
     let mut canvas = Canvas::new(bottom + 26.0);
     for tick in &ticks {
         canvas.line("grid", (x.at(*tick), top), (x.at(*tick), bottom));
-        // At the edges of a phone a number has room on one side only.
+        // At the edges of a narrow chart there is space on one side only.
         let anchor = match (room, x.at(*tick)) {
-            (Room::Narrow, at) if at <= left => Anchor::Start,
-            (Room::Narrow, at) if at >= right => Anchor::End,
+            (Viewport::Narrow, at) if at <= left => Anchor::Start,
+            (Viewport::Narrow, at) if at >= right => Anchor::End,
             _ => Anchor::Middle,
         };
         canvas.text("tick", anchor, (x.at(*tick), bottom + 18.0), &grouped(*tick));
@@ -76,7 +76,7 @@ fn draw(room: Room, runs: &[Measurement], names: &[String]) -> Canvas {
             }
         }
         let told = format!("{} · {}", grouped(rate.average.round()), pods::ratio(rate.average, first));
-        if room == Room::Wide {
+        if room == Viewport::Wide {
             canvas.text("label", Anchor::End, (left - 12.0, middle + 4.0), name);
             canvas.text("value", Anchor::End, (room.width() - 4.0, middle + 4.0), &told);
         } else {

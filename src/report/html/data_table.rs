@@ -1,8 +1,8 @@
-//! The same data as a table, for those who cannot or will not read a chart.
+//! The data of a chart as a table.
 
 use super::markup::{elements, escape};
 
-/// A table in a box that scrolls where it is too wide. The first cell of a row is its name.
+/// A table in a box that scrolls if the table is too wide. The first cell of a row is its name.
 pub(super) fn table(caption: &str, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let header = elements("th scope=\"col\"", header);
     let cell = |(at, cell): (usize, &String)| match at {
@@ -18,7 +18,7 @@ pub(super) fn table(caption: &str, header: &[&str], rows: impl IntoIterator<Item
     )
 }
 
-/// Folded away until it is asked for.
+/// Folded until it is opened.
 pub(super) fn folded(summary: &str, body: &str) -> String {
     format!("<details><summary>{}</summary>{body}</details>", escape(summary))
 }

@@ -1,4 +1,4 @@
-//! The numbers that are asked for first, a card for each run.
+//! The most important numbers, on a card for each run.
 
 use super::legend;
 use super::markup::{escape, terms};
@@ -26,7 +26,7 @@ pub(super) fn cards(runs: &[Measurement], names: &[String]) -> String {
     format!("<div class=\"cards\">{}</div>", cards.collect::<String>())
 }
 
-/// One line here is one more on each card.
+/// Each line here is a line on each card.
 fn figures(run: &Measurement) -> Vec<Figure> {
     let mut figures = vec![
         ("Latency, 50%", milliseconds(run.latency_us.p50)),

@@ -1,19 +1,19 @@
-//! Which line is whose: colours that colour-blind readers can tell apart, and dashes beside them.
+//! The legend: colours that colour-blind readers can distinguish, combined with dashes.
 
 use super::markup::escape;
 
-/// Colours before they begin again; as many as the style sheet has.
+/// The number of colours in the style sheet.
 const COLOURS: usize = 6;
-/// Dashes before they begin again.
+/// The number of dashes in the style sheet.
 const DASHES: usize = 4;
 
 /// The classes that give run `at` (from 0) its colour and dash.
 pub(super) fn class(at: usize) -> String {
-    // The dash moves on when the colours begin again, so that 12 runs look different.
+    // The dash changes when the colours repeat, so that 12 runs look different.
     format!("s{} d{}", at % COLOURS, (at + at / COLOURS) % DASHES)
 }
 
-/// The short line that stands for run `at` beside its name.
+/// A sample of the line of run `at`.
 pub(super) fn swatch(at: usize) -> String {
     let class = class(at);
     format!(
@@ -21,7 +21,7 @@ pub(super) fn swatch(at: usize) -> String {
     )
 }
 
-/// The names of all runs; nothing for a single one.
+/// The names of all runs; empty for a single run.
 pub(super) fn legend(names: &[String]) -> String {
     if names.len() < 2 {
         return String::new();

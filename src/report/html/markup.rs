@@ -1,9 +1,9 @@
-//! Text from outside as text in a page.
+//! Escapes text for a page.
 
 use crate::report::figures::Figure;
 
-/// `text` for use between tags and in quoted attributes: no markup, no control characters, none of those that turn the
-/// direction of reading.
+/// `text` for use between tags and in quoted attributes: no markup, no control characters, and no characters that
+/// change the direction of reading.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -22,7 +22,7 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Each text in an element of its own.
+/// Each text in its own element.
 pub(super) fn elements<T: AsRef<str>>(tag: &str, texts: impl IntoIterator<Item = T>) -> String {
     let name = tag.split(' ').next().unwrap_or(tag);
     let element = |text: T| format!("<{tag}>{}</{name}>", escape(text.as_ref()));

@@ -1,4 +1,4 @@
-//! A page: one file with all that it needs, that can be mailed, kept and read without a network or a script.
+//! The page: one self-contained file, readable without a network and without a script.
 
 mod canvas;
 mod comparison_chart;
@@ -13,16 +13,16 @@ mod scale;
 mod time_bins;
 mod time_chart;
 
-use super::words::{self, Verdict};
-use super::{Exporter, Report, events, figures};
+use super::words::{self, ReportStatus};
+use super::{Exporter, Report, events, figures, rounds};
 use crate::error::Error;
 use markup::{elements, escape};
 
-/// More runs than this are compared, but not drawn one by one.
+/// The maximum number of runs that are drawn one by one.
 const MOST_RUNS: usize = 12;
-/// Bins of time on the whole page: what keeps it below a megabyte.
+/// Bins of time on the whole page, limited so that it stays below a megabyte.
 const ALL_BINS: usize = 600;
-/// The most bins of time for one run: more cannot be told apart.
+/// The maximum number of bins of time for one run: more cannot be distinguished.
 const MOST_BINS: usize = 150;
 /// Pods on the whole page.
 const ALL_PODS: usize = 600;
@@ -33,8 +33,8 @@ pub struct Html;
 
 impl Exporter for Html {
     fn export(&self, report: &Report) -> Result<String, Error> {
-        let shown = words::shown(&report.runs);
-        let names = words::names(&shown);
+        let shown = rounds::shown(&report.runs);
+        let names = rounds::names(&shown);
         let drawn = shown.len().min(MOST_RUNS);
         let (runs, drawn_names) = (&shown[..drawn], &names[..drawn]);
         let bins = (ALL_BINS / drawn.max(1)).min(MOST_BINS);
@@ -51,8 +51,8 @@ impl Exporter for Html {
         ];
         let version = escape(&report.evenkeel_version);
         let body = format!(
-            "{}<main>{}</main><footer><p>Measured by evenkeel {version}. Every number is also in the JSON that this page \
-             was made of; <code>evenkeel report FILE.json --csv</code> has the seconds.</p></footer>",
+            "{}<main>{}</main><footer><p>Measured by evenkeel {version}. This page \
+             was made from JSON, which has every number; <code>evenkeel report FILE.json --csv</code> has the seconds.</p></footer>",
             header(report),
             sections.concat()
         );
@@ -61,10 +61,10 @@ impl Exporter for Html {
 }
 
 fn header(report: &Report) -> String {
-    let verdict = words::verdict(report);
-    let (class, sign) = if verdict == Verdict::Clean { ("clean", "✓") } else { ("bad", "!") };
+    let status = words::status(report);
+    let (class, sign) = if status == ReportStatus::Clean { ("clean", "✓") } else { ("bad", "!") };
     let found = elements("li", words::sentences(report));
-    // An arrow does not end a line.
+    // Keeps the arrow from ending a line.
     let headline = escape(&words::headline(report)).replace(" → ", "\u{a0}→\u{a0}");
     format!(
         "<header><div class=\"top\"><div class=\"brand\">evenkeel <span>load-balancing report</span></div><button \
@@ -73,25 +73,25 @@ fn header(report: &Report) -> String {
         headline,
         escape(&words::tested(report)),
         escape(&report.target),
-        verdict.words()
+        status.words()
     )
 }
 
-/// What is not drawn: further kinds of runs, and further rounds of those that are.
+/// What is not drawn: further configurations, and further rounds of those that are drawn.
 fn left_out(runs: usize, rounds: usize) -> String {
     let rounds = match rounds {
         0 => "",
         _ => {
-            "<p class=\"soft\">Of several rounds the one of the median rate is drawn; the table of throughput has all.</p>"
+            "<p class=\"soft\">The charts show the round with the median rate; the table of throughput has all rounds.</p>"
         }
     };
     match runs {
         0 => rounds.to_owned(),
-        _ => format!("{rounds}<p class=\"soft\">{runs} further runs are in the table of throughput alone.</p>"),
+        _ => format!("{rounds}<p class=\"soft\">{runs} further runs are only in the table of throughput.</p>"),
     }
 }
 
-/// What happened during the runs.
+/// The events of the runs.
 fn happened(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String {
     let with_events = runs.iter().zip(names).filter(|(run, _)| !run.events.is_empty());
     let parts: Vec<String> = with_events
@@ -104,8 +104,8 @@ fn happened(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String 
         return String::new();
     }
     format!(
-        "<section><h2>What happened</h2><p>Each event, how long it took, the requests that failed up to the next one, and \
-         the lowest throughput in any half second against the two seconds before it.</p>{}</section>",
+        "<section><h2>Events</h2><p>Each event, how long it took, the requests that failed up to the next event, and the \
+         lowest throughput in any half second against the two seconds before the event.</p>{}</section>",
         parts.concat()
     )
 }
@@ -113,7 +113,7 @@ fn happened(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String 
 /// All figures of each run.
 fn details(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String {
     let figures: Vec<_> = runs.iter().map(figures::run).collect();
-    // Not every run has every figure.
+    // Runs may have different figures.
     let mut of: Vec<&str> = Vec::new();
     for (name, _) in figures.iter().flatten() {
         if !of.contains(name) {
@@ -142,7 +142,7 @@ fn environment(report: &Report) -> String {
     };
     let rows: String = fixed.into_iter().chain(told).map(row).collect();
     format!(
-        "<section><h2>Environment</h2><p>Where and with what this was measured.</p><table \
+        "<section><h2>Environment</h2><p>Where this was measured, and with which versions.</p><table \
          class=\"about\"><caption>Environment</caption><tbody>{rows}</tbody></table></section>"
     )
 }

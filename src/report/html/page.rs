@@ -1,4 +1,4 @@
-//! The page around the parts: a template with named holes.
+//! The frame of the page: a template with named placeholders.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,12 +24,12 @@ pub(super) fn page(title: &str, body: &str) -> String {
     )
 }
 
-/// How the page's policy names its own style and script: nothing else may run or load.
+/// The hash of the page's own style or script, the only ones that its policy allows.
 fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 
-/// Puts values into the holes, which look like `{{name}}`. What is put in is not looked at again: a pod may be called
+/// Replaces placeholders, which look like `{{name}}`. Values are not searched for placeholders: a pod may be called
 /// `{{body}}`.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut parts = template.split("{{");
@@ -47,12 +47,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_in_is_not_looked_at_again() {
+    fn values_are_not_searched_for_placeholders() {
         assert_eq!(fill("a {{x}} b {{y}}", &[("x", "{{y}}"), ("y", "1")]), "a {{y}} b 1");
     }
 
     #[test]
-    fn every_hole_is_filled() {
+    fn every_placeholder_is_replaced() {
         let page = page("<title>", "<p>body</p>");
         assert!(page.contains("<title>&lt;title&gt;</title>") && page.contains("<p>body</p>"));
         assert!(page.contains(STYLE) && page.contains(SCRIPT) && !page.contains("{{"), "{page}");

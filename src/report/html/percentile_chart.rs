@@ -1,6 +1,6 @@
-//! Latency by percentile: the horizontal axis stretches towards 100%, so that the slowest few are seen.
+//! Latency by percentile. The horizontal axis is logarithmic towards 100%, so that the slowest requests are visible.
 
-use super::canvas::{Anchor, Canvas, Room, in_both};
+use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::{folded, table};
 use super::legend;
 use super::scale::{Scale, ratios};
@@ -8,17 +8,17 @@ use crate::report::figures;
 use crate::report::number::{milliseconds, to_f64};
 use evenkeel_measure::Measurement;
 
-/// Where the axis ends.
+/// The end of the axis.
 const LAST: f64 = 99.999;
-/// What is marked on it.
+/// The marks of the axis.
 const MARKS: [f64; 6] = [0.0, 90.0, 99.0, 99.9, 99.99, LAST];
-/// Where each line can be asked.
-const ASKED: [f64; 7] = [50.0, 75.0, 90.0, 97.5, 99.0, 99.9, 99.99];
+/// The percentiles that have a tooltip.
+const TOOLTIPS: [f64; 7] = [50.0, 75.0, 90.0, 97.5, 99.0, 99.9, 99.99];
 
 /// A line: percentiles and microseconds, ascending.
 type Curve = Vec<(f64, f64)>;
 
-/// The chart and its table; nothing where nothing was answered.
+/// The chart and its table; empty if nothing was answered.
 pub(super) fn section(runs: &[Measurement], names: &[String]) -> String {
     let curves: Vec<Curve> = runs.iter().map(curve).collect();
     if curves.iter().all(Vec::is_empty) {
@@ -35,15 +35,15 @@ pub(super) fn section(runs: &[Measurement], names: &[String]) -> String {
     });
     let table = table("Latency by percentile", &header, rows);
     format!(
-        "<section><h2>Latency by percentile</h2><p>How long the answers took. Each step to the right leaves a tenth of \
-         the requests of the step before: at 99%, one in a hundred took longer than the line says. Both axes are \
+        "<section><h2>Latency by percentile</h2><p>How long the responses took. Each step to the right leaves a tenth of \
+         the requests of the step before: at 99%, one in a hundred took longer than the line shows. Both axes are \
          logarithmic.</p>{}{chart}{}</section>",
         legend::legend(names),
         folded("The same as a table", &table)
     )
 }
 
-/// The points of the curve, and those of the summary in between; as far as there are requests to tell them apart.
+/// The points of the curve and of the summary, up to the percentile for which there are enough requests.
 fn curve(run: &Measurement) -> Curve {
     let of = &run.latency_us;
     if of.count == 0 {
@@ -54,24 +54,24 @@ fn curve(run: &Measurement) -> Curve {
         .chain([(99.0, of.p99), (99.9, of.p99_9), (99.99, of.p99_99)])
         .filter(|(percentile, _)| (1.0 - percentile / 100.0) * to_f64(of.count) >= 1.0);
     let points = run.latency_curve.iter().map(|point| (point.percentile, point.us)).chain(summary);
-    // A time of 0 has no place on a logarithmic axis.
+    // A logarithmic axis has no 0.
     let mut points: Curve = points.map(|(percentile, us)| (percentile, to_f64(us).max(1.0))).collect();
     points.retain(|(percentile, _)| (0.0..=LAST).contains(percentile));
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     points
 }
 
-/// How far to the right a percentile lies: 0 at 0%, 1 at 90%, 2 at 99%.
+/// The position of a percentile: 0 at 0%, 1 at 90%, 2 at 99%.
 fn nines(percentile: f64) -> f64 {
     -(1.0 - percentile / 100.0).log10()
 }
 
-/// The time at a percentile that was asked for; none where there were too few requests.
+/// The time at one of the percentiles above; `None` if there were too few requests.
 fn at(curve: &Curve, percentile: f64) -> Option<f64> {
     curve.iter().find(|point| (point.0 - percentile).abs() < 1e-9).map(|point| point.1)
 }
 
-fn draw(room: Room, curves: &[Curve], names: &[String]) -> Canvas {
+fn draw(room: Viewport, curves: &[Curve], names: &[String]) -> Canvas {
     let (left, right) = (room.pick(70.0, 52.0), room.width() - room.pick(96.0, 25.0));
     let (top, bottom) = (14.0, room.pick(330.0, 260.0));
     let times = || curves.iter().flatten().map(|point| point.1);
@@ -95,20 +95,20 @@ fn draw(room: Room, curves: &[Curve], names: &[String]) -> Canvas {
         let class = legend::class(number);
         canvas
             .path(&format!("run {class}"), curve.iter().map(|(percentile, us)| (x.at(nines(*percentile)), y.at(*us))));
-        for percentile in ASKED {
+        for percentile in TOOLTIPS {
             if let Some(us) = at(curve, percentile) {
                 canvas.dot(&format!("dot {class}"), (x.at(nines(percentile)), y.at(us)), 3.0);
             }
         }
     }
-    if room == Room::Wide && curves.len() > 1 {
+    if room == Viewport::Wide && curves.len() > 1 {
         ends(&mut canvas, curves, names, |percentile| x.at(nines(percentile)), |us| y.at(us));
     }
     places(&mut canvas, curves, names, &x, (top, bottom));
     canvas
 }
 
-/// The names at the lines' ends, apart enough to be read.
+/// The names at the ends of the lines, without overlap.
 fn ends(canvas: &mut Canvas, curves: &[Curve], names: &[String], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) {
     let mut ends: Vec<(f64, f64, &String, usize)> = curves
         .iter()
@@ -125,10 +125,10 @@ fn ends(canvas: &mut Canvas, curves: &[Curve], names: &[String], x: impl Fn(f64)
     }
 }
 
-/// A strip around each percentile that can be asked, which tells all lines' times.
+/// A tooltip at each percentile with the times of all lines.
 fn places(canvas: &mut Canvas, curves: &[Curve], names: &[String], x: &Scale, (top, bottom): (f64, f64)) {
-    let middles: Vec<f64> = ASKED.iter().map(|percentile| x.at(nines(*percentile))).collect();
-    for (number, percentile) in ASKED.into_iter().enumerate() {
+    let middles: Vec<f64> = TOOLTIPS.iter().map(|percentile| x.at(nines(*percentile))).collect();
+    for (number, percentile) in TOOLTIPS.into_iter().enumerate() {
         let middle = middles[number];
         let from = number.checked_sub(1).map_or(middle - 20.0, |before| f64::midpoint(middles[before], middle));
         let to = middles.get(number + 1).map_or(middle + 20.0, |after| f64::midpoint(middle, *after));
@@ -164,7 +164,7 @@ mod tests {
     fn a_report_without_a_curve_is_drawn_by_its_summary() {
         let mut run = sample::measurement();
         run.latency_curve.clear();
-        assert_eq!(curve(&run).len(), ASKED.len());
+        assert_eq!(curve(&run).len(), TOOLTIPS.len());
         assert_eq!(at(&curve(&run), 99.0), Some(1024.0));
     }
 

@@ -1,8 +1,8 @@
-//! Requests on each pod: bars, the even share as a line, and where chance alone would put them as a band.
+//! Requests of each pod: bars, the even share as a line, and what to expect of chance as a band.
 
 use std::fmt::Write;
 
-use super::canvas::{Anchor, Canvas, Room, in_both};
+use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::{folded, table};
 use super::legend;
 use super::markup::{escape, terms};
@@ -11,12 +11,12 @@ use crate::report::number::{count, grouped, to_f64};
 use crate::report::{figures, pods};
 use evenkeel_measure::{Measurement, PodShare, Spread, sentence};
 
-/// More pods than this are drawn as thin bars without their names.
+/// More pods than this are drawn as thin bars without names.
 const MOST_NAMED: usize = 24;
-/// How high all thin bars are together, about.
+/// The approximate height of all thin bars together.
 const THIN: f64 = 400.0;
 
-/// The panels and their tables; nothing where no answer named a pod. At most `most` pods are drawn for each run.
+/// The panels and their tables; empty if no pod is known. At most `most` pods are drawn for each run.
 pub(super) fn section(runs: &[Measurement], names: &[String], most: usize) -> String {
     if runs.iter().all(|run| run.spread.pods.is_empty()) {
         return String::new();
@@ -33,16 +33,16 @@ pub(super) fn section(runs: &[Measurement], names: &[String], most: usize) -> St
         ""
     };
     format!(
-        "<section><h2>Requests per pod</h2><p>A Service spreads connections, not requests: a keep-alive connection stays \
-         with the pod it first met. The dashed line is the even share.{band}</p>{body}</section>"
+        "<section><h2>Requests per pod</h2><p>A Service balances connections, not requests: a keep-alive connection stays \
+         with the pod that it was opened to. The dashed line is the even share.{band}</p>{body}</section>"
     )
 }
 
 fn panel(spread: &Spread, at: usize, name: &str, most: usize) -> String {
     if spread.pods.is_empty() {
-        return "<p class=\"soft\">No answer named its pod.</p>".into();
+        return "<p class=\"soft\">No response named its pod.</p>".into();
     }
-    // The busiest, and as many of the least busy.
+    // The busiest pods, and as many of the least busy ones.
     let kept = if spread.pods.len() <= most { spread.pods.len() } else { most.div_ceil(2) };
     let last = if spread.pods.len() <= most { spread.pods.len() } else { spread.pods.len() - most / 2 };
     let each = to_f64(total(spread)) / to_f64(spread.connections.max(1));
@@ -66,13 +66,13 @@ fn panel(spread: &Spread, at: usize, name: &str, most: usize) -> String {
     format!("{chart}<dl class=\"facts\">{facts}</dl>{}", folded("The same as a table", &table))
 }
 
-/// The requests between which chance alone would keep a pod in 95 of 100 runs, where the measurement tells them: the
-/// connections, times what `each` of them asked on average.
+/// The interval of requests in which chance alone puts one given pod in 95 of 100 runs, if it is known: the interval of
+/// connections, times `each`, the mean number of requests of a connection.
 fn band(pod: &PodShare, each: f64) -> Option<(f64, f64)> {
     pod.expected_connections.map(|band| (to_f64(band.low) * each, to_f64(band.high) * each))
 }
 
-/// A pod, and the requests between which chance alone would keep it.
+/// A pod and its band.
 struct Bar<'a> {
     pod: &'a PodShare,
     band: Option<(f64, f64)>,
@@ -82,22 +82,22 @@ fn total(spread: &Spread) -> u64 {
     spread.pods.iter().map(|pod| pod.requests).fold(0, u64::saturating_add)
 }
 
-/// Where things lie in one room.
+/// Positions and sizes for one width.
 struct Layout {
     left: f64,
     right: f64,
     top: f64,
-    /// From one bar to the next.
+    /// The distance between bars.
     step: f64,
-    /// How high a bar is.
+    /// The height of a bar.
     bar: f64,
-    /// From the top of a row to its bar.
+    /// The distance from the top of a row to its bar.
     inset: f64,
     named: bool,
 }
 
 impl Layout {
-    fn new(room: Room, pods: usize) -> Self {
+    fn new(room: Viewport, pods: usize) -> Self {
         let named = pods <= MOST_NAMED;
         let rows = f64::from(u32::try_from(pods.max(1)).unwrap_or(u32::MAX));
         let thin = (THIN / rows).clamp(2.0, 14.0);
@@ -113,7 +113,7 @@ impl Layout {
     }
 }
 
-fn draw(room: Room, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
+fn draw(room: Viewport, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
     let layout = Layout::new(room, shown.len());
     let even = to_f64(total(spread)) / f64::from(spread.expected.max(1));
     let most = shown.iter().map(|bar| to_f64(bar.pod.requests)).fold(even, f64::max);
@@ -131,8 +131,8 @@ fn draw(room: Room, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
     let even_x = x.at(even);
     let anchor = if even_x > room.width() * 0.7 { Anchor::End } else { Anchor::Middle };
     canvas.text("event", anchor, (even_x, layout.top - 12.0), &format!("even share {}", grouped(even.round())));
-    if room == Room::Narrow && layout.named {
-        // Names and numbers stand between the bars.
+    if room == Viewport::Narrow && layout.named {
+        // Names and numbers are between the bars.
         for bar in rows.iter().map(|row| row + layout.inset) {
             canvas.line_over("even", (even_x, bar - 2.0), (even_x, bar + layout.bar + 2.0));
         }
@@ -152,7 +152,7 @@ fn draw(room: Room, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
     canvas
 }
 
-fn draw_bar(canvas: &mut Canvas, room: Room, pod: &PodShare, row: f64, layout: &Layout, x: &Scale, at: usize) {
+fn draw_bar(canvas: &mut Canvas, room: Viewport, pod: &PodShare, row: f64, layout: &Layout, x: &Scale, at: usize) {
     let end = x.at(to_f64(pod.requests));
     let class = format!("bar {}", legend::class(at));
     canvas.rect(&class, (layout.left, row + layout.inset), (end - layout.left, layout.bar));
@@ -161,7 +161,7 @@ fn draw_bar(canvas: &mut Canvas, room: Room, pod: &PodShare, row: f64, layout: &
     }
     let (name, share) = (pods::shortened(&pod.name), format!("{:.1}%", pod.share * 100.0));
     let told = format!("{} · {share}", count(pod.requests));
-    if room == Room::Wide {
+    if room == Viewport::Wide {
         let line = row + layout.inset + 12.0;
         canvas.text("pod", Anchor::End, (layout.left - 10.0, line), &name);
         canvas.text("value", Anchor::End, (room.width() - 4.0, line), &told);

@@ -1,6 +1,6 @@
-//! From values to pixels, and the round values that an axis is marked with.
+//! Conversion of values to pixels, and round values for the marks of an axis.
 
-/// An axis: `low` lies at pixel `start`, `high` at `end`.
+/// An axis: `low` is at pixel `start`, `high` at `end`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     low: f64,
@@ -21,11 +21,11 @@ impl Scale {
         Self { low: low.ln(), high: high.ln(), start, end, logarithmic: true }
     }
 
-    /// Where a value lies; one beyond the axis lies at its end.
+    /// The position of a value. A value beyond the axis is at its end.
     pub(super) fn at(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.ln() } else { value };
         let part = (value - self.low) / (self.high - self.low);
-        // NaN, where an axis has no length, is its beginning.
+        // NaN, for an axis without a length, becomes its start.
         let part = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
         self.start + part * (self.end - self.start)
     }

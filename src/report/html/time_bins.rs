@@ -1,26 +1,26 @@
-//! The seconds of a run, gathered so that they fit a chart.
+//! The seconds of a run, combined into bins that fit a chart.
 
 use std::collections::BTreeMap;
 
 use crate::report::number::count;
 use evenkeel_measure::{Measurement, samples};
 
-/// Kinds that are told of one bin.
+/// The maximum number of kinds of failure that are listed for a bin.
 const MOST_KINDS: usize = 4;
 
-/// Some seconds in a row.
+/// Consecutive seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Bin {
-    /// The first of them, since the run began.
+    /// The first second, since the run began.
     pub(super) from: u32,
-    /// Answers a second: mean, least and most. None where no whole second was measured.
+    /// Responses per second: mean, minimum and maximum. `None` if no whole second was measured.
     pub(super) rate: Option<(f64, f64, f64)>,
-    /// What went wrong, by kind, the most frequent first.
+    /// Failures by kind, the most frequent first.
     pub(super) wrong: Vec<(String, u64)>,
 }
 
 impl Bin {
-    /// How often something went wrong.
+    /// The number of failures.
     pub(super) fn wrong_count(&self) -> u64 {
         self.wrong.iter().map(|(_, count)| count).fold(0, |sum, count| sum.saturating_add(*count))
     }
@@ -45,7 +45,7 @@ pub(super) fn bins(run: &Measurement, most: u32) -> (Vec<Bin>, u32) {
     let length = seconds.div_ceil(most.max(1));
     let mut wrong: BTreeMap<u32, BTreeMap<&str, u64>> = BTreeMap::new();
     for fault in &run.faults {
-        // What came after the end belongs to the last second.
+        // Failures after the end count in the last second.
         let kinds = wrong.entry(fault.second.min(seconds - 1) / length).or_default();
         let times = kinds.entry(&fault.kind).or_default();
         *times = times.saturating_add(fault.count);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_is_gathered_and_a_begun_second_is_no_rate() {
+    fn seconds_of_a_long_run_are_combined_and_an_incomplete_one_has_no_rate() {
         let (bins, length) = bins(&run(&[10, 20, 30, 40, 5], 4.2), 3);
         assert_eq!((bins.len(), length), (3, 2));
         assert_eq!(bins[1].rate, Some((35.0, 30.0, 40.0)));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_wrong_is_added_up_and_none_is_lost() {
+    fn failures_are_added_up_and_none_is_lost() {
         let mut run = run(&[1, 1, 1, 1], 4.0);
         let fault = |kind: &str, second, count| FaultCount { kind: kind.into(), second, pod: None, count };
         run.faults = vec![fault("reset", 1, 2), fault("refused", 0, 5), fault("reset", 0, 1), fault("reset", 900, 7)];

@@ -1,8 +1,8 @@
-//! Throughput and errors over time, a panel for each run on the same axes, with marks for what happened.
+//! Throughput and errors over time: a panel for each run on the same axes, with marks for events.
 
 use std::fmt::Write;
 
-use super::canvas::{Anchor, Canvas, Room, in_both};
+use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::{folded, table};
 use super::legend;
 use super::markup::{elements, escape};
@@ -12,18 +12,18 @@ use crate::report::number::{count, grouped, to_f64};
 use crate::report::words;
 use evenkeel_measure::{Event, Measurement};
 
-/// How high the strip of errors is.
+/// The height of the strip of errors.
 const STRIP: f64 = 26.0;
-/// How high a mark's own line is.
+/// The height of a row of marks.
 const MARK: f64 = 16.0;
-/// How many rows of them there are at most.
+/// The maximum number of rows of marks.
 const ROWS: usize = 4;
-/// How wide a character of them is, about.
+/// The approximate width of a character of a mark.
 const CHARACTER: f64 = 6.2;
 
 struct Panel<'a> {
     bins: Vec<Bin>,
-    /// How many seconds a bin is long.
+    /// The length of a bin, in seconds.
     length: u32,
     class: String,
     events: &'a [Event],
@@ -38,15 +38,15 @@ impl<'a> Panel<'a> {
 
 /// The axes that all panels share.
 struct Axes {
-    /// Where the time axis ends, in seconds.
+    /// The end of the time axis, in seconds.
     end: f64,
     /// The marks of the throughput axis.
     rates: Vec<f64>,
-    /// The most that went wrong in a bin.
+    /// The maximum number of failures in a bin.
     wrong: u64,
 }
 
-/// The panels and their tables; nothing where there are no runs.
+/// The panels and their tables; empty without a run.
 pub(super) fn section(runs: &[Measurement], names: &[String], most_bins: u32) -> String {
     let panel = |(at, run)| Panel::new(run, legend::class(at), most_bins);
     let panels: Vec<Panel> = runs.iter().enumerate().map(panel).collect();
@@ -56,14 +56,14 @@ pub(super) fn section(runs: &[Measurement], names: &[String], most_bins: u32) ->
         let _ = write!(body, "<figure><figcaption>{}</figcaption>{}", escape(name), chart(panel, &axes, name));
         let faults = elements("li", words::faults(run));
         if !faults.is_empty() {
-            let _ = write!(body, "<ul class=\"faults\" aria-label=\"What went wrong\">{faults}</ul>");
+            let _ = write!(body, "<ul class=\"faults\" aria-label=\"Failures\">{faults}</ul>");
         }
         let table = seconds(panel, &format!("Throughput and errors over time, {name}"));
         let _ = write!(body, "{}</figure>", folded("The same as a table", &table));
     }
     format!(
-        "<section><h2>Throughput and errors over time</h2><p>Answers in each second of the run, and below them what went \
-         wrong in it. Where a dip has errors below it, requests failed; where it has none, answers took \
+        "<section><h2>Throughput and errors over time</h2><p>Responses in each second of the run, and below them the \
+         failures. Where a dip has errors below it, requests failed; where it has none, responses took \
          longer.</p>{body}</section>"
     )
 }
@@ -80,11 +80,11 @@ fn axes(panels: &[Panel]) -> Axes {
 }
 
 fn chart(panel: &Panel, axes: &Axes, name: &str) -> String {
-    let label = format!("Answers a second over time with {name}. The table below has the data.");
+    let label = format!("Responses per second over time with {name}. The table below has the data.");
     in_both(|room| draw(room, panel, axes), &label)
 }
 
-fn draw(room: Room, panel: &Panel, axes: &Axes) -> Canvas {
+fn draw(room: Viewport, panel: &Panel, axes: &Axes) -> Canvas {
     let (left, right) = (room.pick(70.0, 52.0), room.width() - 12.0);
     let across = Scale::linear((0.0, axes.end), (left, right));
     let marks = marks(panel, axes.end, &across);
@@ -116,7 +116,7 @@ fn draw(room: Room, panel: &Panel, axes: &Axes) -> Canvas {
     canvas
 }
 
-/// The mean of each bin, the range of its seconds behind it.
+/// The mean of each bin, with the range of its seconds behind it.
 fn line(canvas: &mut Canvas, panel: &Panel, x: &Scale, y: &Scale) {
     let middle = |bin: &Bin| x.at(f64::from(bin.from) + f64::from(panel.length) / 2.0);
     let points = |of: fn((f64, f64, f64)) -> f64| -> Vec<(f64, f64)> {
@@ -142,7 +142,7 @@ fn errors(canvas: &mut Canvas, panel: &Panel, most: u64, x: &Scale, (left, right
     for bin in panel.bins.iter().filter(|bin| bin.wrong_count() > 0) {
         none = false;
         let (from, to) = (x.at(f64::from(bin.from)), x.at(f64::from(bin.from + panel.length)));
-        // A few among many must be seen, too.
+        // A small number must be visible, too.
         let height = y.at(to_f64(bin.wrong_count())).max(3.0);
         let gap = ((to - from) * 0.15).min(2.0);
         canvas.rect("error", (from + gap, floor - height), (to - from - 2.0 * gap, height));
@@ -152,17 +152,16 @@ fn errors(canvas: &mut Canvas, panel: &Panel, most: u64, x: &Scale, (left, right
     }
 }
 
-/// An event's line and words.
+/// The line and the label of an event.
 struct Mark {
     what: String,
     x: f64,
     anchor: Anchor,
-    /// How far above the lowest row its words stand: words of one row do not touch.
+    /// The row of its label, counted from the lowest. Labels in one row do not overlap.
     row: u32,
 }
 
-/// The events as they fit: a label goes to the lowest row where there is room, and to the highest there is where there is
-/// none.
+/// The events with their rows: a label goes to the lowest row with space, or else to the highest row.
 fn marks(panel: &Panel, end: f64, x: &Scale) -> Vec<Mark> {
     let mut taken = [f64::NEG_INFINITY; ROWS];
     let shown = panel.events.iter().filter(|event| event.second >= 0.0 && event.second <= end);
@@ -198,14 +197,14 @@ fn told(bin: &Bin, length: u32) -> String {
     let rate = match bin.rate {
         Some((mean, low, high)) if length > 1 => {
             format!(
-                "{} answers a second ({} to {})",
+                "{} responses per second ({} to {})",
                 grouped(mean.round()),
                 grouped(low.round()),
                 grouped(high.round())
             )
         }
-        Some((mean, ..)) => format!("{} answers", grouped(mean.round())),
-        None => "not a whole second".into(),
+        Some((mean, ..)) => format!("{} responses", grouped(mean.round())),
+        None => "incomplete second".into(),
     };
     format!("{}: {rate}  ·  {}", span(bin, length), bin.wrong_words())
 }
@@ -227,7 +226,7 @@ fn seconds(panel: &Panel, caption: &str) -> String {
             if panel.length == 1 { bin.from.to_string() } else { span(bin, panel.length).replace("seconds ", "") };
         vec![first, rate(bin), count(bin.wrong_count()), bin.wrong_words(), event(bin)]
     };
-    let mut header = vec!["Second", "Answers a second", "Errors", "Which", "Event"];
+    let mut header = vec!["Second", "Responses per second", "Errors", "Which", "Event"];
     let mut rows: Vec<Vec<String>> = panel.bins.iter().map(row).collect();
     for (column, needless) in [(4, panel.events.is_empty()), (3, panel.bins.iter().all(|bin| bin.wrong.is_empty()))] {
         if needless {

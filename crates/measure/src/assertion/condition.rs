@@ -14,7 +14,7 @@ pub(super) enum Operator {
 }
 
 impl Operator {
-    /// What is written; longer ones first, so that none is taken for the beginning of another.
+    /// Their symbols. Longer ones come first, because a shorter one can be a prefix.
     pub(super) const ALL: [(&str, Self); 6] = [
         ("<=", Self::LessOrEqual),
         (">=", Self::GreaterOrEqual),
@@ -24,7 +24,7 @@ impl Operator {
         (">", Self::Greater),
     ];
 
-    /// Whether it holds, exactly: counts and whole microseconds are the same as floating-point numbers up to 2^53.
+    /// Whether it holds, compared exactly: whole numbers are exact as floating-point numbers up to 2^53.
     #[allow(clippy::float_cmp, reason = "== is asked for, and counts are exact")]
     pub(super) fn holds(self, figure: f64, value: f64) -> bool {
         match self {
@@ -92,13 +92,13 @@ impl Unit {
         }
     }
 
-    /// A figure in this unit, for reading: "7.2 ms", "12.5%".
+    /// A number with this unit: "7.2 ms", "12.5%".
     fn written(self, number: &str) -> String {
         format!("{number}{}{}", if self.is_time() { " " } else { "" }, self.name())
     }
 }
 
-/// What a figure has to be.
+/// A comparison with a number.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Condition {
     operator: Operator,
@@ -110,9 +110,9 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// From a number of digits and at most one point; `None` where it is none.
+    /// From digits with at most one decimal point; `None` if that is not a number.
     pub(super) fn new(operator: Operator, number: &str, unit: Unit) -> Option<Self> {
-        // As a decimal with a power of ten the nearest value is found, where a multiplication would round twice.
+        // Parsed with its power of ten, the number is rounded once. A multiplication would round it twice.
         let value: f64 = format!("{number}e{}", unit.exponent()).parse().ok()?;
         value.is_finite().then(|| Self { operator, number: number.to_owned(), unit, value })
     }
@@ -121,7 +121,7 @@ impl Condition {
         self.operator.holds(figure, self.value)
     }
 
-    /// The figure in the unit that was asked for, with four digits, or as many as it takes to see that it holds or not.
+    /// A value in the unit of the condition, with four digits, or with all of them if four would give the wrong result.
     pub(super) fn written(&self, figure: f64) -> String {
         let shifted = |exponent: i32| format!("{figure}e{exponent}").parse::<f64>().unwrap_or(figure);
         let figure_in_unit = shifted(-self.unit.exponent());

@@ -1,4 +1,4 @@
-//! What can be asserted: one row a metric.
+//! The metrics that can be asserted: one definition each.
 
 #![allow(clippy::cast_precision_loss, reason = "counts and microseconds of a run")]
 
@@ -6,26 +6,26 @@ use std::fmt;
 
 use crate::{Event, Impact, Latency, Measurement, Spread};
 
-/// What a metric's figures are, and so which units they take.
+/// What a metric measures, which decides the units that it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quantity {
     /// Microseconds.
     Time,
     /// A number of something.
     Count,
-    /// A number that is compared with 1 or is a part of it, so that it can be said in percent.
+    /// A fraction or a ratio, which can be given in percent.
     Fraction,
 }
 
-/// A figure of a run.
+/// A metric of a run.
 #[derive(Clone, Copy)]
 pub(super) struct Metric(&'static Definition);
 
 struct Definition {
-    /// What it is called; the first is its own name, the others are understood, too.
+    /// Its names. The first one is used in output, the others are accepted, too.
     names: &'static [&'static str],
     quantity: Quantity,
-    /// Its figure, where the run knows it.
+    /// Its value, if the run has one.
     of: fn(&Measurement) -> Option<f64>,
 }
 
@@ -108,7 +108,7 @@ static METRICS: [Definition; 29] = [
     Definition { names: &["chi2"], quantity: Quantity::Count, of: |run| Some(named(run)?.uniformity?.chi_square) },
 ];
 
-/// Where nothing was answered every percentile reads 0, which must not pass for fast.
+/// `None` without a response: every percentile is 0 then, which must not count as fast.
 fn time(run: &Measurement, of: fn(&Latency) -> f64) -> Option<f64> {
     (run.latency_us.count > 0).then(|| of(&run.latency_us))
 }
@@ -120,20 +120,20 @@ fn impacts(run: &Measurement) -> impl Iterator<Item = &Impact> {
     run.events.iter().filter_map(|event| event.impact.as_ref())
 }
 
-/// The longest of the times of all events, for ever where one has none; not known without an event.
+/// The longest of the times of all events; infinite if an event has none, and `None` without an event.
 fn longest(run: &Measurement, of: fn(&Event) -> Option<Option<f64>>) -> Option<f64> {
     let times =
         run.events.iter().filter_map(of).map(|seconds| seconds.map_or(f64::INFINITY, |seconds| seconds * MICROS));
     times.max_by(f64::total_cmp)
 }
 
-/// Of all pods, where they are known.
+/// The restarts of all pods, if they are known.
 fn restarts(run: &Measurement) -> Option<f64> {
     let restarts = run.pod_use.iter().map(|pod| pod.restarts).collect::<Option<Vec<u32>>>()?;
     (!restarts.is_empty()).then(|| restarts.into_iter().map(f64::from).sum())
 }
 
-/// The spread, where a pod named itself.
+/// The spread, if at least one pod is known.
 fn named(run: &Measurement) -> Option<&Spread> {
     Some(&run.spread).filter(|spread| !spread.pods.is_empty())
 }
@@ -144,7 +144,7 @@ impl Metric {
         METRICS.iter().find(|row| row.names.contains(&name)).map(Self)
     }
 
-    /// All names that are told.
+    /// The names of all metrics, for output.
     pub(super) fn names() -> String {
         METRICS.iter().map(|row| row.names[0]).collect::<Vec<_>>().join(", ")
     }
@@ -153,7 +153,7 @@ impl Metric {
         self.0.quantity
     }
 
-    /// Its figure of a run, where the run knows it; times are in microseconds.
+    /// Its value in a run, if the run has one; times are in microseconds.
     pub(super) fn of(self, run: &Measurement) -> Option<f64> {
         (self.0.of)(run)
     }

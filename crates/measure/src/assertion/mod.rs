@@ -1,4 +1,4 @@
-//! Assertions: what a run's figures have to be, as a person writes it: `p99<5ms`, `errors==0`, `rps@10/rps@2>=0.95`.
+//! Assertions: conditions on the metrics of runs, parsed from text: `p99<5ms`, `errors==0`, `rps@10/rps@2>=0.95`.
 
 mod condition;
 mod metric;
@@ -22,7 +22,7 @@ use metric::Metric;
 /// unit       = "us" | "ms" | "s" for times, "%" for ratios and figures around 1
 /// ```
 ///
-/// with blanks anywhere between. A metric is of every run, or with `@10` of those at 10 pods.
+/// with optional blanks between any two parts. `@10` selects the runs at 10 pods; without it, all runs are selected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assertion {
     term: Term,
@@ -30,20 +30,20 @@ pub struct Assertion {
     condition: Condition,
 }
 
-/// A metric, and of which runs.
+/// A metric of selected runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Term {
     metric: Metric,
-    /// Those with as many pods; all where there is none.
+    /// Selects the runs with this number of pods; all runs if `None`.
     replicas: Option<u32>,
 }
 
-/// What became of an assertion.
+/// The result of an assertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AssertionResult {
-    /// It held in every run it is about.
+    /// It holds in every selected run.
     Held,
-    /// It did not hold in one.
+    /// It does not hold in at least one.
     Failed {
         /// Where, and by how much: "p99 was 7.2 ms, expected < 5 ms (10 pods)"; more than one joined by "; ".
         reasons: String,
@@ -51,7 +51,7 @@ pub enum AssertionResult {
 }
 
 impl Assertion {
-    /// Whether runs at `counts` of pods are all it needs, to be asked before anything is run.
+    /// Checks that it needs no other runs than those at `counts` of pods. Call this before anything is run.
     ///
     /// # Errors
     /// [`AssertionError::NoSuchRun`] when it names a number of pods that is not among them.
@@ -66,9 +66,11 @@ impl Assertion {
         }
     }
 
-    /// Whether it holds in `runs`. A figure has to hold in each run it is about, and so has a ratio of two figures of the
-    /// same run. A ratio between numbers of pods is that of [`Ratio::paired`], over all rounds; where a figure is 0, which
-    /// has no logarithm, it is the ratio of their means. A figure that a run does not know is missed.
+    /// Whether it holds in `runs`. A metric has to hold in each selected run, and so has a ratio of two metrics of the
+    /// same run. A ratio between numbers of pods is that of [`Ratio::paired`], over all rounds. If a value is 0, which
+    /// has no logarithm, it is the ratio of the means. If a run does not have the metric, the assertion fails.
+    ///
+    /// Values are compared, not intervals, and nothing is corrected for the number of runs or assertions.
     #[must_use]
     pub fn evaluate(&self, runs: &[Measurement]) -> AssertionResult {
         let missed = match self.over {
@@ -81,11 +83,11 @@ impl Assertion {
         }
     }
 
-    /// Each run for itself; what was missed.
+    /// Checks each run by itself; returns what does not hold.
     fn of_each(&self, runs: &[Measurement]) -> Vec<String> {
         let selected: Vec<&Measurement> = self.term.of(runs).collect();
         if selected.is_empty() {
-            return vec![format!("{} is not known, since it was not run", self.figure())];
+            return vec![format!("{} is not known, because there is no such run", self.figure())];
         }
         let missed = |run: &Measurement| {
             let value = self.term.metric.of(run);
@@ -98,11 +100,15 @@ impl Assertion {
         selected.into_iter().filter_map(missed).collect()
     }
 
-    /// Each number of pods that is not named, or the two that are; what was missed.
+    /// Checks the two named numbers of pods, or if only one is named every other one against it; returns what does not
+    /// hold.
     fn between(&self, over: Term, runs: &[Measurement]) -> Vec<String> {
         let named = self.term.replicas.is_some() && over.replicas.is_some();
-        let mut cases: Vec<Option<u32>> =
-            if named { vec![None] } else { rounds(runs).into_iter().map(|(kind, _)| kind.replicas).collect() };
+        let mut cases: Vec<Option<u32>> = if named {
+            vec![None]
+        } else {
+            rounds(runs).into_iter().map(|(configuration, _)| configuration.replicas).collect()
+        };
         // The same number of pods in another mode.
         cases.dedup();
         let at = |term: Term, case: Option<u32>| {
@@ -114,12 +120,12 @@ impl Assertion {
             self.missed(figures.and_then(|(ours, theirs)| ratio(&ours, &theirs)), *case)
         };
         if cases.is_empty() {
-            return vec![format!("{} is not known, since it was not run", self.figure())];
+            return vec![format!("{} is not known, because there is no such run", self.figure())];
         }
         cases.iter().filter_map(missed).collect()
     }
 
-    /// What to say of a figure, unless it is as it should be.
+    /// Why a value does not hold; `None` if it does.
     fn missed(&self, figure: Option<f64>, replicas: Option<u32>) -> Option<String> {
         let was = match figure {
             Some(figure) if self.condition.holds(figure) => return None,
@@ -134,7 +140,7 @@ impl Assertion {
         Some(format!("{} {was}, expected {:#}{pods}", self.figure(), self.condition))
     }
 
-    /// The left-hand side; the number of pods stands elsewhere unless there are two of them.
+    /// The left-hand side. The number of pods is only included if there are two of them.
     fn figure(&self) -> String {
         match self.over {
             None => self.term.metric.to_string(),
@@ -145,7 +151,7 @@ impl Assertion {
 }
 
 impl Term {
-    /// The runs it is about.
+    /// The selected runs.
     fn of(self, runs: &[Measurement]) -> impl Iterator<Item = &Measurement> {
         runs.iter().filter(move |run| self.replicas.is_none() || run.replicas == self.replicas)
     }
@@ -158,7 +164,7 @@ fn ratio(ours: &[f64], theirs: &[f64]) -> Option<f64> {
     Ratio::paired(ours, theirs).map(|ratio| ratio.value).or_else(|| quotient(mean(ours), mean(theirs)))
 }
 
-/// `None` where there is nothing to divide by, or nothing at all.
+/// `None` if it is not a finite number.
 fn quotient(value: f64, over: f64) -> Option<f64> {
     Some(value / over).filter(|quotient| quotient.is_finite())
 }

@@ -6,7 +6,7 @@ use super::condition::{Condition, Operator, Unit};
 use super::metric::{Metric, Quantity};
 use super::{Assertion, AssertionError, Term};
 
-/// What is wrong, and before which byte.
+/// What is wrong, and at which byte.
 struct SyntaxError {
     at: usize,
     why: String,
@@ -23,7 +23,7 @@ impl FromStr for Assertion {
     }
 }
 
-/// A place in a text.
+/// A position in a text.
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
@@ -38,7 +38,7 @@ impl<'a> Scanner<'a> {
         self.at += self.rest().len() - self.rest().trim_start().len();
     }
 
-    /// Takes what the rest begins with as long as `belongs` holds for it, and says where that began.
+    /// Takes characters as long as they belong; returns where they begin, and the characters.
     fn take(&mut self, belongs: impl Fn(char) -> bool) -> (usize, &'a str) {
         self.skip_blanks();
         let (begin, rest) = (self.at, self.rest());
@@ -47,12 +47,12 @@ impl<'a> Scanner<'a> {
         (begin, taken)
     }
 
-    /// Takes exactly this, where the rest begins with it.
+    /// Takes this token if the rest begins with it.
     fn takes(&mut self, token: &str) -> bool {
         self.skip_blanks();
-        let taken = self.rest().starts_with(token);
-        self.at += if taken { token.len() } else { 0 };
-        taken
+        let found = self.rest().starts_with(token);
+        self.at += if found { token.len() } else { 0 };
+        found
     }
 
     fn assertion(mut self) -> Result<Assertion, SyntaxError> {
@@ -115,7 +115,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The unit of this name, where figures of `metric` take it; a ratio has no metric.
+/// The unit of this name, if `metric` takes it; a ratio has no metric.
 fn suitable(metric: Option<Metric>, unit: &str) -> Result<Unit, String> {
     let known = Unit::named(unit).ok_or_else(|| format!("expected a unit, one of us, ms, s and %, found {unit:?}"))?;
     let (what, quantity) =

@@ -178,7 +178,7 @@ fn what_is_not_known_does_not_hold() {
     silent.spread.pods.clear();
     assert_eq!(said("p99<5ms", std::slice::from_ref(&silent)), "p99 is not known, expected < 5 ms (2 pods)");
     assert_eq!(said("jain!=0.5", &[silent]), "jain is not known, expected != 0.5 (2 pods)");
-    assert_eq!(said("errors==0", &[]), "errors is not known, since it was not run");
-    assert_eq!(said("rps/rps@2>1", &[]), "rps/rps@2 is not known, since it was not run");
+    assert_eq!(said("errors==0", &[]), "errors is not known, because there is no such run");
+    assert_eq!(said("rps/rps@2>1", &[]), "rps/rps@2 is not known, because there is no such run");
     assert_eq!(said("chi2p>0.01", &[run(1, 1.0)]), "chi2p is not known, expected > 0.01 (1 pod)");
 }

@@ -1,36 +1,42 @@
-//! Runs against those of an earlier report.
+//! Comparison with the runs of an earlier report.
 
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Ratio;
-use super::{Kind, Naming, not_simultaneous, rates, rounds};
+use super::{Configuration, Naming, not_simultaneous, rates, rounds};
 use crate::Measurement;
 
-/// How one kind of run changed since an earlier report.
+/// The change of one configuration since an earlier report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// What the runs have in common.
-    pub kind: Kind,
-    /// What they are called beside the report's others.
+    /// The configuration.
+    pub configuration: Configuration,
+    /// Its name among the configurations of the report.
     pub name: String,
     /// Rounds of the earlier report.
     pub earlier_rounds: usize,
     /// Rounds of this one.
     pub rounds: usize,
-    /// Requests per second against the earlier ones; `None` where a run served nothing. It has an interval where both have
-    /// two rounds or more.
+    /// Requests per second against the earlier ones; `None` if a run served nothing. It has an interval if both have at
+    /// least two rounds.
     pub ratio: Option<Ratio>,
 }
 
-/// The change of each kind of run that both have, in the order of `runs`. Interrupted runs do not count.
+/// The change of each configuration that both have, in the order of `runs`. Interrupted runs are left out.
 #[must_use]
 pub fn against_baseline(runs: &[Measurement], earlier: &[Measurement]) -> Vec<Change> {
     let earlier = rounds(earlier);
-    let naming = Naming::of(runs.iter().map(Kind::of));
-    let change = |(kind, rounds): (Kind, Vec<&Measurement>)| {
-        let (_, before) = earlier.iter().find(|(other, _)| *other == kind)?;
+    let naming = Naming::of(runs.iter().map(Configuration::of));
+    let change = |(configuration, rounds): (Configuration, Vec<&Measurement>)| {
+        let (_, before) = earlier.iter().find(|(other, _)| *other == configuration)?;
         let ratio = Ratio::unpaired(&rates(&rounds), &rates(before));
-        Some(Change { kind, name: naming.name(kind), earlier_rounds: before.len(), rounds: rounds.len(), ratio })
+        Some(Change {
+            configuration,
+            name: naming.name(configuration),
+            earlier_rounds: before.len(),
+            rounds: rounds.len(),
+            ratio,
+        })
     };
     rounds(runs).into_iter().filter_map(change).collect()
 }
@@ -83,7 +89,10 @@ mod tests {
         for (runs, earlier) in [(&one[..], &two[..]), (&two[..], &one[..]), (&one[..], &one[..])] {
             let changes = against_baseline(runs, earlier);
             assert_eq!((changes[0].rounds, changes[0].earlier_rounds), (runs.len(), earlier.len()));
-            assert!(changes[0].sentence().ends_with("report: too few rounds to tell it from noise."), "{changes:?}");
+            assert!(
+                changes[0].sentence().ends_with("report: too few rounds to distinguish it from noise."),
+                "{changes:?}"
+            );
         }
     }
 

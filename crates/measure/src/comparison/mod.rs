@@ -1,23 +1,23 @@
-//! Several kinds of runs side by side, each measured over some rounds; and the same against an earlier report.
+//! Comparison of configurations, each measured in one or more rounds, and comparison with an earlier report.
 
 mod baseline;
-mod kind;
+mod configuration;
 mod ratio;
 
 use serde::{Deserialize, Serialize};
 
 pub use baseline::{Change, against_baseline, change_sentences};
-pub use kind::{Kind, Naming};
+pub use configuration::{Configuration, Naming};
 pub use ratio::{Difference, Interval, Ratio};
 
 use super::Measurement;
 
-/// One kind of run, over all its rounds.
+/// The summary of a configuration over all its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Case {
-    /// What its runs have in common.
-    pub kind: Kind,
-    /// How many runs that ended in their time.
+pub struct ConfigurationSummary {
+    /// The configuration.
+    pub configuration: Configuration,
+    /// The number of complete runs.
     pub rounds: usize,
     /// Requests answered per second, the mean of the rounds.
     pub requests_per_second: f64,
@@ -29,39 +29,44 @@ pub struct Case {
     pub max_us: u64,
     /// Failed requests and connections of all rounds.
     pub errors: u64,
-    /// Answers of all rounds with another status than 2xx.
+    /// Responses of all rounds with another status than 2xx.
     pub non_2xx: u64,
-    /// The busiest pod against the even share, the mean of the rounds that know it.
+    /// The busiest pod against the even share, the mean of the rounds in which it is known.
     pub busiest: Option<f64>,
-    /// Jain's index of the requests, the mean of the rounds that know it.
+    /// Jain's index of the requests, the mean of the rounds in which it is known.
     pub jain_index: Option<f64>,
-    /// Requests per second against the first case, by rounds; `None` for the first case itself, and where a run served
-    /// nothing.
+    /// Requests per second against the first configuration, by rounds; `None` for the first configuration itself, and
+    /// if a run served nothing.
     pub ratio: Option<Ratio>,
 }
 
-/// The cases of `runs`, in the order of their first runs: runs of the same kind are rounds of one case, the i-th round of
-/// each case is paired with the i-th of the first. Interrupted runs do not count.
+/// A summary of each configuration, in the order of their first runs. Runs of the same configuration are its rounds,
+/// and the i-th round of each configuration is paired with the i-th round of the first. Interrupted runs are left out.
 #[must_use]
-pub fn compare(runs: &[Measurement]) -> Vec<Case> {
+pub fn compare(runs: &[Measurement]) -> Vec<ConfigurationSummary> {
     let cases = rounds(runs);
     let first = cases.first().map(|(_, rounds)| rates(rounds)).unwrap_or_default();
     let ratio = |at: usize, rounds: &[&Measurement]| {
         let ratio = Ratio::paired(&rates(rounds), &first);
         ratio.filter(|_| at > 0)
     };
-    cases.iter().enumerate().map(|(at, (kind, rounds))| case(*kind, rounds, ratio(at, rounds))).collect()
+    cases
+        .iter()
+        .enumerate()
+        .map(|(at, (configuration, rounds))| case(*configuration, rounds, ratio(at, rounds)))
+        .collect()
 }
 
-/// What the cases say, one sentence for each after the first: "10 pods served 1.04 × the requests of 2 (95%: 0.99 to
-/// 1.09): no difference beyond noise." Where there are several intervals, a last one says that they are not simultaneous.
+/// The comparison in sentences, one for each configuration after the first: "10 pods served 1.04 × the requests of 2
+/// (95%: 0.99 to 1.09): no difference beyond noise." Where there are several intervals, a last one says that they are
+/// not simultaneous.
 #[must_use]
-pub fn verdicts(cases: &[Case]) -> Vec<String> {
+pub fn comparison_sentences(cases: &[ConfigurationSummary]) -> Vec<String> {
     let Some((first, others)) = cases.split_first() else { return Vec::new() };
-    let naming = Naming::of(cases.iter().map(|case| case.kind));
-    let than = naming.short(first.kind);
-    let verdict = |case: &Case| {
-        let name = naming.name(case.kind);
+    let naming = Naming::of(cases.iter().map(|case| case.configuration));
+    let than = naming.short(first.configuration);
+    let sentence = |case: &ConfigurationSummary| {
+        let name = naming.name(case.configuration);
         match &case.ratio {
             None => format!("{name} cannot be compared with {than}: a run served nothing."),
             Some(ratio) => {
@@ -71,7 +76,7 @@ pub fn verdicts(cases: &[Case]) -> Vec<String> {
         }
     };
     let ratios = others.iter().filter_map(|case| case.ratio.as_ref());
-    others.iter().map(verdict).chain(not_simultaneous(ratios)).collect()
+    others.iter().map(sentence).chain(not_simultaneous(ratios)).collect()
 }
 
 /// Says that several 95% intervals each stand for themselves; `None` where there are fewer than two.
@@ -84,23 +89,23 @@ pub(super) fn not_simultaneous<'a>(ratios: impl Iterator<Item = &'a Ratio>) -> O
     })
 }
 
-/// How evenly each mode fell on the pods, in one sentence: "The busiest pod served 1.97 × its share with keepalive, 1.00 ×
-/// with client." `None` where there is one mode, or one pod.
+/// How even the spread is in each mode, in one sentence: "The busiest pod served 1.97 × its share with keepalive, 1.00
+/// × with client." `None` where there is one mode, or one pod.
 #[must_use]
-pub fn spread_verdict(cases: &[Case]) -> Option<String> {
-    let modes = Naming::of(cases.iter().map(|case| case.kind)).modes;
-    if !modes || cases.iter().any(|case| case.kind.replicas == Some(1)) {
+pub fn spread_sentence(cases: &[ConfigurationSummary]) -> Option<String> {
+    let modes = Naming::of(cases.iter().map(|case| case.configuration)).modes;
+    if !modes || cases.iter().any(|case| case.configuration.replicas == Some(1)) {
         return None;
     }
-    let known = cases.iter().filter_map(|case| Some((case.kind.mode?, case.busiest?)));
+    let known = cases.iter().filter_map(|case| Some((case.configuration.mode?, case.busiest?)));
     let mut parts: Vec<String> = known.map(|(mode, busiest)| format!("{busiest:.2} × with {mode}")).collect();
     let first = parts.first_mut().filter(|_| cases.iter().all(|case| case.busiest.is_some()))?;
     *first = first.replacen('×', "× its share", 1);
     Some(format!("The busiest pod served {}.", parts.join(", ")))
 }
 
-/// Of each case, the run with the median of its rounds' rates (the slower of two in the middle), to stand for it. Runs that
-/// were interrupted stand for a case that has no other.
+/// For each configuration, the run with the median rate of its rounds (the slower one of two in the middle). An
+/// interrupted run is only used if there is no other.
 #[must_use]
 pub fn median_rounds(runs: &[Measurement]) -> Vec<&Measurement> {
     grouped(runs.iter()).into_iter().filter_map(|(_, rounds)| median(rounds)).collect()
@@ -115,17 +120,17 @@ fn median(mut rounds: Vec<&Measurement>) -> Option<&Measurement> {
     rounds.get((whole - 1) / 2).copied()
 }
 
-/// The rounds of each case, in the order of their first.
-pub(super) fn rounds(runs: &[Measurement]) -> Vec<(Kind, Vec<&Measurement>)> {
+/// The complete runs of each configuration, in the order of their first.
+pub(super) fn rounds(runs: &[Measurement]) -> Vec<(Configuration, Vec<&Measurement>)> {
     grouped(runs.iter().filter(|run| !run.interrupted))
 }
 
-fn grouped<'a>(runs: impl Iterator<Item = &'a Measurement>) -> Vec<(Kind, Vec<&'a Measurement>)> {
-    let mut cases: Vec<(Kind, Vec<&Measurement>)> = Vec::new();
+fn grouped<'a>(runs: impl Iterator<Item = &'a Measurement>) -> Vec<(Configuration, Vec<&'a Measurement>)> {
+    let mut cases: Vec<(Configuration, Vec<&Measurement>)> = Vec::new();
     for run in runs {
-        match cases.iter_mut().find(|(kind, _)| *kind == Kind::of(run)) {
+        match cases.iter_mut().find(|(configuration, _)| *configuration == Configuration::of(run)) {
             Some((_, rounds)) => rounds.push(run),
-            None => cases.push((Kind::of(run), vec![run])),
+            None => cases.push((Configuration::of(run), vec![run])),
         }
     }
     cases
@@ -136,11 +141,11 @@ fn rates(rounds: &[&Measurement]) -> Vec<f64> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "microseconds of a day")]
-fn case(kind: Kind, rounds: &[&Measurement], ratio: Option<Ratio>) -> Case {
+fn case(configuration: Configuration, rounds: &[&Measurement], ratio: Option<Ratio>) -> ConfigurationSummary {
     let mean_of = |of: fn(&Measurement) -> f64| mean(rounds.iter().map(|run| of(run))).unwrap_or(0.0);
     let named = || rounds.iter().map(|run| &run.spread).filter(|spread| spread.knows_requests());
-    Case {
-        kind,
+    ConfigurationSummary {
+        configuration,
         rounds: rounds.len(),
         requests_per_second: mean_of(|run| run.requests_per_second.average),
         p50_us: mean_of(|run| run.latency_us.p50 as f64),
@@ -171,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn interleaved_rounds_are_summed_up_by_case() {
+    fn interleaved_rounds_are_summarised_by_configuration() {
         let mut runs = vec![run(2, 100.0), run(10, 104.0), run(2, 80.0), run(10, 83.0), run(2, 90.0), run(10, 93.0)];
         (runs[1].latency_us.p99, runs[3].latency_us.p99, runs[5].latency_us.p99) = (1_000, 2_000, 6_000);
         (runs[3].latency_us.max, runs[3].errors, runs[5].errors, runs[5].requests.non_2xx) = (9_000, 2, 3, 4);
         let cases = compare(&runs);
         assert_eq!(
-            cases.iter().map(|case| (case.kind.replicas, case.rounds)).collect::<Vec<_>>(),
+            cases.iter().map(|case| (case.configuration.replicas, case.rounds)).collect::<Vec<_>>(),
             [(Some(2), 3), (Some(10), 3)]
         );
         let ten = &cases[1];
@@ -188,10 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_in_words() {
+    fn ratios_in_words() {
         let runs = [run(2, 100.0), run(5, 54.0), run(1, 99.0), run(2, 80.0), run(5, 43.3), run(1, 85.0)];
         assert_eq!(
-            verdicts(&compare(&runs)),
+            comparison_sentences(&compare(&runs)),
             [
                 "5 pods served 0.54 × the requests of 2 (95%: 0.53 to 0.55): clearly less.",
                 "1 pod served 1.03 × the requests of 2 (95%: 0.65 to 1.61): no difference beyond noise.",
@@ -202,13 +207,13 @@ mod tests {
 
     #[test]
     fn one_round_each_gives_no_interval() {
-        let said = verdicts(&compare(&[run(2, 100.0), run(10, 97.0)]));
-        assert_eq!(said, ["10 pods served 0.97 × the requests of 2: too few rounds to tell it from noise."]);
+        let said = comparison_sentences(&compare(&[run(2, 100.0), run(10, 97.0)]));
+        assert_eq!(said, ["10 pods served 0.97 × the requests of 2: too few rounds to distinguish it from noise."]);
     }
 
     #[test]
     fn a_run_that_served_nothing_has_no_ratio() {
-        let said = verdicts(&compare(&[run(2, 100.0), run(10, 0.0)]));
+        let said = comparison_sentences(&compare(&[run(2, 100.0), run(10, 0.0)]));
         assert_eq!(said, ["10 pods cannot be compared with 2: a run served nothing."]);
     }
 
@@ -224,7 +229,7 @@ mod tests {
     #[test]
     fn nothing_to_compare() {
         assert_eq!(compare(&[]), []);
-        assert!(verdicts(&[]).is_empty() && verdicts(&compare(&[run(2, 1.0)])).is_empty());
+        assert!(comparison_sentences(&[]).is_empty() && comparison_sentences(&compare(&[run(2, 1.0)])).is_empty());
     }
 
     #[test]
@@ -245,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_are_cases_of_their_own() {
+    fn each_mode_is_a_configuration() {
         use Mode::{Client, Keepalive, NoKeepalive};
         let runs = [
             by(Keepalive, 100.0, 1.97),
@@ -257,7 +262,7 @@ mod tests {
         ];
         let cases = compare(&runs);
         assert_eq!(
-            verdicts(&cases),
+            comparison_sentences(&cases),
             [
                 "no-keepalive served 0.20 × the requests of keepalive (95%: 0.20 to 0.20): clearly less.",
                 "client served 1.10 × the requests of keepalive (95%: 1.10 to 1.10): clearly more.",
@@ -265,14 +270,14 @@ mod tests {
             ]
         );
         assert_eq!(
-            spread_verdict(&cases).unwrap(),
+            spread_sentence(&cases).unwrap(),
             "The busiest pod served 1.82 × its share with keepalive, 1.03 × with no-keepalive, 1.00 × with client."
         );
-        assert_eq!(spread_verdict(&compare(&[run(2, 1.0), run(10, 1.0)])), None);
+        assert_eq!(spread_sentence(&compare(&[run(2, 1.0), run(10, 1.0)])), None);
     }
 
     #[test]
-    fn a_case_is_stood_for_by_its_median_round() {
+    fn the_median_round_represents_a_configuration() {
         let mut runs = vec![run(2, 30.0), run(5, 9.0), run(2, 10.0), run(5, 7.0), run(2, 20.0), run(10, 1.0)];
         (runs[4].interrupted, runs[5].interrupted) = (true, true);
         let rates: Vec<f64> = median_rounds(&runs).iter().map(|run| run.requests_per_second.average).collect();

@@ -1,53 +1,54 @@
-//! A ratio of two rates, and how sure of it their rounds make us.
+//! A ratio of two rates with its confidence interval.
 //!
-//! Rates are compared by their logarithms: a ratio then is a difference, and noise that scales with the rate, as a machine
-//! that is busy elsewhere makes it, is the same for both.
+//! Rates are compared by their logarithms: a ratio is then a difference, and noise that is proportional to the rate,
+//! such as other work on the machine, is the same for both.
 
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::{nine_digits, student_critical};
 
-/// A ratio nearer to 1 than this is a slight difference, however sure.
+/// A significant ratio that is closer to 1 than this is a slight difference.
 const SLIGHT: f64 = 0.05;
 
-/// From here on the number of times makes no difference to anybody: two rounds that differ wildly tell nothing.
+/// From here on the exact number does not matter: so wide an interval says nothing.
 const VAST: f64 = 100.0;
 
-/// Where the true ratio lies in 95 of 100 such tests.
+/// A 95% confidence interval: in 95 of 100 tests it contains the true ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// From here.
+    /// The lower bound.
     pub low: f64,
-    /// To here.
+    /// The upper bound.
     pub high: f64,
 }
 
-/// How many times as much.
+/// A ratio of two rates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
-    /// The best guess: the geometric mean of the rounds' ratios.
+    /// The estimate: the geometric mean of the ratios of the rounds.
     pub value: f64,
-    /// The 95% interval; `None` where there were too few rounds to tell noise from difference.
+    /// The 95% interval, by itself: several of them are not simultaneous. `None` if there are too few rounds.
     pub interval: Option<Interval>,
 }
 
-/// What a ratio says.
+/// What a ratio shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// One round tells nothing of noise.
-    Untold,
-    /// The interval holds 1.
+    /// There are too few rounds to know the noise.
+    Unknown,
+    /// The interval contains 1.
     Noise,
-    /// It lies below 1.
+    /// The interval is below 1.
     Less,
-    /// It lies above 1.
+    /// The interval is above 1.
     More,
 }
 
 impl Ratio {
-    /// Of rounds that were run in turn, the first of `ours` beside the first of `theirs` and so on: the mean of the
-    /// logarithms of their ratios, with Student's t for as many rounds less one (the paired t test). Pairing takes out what
-    /// slows both of a round. `None` where there is no pair, or a rate of 0 has no logarithm.
+    /// For rounds that took turns: the first of `ours` is paired with the first of `theirs`, and so on. It is the mean
+    /// of the logarithms of their ratios, with Student's t for one degree of freedom less than rounds (the paired t
+    /// test). Pairing removes what slows down both runs of a round. `None` if there is no pair, or a rate is 0, which
+    /// has no logarithm.
     #[must_use]
     pub fn paired(ours: &[f64], theirs: &[f64]) -> Option<Self> {
         let logs = logs(&ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>())?;
@@ -55,9 +56,9 @@ impl Ratio {
         Some(Self::around(mean, error.zip(degrees)))
     }
 
-    /// Of rounds that were run apart: the difference of the means of the logarithms, with Student's t for the degrees of
-    /// freedom of Welch and Satterthwaite (Welch, Biometrika 34, 1947), which asks neither for equal variances nor for as
-    /// many rounds. `None` where a side is empty or has a rate of 0.
+    /// For rounds that did not take turns: the difference of the means of the logarithms, with Student's t for the
+    /// degrees of freedom of Welch and Satterthwaite (Welch, Biometrika 34, 1947), which requires neither equal
+    /// variances nor equal numbers of rounds. `None` if a side is empty or has a rate of 0.
     #[must_use]
     pub fn unpaired(ours: &[f64], theirs: &[f64]) -> Option<Self> {
         let (ours, theirs) = (Sample::of(&logs(ours)?), Sample::of(&logs(theirs)?));
@@ -65,7 +66,8 @@ impl Ratio {
             (Some(a), Some(m), Some(b), Some(n)) => {
                 let (a, b) = (a * a, b * b);
                 let degrees = (a + b).powi(2) / (a * a / m + b * b / n);
-                // Rounds without any spread leave 0 / 0; any degrees do for an interval of no width.
+                // Rounds that are all equal give 0 / 0. The interval has no width then, whatever the degrees of
+                // freedom.
                 Some(((a + b).sqrt(), if degrees.is_nan() { 1.0 } else { degrees }))
             }
             _ => None,
@@ -83,11 +85,11 @@ impl Ratio {
         Self { value: at(mean), interval }
     }
 
-    /// Whether that is more than noise.
+    /// Whether the difference is more than noise.
     #[must_use]
     pub fn difference(&self) -> Difference {
         match self.interval {
-            None => Difference::Untold,
+            None => Difference::Unknown,
             Some(Interval { high, .. }) if high < 1.0 => Difference::Less,
             Some(Interval { low, .. }) if low > 1.0 => Difference::More,
             Some(_) => Difference::Noise,
@@ -99,7 +101,7 @@ impl Ratio {
     pub fn words(&self) -> &'static str {
         let slight = (self.value - 1.0).abs() < SLIGHT;
         match self.difference() {
-            Difference::Untold => "too few rounds to tell it from noise",
+            Difference::Unknown => "too few rounds to distinguish it from noise",
             Difference::Noise => "no difference beyond noise",
             Difference::Less if slight => "slightly less",
             Difference::Less => "clearly less",
@@ -117,16 +119,16 @@ impl Ratio {
     }
 }
 
-/// `None` where there is none, or one that is 0 or no number.
+/// `None` if there are no values, or if one of them is 0 or not a number.
 fn logs(values: &[f64]) -> Option<Vec<f64>> {
     let logs: Vec<f64> = values.iter().map(|value| value.ln()).collect();
     (!logs.is_empty() && logs.iter().all(|log| log.is_finite())).then_some(logs)
 }
 
-/// What a few values say of their mean.
+/// The mean of a few values and its standard error.
 struct Sample {
     mean: f64,
-    /// The standard error of the mean, where there is more than one value.
+    /// The standard error of the mean, if there is more than one value.
     error: Option<f64>,
     degrees: Option<f64>,
 }
@@ -171,7 +173,8 @@ mod tests {
 
     #[test]
     fn welch_by_hand() {
-        // Logarithms 0, 0.2 against 0, 0, 0.3: variances of the means 0.01 and 0.01, degrees 4e-4 / (1e-4 + 5e-5) = 8/3.
+        // Logarithms 0, 0.2 against 0, 0, 0.3: variances of the means 0.01 and 0.01, degrees 4e-4 / (1e-4 + 5e-5) =
+        // 8/3.
         let ours = [1.0, 0.2_f64.exp()];
         let theirs = [1.0, 1.0, 0.3_f64.exp()];
         let ratio = Ratio::unpaired(&ours, &theirs).unwrap();
@@ -185,7 +188,7 @@ mod tests {
         for ratio in [Ratio::paired(&[54.0], &[100.0]), Ratio::unpaired(&[54.0, 54.0], &[100.0])] {
             let ratio = ratio.unwrap();
             near(ratio.value, 0.54);
-            assert_eq!((ratio.interval, ratio.difference()), (None, Difference::Untold));
+            assert_eq!((ratio.interval, ratio.difference()), (None, Difference::Unknown));
         }
     }
 

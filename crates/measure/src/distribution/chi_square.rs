@@ -2,8 +2,8 @@
 
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
-/// P(C ≤ `statistic`) and P(C ≥ `statistic`) for a chi-square C with `degrees` of freedom (at least 1). Each has its full
-/// relative precision where it is small: neither is computed as one minus the other.
+/// P(C ≤ `statistic`) and P(C ≥ `statistic`) for a chi-square C with `degrees` of freedom (at least 1). Each has its
+/// full relative precision where it is small: neither is computed as one minus the other.
 pub(crate) fn chi_square_tails(statistic: f64, degrees: f64) -> (f64, f64) {
     // Degrees are a number of pods less one, so the distribution exists.
     ChiSquared::new(degrees).map_or((1.0, 1.0), |chi_square| (chi_square.cdf(statistic), chi_square.sf(statistic)))

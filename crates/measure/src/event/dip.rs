@@ -1,16 +1,16 @@
-//! Throughput that fell with an event and came back.
+//! Dips: throughput that falls with an event and recovers.
 
-/// How many tenths of a second before an event tell what is usual: at most two seconds.
+/// How many tenths of a second before an event define the normal throughput: at most two seconds.
 const BEFORE: usize = 20;
-/// Throughput is averaged over half a second: shorter, and every pause of a busy machine would be a dip.
+/// Throughput is averaged over half a second. If it were shorter, every pause of a busy machine would be a dip.
 const WINDOW: usize = 5;
-/// From here on throughput counts as full.
+/// From this part of the normal throughput on, throughput is full.
 const FULL: f64 = 0.9;
 
-/// Answers in each tenth of a second around an event.
+/// Responses in each tenth of a second around an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Around {
-    /// In the two seconds before it, or as long as the run was by then; the last one is the tenth before the event's.
+    /// In the two seconds before it, or since the run began; the last one is the tenth before the event.
     before: Vec<u32>,
     /// From the event's own tenth up to the next event, or to the run's end.
     after: Vec<u32>,
@@ -19,10 +19,10 @@ pub struct Around {
 /// How far throughput fell, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dip {
-    /// The lowest in any half second, as a part of the usual: the median of the tenths before the event.
+    /// The lowest in any half second, as a part of the normal throughput: the median of the tenths before the event.
     pub lowest: f64,
-    /// From the event to the end of the first half second after that with at least 90% of the usual, in seconds; 0 where
-    /// it never fell below, none where it did not come back.
+    /// From the event to the end of the first half second after that with at least 90% of the normal throughput, in
+    /// seconds; 0 if it never fell below, `None` if it did not recover.
     pub full_again_seconds: Option<f64>,
 }
 
@@ -34,8 +34,8 @@ impl Around {
         Self { before, after: tenths.get(began..end).unwrap_or_default().to_vec() }
     }
 
-    /// Several events added up, as far as each was measured. What is by chance evens out, what the event does each time
-    /// does not.
+    /// The sum of several events, over the time for which all of them were measured. Random variation averages out, the
+    /// effect of the event does not.
     #[must_use]
     pub fn together<'a>(events: impl Iterator<Item = &'a Self> + Clone) -> Self {
         let before = events.clone().map(|event| event.before.len()).min().unwrap_or(0);
@@ -48,7 +48,7 @@ impl Around {
         sum
     }
 
-    /// The dip; nothing where too little is known.
+    /// The dip; `None` if too little was measured.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "tenths of a second of a run")]
     pub fn dip(&self) -> Option<Dip> {
@@ -69,7 +69,7 @@ fn add(sum: &mut [u32], more: &[u32]) {
     sum.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.saturating_add(*more));
 }
 
-/// The middle one; nothing where there is none above 0.
+/// The median; `None` if it is 0 or there are no values.
 fn median(tenths: &[u32]) -> Option<f64> {
     let mut sorted = tenths.to_vec();
     sorted.sort_unstable();
@@ -91,7 +91,7 @@ mod tests {
         // A second of nothing, 0.3 s after the event; back at once.
         tenths[23..33].fill(0);
         assert_eq!(dip(&tenths, 20, 60), Some((0.0, Some(1.8))));
-        // It never comes back in the time there is.
+        // It does not recover within the time that was measured.
         assert_eq!(dip(&tenths, 20, 34), Some((0.0, None)));
         // One slow tenth is no dip.
         let mut tenths = vec![1_000; 60];

@@ -1,4 +1,4 @@
-//! What the load felt of an event: failures, and throughput that fell and came back.
+//! The effect of an event on the load: failures, and a dip in throughput.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,13 +19,14 @@ pub struct FailureKind {
     pub count: u64,
 }
 
-/// What the load felt from the beginning of an event up to the next, or to the run's end; times to a tenth of a second.
+/// The effect on the load from the start of an event up to the next one, or to the end of the run. Times have a
+/// resolution of a tenth of a second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Impact {
     /// Requests that were answered.
     #[serde(default)]
     pub requests: u64,
-    /// Requests that failed or were answered badly.
+    /// Requests that failed or got a response with a bad status.
     pub failures: u64,
     /// The same by kind and pod.
     pub kinds: Vec<FailureKind>,
@@ -33,18 +34,19 @@ pub struct Impact {
     pub first_failure_seconds: Option<f64>,
     /// From the event to the last of them, in seconds.
     pub last_failure_seconds: Option<f64>,
-    /// The lowest throughput in any half second, as a part of what was usual in the two seconds before the event.
+    /// The lowest throughput in any half second, as a part of the median in the two seconds before the event.
     pub lowest_throughput: Option<f64>,
     /// From the event until throughput was full again after that, in seconds: the end of the first half second with at
-    /// least 90% of the usual; 0 where it never fell below. None where it did not come back, or nothing is known.
+    /// least 90% of the median before the event; 0 if it never fell below. `None` if it did not recover or is not
+    /// known.
     pub full_throughput_seconds: Option<f64>,
-    /// The throughput around it, which no report keeps.
+    /// The throughput around it. It is not part of a report.
     #[serde(skip)]
     pub around: Around,
 }
 
 impl Impact {
-    /// Of what happened in `run` from `began` to `end`.
+    /// The effect in `run` of an event at `began`, up to `end`.
     #[must_use]
     pub(super) fn of(run: &RunData, began: Duration, end: Duration) -> Self {
         let span = tenth(began)..tenth(end).max(tenth(began) + 1);
@@ -54,7 +56,7 @@ impl Impact {
             *kinds.entry((kind.clone(), pod.clone())).or_default() += count;
         }
         let after = |tenth: u32| (f64::from(tenth) / 10.0 - began.as_secs_f64()).max(0.0);
-        // The last tenth of a run is seldom a whole one.
+        // The last tenth of a run is usually incomplete.
         let whole = run.tenths.get(..tenth(run.elapsed)).unwrap_or(&run.tenths);
         let around = Around::of(whole, span.start, span.end);
         let dip = around.dip();

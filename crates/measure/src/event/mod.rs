@@ -1,4 +1,4 @@
-//! What happened during a run, to be marked beside its seconds, and what the load felt of it.
+//! Events during a run, and their effect on the load.
 
 mod dip;
 mod impact;
@@ -10,26 +10,27 @@ pub use impact::{FailureKind, Impact};
 
 use super::{ObservedEvent, RunData};
 
-/// Something that happened to the workload, or to the cluster, while it was under load.
+/// Something that was done to the workload or to the cluster while it was under load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When, in seconds since the run began.
     pub second: f64,
     /// What, in a few words: "scaled to 10 pods".
     pub what: String,
-    /// When it was over, in seconds since the run began: every pod ready and every rule in place, the component back.
+    /// When it was complete, in seconds since the run began: every pod is ready and every rule in place, or the
+    /// component runs again.
     #[serde(default)]
     pub over_second: Option<f64>,
-    /// Why it did not come to its end.
+    /// Why it did not complete.
     #[serde(default)]
     pub trouble: Option<String>,
-    /// What the load felt of it, up to the next event.
+    /// Its effect on the load, up to the next event.
     #[serde(default)]
     pub impact: Option<Impact>,
 }
 
 impl Event {
-    /// What happened during `run`, in the order in which it began, each with what the load felt until the next.
+    /// The events of `run` in the order in which they began, each with its effect on the load up to the next one.
     #[must_use]
     pub fn of(run: &RunData, events: &[ObservedEvent]) -> Vec<Self> {
         let mut sorted: Vec<&ObservedEvent> = events.iter().collect();
@@ -48,7 +49,7 @@ impl Event {
         }
     }
 
-    /// How long it took, in seconds, where it came to its end.
+    /// How long it took, in seconds, if it completed.
     #[must_use]
     pub fn took_seconds(&self) -> Option<f64> {
         Some(self.over_second? - self.second)

@@ -1,4 +1,4 @@
-//! What to expect of a uniform choice, before anything is measured: chance is not even.
+//! What to expect of a uniform choice, which is not even.
 
 #![allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
 
@@ -8,20 +8,20 @@ use super::occupancy;
 use super::pairs::Pairs;
 use crate::distribution::{binomial_quantile, nine_digits};
 
-/// Connections per pod up to which the busiest pod's distribution is worked out. Beyond, its distance from the even share
-/// is scaled by the square root of the count, as the normal approximation has it.
+/// Connections per pod up to which the distribution of the busiest pod is computed. Beyond, its distance from the even
+/// share is scaled by the square root of the count, as in the normal approximation.
 const MOST_PER_POD: u64 = 1000;
-/// What lies below a 95% band, and above it.
+/// The probability below a 95% band, and the one above it.
 const TAIL: f64 = 0.025;
 
-/// What a pod's count of connections should be.
+/// The expected connections of one pod.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Band {
     /// The even share, n / k.
     pub ideal: f64,
-    /// Fewer than this are seen in at most 2.5% of runs.
+    /// There are fewer than this in at most 2.5% of runs.
     pub low: u64,
-    /// More than this are seen in at most 2.5% of runs.
+    /// There are more than this in at most 2.5% of runs.
     pub high: u64,
 }
 
@@ -33,8 +33,8 @@ impl Band {
     }
 }
 
-/// What n connections over k pods give where each goes to any pod with probability 1/k, whatever the others did: the
-/// multinomial distribution.
+/// What to expect of n connections over k pods, where each goes to any pod with probability 1/k, independently of the
+/// others: the multinomial distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chance {
     /// The busiest pod's connections against the even share, on average.
@@ -47,14 +47,14 @@ pub struct Chance {
     pub jain_index: f64,
     /// The probability that at least one pod gets none.
     pub some_idle: f64,
-    /// How many pods get none, on average: k (1 − 1/k)ⁿ.
+    /// The number of pods that get none, on average: k (1 − 1/k)ⁿ.
     pub idle: f64,
     /// The connections of any one pod.
     pub pod: Band,
 }
 
 impl Chance {
-    /// For `connections` over `pods`; `None` where either is 0.
+    /// For `connections` over `pods`; `None` if either is 0.
     #[must_use]
     pub fn new(connections: u64, pods: u32) -> Option<Self> {
         if connections == 0 || pods == 0 {
@@ -90,7 +90,7 @@ fn busiest(connections: u64, pods: u32) -> (f64, f64, f64) {
     (ratio(mean), ratio(quantile(TAIL) as f64), ratio(quantile(1.0 - TAIL) as f64))
 }
 
-/// The mean of n² / (k Σx²): over the exact distribution of Σx² where that is at hand, else over a gamma distribution of
+/// The mean of n² / (k Σx²): over the exact distribution of Σx² if there is one, else over a gamma distribution with
 /// the same mean and variance.
 fn jain_index(connections: u64, pods: u32) -> f64 {
     let (n, k) = (connections as f64, f64::from(pods));
@@ -100,9 +100,9 @@ fn jain_index(connections: u64, pods: u32) -> f64 {
     }
 }
 
-/// Jain's index is 1 / (1 + C/n) with chi-square C, of mean k − 1 and variance 2 (k − 1)(n − 1)/n (Haldane, Biometrika 29,
-/// 1937). For a gamma C of shape a and scale s the mean of 1 / (1 + C/n) is ∫ e^−u (1 + u s/n)^−a du from 0 up, here by
-/// Simpson's rule, with u shortened so that most of the fall lies in the first unit.
+/// Jain's index is 1 / (1 + C/n) with chi-square C, of mean k − 1 and variance 2 (k − 1)(n − 1)/n (Haldane, Biometrika
+/// 29, 1937). For a gamma C of shape a and scale s the mean of 1 / (1 + C/n) is ∫ e^−u (1 + u s/n)^−a du from 0 up,
+/// here by Simpson's rule, with u shortened so that most of the fall lies in the first unit.
 fn jain_index_of_gamma(n: f64, k: f64) -> f64 {
     const STEPS: u32 = 4_000;
     const END: f64 = 40.0;
@@ -130,9 +130,9 @@ mod tests {
     }
 
     #[test]
-    fn thirty_connections_as_the_docs_have_them() {
-        // docs/spread.md: pods, busiest with its band, Jain's index, some pod idle, band of a pod. Found apart from this
-        // code by going through all partitions of 30 in exact fractions.
+    fn thirty_connections_match_the_docs() {
+        // docs/spread.md: pods, busiest with its band, Jain's index, some pod idle, band of a pod. Found apart from
+        // this code by going through all partitions of 30 in exact fractions.
         let table = [
             (2, 1.144_464_448, (1.0, 1.4), 0.969_496_337, 0.000_000_002, (10, 20)),
             (5, 1.494_246_674, (7.0 / 6.0, 2.0), 0.887_760_970, 0.006_187_489, (2, 11)),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn more_connections_are_more_even_as_the_docs_have_it() {
+    fn more_connections_are_more_even_as_the_docs_say() {
         within(Chance::new(300, 10).unwrap().busiest, 1.29, 0.005);
         within(Chance::new(3_000, 10).unwrap().busiest, 1.09, 0.005);
     }

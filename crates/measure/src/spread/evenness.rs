@@ -1,11 +1,11 @@
-//! How even a spread is, as one number: four ways to say it.
+//! How even a spread is, as one number in four units.
 
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::nine_digits;
 
-/// How evenly something fell on k pods. With x the counts and n their sum, the last three are one figure in three units:
-/// effective pods = k × Jain's index, and Jain's index = 1 / (1 + variation²).
+/// How evenly something is distributed over k pods. With x the counts and n their sum, the last three are one figure in
+/// three units: effective pods = k × Jain's index, and Jain's index = 1 / (1 + variation²).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evenness {
     /// The busiest pod against the even share: max x / (n / k). From 1, even, to k, all on one pod.
@@ -21,7 +21,7 @@ pub struct Evenness {
 }
 
 impl Evenness {
-    /// Of these counts and as many zeros as make them `pods`; `None` where there is nothing to share out.
+    /// For these counts, filled up with zeros to `pods` counts; `None` if all counts are 0.
     #[allow(clippy::cast_precision_loss, reason = "the sums are exact, and a ratio needs no more than 53 bits")]
     pub(super) fn of(counts: &[u64], pods: u32) -> Option<Self> {
         let (sum, squares) = sums(counts);

@@ -1,4 +1,5 @@
-//! Spread: how requests and connections fell on pods, and whether that is what chance would do. See docs/spread.md.
+//! Spread: how requests and connections are distributed over pods, and whether that is to be expected of chance. See
+//! docs/spread.md.
 
 mod chance;
 mod evenness;
@@ -18,7 +19,7 @@ pub use uniformity::Uniformity;
 
 use super::PodLoad;
 
-/// What fell on one pod.
+/// The part of one pod.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PodShare {
     /// Its name.
@@ -27,20 +28,21 @@ pub struct PodShare {
     pub requests: u64,
     /// Connections that led to it.
     pub connections: u64,
-    /// Its part of all requests that named a pod, 0 to 1.
+    /// Its part of all requests whose response named a pod, 0 to 1.
     pub share: f64,
-    /// How many connections a uniform choice gives a pod, where the number of pods is known.
+    /// How many connections a uniform choice gives one pod, where the number of pods is known. The bands of several
+    /// pods are not simultaneous.
     #[serde(default)]
     pub expected_connections: Option<Band>,
     /// How often its containers were restarted during the run, where that is known.
     #[serde(default)]
     pub restarts: Option<u32>,
-    /// How long its answers took; none of the 513th pod and those after.
+    /// How long its responses took; `None` from the 513th pod on.
     #[serde(default)]
     pub latency_us: Option<PodLatency>,
 }
 
-/// How long a pod's answers took, in microseconds, each at most 1% off.
+/// How long the responses of a pod took, in microseconds, with an error of at most 1%.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodLatency {
     /// Half of them.
@@ -59,43 +61,43 @@ pub enum Balancer {
     KubeProxy,
     /// The client, which knew the pods.
     Client,
-    /// Nobody knows.
+    /// Not known.
     #[default]
     Unknown,
 }
 
-/// How a run fell on pods.
+/// How a run is distributed over pods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The pods that answered, or to which connections led, the busiest first.
     pub pods: Vec<PodShare>,
-    /// What told which pod a connection led to. Where it was not the answers, the pods' requests are 0, for they are not
-    /// known.
+    /// How the pod of a connection was found. If it was not by responses, the requests of the pods are 0, because they
+    /// are not known.
     #[serde(default)]
     pub counted_by: CountedBy,
-    /// Connections of the run of which nobody could tell any more where they led.
+    /// Connections of the run whose pod could not be found.
     #[serde(default)]
     pub uncounted: u64,
-    /// Requests whose answer named no pod.
+    /// Requests whose response named no pod.
     pub unnamed: u64,
     /// Connections that led to the named pods.
     pub connections: u64,
-    /// Pods that should have taken part: the replicas where they are known, at least those that answered.
+    /// The number of pods: the replicas if they are known, but at least those that answered.
     pub expected: u32,
     /// Of those, how many never answered.
     pub idle: u32,
-    /// The busiest pod's share divided by the even one; 1 is perfect, 0 where no pod is known.
+    /// The share of the busiest pod divided by the even share; 1 is even, 0 if no pod is known.
     pub busiest: f64,
     /// Who chose the pods.
     #[serde(default)]
     pub balancer: Balancer,
-    /// How even the requests fell, over all expected pods.
+    /// How even the requests are, over all expected pods.
     #[serde(default)]
     pub evenness_of_requests: Option<Evenness>,
-    /// How even the connections fell, over all expected pods.
+    /// How even the connections are, over all expected pods.
     #[serde(default)]
     pub evenness_of_connections: Option<Evenness>,
-    /// Whether the connections fell as a uniform choice lets them; only where the pods were as many as the replicas.
+    /// Whether the connections are distributed as by a uniform choice; only if there were as many pods as replicas.
     #[serde(default)]
     pub uniformity: Option<Uniformity>,
     /// What a uniform choice of as many connections over as many pods gives on average.
@@ -104,8 +106,8 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// The spread over the pods that answered, of `replicas` that were there to. Where those are known, it is kube-proxy
-    /// that chose; [`Spread::chosen_by`] says otherwise.
+    /// The spread over `pods` out of `replicas`. If the replicas are known, kube-proxy is taken for the balancer;
+    /// [`Spread::chosen_by`] changes that.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
     pub fn new(pods: &[PodLoad], replicas: Option<u32>) -> Self {
@@ -116,7 +118,7 @@ impl Spread {
         let (total, landed) = (requests.iter().sum::<u64>(), connections.iter().sum::<u64>());
         let answered = u32::try_from(named.len()).unwrap_or(u32::MAX);
         let expected = replicas.unwrap_or(0).max(answered);
-        // Where pods came and went, or nobody knows how many there were, no connection's chances are known.
+        // If pods were added or removed, or their number is not known, the probabilities are not known either.
         let steady = replicas == Some(expected);
         let chance = if steady && answered > 0 { Chance::new(landed, expected) } else { None };
         let share = |requests: u64| if total == 0 { 0.0 } else { requests as f64 / total as f64 };
@@ -147,8 +149,8 @@ impl Spread {
         }
     }
 
-    /// The same, where another than kube-proxy chose the pods. A client chooses by what is under way, so nothing is said of
-    /// chance then.
+    /// The same with another balancer than kube-proxy. A client chooses by open requests, so nothing is said of chance
+    /// then.
     #[must_use]
     pub fn chosen_by(mut self, balancer: Balancer) -> Self {
         self.balancer = balancer;
@@ -164,8 +166,8 @@ impl Spread {
         self
     }
 
-    /// The same where pods came or went meanwhile, or nobody chose by chance: what a uniform choice would have done is not
-    /// known.
+    /// The same without what to expect of a uniform choice, because pods were added or removed, or the choice was not
+    /// random.
     #[must_use]
     pub fn of_changing_pods(mut self) -> Self {
         (self.uniformity, self.chance) = (None, None);

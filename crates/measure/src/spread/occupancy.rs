@@ -1,10 +1,11 @@
-//! The probability that every pod's count lies between two bounds, exactly: what the busiest and the idle pods' chances
-//! are made of.
+//! The probability that every pod's count lies between two bounds, exactly. The distributions of the busiest pod
+//! and of idle pods follow from it.
 //!
 //! Counts of a multinomial are independent Poisson counts X under the condition that they sum to n (Levin, Annals of
 //! Statistics 9, 1981). So P(all within bounds) = E, the chance that k Poisson counts all lie within them and sum to n,
-//! divided by P(Poisson(n) = n). E is the coefficient of zⁿ in f(z)ᵏ, where f is the generating function of a count within
-//! the bounds; it is read off f's values on the unit circle, as a discrete Fourier transform does.
+//! divided by P(Poisson(n) = n). E is the coefficient of zⁿ in f(z)ᵏ, where f is the generating function of a count
+//! within the bounds; a discrete Fourier transform computes it from the values of f on the unit
+//! circle.
 
 #![allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers above 0")]
@@ -17,7 +18,7 @@ use crate::distribution::ln_factorial;
 const FAR: f64 = 10.0;
 /// And this many more, for means near 0.
 const FARTHER: f64 = 40.0;
-/// Where a probability is taken for 1.
+/// From here on a probability is taken for 1.
 const CERTAIN: f64 = 1.0 - 1e-9;
 /// A magnitude whose logarithm is below this adds nothing.
 const NEGLIGIBLE: f64 = -50.0;
@@ -33,21 +34,21 @@ struct Point {
     value: (f64, f64),
 }
 
-/// Poisson counts within bounds, of which the upper one rises.
+/// Poisson counts within bounds. The upper bound rises with each call of `admit`.
 struct Occupancy {
     connections: f64,
     pods: f64,
-    /// Half the circle: the other half mirrors it.
+    /// Half of the circle; the other half is its mirror image.
     points: Vec<Point>,
-    /// The next count to be let in.
+    /// The next count to admit.
     next: f64,
 }
 
 impl Occupancy {
-    /// For counts from `lowest` up, none let in yet.
+    /// For counts from `lowest` up, with none admitted yet.
     fn new(connections: u64, pods: u32, lowest: u64) -> Self {
         let n = connections as f64;
-        // So many that what the transform folds onto n, the sums a whole circle away, is next to impossible.
+        // So many points that the sums which alias with n have a negligible probability.
         let half = f64::midpoint(FARTHER, FAR * n.sqrt()).ceil() as u32;
         let point = |at: u32| {
             let angle = TAU * f64::from(at) / f64::from(2 * half + 1);
@@ -62,7 +63,7 @@ impl Occupancy {
         self.connections / self.pods
     }
 
-    /// Lets the next count in.
+    /// Admits the next count.
     fn admit(&mut self) {
         let mean = self.mean();
         let probability = (self.next * mean.ln() - mean - ln_factorial(self.next)).exp();
@@ -73,7 +74,7 @@ impl Occupancy {
         self.next += 1.0;
     }
 
-    /// That all counts are among those let in.
+    /// The probability that all counts are among those admitted.
     fn probability(&self) -> f64 {
         let term = |point: &Point| {
             let (re, im) = point.value;
@@ -91,7 +92,7 @@ impl Occupancy {
     }
 }
 
-/// The distribution of the busiest pod's count: the smallest it can be, and P(busiest ≤ c) from there up to where it is
+/// The distribution of the count of the busiest pod: its smallest value, and P(busiest ≤ c) from there until it is
 /// certain.
 pub(super) fn busiest(connections: u64, pods: u32) -> (u64, Vec<f64>) {
     let mean = connections as f64 / f64::from(pods);
@@ -113,13 +114,13 @@ pub(super) fn busiest(connections: u64, pods: u32) -> (u64, Vec<f64>) {
     (least, cumulative)
 }
 
-/// The probability that at least one pod gets nothing, to nine decimals: the transform leaves no more of a small one.
+/// The probability that at least one pod gets nothing, to nine decimals, which is the precision of the transform.
 pub(super) fn some_idle(connections: u64, pods: u32) -> f64 {
     let mean = connections as f64 / f64::from(pods);
     if connections < pods.into() {
         return 1.0;
     }
-    // Then even the sum over all pods of e^-mean is nothing.
+    // An upper bound, the sum of e^-mean over all pods, is negligible.
     if f64::from(pods) * (-mean).exp() < 1e-15 {
         return 0.0;
     }

@@ -1,24 +1,24 @@
-//! Pairs of connections that meet on a pod: their exact distribution, which is Pearson's chi-square in whole numbers.
+//! The exact distribution of pairs of connections on the same pod, which is Pearson's chi-square in whole numbers.
 //!
-//! With x connections on a pod, x (x − 1) / 2 pairs meet there. The pairs D of all pods fix Σx² = 2D + n, and with it
-//! chi-square and Jain's index, so whoever has D's distribution has theirs.
+//! With x connections on a pod, there are x (x − 1) / 2 pairs. The pairs D of all pods determine Σx² = 2D + n, and with
+//! it chi-square and Jain's index, so the distribution of D gives theirs.
 
 #![allow(clippy::cast_precision_loss, reason = "counts of a few connections")]
 
 use crate::distribution::ln_factorial;
 
-/// Up to this many connections the distribution is worked out; beyond, the chi-square distribution stands in. At this
-/// count n² / k is above 10 up to 500 pods, where Koehler and Larntz (JASA 75, 1980) found that good for equal chances.
+/// Up to this many connections the distribution is computed; beyond, the chi-square distribution is used. At this count
+/// n² / k is above 10 up to 500 pods, which is enough for equal probabilities (Koehler and Larntz, JASA 75, 1980).
 pub(super) const MOST_CONNECTIONS: u64 = 72;
 
 /// P(D = d), from 0 pairs up.
 pub(super) struct Pairs(Vec<f64>);
 
 impl Pairs {
-    /// For `connections` that choose among `pods` uniformly; `None` where those are too many.
+    /// For `connections` that choose among `pods` uniformly; `None` if there are too many.
     ///
-    /// The counts of a multinomial are Poisson counts under the condition that they sum to n, so pods are added one by one
-    /// to a table of connections placed and pairs met, and the row of n is divided by its sum.
+    /// The counts of a multinomial are Poisson counts under the condition that they sum to n, so pods are added one by
+    /// one to a table of connections and pairs, and the row of n is normalised.
     pub(super) fn new(connections: u64, pods: u32) -> Option<Self> {
         let n = usize::try_from(connections.min(MOST_CONNECTIONS + 1)).ok()?;
         if connections > MOST_CONNECTIONS || pods == 0 {
@@ -37,7 +37,7 @@ impl Pairs {
         Some(Self(row.iter().map(|probability| probability / sum).collect()))
     }
 
-    /// P(D ≤ d) and P(D ≥ d); a tail below about 1e-12 may read 0.
+    /// P(D ≤ d) and P(D ≥ d); a tail below about 1e-12 may be 0.
     pub(super) fn tails(&self, pairs: u128) -> (f64, f64) {
         let at = usize::try_from(pairs).unwrap_or(usize::MAX).min(self.0.len());
         let upper = self.0[at..].iter().sum();
@@ -52,9 +52,10 @@ impl Pairs {
     }
 }
 
-/// The most pairs that are told apart: all there can be, or so many that more are next to impossible. A chi-square with v
-/// degrees of freedom exceeds v + 2 √(v t) + 2 t with probability below e^−t (Laurent and Massart, Annals of Statistics
-/// 28, 2000); the pairs added to that are for few connections on many pods, where the steps are coarse.
+/// The largest number of pairs in the table: all that are possible, or so many that the probability of more is
+/// negligible. A chi-square with v degrees of freedom exceeds v + 2 √(v t) + 2 t with probability below e^−t (Laurent
+/// and Massart, Annals of Statistics 28, 2000); the pairs added to that are for few connections on many pods, where the
+/// steps are coarse.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number above 0")]
 fn most_pairs(n: usize, pods: u32) -> usize {
     const EXPONENT: f64 = 32.0;
@@ -66,7 +67,7 @@ fn most_pairs(n: usize, pods: u32) -> usize {
     ((pairs + MORE) as usize).min(all)
 }
 
-/// In place, from the last row up: what a row takes comes from rows above it that still are without the pod.
+/// In place, from the last row up, because each row uses rows above it that do not include the pod yet.
 fn add_pod(table: &mut [Vec<f64>], weights: &[f64]) {
     for placed in (0..table.len()).rev() {
         let (before, rest) = table.split_at_mut(placed);

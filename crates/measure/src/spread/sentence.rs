@@ -2,13 +2,13 @@
 
 use super::uniformity::probability;
 use super::{Balancer, CountedBy, Spread, Uniformity};
-use crate::grouped_digits;
+use crate::grouped_count;
 
-/// Below this a busiest pod is not worth a word.
+/// Below this the busiest pod is not mentioned.
 const NEARLY_EVEN: f64 = 1.05;
 
-/// What happened, in one plain sentence: "30 keep-alive connections landed on 9 of 10 pods; the busiest served 2.0 × its
-/// share; kube-proxy's own choice looks uniform (p = 0.41)." Empty where nothing was answered.
+/// The spread in one sentence: "30 keep-alive connections landed on 9 of 10 pods; the busiest served 2.0 × its
+/// share; kube-proxy's own choice looks uniform (p = 0.41)." Empty if nothing was answered.
 #[must_use]
 pub fn sentence(spread: &Spread) -> String {
     if spread.pods.is_empty() {
@@ -28,13 +28,13 @@ fn landed(spread: &Spread) -> String {
     let on = match (spread.idle, hit) {
         (0, 1) => "the one pod".to_owned(),
         (0, 2) => "both pods".to_owned(),
-        (0, hit) => format!("all {} pods", grouped(hit as u64)),
-        (_, hit) => format!("{} of {} pods", grouped(hit as u64), grouped(spread.expected.into())),
+        (0, hit) => format!("all {} pods", grouped_count(hit as u64)),
+        (_, hit) => format!("{} of {} pods", grouped_count(hit as u64), grouped_count(spread.expected.into())),
     };
     let what = what(spread);
     let by = match spread.counted_by {
         CountedBy::Answers => "",
-        CountedBy::Conntrack => ", counted by the node's connection tracking, for this image does not name its pod",
+        CountedBy::Conntrack => ", counted by the node's connection tracking, because this image does not name its pod",
     };
     match even(spread) {
         Some(each) => format!("{what} landed evenly on {on}, {each} each{by}"),
@@ -45,7 +45,7 @@ fn landed(spread: &Spread) -> String {
 /// "30 keep-alive connections".
 fn what(spread: &Spread) -> String {
     let requests = spread.pods.iter().map(|pod| pod.requests).fold(0, u64::saturating_add);
-    let some = |count: u64, what: &str| format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" });
+    let some = |count: u64, what: &str| format!("{} {what}{}", grouped_count(count), if count == 1 { "" } else { "s" });
     match spread.connections {
         connections if !spread.knows_requests() => some(connections, "connection"),
         0 => some(requests, "request"),
@@ -59,14 +59,18 @@ fn what(spread: &Spread) -> String {
     }
 }
 
-/// "3" or "3 or 4" where the pods' connections are as even as whole numbers can be.
+/// "3" or "3 or 4", if the connections of the pods differ by one at most.
 fn even(spread: &Spread) -> Option<String> {
     let counts = || spread.pods.iter().map(|pod| pod.connections);
     let (least, most) = (counts().min()?, counts().max()?);
     if spread.expected < 2 || spread.idle > 0 || least == 0 || most - least > 1 {
         return None;
     }
-    Some(if least == most { grouped(least) } else { format!("{} or {}", grouped(least), grouped(most)) })
+    Some(if least == most {
+        grouped_count(least)
+    } else {
+        format!("{} or {}", grouped_count(least), grouped_count(most))
+    })
 }
 
 fn busiest(spread: &Spread) -> Option<String> {
@@ -80,7 +84,7 @@ fn busiest(spread: &Spread) -> Option<String> {
     told.then(|| format!("the busiest {does} {busiest:.decimals$} × its share"))
 }
 
-/// Who chose the pods, and whether that looks like chance.
+/// Who chose the pods, and whether the choice looks uniform.
 fn choice(spread: &Spread) -> Option<String> {
     match (spread.balancer, &spread.uniformity) {
         (Balancer::Client, _) if spread.expected > 1 => Some("the client itself chose the pods".to_owned()),
@@ -109,12 +113,12 @@ fn correction(test: &Uniformity) -> String {
     format!("; significant below {}, corrected for {} runs", level.trim_start_matches("= "), test.tests)
 }
 
-/// Connections that were forgotten before they could be counted.
+/// Connections that the node forgot before they could be counted.
 fn uncounted(spread: &Spread) -> Option<String> {
     match spread.uncounted {
         0 => None,
-        1 => Some("1 more is not known".to_owned()),
-        many => Some(format!("{} more are not known", grouped(many))),
+        1 => Some("1 more connection could not be counted".to_owned()),
+        many => Some(format!("{} more connections could not be counted", grouped_count(many))),
     }
 }
 
@@ -122,14 +126,9 @@ fn unnamed(spread: &Spread) -> Option<String> {
     match spread.unnamed {
         0 => None,
         _ if spread.counted_by == CountedBy::Conntrack => None,
-        1 => Some("1 answer named no pod".to_owned()),
-        many => Some(format!("{} answers named no pod", grouped(many))),
+        1 => Some("1 response named no pod".to_owned()),
+        many => Some(format!("{} responses named no pod", grouped_count(many))),
     }
-}
-
-/// With commas: "12,543".
-fn grouped(count: u64) -> String {
-    grouped_digits(&count.to_string())
 }
 
 #[cfg(test)]
@@ -232,7 +231,7 @@ mod tests {
         let named = PodLoad { name: "a".into(), requests: 10, connections: 0, ..PodLoad::default() };
         assert_eq!(
             sentence(&Spread::new(&[named, unnamed(1_000)], Some(1))),
-            "10 requests landed on the one pod; 1,000 answers named no pod."
+            "10 requests landed on the one pod; 1,000 responses named no pod."
         );
     }
 

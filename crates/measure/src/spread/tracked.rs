@@ -1,24 +1,24 @@
-//! A spread of connections alone, counted where the answers name no pod.
+//! A spread of connections only, for responses that name no pod.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Balancer, Spread};
 use crate::PodLoad;
 
-/// What told which pod a connection led to.
+/// How the pod of a connection was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CountedBy {
-    /// The answers, which name their pod.
+    /// By responses, which name their pod.
     #[default]
     Answers,
-    /// The node's connection tracking. It knows nothing of requests.
+    /// By the node's connection tracking, which does not see requests.
     Conntrack,
 }
 
 impl Spread {
-    /// The spread of the connections that the node's connection tracking found on each pod, of `opened` in all, where no
-    /// answer named its pod. How many requests each pod had is not known then.
+    /// The spread of the connections that the node's connection tracking found on each pod, of `opened` in all, if no
+    /// response named its pod. The number of requests of each pod is then not known.
     #[must_use]
     pub fn counted_by_conntrack(self, found: &[(String, u64)], opened: u64) -> Self {
         if !self.pods.is_empty() || found.is_empty() {
@@ -78,16 +78,16 @@ mod tests {
         assert!((spread.uniformity.unwrap().chi_square - 16.8).abs() < 1e-9);
         assert_eq!(
             sentence(&spread),
-            "30 connections landed on 2 of 3 pods, counted by the node's connection tracking, for this image does not \
+            "30 connections landed on 2 of 3 pods, counted by the node's connection tracking, because this image does not \
              name its pod; the busiest has 1.80 × its share; kube-proxy's own choice does not look uniform (p = 0.00019)."
         );
     }
 
     #[test]
-    fn what_the_node_has_forgotten_is_told() {
+    fn connections_that_the_node_forgot_are_told() {
         let spread = unnamed(90_000, Some(2)).counted_by_conntrack(&found(&[14_000, 14_000]), 90_000);
         assert_eq!(spread.uncounted, 62_000);
-        assert!(sentence(&spread).contains("62,000 more are not known"), "{}", sentence(&spread));
+        assert!(sentence(&spread).contains("62,000 more connections could not be counted"), "{}", sentence(&spread));
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub struct Uniformity {
     pub chi_square: f64,
     /// k − 1.
     pub degrees_of_freedom: u32,
-    /// The probability that a uniform choice is as uneven as this or more. It is of this run alone, without a correction.
+    /// The probability that a uniform choice is as uneven as this or more. It is of this run alone, without a
+    /// correction.
     pub p: f64,
     /// The probability that a uniform choice is as even as this or more. It is of this run alone, without a correction.
     pub p_of_evenness: f64,
@@ -30,7 +31,7 @@ impl Uniformity {
     /// The probability that at least one of all tests of an invocation is a false alarm, at most.
     const FAMILY_WISE_ERROR: f64 = 0.01;
 
-    /// The test of these counts and as many zeros as make them `pods`; `None` where there was no choice.
+    /// The test of these counts, filled up with zeros to `pods` counts; `None` if there was no choice.
     #[allow(clippy::cast_precision_loss, reason = "the sums are exact")]
     pub(super) fn of(counts: &[u64], pods: u32) -> Option<Self> {
         let (sum, squares) = sums(counts);
@@ -56,8 +57,8 @@ impl Uniformity {
 
     /// The probability below which `p` or `p_of_evenness` is significant.
     ///
-    /// Runs are independent, so of m tests at the level 1 − (1 − α)^(1/m) at least one is a false alarm with probability α
-    /// (Šidák, JASA 62, 1967). Each test has two tails, of which one at most can be below half of that.
+    /// Runs are independent, so of m tests at the level 1 − (1 − α)^(1/m) at least one is a false alarm with
+    /// probability α (Šidák, JASA 62, 1967). Each test has two tails, of which one at most can be below half of that.
     #[must_use]
     pub fn significance_level(&self) -> f64 {
         let each = (-Self::FAMILY_WISE_ERROR).ln_1p() / f64::from(self.tests.max(1));
@@ -93,8 +94,8 @@ fn without_sign(p: f64) -> String {
     probability(p).trim_start_matches("= ").to_owned()
 }
 
-/// A probability with what stands before it: "= 0.41", "= 0.0032", "< 0.000001", "> 0.99". Two digits, so that it can be
-/// compared with a level that is corrected for many tests.
+/// A probability with what stands before it: "= 0.41", "= 0.0032", "< 0.000001", "> 0.99". Two digits, so that it can
+/// be compared with a level that is corrected for many tests.
 pub(super) fn probability(p: f64) -> String {
     match p {
         p if p < 1e-6 => "< 0.000001".to_owned(),

@@ -1,13 +1,13 @@
-//! Tables with lines, as autocannon's look.
+//! Text tables: with lines as autocannon draws them, or with blanks between the columns as kubectl does.
 
 use console::{Style as Paint, measure_text_width};
 
-/// How text is drawn: plain unless the reader is a terminal.
+/// How text is formatted: plain unless the output is a terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// Whether colours are wanted.
+    /// Whether to use colours.
     pub colour: bool,
-    /// How wide the terminal is, where there is one.
+    /// The width of the terminal, if there is one.
     pub width: Option<usize>,
 }
 
@@ -31,26 +31,59 @@ impl Look {
     }
 }
 
-/// On which side of its column a cell stands.
+/// How the cells of a column are aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub enum Align {
+    /// Names and words.
     Left,
+    /// Numbers.
     Right,
 }
 
-/// A table.
-pub(super) struct Grid<'a> {
-    /// The columns' names, and on which side their cells stand.
-    pub(super) columns: Vec<(&'a str, Side)>,
-    pub(super) rows: Vec<Vec<String>>,
-    /// Whether there is a line between any two rows.
-    pub(super) ruled: bool,
+/// What is drawn between the cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Borders {
+    /// Three blanks between columns.
+    None,
+    /// A frame with lines between columns and below the header.
+    Frame,
+    /// The same with a line between any two rows.
+    Rows,
 }
 
-impl Grid<'_> {
-    /// The table as lines. Where it is too wide for the terminal, it does without the blanks beside the lines.
+/// A table.
+pub(super) struct TextTable<'a> {
+    /// The names of the columns, and how their cells are aligned.
+    pub(super) columns: Vec<(&'a str, Align)>,
+    pub(super) rows: Vec<Vec<String>>,
+    pub(super) borders: Borders,
+}
+
+/// A table as kubectl prints it: columns three blanks apart, without blanks at the end of a line.
+#[must_use]
+pub fn plain_table(align: Align, header: &[&str], rows: &[Vec<String>]) -> String {
+    let columns = header.iter().map(|name| (*name, align)).collect();
+    TextTable { columns, rows: rows.to_vec(), borders: Borders::None }.draw(Look::default())
+}
+
+impl TextTable<'_> {
+    /// The table as text. If its frame is too wide for the terminal, there are no blanks beside the lines.
     pub(super) fn draw(&self, look: Look) -> String {
-        let widths: Vec<usize> = (0..self.columns.len()).map(|column| self.width(column)).collect();
+        if self.borders == Borders::None { self.without_lines(look) } else { self.with_lines(look) }
+    }
+
+    fn without_lines(&self, look: Look) -> String {
+        let widths = self.widths();
+        let line = |cells: Vec<String>| format!("{}\n", cells.join("   ").trim_end());
+        let header = line(self.cells(&widths, |column| (self.columns[column].0, Paint::new()), look));
+        let row = |cells: &Vec<String>| {
+            line(self.cells(&widths, |column| (cells.get(column).map_or("", String::as_str), Paint::new()), look))
+        };
+        header + &self.rows.iter().map(row).collect::<String>()
+    }
+
+    fn with_lines(&self, look: Look) -> String {
+        let widths = self.widths();
         let lines = widths.len() + 1;
         let full = widths.iter().sum::<usize>() + 2 * widths.len() + lines;
         let pad = if look.width.is_some_and(|width| full > width) { "" } else { " " };
@@ -63,7 +96,7 @@ impl Grid<'_> {
         let mut text = format!("{}\n", rule("┌", "┬", "┐"));
         text += &row(self.cells(&widths, |column| (self.columns[column].0, Paint::new().cyan()), look));
         for (at, cells) in self.rows.iter().enumerate() {
-            if at == 0 || self.ruled {
+            if at == 0 || self.borders == Borders::Rows {
                 text.extend([rule("├", "┼", "┤").as_str(), "\n"]);
             }
             let paint = |column| if column == 0 { Paint::new().bold() } else { Paint::new() };
@@ -71,6 +104,10 @@ impl Grid<'_> {
                 &row(self.cells(&widths, |column| (cells.get(column).map_or("", String::as_str), paint(column)), look));
         }
         text + &rule("└", "┴", "┘") + "\n"
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        (0..self.columns.len()).map(|column| self.width(column)).collect()
     }
 
     fn width(&self, column: usize) -> usize {
@@ -84,8 +121,8 @@ impl Grid<'_> {
             let space = " ".repeat(width.saturating_sub(measure_text_width(text)));
             let text = look.paint(text, paint);
             match self.columns[column].1 {
-                Side::Left => format!("{text}{space}"),
-                Side::Right => format!("{space}{text}"),
+                Align::Left => format!("{text}{space}"),
+                Align::Right => format!("{space}{text}"),
             }
         };
         widths.iter().enumerate().map(padded).collect()
@@ -96,31 +133,38 @@ impl Grid<'_> {
 mod tests {
     use super::*;
 
-    fn grid() -> Grid<'static> {
-        Grid {
-            columns: vec![("Pod", Side::Left), ("N", Side::Right)],
+    fn framed() -> TextTable<'static> {
+        TextTable {
+            columns: vec![("Pod", Align::Left), ("N", Align::Right)],
             rows: vec![vec!["a".into(), "10".into()], vec!["long".into(), "2".into()]],
-            ruled: false,
+            borders: Borders::Frame,
         }
     }
 
     #[test]
     fn draws_lines_around_cells() {
         let text = "┌──────┬────┐\n│ Pod  │  N │\n├──────┼────┤\n│ a    │ 10 │\n│ long │  2 │\n└──────┴────┘\n";
-        assert_eq!(grid().draw(Look::default()), text);
-        assert_eq!(grid().draw(Look { colour: false, width: Some(13) }), text);
+        assert_eq!(framed().draw(Look::default()), text);
+        assert_eq!(framed().draw(Look { colour: false, width: Some(13) }), text);
     }
 
     #[test]
-    fn does_without_blanks_where_it_must() {
+    fn a_frame_that_is_too_wide_has_no_blanks() {
         let text = "┌────┬──┐\n│Pod │ N│\n├────┼──┤\n│a   │10│\n│long│ 2│\n└────┴──┘\n";
-        assert_eq!(grid().draw(Look { colour: false, width: Some(12) }), text);
+        assert_eq!(framed().draw(Look { colour: false, width: Some(12) }), text);
     }
 
     #[test]
     fn colour_changes_no_width() {
-        let coloured = grid().draw(Look { colour: true, width: None });
+        let coloured = framed().draw(Look { colour: true, width: None });
         assert!(coloured.contains('\u{1b}'));
-        assert_eq!(console::strip_ansi_codes(&coloured), grid().draw(Look::default()));
+        assert_eq!(console::strip_ansi_codes(&coloured), framed().draw(Look::default()));
+    }
+
+    #[test]
+    fn columns_without_lines_are_aligned_and_lines_do_not_end_with_blanks() {
+        let rows = vec![vec!["a".to_owned(), "10".to_owned()], vec!["long".to_owned(), "2".to_owned()]];
+        assert_eq!(plain_table(Align::Left, &["NAME", "N"], &rows), "NAME   N\na      10\nlong   2\n");
+        assert_eq!(plain_table(Align::Right, &["NAME", "N"], &rows), "NAME    N\n   a   10\nlong    2\n");
     }
 }

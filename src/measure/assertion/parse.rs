@@ -8,7 +8,7 @@ use super::{Assertion, Term, WHAT};
 use crate::error::Error;
 
 /// What is amiss, and before which byte.
-struct Amiss {
+struct ParseError {
     at: usize,
     why: String,
 }
@@ -17,7 +17,7 @@ impl FromStr for Assertion {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        Scanner { text, at: 0 }.assertion().map_err(|Amiss { at, why }| {
+        Scanner { text, at: 0 }.assertion().map_err(|ParseError { at, why }| {
             let column = text[..at].chars().count() + 1;
             let why = format!("column {column}: {why}; for example p99<5ms, errors==0 or rps@10/rps@2>=0.95");
             Error::BadValue { what: WHAT, given: text.to_owned(), why }
@@ -57,7 +57,7 @@ impl<'a> Scanner<'a> {
         taken
     }
 
-    fn assertion(mut self) -> Result<Assertion, Amiss> {
+    fn assertion(mut self) -> Result<Assertion, ParseError> {
         let term = self.term()?;
         let over = if self.takes("/") {
             self.skip_blanks();
@@ -66,7 +66,7 @@ impl<'a> Scanner<'a> {
             if (over.metric.kind() == Kind::Time) != (term.metric.kind() == Kind::Time) {
                 let why =
                     format!("{} and {} have no ratio, since only one of them is a time", term.metric, over.metric);
-                return Err(Amiss { at, why });
+                return Err(ParseError { at, why });
             }
             Some(over)
         } else {
@@ -75,21 +75,23 @@ impl<'a> Scanner<'a> {
         let operator = self.operator()?;
         let (at, number) = self.take(|c| c.is_ascii_digit() || c == '.');
         if number.is_empty() {
-            return Err(Amiss { at, why: "here comes a number, not below 0".into() });
+            return Err(ParseError { at, why: "here comes a number, not below 0".into() });
         }
         let (unit_at, unit) = self.take(|c| !c.is_whitespace());
         let metric = if over.is_some() { None } else { Some(term.metric) };
-        let unit = suitable(metric, unit).map_err(|why| Amiss { at: unit_at, why })?;
+        let unit = suitable(metric, unit).map_err(|why| ParseError { at: unit_at, why })?;
         self.skip_blanks();
         match Wanted::new(operator, number, unit) {
             Some(wanted) if self.rest().is_empty() => Ok(Assertion { term, over, wanted }),
-            Some(_) => Err(Amiss { at: self.at, why: format!("there is more than an assertion: {:?}", self.rest()) }),
-            None => Err(Amiss { at, why: format!("{number:?} is no number") }),
+            Some(_) => {
+                Err(ParseError { at: self.at, why: format!("there is more than an assertion: {:?}", self.rest()) })
+            }
+            None => Err(ParseError { at, why: format!("{number:?} is no number") }),
         }
     }
 
     /// "p99" or "p99@10".
-    fn term(&mut self) -> Result<Term, Amiss> {
+    fn term(&mut self) -> Result<Term, ParseError> {
         let (at, name) = self.take(|c| c.is_alphanumeric() || c == '.');
         let Some(metric) = Metric::named(&name.to_lowercase()) else {
             let names = Metric::names();
@@ -97,7 +99,7 @@ impl<'a> Scanner<'a> {
                 "" => format!("here comes a metric, one of {names}"),
                 _ => format!("there is no metric {name:?}, but {names}"),
             };
-            return Err(Amiss { at, why });
+            return Err(ParseError { at, why });
         };
         if !self.takes("@") {
             return Ok(Term { metric, replicas: None });
@@ -105,15 +107,15 @@ impl<'a> Scanner<'a> {
         let (at, digits) = self.take(|c| c.is_ascii_digit());
         match digits.parse() {
             Ok(replicas) => Ok(Term { metric, replicas: Some(replicas) }),
-            Err(_) => Err(Amiss { at, why: "after @ comes a number of pods".into() }),
+            Err(_) => Err(ParseError { at, why: "after @ comes a number of pods".into() }),
         }
     }
 
-    fn operator(&mut self) -> Result<Operator, Amiss> {
+    fn operator(&mut self) -> Result<Operator, ParseError> {
         let operator = Operator::ALL.iter().find(|(written, _)| self.takes(written));
         operator
             .map(|(_, operator)| *operator)
-            .ok_or_else(|| Amiss { at: self.at, why: "here comes a comparison, one of < <= > >= == !=".into() })
+            .ok_or_else(|| ParseError { at: self.at, why: "here comes a comparison, one of < <= > >= == !=".into() })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Validated values: what the command line and the environment say, parsed before anything happens.
+//! Values from the command line and the environment, validated before anything is changed.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -28,24 +28,24 @@ pub struct StateIsFile {
     pub path: PathBuf,
 }
 
-/// The most pods one node is told to hold (the kubelet's `maxPods`).
+/// The maximum number of pods on a node (the kubelet's `maxPods`).
 pub const MAX_PODS_PER_NODE: u32 = 500;
-/// Pods of the node that are not the workload's to use: head-room for a rolling update's surge.
+/// Pods of a node that the workload may not use, so that a rolling update can surge.
 pub const RESERVED_PODS: u32 = 20;
 
 /// The first address of the link between host and nodes (198.18.0.0/24, RFC 2544): the host's own.
 pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 /// Prefix length of the link between host and nodes.
 pub const LINK_PREFIX: u8 = 24;
-/// External IPs come from here (a /24; .0 and .255 are not given away).
+/// External IPs are taken from this range (a /24; .0 and .255 are never assigned).
 pub const EXTERNAL_POOL: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 0);
 /// Prefix length of [`EXTERNAL_POOL`].
 pub const EXTERNAL_POOL_PREFIX: u8 = 24;
-/// Cluster IPs of Services; exists only inside the sandboxes.
+/// Cluster IPs of Services. They exist only inside the sandboxes.
 pub const SERVICE_CIDR: &str = "10.96.0.0/16";
 /// The API server's cluster IP: the first of [`SERVICE_CIDR`].
 pub const KUBERNETES_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
-/// Pod addresses; exists only inside the sandboxes.
+/// Pod addresses. They exist only inside the sandboxes.
 pub const POD_CIDR: &str = "10.244.0.0/16";
 
 /// The Kubernetes namespace the workload lives in.
@@ -55,8 +55,8 @@ pub const WORKLOAD: &str = "server";
 
 /// A lab's name: 1 to 12 of `a-z`, `0-9`, `-`, starting and ending with a letter or digit.
 ///
-/// Everything a lab puts on the host is named after it (the link `ek-NAME`, the cgroup `evenkeel-NAME`, the state
-/// directory), so that it can be found without any state; 12 is what an interface name leaves.
+/// Everything that a lab creates on the host is named after it (the link `ek-NAME`, the cgroup `evenkeel-NAME`, the state
+/// directory), so that it can be found without any state. The length is limited by the length of an interface name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LabName(String);
 
@@ -73,7 +73,7 @@ impl LabName {
         format!("ek-{}", self.0)
     }
 
-    /// The one cgroup, below the root of every hierarchy, that holds all the lab's processes.
+    /// The cgroup that holds all processes of the lab, below the root of every hierarchy.
     #[must_use]
     pub fn cgroup(&self) -> String {
         format!("evenkeel-{}", self.0)
@@ -100,18 +100,18 @@ impl FromStr for LabName {
     }
 }
 
-/// Where things are kept: one lab's state, and the programs that all labs share.
+/// The directories of a lab: its own state, and the cache that all labs share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
-    /// One lab's state, `/var/lib/evenkeel/NAME` unless told otherwise; `down` removes it.
+    /// The lab's state, by default `/var/lib/evenkeel/NAME`; `down` removes it.
     pub state: PathBuf,
-    /// Built programs and images, keyed by what they were built from; survives `down`.
+    /// Built programs and images, keyed by what they were built from; `down` keeps it.
     pub cache: PathBuf,
 }
 
 impl Paths {
-    /// The paths for one lab: `state_root` (`EVENKEEL_STATE_DIR`) and `cache` (`EVENKEEL_CACHE_DIR`) where given, else
-    /// `/var/lib/evenkeel`, and `/var/cache/evenkeel`.
+    /// The paths of a lab below `state_root` (`EVENKEEL_STATE_DIR`, by default `/var/lib/evenkeel`) and `cache`
+    /// (`EVENKEEL_CACHE_DIR`, by default `/var/cache/evenkeel`).
     #[must_use]
     pub fn new(name: &LabName, state_root: Option<&Path>, cache: Option<&Path>) -> Self {
         // What runs in the lab has another working directory than the caller.
@@ -122,7 +122,7 @@ impl Paths {
         }
     }
 
-    /// Refuses a file that stands where the state directory, or one above it, must be.
+    /// Refuses a file in the place of the state directory or of one of its parents.
     ///
     /// # Errors
     /// [`StateIsFile`] with that file.
@@ -139,19 +139,19 @@ impl Paths {
         self.state.join("kubeconfig")
     }
 
-    /// One log a component, and its exact command beside it.
+    /// The logs: one file for each component, and one with its exact command.
     #[must_use]
     pub fn logs(&self) -> PathBuf {
         self.state.join("logs")
     }
 }
 
-/// A number of pods: 0 to what the node can hold.
+/// A number of pods, from 0 to [`Replicas::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Replicas(u32);
 
 impl Replicas {
-    /// The most that fits: the node's pods less the head-room for a rolling update.
+    /// The maximum: the pods of a node without those reserved for a rolling update.
     pub const MAX: u32 = MAX_PODS_PER_NODE - RESERVED_PODS;
 
     /// A count that is known when this program is compiled, and is not compiled where it does not fit.
@@ -200,14 +200,14 @@ pub fn parse_positive<T: FromStr>(text: &str) -> Result<T, InvalidValue> {
     text.parse().map_err(|_| InvalidValue::expected("a whole number above 0"))
 }
 
-/// By what rules kube-proxy balances a Service's connections.
+/// The rules by which kube-proxy balances the connections of a Service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxyMode {
-    /// Maps in nftables: as long a way for ten thousand Services as for one.
+    /// Maps in nftables: their cost does not grow with the number of Services.
     #[default]
     Nftables,
-    /// Chains of iptables rules, one after the other.
+    /// Chains of iptables rules, which are evaluated one by one.
     Iptables,
 }
 
@@ -217,7 +217,7 @@ impl ProxyMode {
 }
 
 impl fmt::Display for ProxyMode {
-    /// As kube-proxy's configuration has it.
+    /// As in kube-proxy's configuration.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Nftables => "nftables",
@@ -235,8 +235,8 @@ impl FromStr for ProxyMode {
     }
 }
 
-/// Parses a length of time: a whole or decimal number with `ms`, `s`, `m` or `h`; a bare number is seconds, as in
-/// autocannon's `-d 30`. It must be more than zero and at most a day.
+/// Parses a duration: a whole or decimal number with the unit `ms`, `s`, `m` or `h`; without a unit it is in seconds, as
+/// in autocannon's `-d 30`. It must be above zero and at most a day.
 ///
 /// # Errors
 /// [`InvalidValue`] for anything else.
@@ -258,7 +258,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidValue> {
     if seconds > 0.0 && seconds <= 86_400.0 { Ok(Duration::from_secs_f64(seconds)) } else { Err(bad()) }
 }
 
-/// As [`parse_duration`], but 0 is allowed: a moment, or a phase that is left out.
+/// Parses a duration that may be 0; otherwise like [`parse_duration`].
 ///
 /// # Errors
 /// [`InvalidValue`] for anything else.

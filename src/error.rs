@@ -198,7 +198,7 @@ pub enum Error {
         needed: usize,
         /// As many as could be made.
         free: usize,
-        /// The kernel setting that limits them: "fs.inotify.max_user_instances".
+        /// The kernel setting that limits them: `fs.inotify.max_user_instances`.
         setting: &'static str,
         /// Its value.
         limit: String,

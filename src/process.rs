@@ -1,4 +1,4 @@
-//! The one way to spawn a program: an argument list, never a shell.
+//! Starts programs: always by an argument list, never through a shell.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -30,7 +30,7 @@ pub fn indented(tail: &str) -> String {
     if tail.is_empty() { String::new() } else { format!(":\n  {}", tail.replace('\n', "\n  ")) }
 }
 
-/// A program with its arguments and what it needs of the environment. `Display` is a command that can be pasted.
+/// A program with its arguments and environment. `Display` gives a command that can be pasted into a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
     /// The program's path.
@@ -39,7 +39,7 @@ pub struct Invocation {
     pub args: Vec<OsString>,
     /// Variables set on top of the caller's environment.
     pub env: Vec<(OsString, OsString)>,
-    /// The directory it runs in, where that matters.
+    /// The directory it runs in; this program's own when not given.
     pub directory: Option<PathBuf>,
 }
 
@@ -68,7 +68,7 @@ impl Invocation {
         self
     }
 
-    /// The command, in a process group of its own and bound to die with the thread that spawns it; stdin is empty.
+    /// The command, in its own process group, with empty stdin. The kernel kills it when the thread that started it ends.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = self.detached_command();
@@ -81,7 +81,7 @@ impl Invocation {
         command
     }
 
-    /// Like [`Invocation::command`], but it outlives its parent.
+    /// Like [`Invocation::command`], but it is not killed when its parent ends.
     #[must_use]
     pub fn detached_command(&self) -> Command {
         let mut command = Command::new(&self.program);
@@ -110,16 +110,16 @@ impl Invocation {
         command
     }
 
-    /// Runs it to its end and returns what it wrote to stdout.
+    /// Runs it until it exits and returns what it wrote to stdout.
     ///
     /// # Errors
-    /// [`ProgramError`] when it cannot be started or does not exit with 0; the tail is of stderr.
+    /// [`ProgramError`] when it cannot be started or does not exit with 0, with the last lines of stderr.
     pub fn run(&self) -> Result<Vec<u8>, ProgramError> {
         let output = self.command().output().map_err(|source| self.not_started(&source))?;
         self.check(output)
     }
 
-    /// Like [`Invocation::run`] without blocking the runtime; dropped before its end, the program is killed.
+    /// Like [`Invocation::run`], without blocking the runtime. The program is killed when the future is dropped.
     ///
     /// # Errors
     /// As [`Invocation::run`].
@@ -177,16 +177,16 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// The last `count` lines of a file, as far as its last 64 KiB hold them; empty when it cannot be read.
+/// The last `count` lines of a file, at most 64 KiB of them; empty when the file cannot be read.
 #[must_use]
 pub fn tail_of(path: &Path, count: usize) -> String {
-    const MOST: u64 = 64 * 1024;
+    const MAX_BYTES: u64 = 64 * 1024;
     let read = || {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(MAX_BYTES)))?;
         let mut bytes = Vec::new();
-        file.take(MOST).read_to_end(&mut bytes)?;
+        file.take(MAX_BYTES).read_to_end(&mut bytes)?;
         Ok::<_, io::Error>(bytes)
     };
     read().map(|bytes| last_lines(&String::from_utf8_lossy(&bytes), count)).unwrap_or_default()
@@ -194,7 +194,7 @@ pub fn tail_of(path: &Path, count: usize) -> String {
 
 fn quoted(word: &OsStr) -> String {
     let Some(word) = word.to_str() else {
-        // Bytes that are no UTF-8 can be pasted only in the form that bash, zsh and ksh take.
+        // Only this form, which bash, zsh and ksh accept, can hold bytes that are not UTF-8.
         let escaped: String = word.as_bytes().iter().map(|byte| byte.escape_ascii().to_string()).collect();
         return format!("$'{escaped}'");
     };
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_no_utf_8_can_be_pasted_too() {
+    fn a_path_that_is_not_utf_8_can_be_pasted() {
         let path = OsStr::from_bytes(b"it's \xff.html");
         assert_eq!(Invocation::new("/bin/echo", [path]).to_string(), r"/bin/echo $'it\'s \xff.html'");
     }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_is_the_end_of_a_file_however_long() {
+    fn the_tail_of_a_long_file_is_limited() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "a line of a log\n".repeat(100_000) + "the dog\nate my lease\n").unwrap();
         assert_eq!(tail_of(file.path(), 2), "the dog\nate my lease");

@@ -1,11 +1,11 @@
-//! Typed events of long work. The library emits them; `cli::terminal` renders them as a spinner, plain lines or JSON.
+//! Progress events of long operations. The library emits them; `cli::terminal` shows them as a spinner, lines or JSON.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// What happened, for whoever watches.
+/// A progress event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -14,33 +14,33 @@ pub enum Event {
         /// The step, as an imperative phrase: "start the control plane".
         step: String,
     },
-    /// A step is under way and has something new to say: "kubelet ready", "7 of 10 pods ready".
+    /// News of a step that is not finished: "kubelet ready", "7 of 10 pods ready".
     Detail {
         /// The step.
         step: String,
         /// The news.
         text: String,
     },
-    /// A step ended well.
+    /// A step succeeded.
     Done {
         /// The step.
         step: String,
         /// How long it took, in seconds.
         seconds: f64,
-        /// What came of it, where that is worth a word: "3 programs".
+        /// Its result, where there is something to say: "3 programs".
         #[serde(skip_serializing_if = "Option::is_none", default)]
         result: Option<String>,
     },
-    /// A step failed; the error itself follows by its own way.
+    /// A step failed. The error itself is reported separately.
     Failed {
         /// The step.
         step: String,
         /// How long it took to fail, in seconds.
         seconds: f64,
     },
-    /// A sentence outside any step.
+    /// A message that belongs to no step.
     Note {
-        /// The sentence.
+        /// The message.
         text: String,
     },
 }
@@ -61,17 +61,17 @@ impl Progress {
         Self::new(|_| {})
     }
 
-    /// Passes on an event that was made elsewhere (by the sandbox, say).
+    /// Passes on an event that another process emitted, such as the sandbox.
     pub fn emit(&self, event: Event) {
         (self.0)(event);
     }
 
-    /// A sentence outside any step.
+    /// Emits a message that belongs to no step.
     pub fn note(&self, text: impl Into<String>) {
         self.emit(Event::Note { text: text.into() });
     }
 
-    /// Begins a step; end it with [`Step::done`]. Dropped without that, it counts as failed.
+    /// Begins a step. End it with [`Step::done`]; a step that is dropped before that has failed.
     #[must_use]
     pub fn step(&self, step: impl Into<String>) -> Step {
         let step = step.into();
@@ -80,7 +80,7 @@ impl Progress {
     }
 }
 
-/// A step under way.
+/// A step that is not finished.
 pub struct Step {
     progress: Progress,
     name: String,
@@ -89,17 +89,17 @@ pub struct Step {
 }
 
 impl Step {
-    /// News of the step.
+    /// Reports news of the step.
     pub fn detail(&self, text: impl Into<String>) {
         self.progress.emit(Event::Detail { step: self.name.clone(), text: text.into() });
     }
 
-    /// The step ended well; says how long it took.
+    /// Ends the step as successful; returns how long it took.
     pub fn done(self) -> Duration {
         self.end(None)
     }
 
-    /// The step ended well, with a word on what came of it.
+    /// Ends the step as successful, with its result.
     pub fn done_with(self, result: impl Into<String>) -> Duration {
         self.end(Some(result.into()))
     }

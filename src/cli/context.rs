@@ -138,7 +138,7 @@ pub fn require_root(verb: &'static str) -> Result<(), Error> {
 }
 
 /// Shows the plan and asks; anything but a yes is a no.
-fn agreed(plan: &toolbox::Plan) -> bool {
+fn agreed(plan: &toolbox::InstallPlan) -> bool {
     let mut stderr = std::io::stderr().lock();
     let asked = write!(stderr, "{plan}\nShall that be done? [y/N] ").and_then(|()| stderr.flush());
     let mut answer = String::new();

@@ -60,7 +60,7 @@ pub async fn run(
     }
     let found = toolbox::find(&paths.cache).await;
     let probes = kernel::probe(&kernel::Tools::from(found.as_slice()));
-    let verdict = verdict(&found, &probes);
+    let verdict = check(&found, &probes);
     let diagnosis = Diagnosis {
         schema_version: SCHEMA_VERSION,
         well: verdict.is_ok(),
@@ -76,10 +76,10 @@ pub async fn run(
     verdict
 }
 
-fn verdict(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
+fn check(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
     toolbox::resolve(found.to_vec())?;
-    kernel::verdict(probes)?;
-    let untried = probes.iter().any(|probe| matches!(probe.result, kernel::Outcome::Untried(_)));
+    kernel::check(probes)?;
+    let untried = probes.iter().any(|probe| matches!(probe.result, kernel::ProbeResult::Untried(_)));
     if untried { Err(Error::NeedsRoot { verb: "doctor" }) } else { Ok(()) }
 }
 
@@ -99,9 +99,9 @@ fn table(diagnosis: &Diagnosis) -> String {
     let width = widest(diagnosis.kernel.iter().map(|probe| probe.what));
     for probe in &diagnosis.kernel {
         let (mark, detail) = match &probe.result {
-            kernel::Outcome::Works(detail) => ("ok", detail),
-            kernel::Outcome::Fails(why) => ("FAILS", why),
-            kernel::Outcome::Untried(why) => ("?", why),
+            kernel::ProbeResult::Works(detail) => ("ok", detail),
+            kernel::ProbeResult::Fails(why) => ("FAILS", why),
+            kernel::ProbeResult::Untried(why) => ("?", why),
         };
         push(&mut text, format_args!("  {mark:<7}  {:<width$}  {detail}", probe.what));
     }
@@ -151,8 +151,8 @@ mod tests {
     fn the_table_says_what_is_here_what_is_not_and_why() {
         let old =
             PassedOver { path: "/usr/bin/runc".into(), why: "is version 1.1.5, but 1.2 or newer is needed".into() };
-        let works = kernel::Outcome::Works("on /var/lib".to_owned());
-        let fails = kernel::Outcome::Fails("no such device".to_owned());
+        let works = kernel::ProbeResult::Works("on /var/lib".to_owned());
+        let fails = kernel::ProbeResult::Fails("no such device".to_owned());
         let text = table(&Diagnosis {
             schema_version: SCHEMA_VERSION,
             well: false,
@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn what_only_root_can_try_is_no_clean_bill() {
-        let untried = kernel::Probe { what: "bridges", result: kernel::Outcome::Untried("only root".to_owned()) };
-        assert!(matches!(verdict(&[], &[untried]), Err(Error::NeedsRoot { .. })));
-        assert!(verdict(&[], &[]).is_ok());
+        let untried = kernel::Probe { what: "bridges", result: kernel::ProbeResult::Untried("only root".to_owned()) };
+        assert!(matches!(check(&[], &[untried]), Err(Error::NeedsRoot { .. })));
+        assert!(check(&[], &[]).is_ok());
     }
 }

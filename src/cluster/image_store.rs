@@ -39,6 +39,7 @@ pub(super) fn import_failed(image: &Image, error: Error) -> Error {
     }
 }
 
+#[allow(clippy::useless_conversion, reason = "some systems count in 32 bits")]
 fn free_in_store(running: &RunningNode) -> Option<u64> {
     let store = statvfs(format!("/proc/{}/root{STORE}", running.pid).as_str()).ok()?;
     Some(u64::from(store.blocks_available()).saturating_mul(u64::from(store.fragment_size())))

@@ -49,7 +49,7 @@ fn samples() -> Vec<Error> {
         Error::LittleMemory { free: 200, needed: 600 },
         Error::ImageTooLarge { image: "shop.example/app:1".into(), why: "it takes 812 MB, and 300 MB are free".into() },
         Error::FewInotifyInstances {
-            needed: 64,
+            needed: 32,
             free: 3,
             setting: "fs.inotify.max_user_instances",
             limit: "128".into(),

@@ -1,4 +1,4 @@
-//! From this source tree to an image: cargo compiles one static binary, which is packed and kept by its content.
+//! Builds the images from this source tree: cargo compiles a static binary, which is packed and stored by its digest.
 
 use std::env;
 use std::ffi::OsStr;
@@ -19,11 +19,11 @@ const PROFILE: &str = "server";
 /// The package that both binaries belong to.
 const PACKAGE: &str = "evenkeel-server";
 
-/// One image that is built from this source tree.
+/// How an image is built from this source tree.
 struct Recipe {
-    /// What the image is of, in a sentence.
+    /// Its name in messages.
     what: &'static str,
-    /// The variable that names a finished image to use instead.
+    /// The environment variable that names an existing image to use instead.
     variable: &'static str,
     /// The binary of [`PACKAGE`].
     binary: &'static str,
@@ -54,15 +54,16 @@ const PAUSE: Recipe = Recipe {
     },
 };
 
-/// The server's image: the archive that `EVENKEEL_SERVER_IMAGE` names, else built from the source tree.
+/// The image of the server: the archive that `EVENKEEL_SERVER_IMAGE` names, or built from the source tree.
 ///
 /// # Errors
-/// [`Error::BadImage`] when the named archive is none; [`Error::BuildFailed`] or [`Error::Program`] when it cannot be built.
+/// [`Error::BadImage`] when the named archive has no image; [`Error::BuildFailed`] or [`Error::Program`] when the build
+/// fails.
 pub async fn build_server(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, Error> {
     provide(&SERVER, cache, progress, shutdown).await
 }
 
-/// The image of a pod's first process: the archive that `EVENKEEL_PAUSE_IMAGE` names, else built from the source tree.
+/// The pause image: the archive that `EVENKEEL_PAUSE_IMAGE` names, or built from the source tree.
 ///
 /// # Errors
 /// As [`build_server`].
@@ -79,8 +80,7 @@ async fn provide(recipe: &Recipe, cache: &Path, progress: &Progress, shutdown: &
     let binary = unless(shutdown, compile(recipe, &source, cache, &step)).await??;
     let content = fs::read(&binary).map_err(|problem| IoError::file("read", &binary, problem))?;
     if let Some(why) = elf::problem(&content) {
-        let hint =
-            format!("the C library must be there as a static one, or name a finished image: {}=FILE", recipe.variable);
+        let hint = format!("install the static C library, or name an existing image: {}=FILE", recipe.variable);
         return Err(Error::BuildFailed { what: recipe.what.into(), why: format!("{}: {why}", binary.display()), hint });
     }
     let image = keep(&pack(&content, &recipe.spec)?, &cache.join("images"))?;
@@ -88,10 +88,10 @@ async fn provide(recipe: &Recipe, cache: &Path, progress: &Progress, shutdown: &
     Ok(image)
 }
 
-/// Where the sources are: `EVENKEEL_SOURCE`, else where this program was built.
+/// The source tree: `EVENKEEL_SOURCE`, or the directory in which this program was built.
 fn source_tree(recipe: &Recipe) -> Result<PathBuf, Error> {
-    let told = env::var_os("EVENKEEL_SOURCE").filter(|path| !path.is_empty());
-    let source = told.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let given = env::var_os("EVENKEEL_SOURCE").filter(|path| !path.is_empty());
+    let source = given.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     let manifest = fs::read_to_string(source.join("Cargo.toml")).unwrap_or_default();
     if manifest.lines().any(|line| line == "name = \"evenkeel\"") {
         return Ok(source);
@@ -99,18 +99,21 @@ fn source_tree(recipe: &Recipe) -> Result<PathBuf, Error> {
     Err(Error::BuildFailed {
         what: recipe.what.into(),
         why: format!("Evenkeel's source tree is not at {}", source.display()),
-        hint: format!("name the tree: EVENKEEL_SOURCE=DIRECTORY, or a finished image: {}=FILE", recipe.variable),
+        hint: format!(
+            "name the source tree with EVENKEEL_SOURCE=DIRECTORY, or an existing image with {}=FILE",
+            recipe.variable
+        ),
     })
 }
 
-/// Compiles the binary and says where it is.
+/// Compiles the binary and returns its path.
 async fn compile(recipe: &Recipe, source: &Path, cache: &Path, step: &Step) -> Result<PathBuf, Error> {
     let cargo = Cargo::find(cache).ok_or_else(|| Error::BuildFailed {
         what: recipe.what.into(),
-        why: "cargo is neither on PATH nor in ~/.cargo/bin".into(),
-        hint: format!("install Rust (https://rustup.rs), or name a finished image: {}=FILE", recipe.variable),
+        why: "cargo was found neither on PATH nor in ~/.cargo/bin".into(),
+        hint: format!("install Rust (https://rustup.rs), or name an existing image: {}=FILE", recipe.variable),
     })?;
-    // A directory of its own, so that a developer's build and this one do not wait for each other. Both binaries share it
+    // A separate directory, so that a developer's build and this one do not wait for each other. Both binaries share it
     // and their dependencies.
     let target_directory = cache.join("build").join(PACKAGE);
     let target = host_target();
@@ -126,11 +129,11 @@ fn cargo_build(recipe: &Recipe, cargo: &Cargo, source: &Path, target_directory: 
     cargo.invocation(args).directory(source).env(variable, rust_flags(source, cargo.home.as_deref()))
 }
 
-/// Static, and without this machine's paths in the binary: the same sources give the same image elsewhere.
+/// Links statically and removes the paths of this machine, so that the same sources give the same image on any machine.
 fn rust_flags(source: &Path, cargo_home: Option<&Path>) -> String {
     let paths = [Some((source, "evenkeel")), cargo_home.map(|home| (home, "cargo"))];
     let remapped = paths.into_iter().flatten().filter_map(|(path, name)| {
-        // Flags are split at spaces, so a path with one cannot be given.
+        // Cargo splits the flags at spaces, so a path with a space cannot be given.
         let path = path.to_str().filter(|path| !path.contains(char::is_whitespace))?;
         Some(format!("--remap-path-prefix={path}={name}"))
     });
@@ -138,13 +141,13 @@ fn rust_flags(source: &Path, cargo_home: Option<&Path>) -> String {
     flags.join(" ")
 }
 
-/// This machine's target as rustc calls it; always given, so that the flags do not reach build scripts and macros.
+/// The target of this machine. It is always given, so that the flags do not apply to build scripts and macros.
 fn host_target() -> String {
     let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
     format!("{}-unknown-linux-{libc}", env::consts::ARCH)
 }
 
-/// Puts the archive into `directory`, named by its content; whole or not at all.
+/// Writes the archive into `directory`, named by its digest.
 fn keep(packed: &Packed, directory: &Path) -> Result<Image, Error> {
     let archive = directory.join(format!("{}.tar", packed.tag()));
     if !fs::read(&archive).is_ok_and(|kept| kept == packed.archive) {
@@ -162,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn archives_are_kept_once_and_repaired() {
+    fn archives_are_stored_once_and_repaired() {
         let directory = TempDir::new().unwrap();
         let directory = directory.path().join("images");
         let packed = pack(b"binary", &PAUSE.spec).unwrap();
@@ -171,11 +174,11 @@ mod tests {
         fs::write(&image.archive, "broken").unwrap();
         assert_eq!(keep(&packed, &directory).unwrap(), image);
         assert_eq!(fs::read(&image.archive).unwrap(), packed.archive);
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing unfinished is left");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]
-    fn cargo_is_told_what_makes_a_static_binary() {
+    fn cargo_builds_a_static_binary() {
         let cargo = Cargo::find(Path::new("/cache")).unwrap();
         let target = "x86_64-unknown-linux-gnu";
         let command = cargo_build(&SERVER, &cargo, Path::new("/src"), Path::new("/cache/build"), target).to_string();
@@ -190,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_with_spaces_are_not_given_as_flags() {
+    fn paths_with_spaces_are_left_out_of_the_flags() {
         assert_eq!(rust_flags(Path::new("/a b"), None), "-C target-feature=+crt-static");
     }
 }

@@ -1,4 +1,4 @@
-//! The inner cargo: found, kept from what an outer one would change, followed line by line.
+//! Finds and runs cargo to build the images, without the settings that an outer cargo passes on.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -14,22 +14,22 @@ use crate::error::Error;
 use crate::process::{Invocation, ProgramError, last_lines, outcome};
 use crate::progress::Step;
 
-/// How much of what cargo wrote an error shows.
+/// The number of lines of cargo's output that an error shows.
 const TAIL_LINES: usize = 20;
 
-/// A cargo, and where it keeps what it downloads.
+/// A cargo, and the directory of its downloads.
 pub(super) struct Cargo {
     program: PathBuf,
     env: Vec<(&'static str, OsString)>,
-    /// Its home, where crates' sources are.
+    /// Its home directory, which contains the sources of crates.
     pub(super) home: Option<PathBuf>,
 }
 
 impl Cargo {
-    /// The cargo that runs this program, else the one on PATH or where rustup puts it; behind sudo, the caller's.
+    /// The cargo that runs this program, or the one on PATH or in rustup's directory, or that of the caller behind sudo.
     pub(super) fn find(cache: &Path) -> Option<Self> {
-        let told = env::var_os("CARGO_HOME").map(PathBuf::from);
-        let home = told.or_else(|| Some(env::home_dir()?.join(".cargo")));
+        let given = env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = given.or_else(|| Some(env::home_dir()?.join(".cargo")));
         let path = env::var_os("PATH").unwrap_or_default();
         let directories = env::split_paths(&path).chain(home.iter().map(|home| home.join("bin")));
         let here = env::var_os("CARGO").map(PathBuf::from);
@@ -40,13 +40,13 @@ impl Cargo {
             .or_else(|| Self::of_caller(cache))
     }
 
-    /// The toolchain of the person behind sudo; what root downloads does not go into that person's home.
+    /// The toolchain of the caller behind sudo. Downloads of root do not go into the caller's home directory.
     fn of_caller(cache: &Path) -> Option<Self> {
         let caller = User::from_name(env::var("SUDO_USER").ok()?.as_str()).ok()??;
         let programs = caller.dir.join(".cargo/bin");
         let program = programs.join("cargo");
         let home = cache.join("cargo");
-        // Cargo looks for rustc on PATH.
+        // Cargo finds rustc on PATH.
         let path = env::var_os("PATH").unwrap_or_default();
         let path = env::join_paths(iter::once(programs).chain(env::split_paths(&path))).ok()?;
         let env = vec![
@@ -64,7 +64,7 @@ impl Cargo {
     }
 }
 
-/// Runs cargo to its end and passes on what it says it does.
+/// Runs cargo until it exits and reports its output as progress.
 pub(super) async fn run(invocation: &Invocation, step: &Step) -> Result<(), Error> {
     let mut command = invocation.command();
     for name in inherited().filter(|name| !invocation.env.iter().any(|(set, _)| set == name)) {
@@ -87,11 +87,11 @@ pub(super) async fn run(invocation: &Invocation, step: &Step) -> Result<(), Erro
     Err(ProgramError { command: invocation.to_string(), outcome: outcome(status), tail }.into())
 }
 
-/// Passes on each line as the step's news; returns them all.
+/// Reports each line as news of the step; returns all lines.
 async fn follow(output: impl AsyncRead + Unpin, step: &Step) -> String {
     let mut output = BufReader::new(output);
     let (mut said, mut line) = (String::new(), Vec::new());
-    // An output that cannot be read ends like one that is closed: cargo's exit tells the rest.
+    // An output that cannot be read counts as closed: cargo's exit status tells whether it failed.
     while output.read_until(b'\n', &mut line).await.is_ok_and(|length| length > 0) {
         let text = String::from_utf8_lossy(&line);
         step.detail(text.trim());
@@ -101,7 +101,7 @@ async fn follow(output: impl AsyncRead + Unpin, step: &Step) -> String {
     said
 }
 
-/// Cargo's process group, ended with all its compilers when it is dropped before it [`ended`](Group::ended).
+/// The process group of cargo and its compilers. It is terminated when it is dropped before [`Group::ended`].
 struct Group(Option<u32>);
 
 impl Group {
@@ -113,18 +113,18 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(group) = self.0.and_then(|id| i32::try_from(id).ok()) {
-            // It may have ended by itself, and then there is nothing to do.
+            // The group may have ended already.
             let _ = killpg(Pid::from_raw(group), Signal::SIGTERM);
         }
     }
 }
 
-/// The variables of this process that the inner build must not see.
+/// The variables of this process that must not reach the build of the image.
 fn inherited() -> impl Iterator<Item = OsString> {
     env::vars_os().map(|(name, _)| name).filter(|name| disturbs(&name.to_string_lossy()))
 }
 
-/// What an outer cargo, or a developer's settings, would change about the inner build.
+/// Whether a variable, set by an outer cargo or by a developer, would change the build of the image.
 fn disturbs(variable: &str) -> bool {
     let prefixes = [
         "CARGO_BIN_",
@@ -156,7 +156,7 @@ mod tests {
     use crate::progress::{Event, Progress};
 
     #[test]
-    fn the_inner_build_does_not_inherit_the_outer_one() {
+    fn settings_of_an_outer_cargo_are_removed() {
         for name in
             ["RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_PKG_NAME", "CARGO_PROFILE_RELEASE_LTO", "CARGO_ENCODED_RUSTFLAGS"]
         {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_says_is_news_and_the_end_of_it_is_the_error() {
+    fn output_is_progress_and_its_last_lines_are_the_error() {
         let (result, events) = run_shell("echo '  Compiling x' >&2; echo 'error: no' >&2; exit 101");
         let text = result.unwrap_err().to_string();
         assert!(text.contains("exit 101") && text.contains("error: no"), "{text}");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_for_it_stays_and_what_cargo_set_for_this_test_goes() {
+    fn variables_of_the_invocation_are_kept() {
         assert!(env::var_os("CARGO_PKG_NAME").is_some(), "cargo sets it for tests");
         let (result, _) = run_shell("test -z \"$CARGO_PKG_NAME\" && test \"$CARGO_TARGET_X_RUSTFLAGS\" = ours");
         result.unwrap();

@@ -1,18 +1,18 @@
-//! Whether a binary runs in an image that holds nothing else.
+//! Checks whether a binary can run in an image that contains nothing else.
 
 /// Program header type of the path to a dynamic loader.
 const PT_INTERP: u32 = 3;
 
-/// Why `binary` cannot be the only file of an image; nothing when it can.
+/// Why `binary` cannot be the only file of an image; `None` when it can.
 pub(super) fn problem(binary: &[u8]) -> Option<&'static str> {
     match interpreted(binary) {
-        None => Some("it is no 64-bit little-endian ELF program"),
-        Some(true) => Some("it needs a dynamic loader, which an image of one file does not hold"),
+        None => Some("it is not a 64-bit little-endian ELF program"),
+        Some(true) => Some("it needs a dynamic loader, which an image with one file does not have"),
         Some(false) => None,
     }
 }
 
-/// Whether a dynamic loader must be there to start it; `None` when it is no 64-bit little-endian ELF file.
+/// Whether it needs a dynamic loader; `None` when it is not a 64-bit little-endian ELF file.
 fn interpreted(binary: &[u8]) -> Option<bool> {
     if !binary.starts_with(b"\x7fELF\x02\x01") {
         return None;
@@ -34,7 +34,7 @@ fn field<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    /// A header that promises `kinds` as program headers, right behind it.
+    /// An ELF header followed by program headers of these types.
     fn elf(kinds: &[u32]) -> Vec<u8> {
         let mut file = vec![0; 64];
         file[..6].copy_from_slice(b"\x7fELF\x02\x01");
@@ -49,14 +49,14 @@ mod tests {
     }
 
     #[test]
-    fn a_loader_is_found_wherever_it_stands() {
+    fn a_loader_is_found_in_any_program_header() {
         assert_eq!(problem(&elf(&[6, 1, 2])), None);
         assert!(problem(&elf(&[6, PT_INTERP, 1])).unwrap().contains("loader"));
         assert!(problem(&elf(&[1, 2, PT_INTERP])).unwrap().contains("loader"));
     }
 
     #[test]
-    fn what_is_no_whole_elf_file_is_refused() {
+    fn incomplete_files_are_refused() {
         let whole = elf(&[1]);
         for bad in [&b""[..], b"#!/bin/sh\n", &whole[..40], &whole[..66]] {
             assert!(problem(bad).unwrap().contains("ELF"));

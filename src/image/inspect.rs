@@ -1,4 +1,4 @@
-//! What an archive holds: OCI layouts and docker's own, tar or tar.gz.
+//! Reads which image an archive contains: an OCI layout or docker's format, as tar or tar.gz.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -13,18 +13,17 @@ use serde::Deserialize;
 use super::Image;
 use crate::error::Error;
 
-/// No index is longer; what is, is no index.
+/// The maximum length of an index.
 const LONGEST_INDEX: u64 = 4 << 20;
-/// No manifest in practice is longer.
+/// The maximum length of a manifest.
 const LONGEST_MANIFEST: u64 = 1 << 20;
-/// As many bytes of manifests are kept.
+/// The maximum length of all manifests that are kept.
 const MOST_OF_MANIFESTS: usize = 16 << 20;
 
-/// Reads which image an archive holds, and whether it is whole enough to be imported.
+/// Reads which image an archive contains, and whether all its files are there.
 ///
 /// # Errors
-/// [`Error::BadImage`] when there is no such file, when it is no image, or when the image has no name and tag that a pod
-/// could call it by.
+/// [`Error::BadImage`] when the file does not exist, when it contains no image, or when the image has no name with a tag.
 pub fn inspect(path: &Path) -> Result<Image, Error> {
     let bad = |why: String| Error::BadImage { path: path.to_owned(), why };
     let read_problem = |source: io::Error| bad(read_problem(&source));
@@ -38,7 +37,7 @@ pub fn inspect(path: &Path) -> Result<Image, Error> {
     }
     let archive = path.canonicalize().map_err(read_problem)?;
     let file = File::open(&archive).map_err(read_problem)?;
-    let contents = Contents::read(file).map_err(|_| bad("it is no tar archive, or a broken one".into()))?;
+    let contents = Contents::read(file).map_err(|_| bad("it is not a tar archive, or it is damaged".into()))?;
     let Identity { reference, digest, layers } = contents.identify().map_err(bad)?;
     Ok(Image { archive, reference, digest, bytes: metadata.len(), import_bytes: contents.import_bytes(&layers) })
 }
@@ -66,7 +65,7 @@ struct Size {
     unpacked: u64,
 }
 
-/// What matters of an archive.
+/// The contents of an archive, as far as they are needed.
 #[derive(Default)]
 struct Contents {
     files: BTreeMap<String, Size>,
@@ -127,18 +126,18 @@ impl Contents {
         sizes.map(|size| size.stored.saturating_add(size.unpacked)).fold(0, u64::saturating_add)
     }
 
-    /// Which image it is, or what is wrong; an OCI layout goes first, as it does when it is imported.
+    /// Which image it is, or what is wrong. An OCI layout has precedence, as in containerd.
     fn identify(&self) -> Result<Identity, String> {
         match (&self.index, &self.manifest) {
             (Some(index), _) if self.files.contains_key("oci-layout") => self.identify_oci(index),
             (_, Some(manifest)) => self.identify_docker(manifest),
-            _ => Err("the archive holds neither an OCI layout nor a docker image".into()),
+            _ => Err("the archive contains neither an OCI layout nor a docker image".into()),
         }
     }
 
     fn identify_oci(&self, index: &[u8]) -> Result<Identity, String> {
         let index =
-            ImageIndex::from_reader(index).map_err(|problem| format!("its index.json is broken ({problem})"))?;
+            ImageIndex::from_reader(index).map_err(|problem| format!("its index.json is invalid ({problem})"))?;
         let named = index.manifests().iter().find_map(|manifest| {
             let annotations = manifest.annotations().as_ref()?;
             let names = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
@@ -151,13 +150,13 @@ impl Contents {
         self.require(&path)?;
         // An index of several platforms has no layers of its own.
         let manifest = self.manifests.get(&path).and_then(|content| ImageManifest::from_reader(&content[..]).ok());
-        let layers = manifest.iter().flat_map(|manifest| manifest.layers()).map(|layer| blob(layer.digest()));
+        let layers = manifest.iter().flat_map(ImageManifest::layers).map(|layer| blob(layer.digest()));
         Ok(Identity { reference, digest: digest.to_string(), layers: layers.collect() })
     }
 
     fn identify_docker(&self, manifest: &[u8]) -> Result<Identity, String> {
         let images: Vec<DockerImage> =
-            serde_json::from_slice(manifest).map_err(|problem| format!("its manifest.json is broken ({problem})"))?;
+            serde_json::from_slice(manifest).map_err(|problem| format!("its manifest.json is invalid ({problem})"))?;
         let tagged = |image: &DockerImage| image.repo_tags.iter().flatten().find(|name| is_tagged(name)).cloned();
         let (reference, image) = images.iter().find_map(|image| Some((tagged(image)?, image))).ok_or_else(no_tag)?;
         self.require(&image.config)?;
@@ -168,7 +167,11 @@ impl Contents {
     }
 
     fn require(&self, path: &str) -> Result<(), String> {
-        if self.files.contains_key(path) { Ok(()) } else { Err(format!("the archive is not whole: {path} is missing")) }
+        if self.files.contains_key(path) {
+            Ok(())
+        } else {
+            Err(format!("the archive is incomplete: {path} is missing"))
+        }
     }
 }
 
@@ -203,7 +206,7 @@ impl Write for LastBytes {
     }
 }
 
-/// An element of docker's `manifest.json`.
+/// An element of `manifest.json` in docker's format.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct DockerImage {
@@ -212,7 +215,7 @@ struct DockerImage {
     layers: Vec<String>,
 }
 
-/// Whether a reference has both a name and a tag; a registry's port is no tag.
+/// Whether a reference has a name and a tag; the port of a registry is not a tag.
 fn is_tagged(reference: &str) -> bool {
     let last = reference.rsplit('/').next().unwrap_or_default();
     !reference.contains(char::is_whitespace)
@@ -220,7 +223,7 @@ fn is_tagged(reference: &str) -> bool {
 }
 
 fn no_tag() -> String {
-    "the image has no name with a tag, such as evenkeel.local/server:1, that a pod could call it by".into()
+    "the image has no name with a tag, such as evenkeel.local/server:1, which a pod needs to refer to it".into()
 }
 
 #[cfg(test)]
@@ -267,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_packed_is_recognised() {
+    fn an_image_packed_here_is_recognised() {
         let packed = pack(b"binary", &SPEC).unwrap();
         let image = inspected(&packed.archive).unwrap();
         assert_eq!((image.reference, image.digest), (packed.reference, packed.digest));
@@ -275,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_looked_through() {
+    fn a_compressed_archive_is_recognised() {
         let packed = pack(b"binary", &SPEC).unwrap();
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(&packed.archive).unwrap();
@@ -333,23 +336,24 @@ mod tests {
         );
         assert!(why_not(&tar(&[("oci-layout", "{}"), ("index.json", &index)])).contains("tag"));
         assert!(
-            why_not(&tar(&[("oci-layout", "{}"), ("index.json", &index.replace("latest", "a:1"))])).contains("whole")
+            why_not(&tar(&[("oci-layout", "{}"), ("index.json", &index.replace("latest", "a:1"))]))
+                .contains("incomplete")
         );
     }
 
     #[test]
-    fn what_is_no_image_is_refused() {
+    fn other_files_are_refused() {
         assert!(why_not(&tar(&[("hello.txt", "hello")])).contains("neither"));
         assert!(why_not(b"").contains("neither"));
         assert!(why_not(&b"just some text, but enough of it\n".repeat(40)).contains("tar"));
-        assert!(why_not(&tar(&[("manifest.json", "[")])).contains("broken"));
-        assert!(why_not(&tar(&[("oci-layout", "{}"), ("index.json", "{}")])).contains("broken"));
+        assert!(why_not(&tar(&[("manifest.json", "[")])).contains("invalid"));
+        assert!(why_not(&tar(&[("oci-layout", "{}"), ("index.json", "{}")])).contains("invalid"));
         let whole = pack(&[7; 4000], &SPEC).unwrap().archive;
         assert!(why_not(&whole[..3000]).contains("tar"));
     }
 
     #[test]
-    fn what_is_not_there_or_no_file_is_refused() {
+    fn missing_files_and_directories_are_refused() {
         let directory = TempDir::new().unwrap();
         assert!(inspect(&directory.path().join("none.tar")).unwrap_err().to_string().contains("no such file"));
         assert!(inspect(directory.path()).unwrap_err().to_string().contains("not a file"));

@@ -1,4 +1,4 @@
-//! Images without Docker: one static binary packed as an OCI archive, named by its content.
+//! Container images without Docker: a static binary packed as an OCI archive, and archives made by other tools.
 
 mod build;
 mod cargo;
@@ -14,14 +14,14 @@ pub use build::{build_pause, build_server};
 pub use inspect::inspect;
 pub use pack::{ImageSpec, Packed, TarFile, pack, pack_files};
 
-/// An image in an archive, ready to be imported.
+/// An image in an archive that can be imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Image {
-    /// The archive: OCI layout or docker's own, tar or tar.gz.
+    /// The archive: an OCI layout or docker's format, as tar or tar.gz.
     pub archive: PathBuf,
-    /// What a pod calls it: `evenkeel.local/server:` and 12 digits of its digest.
+    /// The reference that pods use: `evenkeel.local/server:` and 12 digits of its digest.
     pub reference: String,
-    /// `sha256:…` of its manifest; of its configuration in docker's archives, which have no manifest.
+    /// The digest of its manifest (`sha256:…`); in docker's archives, which have no manifest, of its configuration.
     pub digest: String,
     /// The archive's size.
     pub bytes: u64,
@@ -31,9 +31,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// The archive's size in megabytes (of 1,000,000 bytes).
+    /// The size of the archive in megabytes (1,000,000 bytes).
     #[must_use]
-    #[allow(clippy::cast_precision_loss, reason = "it is read by people, and no image is that large")]
+    #[allow(clippy::cast_precision_loss, reason = "no image is so large that it loses digits")]
     pub fn megabytes(&self) -> f64 {
         self.bytes as f64 / 1e6
     }

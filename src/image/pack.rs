@@ -1,4 +1,4 @@
-//! One static binary to an OCI archive; the same binary gives the same bytes.
+//! Packs static binaries as OCI archives. The same files give the same bytes.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -14,32 +14,32 @@ use sha2::Digest as _;
 
 use crate::error::Error;
 
-/// The user that the binary runs as: "nonroot" in most images that have no shell.
+/// The user that the binary runs as; most images without a shell call it "nonroot".
 const USER: &str = "65532:65532";
-/// How containerd is told an image's whole name.
+/// The annotation by which containerd gets the full name of an image.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
-/// How the OCI layout names an image within an archive.
+/// The annotation for the name of an image in an OCI layout.
 const OCI_NAME: &str = "org.opencontainers.image.ref.name";
-/// Digits of the digest that make the tag.
+/// The number of digits of the digest in the tag.
 const TAG_DIGITS: usize = 12;
 
-/// What an image says about itself.
+/// The properties of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageSpec {
     /// Its name without the tag: `evenkeel.local/server`.
     pub name: &'static str,
-    /// The binary's name in the root directory, and what the image starts: `evenkeel-server`.
+    /// The binary in the root directory that the image starts: `evenkeel-server`.
     pub entrypoint: &'static str,
-    /// What it is, in a few words.
+    /// A short description.
     pub description: &'static str,
-    /// The port it serves, if any.
+    /// The port on which it listens, if any.
     pub port: Option<u16>,
 }
 
 /// A packed image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// Its name, with a tag of its content.
+    /// Its name, with a tag from its digest.
     pub reference: String,
     /// `sha256:…` of its manifest.
     pub digest: String,
@@ -48,7 +48,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// The tag: the digest's first digits.
+    /// The tag: the first digits of the digest.
     #[must_use]
     pub fn tag(&self) -> &str {
         tag_of(&self.digest)
@@ -63,18 +63,18 @@ fn tag_of(digest: &str) -> &str {
 /// A file of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TarFile<'a> {
-    /// Where it is, without the first slash.
+    /// Its path, without the first slash.
     pub path: &'a str,
     /// Its permissions: 0o755.
     pub mode: u32,
-    /// What is in it.
+    /// Its content.
     pub content: &'a [u8],
 }
 
 /// Packs `binary` as the only file of an image.
 ///
 /// # Errors
-/// [`Error::BuildFailed`] when the archive cannot be put together.
+/// [`Error::BuildFailed`] when the archive cannot be created.
 pub fn pack(binary: &[u8], spec: &ImageSpec) -> Result<Packed, Error> {
     pack_files(&[TarFile { path: spec.entrypoint, mode: 0o755, content: binary }], spec)
 }
@@ -82,7 +82,7 @@ pub fn pack(binary: &[u8], spec: &ImageSpec) -> Result<Packed, Error> {
 /// Packs `files`, one of which is the spec's entrypoint, as an image.
 ///
 /// # Errors
-/// [`Error::BuildFailed`] when the archive cannot be put together.
+/// [`Error::BuildFailed`] when the archive cannot be created.
 pub fn pack_files(files: &[TarFile<'_>], spec: &ImageSpec) -> Result<Packed, Error> {
     assemble(files, spec).map_err(|problem| Error::BuildFailed {
         what: format!("the image {}", spec.name),
@@ -92,7 +92,7 @@ pub fn pack_files(files: &[TarFile<'_>], spec: &ImageSpec) -> Result<Packed, Err
 }
 
 fn assemble(files: &[TarFile<'_>], spec: &ImageSpec) -> Result<Packed, Box<dyn std::error::Error>> {
-    // Not compressed: the import is then one copy, and the archive is small enough.
+    // Not compressed, so that the import only copies; the archive is small enough.
     let layer = Blob::new(MediaType::ImageLayer, tar(files.iter().map(|file| (file.path, file.mode, file.content)))?)?;
     let config = Blob::json(MediaType::ImageConfig, &configuration(spec, &layer.digest)?)?;
     let manifest = ImageManifestBuilder::default()
@@ -155,7 +155,7 @@ fn platform() -> Result<Platform, OciSpecError> {
     PlatformBuilder::default().architecture(architecture()).os(Os::Linux).build()
 }
 
-/// This machine's architecture, as Go and so every image calls it.
+/// The architecture of this machine, by its name in Go and in images.
 fn architecture() -> Arch {
     match std::env::consts::ARCH {
         "x86_64" => Arch::Amd64,
@@ -168,7 +168,7 @@ fn strings<const N: usize>(pairs: [(&str, &str); N]) -> HashMap<String, String> 
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// A part of an image, known by its digest.
+/// A part of an image, identified by its digest.
 struct Blob {
     media_type: MediaType,
     digest: Digest,
@@ -194,13 +194,13 @@ impl Blob {
     }
 }
 
-/// JSON with its keys in order: the specification's types keep labels and annotations in hash maps.
+/// JSON with sorted keys, because `oci_spec` keeps labels and annotations in hash maps.
 fn canonical(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let value = serde_json::to_value(value)?;
     serde_json::to_vec(&value)
 }
 
-/// A tar of these files, which belong to root and were never modified.
+/// A tar archive of these files, owned by root and with modification time 0.
 fn tar<'a>(files: impl IntoIterator<Item = (&'a str, u32, &'a [u8])>) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, mode, content) in files {

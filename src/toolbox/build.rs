@@ -1,4 +1,4 @@
-//! Builds a pinned module with Go: beside its place in the cache, then moved there whole.
+//! Builds a pinned module with Go in a temporary directory of the cache, and renames it when it is complete.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::find::{is_executable, on_path};
 use super::module::{Module, Pins, root};
+use super::program::Program;
 use super::{on_thread, version};
 use crate::error::Error;
 use crate::io_error::IoError;
@@ -19,11 +20,11 @@ use crate::process::{Invocation, outcome};
 use crate::progress::{Progress, Step};
 use crate::shutdown::{self, Shutdown};
 
-/// Where Go is when PATH does not say so, as under sudo.
+/// Where Go usually is, for a PATH that does not contain it, as under sudo.
 const GO_DIRECTORIES: &[&str] = &["/usr/local/go/bin", "/usr/lib/go/bin", "/usr/lib/golang/bin"];
-/// News is given each time so many more packages are compiled or modules downloaded.
-const NEWS_EVERY: usize = 50;
-/// How much of what Go says is kept for an error.
+/// Progress is reported after this number of compiled packages or downloaded modules.
+const REPORT_EVERY: usize = 50;
+/// The number of lines of Go's output that are kept for an error.
 const TAIL: usize = 8;
 
 /// The `go` program.
@@ -31,10 +32,10 @@ pub(super) fn go() -> Option<PathBuf> {
     on_path("go", GO_DIRECTORIES)
 }
 
-/// Builds what `pins` say into `cache`, unless it is there and well.
+/// Builds a module into `cache`, unless it is already there and complete.
 ///
-/// Two builds of a module wait for each other. Whatever stops a build, nothing of it is ever found: it takes its place
-/// by one rename, when all of its programs are there and say a right version.
+/// Only one process at a time builds a module. An interrupted build is never used: the directory gets its final name only
+/// when all programs were built and report a suitable version.
 pub(super) async fn build(
     pins: &Pins,
     go: &Path,
@@ -43,52 +44,52 @@ pub(super) async fn build(
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let step = progress.step(format!("build {} {}", pins.module.title(), pins.version()));
-    let shelf = root(cache);
-    fs::create_dir_all(&shelf).map_err(|source| IoError::file("make", &shelf, source))?;
-    let _lock = lock(&shelf.join(format!(".{}.lock", pins.module)), &step, shutdown).await?;
-    remove_leftovers(&shelf, pins.module);
+    let root = root(cache);
+    fs::create_dir_all(&root).map_err(|source| IoError::file("create", &root, source))?;
+    let _lock = lock(&root.join(format!(".{}.lock", pins.module)), &step, shutdown).await?;
+    remove_leftovers(&root, pins.module);
     let place = pins.directory(cache);
     if check(pins.module, &place.join("bin")).await.is_ok() {
         step.done_with("already built");
         return Ok(());
     }
-    let room = Room::new(pins, &shelf)?;
-    let command = go_install(pins, go, &room.0);
+    let directory = BuildDir::new(pins, &root)?;
+    let command = go_install(pins, go, &directory.0);
     run(&command, pins.module, &step, shutdown).await?;
-    for program in pins.module.programs() {
-        let (built, wanted) = (room.bin().join(Module::built_name(program)), room.bin().join(program.name()));
-        fs::rename(&built, &wanted).map_err(|source| IoError::file("name", &wanted, source))?;
+    for program in Program::of_module(pins.module) {
+        let (built, wanted) = (directory.bin().join(program.built_name()), directory.bin().join(program.name()));
+        fs::rename(&built, &wanted).map_err(|source| IoError::file("rename", &wanted, source))?;
     }
-    check(pins.module, &room.bin()).await.map_err(|why| Error::InstallFailed {
+    check(pins.module, &directory.bin()).await.map_err(|why| Error::InstallFailed {
         what: pins.module.title().to_owned(),
-        why: format!("what was built will not do: {why}"),
-        hint: format!("run the build by hand to see more: {command}"),
+        why: format!("the built program cannot be used: {why}"),
+        hint: format!("run the build yourself to see all output: {command}"),
     })?;
-    room.move_to(&place)?;
-    let count = pins.module.programs().count();
+    directory.move_to(&place)?;
+    let count = Program::of_module(pins.module).count();
     step.done_with(if count == 1 { "1 program".to_owned() } else { format!("{count} programs") });
     Ok(())
 }
 
-/// Waits until no other process builds the module; the lock ends with the file.
+/// Waits until no other process builds the module. The lock is released when the file is closed.
 async fn lock(path: &Path, step: &Step, shutdown: &Shutdown) -> Result<File, Error> {
     let failed = |source| IoError::file("lock", path, source);
     let file = File::create(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => return Ok(file),
-        Err(fs::TryLockError::WouldBlock) => step.detail("another evenkeel builds it; waiting"),
+        Err(fs::TryLockError::WouldBlock) => step.detail("waiting for another evenkeel that is building it"),
         Err(fs::TryLockError::Error(source)) => return Err(failed(source).into()),
     }
     let locked = on_thread(move || file.lock().map(|()| file));
     Ok(shutdown::unless(shutdown, locked).await??.map_err(failed)?)
 }
 
-/// Whether all programs of a module are in `bin` and will do.
+/// Checks that all programs of a module are in `bin` and have a suitable version.
 async fn check(module: Module, bin: &Path) -> Result<(), String> {
-    for program in module.programs() {
+    for program in Program::of_module(module) {
         let path = bin.join(program.name());
         if !is_executable(&path) {
-            return Err(format!("{program} is not there"));
+            return Err(format!("{program} is missing"));
         }
         if let Some(why) = version::judge(program, &version::ask(program, &path).await) {
             return Err(format!("{program} {why}"));
@@ -97,46 +98,46 @@ async fn check(module: Module, bin: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// A name that nothing looks for.
+/// The prefix of a build's temporary directory.
 fn unfinished(module: Module) -> String {
     format!(".unfinished-{module}-")
 }
 
-/// Removes what killed builds left; only for the holder of the lock. What cannot be removed is in nobody's way.
-fn remove_leftovers(shelf: &Path, module: Module) {
-    let entries = fs::read_dir(shelf).into_iter().flatten().filter_map(Result::ok);
+/// Removes the directories of killed builds; the caller must hold the lock. Failures do no harm.
+fn remove_leftovers(root: &Path, module: Module) {
+    let entries = fs::read_dir(root).into_iter().flatten().filter_map(Result::ok);
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&unfinished(module))) {
         let _ = fs::remove_dir_all(entry.path());
     }
 }
 
-/// The directory of a build, removed with all it holds unless it is moved to its place.
-struct Room(PathBuf);
+/// The temporary directory of a build. It is removed when it is dropped before [`BuildDir::move_to`].
+struct BuildDir(PathBuf);
 
-impl Room {
-    fn new(pins: &Pins, shelf: &Path) -> Result<Self, Error> {
-        let room = Self(shelf.join(format!("{}{}", unfinished(pins.module), std::process::id())));
+impl BuildDir {
+    fn new(pins: &Pins, root: &Path) -> Result<Self, Error> {
+        let directory = Self(root.join(format!("{}{}", unfinished(pins.module), std::process::id())));
         let fill = || {
-            fs::create_dir(&room.0)?;
-            fs::create_dir(room.bin())?;
-            fs::create_dir(room.scratch())?;
-            fs::write(room.0.join("go.mod"), &*pins.go_mod)?;
-            fs::write(room.0.join("go.sum"), &*pins.go_sum)
+            fs::create_dir(&directory.0)?;
+            fs::create_dir(directory.bin())?;
+            fs::create_dir(directory.scratch())?;
+            fs::write(directory.0.join("go.mod"), &*pins.go_mod)?;
+            fs::write(directory.0.join("go.sum"), &*pins.go_sum)
         };
-        fill().map_err(|source| IoError::file("make", &room.0, source))?;
-        Ok(room)
+        fill().map_err(|source| IoError::file("make", &directory.0, source))?;
+        Ok(directory)
     }
 
     fn bin(&self) -> PathBuf {
         self.0.join("bin")
     }
 
-    /// For what Go makes in passing: when Go is killed, it goes with the rest.
+    /// For Go's temporary files, so that they are removed too when Go is killed.
     fn scratch(&self) -> PathBuf {
         self.0.join("tmp")
     }
 
-    /// Moves it to `place`, in place of a damaged one.
+    /// Moves it to `place`, replacing a damaged module.
     fn move_to(self, place: &Path) -> Result<(), IoError> {
         let mut damaged = self.0.clone();
         damaged.set_extension("damaged");
@@ -152,39 +153,40 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for BuildDir {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next build.
+        // If this fails, the next build removes it.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-fn go_install(pins: &Pins, go: &Path, room: &Path) -> Invocation {
+fn go_install(pins: &Pins, go: &Path, directory: &Path) -> Invocation {
     let args = ["install", "-v"].map(str::to_owned).into_iter().chain(pins.flags()).chain(["tool".to_owned()]);
     let mut command = Invocation::new(go, args)
-        .directory(room)
-        .env("GOBIN", room.join("bin"))
-        .env("GOTMPDIR", room.join("tmp"))
+        .directory(directory)
+        .env("GOBIN", directory.join("bin"))
+        .env("GOTMPDIR", directory.join("tmp"))
         .env("GOFLAGS", "-mod=readonly")
         .env("GOWORK", "off")
         .env("CGO_ENABLED", if pins.module.needs_c() { "1" } else { "0" });
-    // Without a home (a system service, say) Go does not know where to keep what it downloads and compiles.
+    // Without HOME, as in a system service, Go has no place for its downloads and its build cache.
     if std::env::var_os("HOME").is_none() {
-        command = command.env("GOPATH", room.join("tmp/go")).env("GOCACHE", room.join("tmp/cache"));
-        command = command.env("GOMODCACHE", room.join("tmp/go/pkg/mod")).env("GOFLAGS", "-mod=readonly -modcacherw");
+        command = command.env("GOPATH", directory.join("tmp/go")).env("GOCACHE", directory.join("tmp/cache"));
+        command =
+            command.env("GOMODCACHE", directory.join("tmp/go/pkg/mod")).env("GOFLAGS", "-mod=readonly -modcacherw");
     }
     command
 }
 
-/// Runs Go to its end and passes on how far it is; told to stop, it ends Go and every compiler that Go started.
+/// Runs Go and reports its progress. On shutdown, Go and all compilers that it started are killed.
 async fn run(command: &Invocation, module: Module, step: &Step, shutdown: &Shutdown) -> Result<(), Error> {
     let mut process = Command::from(command.command());
     let process = process.kill_on_drop(true).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = process.spawn().map_err(|source| command.not_started(&source))?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    let mut news = News::default();
+    let mut news = BuildProgress::default();
     let ended = shutdown::unless(shutdown, async {
-        listen(&mut child, &mut news, step).await.map_err(|source| IoError::new("listen to Go", source))?;
+        listen(&mut child, &mut news, step).await.map_err(|source| IoError::new("read the output of Go", source))?;
         child.wait().await.map_err(|source| IoError::new("wait for Go", source))
     })
     .await;
@@ -198,35 +200,35 @@ async fn run(command: &Invocation, module: Module, step: &Step, shutdown: &Shutd
     if status.success() { Ok(()) } else { Err(failure(module, command, &outcome(status), &news.tail)) }
 }
 
-async fn listen(child: &mut Child, news: &mut News, step: &Step) -> io::Result<()> {
+async fn listen(child: &mut Child, news: &mut BuildProgress, step: &Step) -> io::Result<()> {
     let Some(stderr) = child.stderr.take() else { return Ok(()) };
     let mut lines = BufReader::new(stderr).lines();
     while let Some(line) = lines.next_line().await? {
-        if let Some(text) = news.hear(&line) {
+        if let Some(text) = news.line(&line) {
             step.detail(text);
         }
     }
     Ok(())
 }
 
-/// How far Go is, by what it says: a line for each module it downloads, one for each package it compiles.
+/// The progress of Go by its output: a line for each downloaded module and for each compiled package.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct News {
+struct BuildProgress {
     downloaded: usize,
     compiled: usize,
     tail: Vec<String>,
 }
 
-impl News {
-    fn hear(&mut self, line: &str) -> Option<String> {
+impl BuildProgress {
+    fn line(&mut self, line: &str) -> Option<String> {
         if line.starts_with("go: downloading ") {
             self.downloaded += 1;
-            return (self.downloaded % NEWS_EVERY == 1).then(|| format!("downloading modules ({})", self.downloaded));
+            return (self.downloaded % REPORT_EVERY == 1).then(|| format!("downloading modules ({})", self.downloaded));
         }
-        // A package's path is all its line says; whatever has more words is worth keeping for an error.
+        // The line of a package has only its path. Lines with several words are kept for an error.
         if !line.is_empty() && !line.starts_with('#') && !line.contains(char::is_whitespace) {
             self.compiled += 1;
-            return self.compiled.is_multiple_of(NEWS_EVERY).then(|| format!("{} packages compiled", self.compiled));
+            return self.compiled.is_multiple_of(REPORT_EVERY).then(|| format!("{} packages compiled", self.compiled));
         }
         self.tail.push(line.to_owned());
         if self.tail.len() > TAIL {
@@ -236,7 +238,7 @@ impl News {
     }
 }
 
-/// The error for a build that failed, with the reasons that a machine most often has told apart.
+/// The error for a build that failed; the most common causes have their own messages.
 fn failure(module: Module, command: &Invocation, outcome: &str, tail: &[String]) -> Error {
     let said = tail.join("\n");
     let first = tail.iter().find(|line| !line.starts_with('#')).map_or("", |line| line.trim());
@@ -245,14 +247,18 @@ fn failure(module: Module, command: &Invocation, outcome: &str, tail: &[String])
     let (why, hint) = if has(&network) {
         (
             format!("Go could not download what it needs ({first})"),
-            "connect this machine, or set GOPROXY to a proxy it can reach, then try again".to_owned(),
+            "connect this machine to the network, or set GOPROXY to a module proxy that it can reach, then try again"
+                .to_owned(),
         )
     } else if has(&["go.mod requires go", "unknown directive: tool", "invalid go version", "toolchain not available"]) {
-        (format!("this Go is too old ({first})"), "install a newer Go: https://go.dev/dl".to_owned())
+        (format!("the installed Go is too old ({first})"), "install a newer Go: https://go.dev/dl".to_owned())
     } else if has(&["no space left"]) {
-        (format!("the disk is full ({first})"), "free 5 GB, or choose another place with EVENKEEL_CACHE_DIR".to_owned())
+        (
+            format!("the disk is full ({first})"),
+            "free 5 GB, or choose another directory with EVENKEEL_CACHE_DIR".to_owned(),
+        )
     } else {
-        (format!("Go failed ({outcome}): {}", said.trim()), format!("run it by hand to see more: {command}"))
+        (format!("Go failed ({outcome}): {}", said.trim()), format!("run it yourself to see all output: {command}"))
     };
     Error::InstallFailed { what: module.title().to_owned(), why, hint }
 }
@@ -267,18 +273,18 @@ mod tests {
     }
 
     #[test]
-    fn news_counts_and_keeps_what_is_an_error() {
-        let mut news = News::default();
-        let said: Vec<String> = (0..100).filter_map(|n| news.hear(&format!("k8s.io/api/v{n}"))).collect();
+    fn progress_counts_packages_and_keeps_errors() {
+        let mut news = BuildProgress::default();
+        let said: Vec<String> = (0..100).filter_map(|n| news.line(&format!("k8s.io/api/v{n}"))).collect();
         assert_eq!(said, ["50 packages compiled", "100 packages compiled"]);
-        assert_eq!(news.hear("go: downloading k8s.io/api v0.36.3").as_deref(), Some("downloading modules (1)"));
-        (0..20).for_each(|n| assert_eq!(news.hear(&format!("error number {n}")), None));
+        assert_eq!(news.line("go: downloading k8s.io/api v0.36.3").as_deref(), Some("downloading modules (1)"));
+        (0..20).for_each(|n| assert_eq!(news.line(&format!("error number {n}")), None));
         assert_eq!(news.tail.last().map(String::as_str), Some("error number 19"));
         assert_eq!(news.tail.len(), TAIL);
     }
 
     #[test]
-    fn failures_say_what_to_do() {
+    fn common_failures_have_their_own_hints() {
         let net =
             failed(&["go: x@v1: Get \"https://modules.invalid/x\": dial tcp: lookup modules.invalid: no such host"]);
         assert!(net.hint().contains("connect this machine"), "{net} {}", net.hint());
@@ -289,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_build_leaves_nothing_and_a_lock_is_no_leftover() {
+    async fn a_failed_build_leaves_only_the_lock_file() {
         let cache = tempfile::tempdir().unwrap();
         fs::create_dir_all(root(cache.path()).join(".unfinished-cni-1/bin")).unwrap();
         fs::create_dir_all(root(cache.path()).join(".unfinished-runc-1/bin")).unwrap();
@@ -299,12 +305,12 @@ mod tests {
         assert_eq!(
             kept(cache.path()),
             [".cni.lock", ".unfinished-runc-1"],
-            "another module's build is not this one's to remove"
+            "the directory of another module must stay"
         );
     }
 
     #[tokio::test]
-    async fn a_stopped_build_waits_for_nobody() {
+    async fn a_build_that_waits_can_be_stopped() {
         let cache = tempfile::tempdir().unwrap();
         fs::create_dir_all(root(cache.path())).unwrap();
         let held = File::create(root(cache.path()).join(".cni.lock")).unwrap();
@@ -328,7 +334,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_build_is_kept_whole_or_not_at_all() {
+    async fn a_build_is_kept_only_when_it_is_complete() {
         let cache = tempfile::tempdir().unwrap();
         let cache = cache.path();
         let go = go().expect("this test builds with Go: https://go.dev/dl");

@@ -1,4 +1,4 @@
-//! The distribution's package manager, and its names for what a cluster needs.
+//! The distribution's package manager, and its names of the packages that a cluster needs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(super) enum Manager {
 }
 
 impl Manager {
-    /// The manager of the distribution that this os-release describes; the error is the distribution's name.
+    /// The package manager of the distribution that an os-release file describes; the error is the distribution's name.
     pub(super) fn of(os_release: &str) -> Result<Self, String> {
         let field = |name: &str| {
             os_release
@@ -42,18 +42,18 @@ impl Manager {
         ids.find_map(known).ok_or_else(|| field("ID").to_owned())
     }
 
-    /// The manager of this machine, if it is here; the error is a clause that says why not.
+    /// The package manager of this machine; the error says why there is none.
     pub(super) fn of_this_machine() -> Result<(Self, PathBuf), String> {
         let os_release = fs::read_to_string("/etc/os-release").or_else(|_| fs::read_to_string("/usr/lib/os-release"));
         let manager = Self::of(&os_release.unwrap_or_default()).map_err(|name| match name.as_str() {
-            "" => "this distribution does not say what it is".to_owned(),
-            name => format!("evenkeel does not know the packages of this distribution ({name})"),
+            "" => "the distribution of this machine is unknown (no os-release)".to_owned(),
+            name => format!("evenkeel has no package names for this distribution ({name})"),
         })?;
-        let path = on_path(manager.name(), &[]).ok_or_else(|| format!("{} is not on this machine", manager.name()))?;
+        let path = on_path(manager.name(), &[]).ok_or_else(|| format!("{} was not found", manager.name()))?;
         Ok((manager, path))
     }
 
-    /// The name of its program.
+    /// The name of its program file.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Apt => "apt-get",
@@ -64,7 +64,7 @@ impl Manager {
         }
     }
 
-    /// Its name for a package.
+    /// Its names of a package.
     pub(super) fn package(self, package: Package) -> &'static [&'static str] {
         match (package, self) {
             (Package::Nftables, _) => &["nftables"],
@@ -90,7 +90,7 @@ impl Manager {
         }
     }
 
-    /// Its names for packages, each once.
+    /// Its names of several packages, without duplicates.
     pub(super) fn packages(self, packages: &[Package]) -> Vec<&'static str> {
         let mut names: Vec<&str> = packages.iter().flat_map(|&package| self.package(package)).copied().collect();
         names.sort_unstable();
@@ -98,10 +98,10 @@ impl Manager {
         names
     }
 
-    /// What it is told in order to install `names`.
+    /// The arguments that install `names`.
     fn install_args(self, names: &[&'static str]) -> Vec<&'static str> {
         let verb: &[&str] = match self {
-            // Another apt may be at work, as on a machine that has just booted: wait for it.
+            // Another apt may be running, as on a machine that has just booted: wait for it.
             Self::Apt => &["-o", "DPkg::Lock::Timeout=120", "install", "-y", "--no-install-recommends"],
             Self::Dnf => &["install", "-y"],
             Self::Pacman => &["-S", "--needed", "--noconfirm"],
@@ -111,8 +111,8 @@ impl Manager {
         verb.iter().chain(names).copied().collect()
     }
 
-    /// The command that a person would type to install `names`.
-    pub(super) fn by_hand(self, names: &[&'static str]) -> String {
+    /// The command with which a user installs `names`.
+    pub(super) fn user_command(self, names: &[&'static str]) -> String {
         let command = match self {
             Self::Apt => "apt-get install -y",
             Self::Dnf => "dnf install -y",
@@ -123,10 +123,10 @@ impl Manager {
         format!("{command} {}", names.join(" "))
     }
 
-    /// What it is told in order to refresh its lists.
+    /// The arguments that refresh its package lists.
     fn update_args(self) -> &'static [&'static str] {
         match self {
-            // Without this, lists that could not be fetched are but a warning.
+            // Without this option, lists that could not be fetched cause only a warning.
             Self::Apt => &["-o", "DPkg::Lock::Timeout=120", "-o", "APT::Update::Error-Mode=any", "update"],
             Self::Dnf => &["makecache"],
             Self::Pacman => &["-Sy"],
@@ -135,7 +135,7 @@ impl Manager {
         }
     }
 
-    /// Whether it has no lists yet, as in a fresh container.
+    /// Whether it has no package lists yet, as in a new container.
     fn lacks_lists(self) -> bool {
         let (directory, suffix) = match self {
             Self::Apt => ("/var/lib/apt/lists", "Packages"),
@@ -149,9 +149,9 @@ impl Manager {
     }
 }
 
-/// Has the package manager at `path` install `names`; with old or no lists it refreshes them first.
+/// Installs `names` with the package manager at `path`; refreshes missing or outdated package lists first.
 ///
-/// A package manager that is stopped midway leaves half a package: told to stop, this waits until it is done.
+/// On shutdown, this waits for the package manager, because stopping it would leave a package half installed.
 pub(super) async fn install(
     (manager, path): (Manager, &Path),
     names: &[&'static str],
@@ -164,7 +164,7 @@ pub(super) async fn install(
     let failed = |why: String| Error::InstallFailed {
         what: names.join(", "),
         why,
-        hint: format!("run it by hand to see more, then try again: {}", manager.by_hand(names)),
+        hint: format!("run it yourself to see all output, then try again: {}", manager.user_command(names)),
     };
     let refresh = async || {
         step.detail("refreshing the package lists");
@@ -184,7 +184,7 @@ pub(super) async fn install(
     result.map_err(failed)
 }
 
-/// Runs a package manager to its end, come what may. The inner error is a clause with the end of what it wrote.
+/// Runs a package manager until it exits, even on shutdown. The inner error has the last lines of its output.
 async fn run(command: &Invocation, step: &Step, shutdown: &Shutdown) -> Result<Result<(), String>, Error> {
     let mut child = tokio::process::Command::from(command.detached_command());
     let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -193,7 +193,7 @@ async fn run(command: &Invocation, step: &Step, shutdown: &Shutdown) -> Result<R
     let output = tokio::select! {
         output = &mut ended => output,
         () = shutdown.cancelled() => {
-            step.detail("stopping as soon as the package manager is done");
+            step.detail("stopping when the package manager has finished");
             let _ = ended.await;
             return Err(Interrupted.into());
         }
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distributions_are_known_by_their_kin() {
+    fn related_distributions_are_recognised() {
         let of = |text: &str| Manager::of(text);
         assert_eq!(of("NAME=\"Debian\"\nID=debian\n"), Ok(Manager::Apt));
         assert_eq!(of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Ok(Manager::Apt));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_are_named_once() {
+    fn package_names_have_no_duplicates() {
         let packages = [Package::UtilLinux, Package::Mount, Package::Conntrack];
         assert_eq!(Manager::Apt.packages(&packages), ["conntrack", "mount", "util-linux"]);
         assert_eq!(Manager::Dnf.packages(&packages), ["conntrack-tools", "util-linux"]);

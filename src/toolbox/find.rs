@@ -1,4 +1,4 @@
-//! Where the programs are: on PATH first, then in the cache, each asked for its version.
+//! Finds the programs: on PATH first, then in the cache. Each is asked for its version.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,61 +10,60 @@ use std::path::{Path, PathBuf};
 use futures::future::join_all;
 use serde::Serialize;
 
-use super::memory::Memory;
 use super::module::Module;
 use super::program::{Program, Source};
+use super::remembered_versions::RememberedVersions;
 use super::version;
 
-/// Where administrators' programs are, whether the caller's PATH says so or not.
+/// Directories of system programs, which are searched even if the caller's PATH lacks them.
 const SYSTEM_DIRECTORIES: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
-/// Where distributions put CNI plugins.
+/// Directories in which distributions install CNI plugins.
 const PLUGIN_DIRECTORIES: &[&str] = &["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"];
 
-/// What was found of one program.
+/// The result of the search for one program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Found {
     /// The program.
     pub program: Program,
-    /// Where it is; nothing when none was found that will do.
+    /// Its path; `None` when no suitable one was found.
     pub path: Option<PathBuf>,
-    /// Its version, where it says one.
+    /// Its version, if it reports one.
     pub version: Option<String>,
     /// Why there is no path.
     pub problem: Option<String>,
-    /// What was found and will not do, in the order of the search.
+    /// Programs of that name that are not suitable, in the order of the search.
     pub passed_over: Vec<PassedOver>,
 }
 
-/// A program of the right name that will not do.
+/// A program of the right name that is not suitable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PassedOver {
     /// Where it is.
     pub path: PathBuf,
-    /// What is wrong with it: "is version 1.35.2, but 1.36 is needed".
+    /// Why it is not suitable: "is version 1.35.2, but 1.36 is needed".
     pub why: String,
 }
 
 impl Found {
-    /// Whether a lab cannot be started for want of it.
+    /// Whether it is missing and required.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.path.is_none() && !self.program.is_optional()
     }
 }
 
-/// Looks for every program, on PATH and in the places such programs usually are, then in `cache`; the first that will
-/// do is taken.
+/// Looks for all programs on PATH, in the usual directories and then in `cache`; takes the first suitable one of each.
 pub async fn find(cache: &Path) -> Vec<Found> {
     let places = Places::of_this_machine(cache);
-    let memory = RefCell::new(Memory::read(cache));
-    let found = join_all(Program::ALL.iter().map(|&program| search(program, &places, &memory))).await;
-    memory.into_inner().write(cache);
+    let remembered = RefCell::new(RememberedVersions::read(cache));
+    let found = join_all(Program::ALL.iter().map(|&program| search(program, &places, &remembered))).await;
+    remembered.into_inner().write(cache);
     found
 }
 
 /// Looks for one program, as [`find`] does for all.
 pub async fn find_one(program: Program, cache: &Path) -> Found {
-    search(program, &Places::of_this_machine(cache), &RefCell::new(Memory::read(cache))).await
+    search(program, &Places::of_this_machine(cache), &RefCell::new(RememberedVersions::read(cache))).await
 }
 
 /// The directories that are searched, the cache's last.
@@ -77,33 +76,33 @@ struct Places {
 impl Places {
     fn of_this_machine(cache: &Path) -> Self {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut told = std::env::var_os("CNI_PATH").unwrap_or_default();
-        told.push(":");
-        told.push(&path);
+        let mut plugin_path = std::env::var_os("CNI_PATH").unwrap_or_default();
+        plugin_path.push(":");
+        plugin_path.push(&path);
         Self {
             programs: directories(&path, SYSTEM_DIRECTORIES),
-            plugins: directories(&told, PLUGIN_DIRECTORIES),
+            plugins: directories(&plugin_path, PLUGIN_DIRECTORIES),
             built: built(cache),
         }
     }
 
-    /// Where a program may be, in the order of preference.
+    /// The possible paths of a program, in the order of preference.
     fn of(&self, program: Program) -> impl Iterator<Item = PathBuf> {
-        let brought = if program.is_cni_plugin() { &self.plugins } else { &self.programs };
+        let usual = if program.is_cni_plugin() { &self.plugins } else { &self.programs };
         let built = match program.source() {
             Source::Built(module) => self.built.get(&module),
             Source::Packaged(_) => None,
         };
-        brought.iter().chain(built).map(move |directory| directory.join(program.name()))
+        usual.iter().chain(built).map(move |directory| directory.join(program.name()))
     }
 }
 
-/// Where this binary's pins are built to.
+/// The directories into which this program's pinned modules are built.
 fn built(cache: &Path) -> BTreeMap<Module, PathBuf> {
     Module::ALL.iter().map(|module| (*module, module.pins().bin(cache))).collect()
 }
 
-/// The directories of a PATH-like variable and `more`, each once, even under two names (`/bin`, `/usr/bin`).
+/// The directories of a PATH-like variable and `more`. A directory with two names (`/bin`, `/usr/bin`) occurs once.
 fn directories(variable: &OsStr, more: &[&str]) -> Vec<PathBuf> {
     let mut seen = Vec::new();
     let mut directories = Vec::new();
@@ -117,10 +116,10 @@ fn directories(variable: &OsStr, more: &[&str]) -> Vec<PathBuf> {
     directories
 }
 
-async fn search(program: Program, places: &Places, memory: &RefCell<Memory>) -> Found {
+async fn search(program: Program, places: &Places, remembered: &RefCell<RememberedVersions>) -> Found {
     let mut passed_over = Vec::new();
     for path in places.of(program).filter(|path| is_executable(path)) {
-        let answer = ask(program, &path, memory).await;
+        let answer = ask(program, &path, remembered).await;
         if let Some(why) = version::judge(program, &answer) {
             passed_over.push(PassedOver { path, why });
         } else {
@@ -135,12 +134,12 @@ async fn search(program: Program, places: &Places, memory: &RefCell<Memory>) -> 
     Found { program, path: None, version: None, problem: Some(problem), passed_over }
 }
 
-async fn ask(program: Program, path: &Path, memory: &RefCell<Memory>) -> Result<String, String> {
-    if let Some(answer) = memory.borrow().answer(path) {
+async fn ask(program: Program, path: &Path, remembered: &RefCell<RememberedVersions>) -> Result<String, String> {
+    if let Some(answer) = remembered.borrow().answer(path) {
         return Ok(answer.to_owned());
     }
     let answer = version::ask(program, path).await?;
-    memory.borrow_mut().learn(path, &answer);
+    remembered.borrow_mut().learn(path, &answer);
     Ok(answer)
 }
 
@@ -159,7 +158,7 @@ pub(super) fn is_executable(path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// A program that says whatever it is told to, in a directory of its own.
+    /// A script that prints `says`.
     fn script(directory: &Path, name: &str, says: &str) -> PathBuf {
         fs::create_dir_all(directory).unwrap();
         let path = directory.join(name);
@@ -176,8 +175,8 @@ mod tests {
 
     #[tokio::test]
     async fn path_comes_before_the_cache() {
-        let room = tempfile::tempdir().unwrap();
-        let (path, cache) = (room.path().join("path"), room.path().join("cache"));
+        let directory = tempfile::tempdir().unwrap();
+        let (path, cache) = (directory.path().join("path"), directory.path().join("cache"));
         let mine = script(&path, "kubelet", "Kubernetes v1.36.1");
         script(&Module::Kubernetes.pins().bin(&cache), "kubelet", "Kubernetes v1.36.3");
         let found = searched(Program::Kubelet, &[&path], &cache).await;
@@ -186,8 +185,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_version_is_passed_over_and_named() {
-        let room = tempfile::tempdir().unwrap();
-        let (path, cache) = (room.path().join("path"), room.path().join("cache"));
+        let directory = tempfile::tempdir().unwrap();
+        let (path, cache) = (directory.path().join("path"), directory.path().join("cache"));
         let old = script(&path, "kubelet", "Kubernetes v1.30.0");
         let found = searched(Program::Kubelet, &[&path], &cache).await;
         assert!(found.is_missing());
@@ -201,24 +200,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_run_is_no_program() {
-        let room = tempfile::tempdir().unwrap();
-        fs::write(room.path().join("nft"), "no program").unwrap();
-        fs::create_dir(room.path().join("ip")).unwrap();
+    async fn a_file_that_is_not_executable_is_not_found() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("nft"), "no program").unwrap();
+        fs::create_dir(directory.path().join("ip")).unwrap();
         for program in [Program::Nft, Program::Ip] {
-            let found = searched(program, &[room.path()], room.path()).await;
+            let found = searched(program, &[directory.path()], directory.path()).await;
             assert_eq!(found.problem.as_deref(), Some("not found"), "{program}");
         }
     }
 
     #[test]
     fn a_directory_is_searched_once() {
-        let room = tempfile::tempdir().unwrap();
-        let real = room.path().join("real");
+        let directory = tempfile::tempdir().unwrap();
+        let real = directory.path().join("real");
         fs::create_dir(&real).unwrap();
-        let alias = room.path().join("alias");
+        let alias = directory.path().join("alias");
         std::os::unix::fs::symlink(&real, &alias).unwrap();
-        let variable = std::env::join_paths([&alias, &real, &room.path().join("gone")]).unwrap();
+        let variable = std::env::join_paths([&alias, &real, &directory.path().join("gone")]).unwrap();
         assert_eq!(directories(&variable, &[]), [alias]);
     }
 }

@@ -1,4 +1,4 @@
-//! Brings what is missing: the distribution's packages first, then what Go builds.
+//! Installs missing programs: first the distribution's packages, then what is built with Go.
 
 use std::fmt;
 use std::fs;
@@ -10,16 +10,16 @@ use super::distribution::{self, Manager};
 use super::find::{Found, find, on_path};
 use super::module::{self, Module};
 use super::program::{Package, Program, Source};
-use super::{build, complaint};
+use super::{build, describe_missing};
 use crate::error::Error;
 use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 
-/// What will be brought, and by what: made, and found possible, before anything is.
+/// What will be installed, and how. It is checked before anything is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct InstallPlan {
     packages: Option<Packages>,
     modules: Vec<Module>,
     go: PathBuf,
@@ -32,7 +32,7 @@ struct Packages {
     names: Vec<&'static str>,
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for InstallPlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Packages { manager, names, .. }) = &self.packages {
             write!(formatter, "install {} with {}", names.join(", "), manager.name())?;
@@ -46,11 +46,11 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What it takes to bring all that is missing in `found`.
+/// Plans the installation of everything that is missing in `found`.
 ///
 /// # Errors
-/// [`Error::InstallFailed`] when it cannot be done here: no root, no Go, an unknown distribution.
-pub fn plan(found: &[Found]) -> Result<Plan, Error> {
+/// [`Error::InstallFailed`] when it is impossible on this machine: not root, no Go, unknown distribution.
+pub fn plan(found: &[Found]) -> Result<InstallPlan, Error> {
     let missing: Vec<Program> = found.iter().filter(|found| found.is_missing()).map(|found| found.program).collect();
     let modules = modules(&missing);
     let mut packages = packages(&missing);
@@ -63,16 +63,16 @@ pub fn plan(found: &[Found]) -> Result<Plan, Error> {
         None => return Err(no_go(&modules)),
     };
     let packages = if packages.is_empty() { None } else { Some(packages_here(&packages)?) };
-    Ok(Plan { packages, modules, go })
+    Ok(InstallPlan { packages, modules, go })
 }
 
-/// The modules that build what is missing, quickest first.
+/// The modules that build the missing programs, the quickest first.
 fn modules(missing: &[Program]) -> Vec<Module> {
     let needed = |module: &Module| missing.iter().any(|program| program.source() == Source::Built(*module));
     Module::ALL.iter().copied().filter(needed).collect()
 }
 
-/// The packages that hold what is missing.
+/// The packages that contain the missing programs.
 fn packages(missing: &[Program]) -> Vec<Package> {
     let package = |program: &Program| match program.source() {
         Source::Packaged(package) => Some(package),
@@ -84,7 +84,7 @@ fn packages(missing: &[Program]) -> Vec<Package> {
     packages
 }
 
-/// What runc is built with and is not here.
+/// Missing packages that are needed to build runc.
 fn build_needs() -> Vec<Package> {
     let mut needs = Vec::new();
     if !["gcc", "cc", "clang"].iter().any(|compiler| on_path(compiler, &[]).is_some()) {
@@ -105,19 +105,19 @@ fn no_go(modules: &[Module]) -> Error {
     let titles: Vec<&str> = modules.iter().map(|module| module.title()).collect();
     Error::InstallFailed {
         what: titles.join(", "),
-        why: "that takes Go, and Go is not on this machine".to_owned(),
+        why: "building it needs Go, which was not found".to_owned(),
         hint: "install Go 1.21 or newer (https://go.dev/dl), then try again".to_owned(),
     }
 }
 
-/// How this machine brings packages, if it can.
+/// How packages are installed on this machine.
 fn packages_here(packages: &[Package]) -> Result<Packages, Error> {
     let (manager, program) = Manager::of_this_machine().map_err(|why| {
         let names = Manager::Apt.packages(packages).join(", ");
         Error::InstallFailed {
             what: names.clone(),
             why,
-            hint: format!("bring them by hand, then try again; Debian's names for them: {names}"),
+            hint: format!("install them yourself, then try again; in Debian they are called: {names}"),
         }
     })?;
     let names = manager.packages(packages);
@@ -125,43 +125,44 @@ fn packages_here(packages: &[Package]) -> Result<Packages, Error> {
         return Err(Error::InstallFailed {
             what: names.join(", "),
             why: "only root may install packages".to_owned(),
-            hint: format!("run this again as root, or: sudo {}", manager.by_hand(&names)),
+            hint: format!("run this again as root, or: sudo {}", manager.user_command(&names)),
         });
     }
     Ok(Packages { manager, program, names })
 }
 
-/// The command that brings one program to this machine.
+/// The command that installs one program on this machine.
 #[must_use]
 pub fn remedy(program: Program) -> String {
     match (program.source(), Manager::of_this_machine()) {
         (Source::Built(_), _) => super::REMEDY.to_owned(),
-        (Source::Packaged(package), Ok((manager, _))) => manager.by_hand(&manager.packages(&[package])),
+        (Source::Packaged(package), Ok((manager, _))) => manager.user_command(&manager.packages(&[package])),
         (Source::Packaged(_), Err(_)) => format!("this distribution's package of {program}"),
     }
 }
 
-/// Brings what is missing on this machine: packages by the distribution's manager, the rest built into `cache`.
+/// Installs the missing programs: packages with the distribution's package manager, the rest built into `cache`.
 ///
 /// # Errors
-/// [`Error::InstallFailed`] with the reason, [`Error::Interrupted`]; nothing is left half-installed.
+/// [`Error::InstallFailed`] with the reason, [`Error::Interrupted`]. No partial installation is left.
 pub async fn install(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<(), Error> {
     let found = shutdown::unless(shutdown, find(cache)).await?;
     carry_out(&plan(&found)?, cache, progress, shutdown).await?;
-    let missing: Vec<String> = find(cache).await.iter().filter(|found| found.is_missing()).map(complaint).collect();
+    let missing: Vec<String> =
+        find(cache).await.iter().filter(|found| found.is_missing()).map(describe_missing).collect();
     if missing.is_empty() {
         return Ok(());
     }
     Err(Error::InstallFailed {
         what: missing.join(", "),
-        why: "everything was installed, and still this will not do".to_owned(),
-        hint: "bring a right version by hand, put it on PATH, and try again".to_owned(),
+        why: "the installation succeeded, but the program still cannot be used".to_owned(),
+        hint: "install a suitable version yourself, put it on PATH, and try again".to_owned(),
     })
 }
 
-async fn carry_out(plan: &Plan, cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<(), Error> {
+async fn carry_out(plan: &InstallPlan, cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<(), Error> {
     let root = module::root(cache);
-    fs::create_dir_all(&root).map_err(|source| IoError::file("make", &root, source))?;
+    fs::create_dir_all(&root).map_err(|source| IoError::file("create", &root, source))?;
     if let Some(packages) = &plan.packages {
         let step = progress.step(format!("install packages with {}", packages.manager.name()));
         distribution::install((packages.manager, &packages.program), &packages.names, &step, shutdown).await?;
@@ -178,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_missing_is_brought() {
+    fn only_what_is_missing_is_installed() {
         assert_eq!(modules(&[Program::Kubelet, Program::Etcd, Program::Runc]), [Module::Runc, Module::Kubernetes]);
         assert_eq!(packages(&[Program::Kubelet, Program::Runc]), []);
         let missing = [Program::Umount, Program::Ip6tables, Program::Iptables, Program::Mount];
@@ -187,10 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_says_what_it_will_do() {
+    fn a_plan_lists_what_will_be_installed() {
         let packages =
             Packages { manager: Manager::Apt, program: "apt-get".into(), names: vec!["conntrack", "nftables"] };
-        let mut plan = Plan { packages: Some(packages), modules: vec![Module::Runc], go: PathBuf::new() };
+        let mut plan = InstallPlan { packages: Some(packages), modules: vec![Module::Runc], go: PathBuf::new() };
         assert_eq!(
             plan.to_string(),
             "install conntrack, nftables with apt-get; build runc with Go (a few minutes, once)"
@@ -200,10 +201,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cache_that_cannot_be_made_is_named_before_anything_is_brought() {
+    async fn a_cache_that_cannot_be_created_is_named_before_anything_is_installed() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let cache = file.path().join("cache");
-        let plan = Plan { packages: None, modules: vec![Module::Cni], go: "/bin/false".into() };
+        let plan = InstallPlan { packages: None, modules: vec![Module::Cni], go: "/bin/false".into() };
         let error = carry_out(&plan, &cache, &Progress::silent(), &Shutdown::new()).await.unwrap_err();
         assert!(error.to_string().contains(&*cache.to_string_lossy()), "{error}");
     }

@@ -1,4 +1,4 @@
-//! The programs a cluster needs: found on PATH or in the cache, verified, installed on request.
+//! The programs that a cluster needs: found on PATH or in the cache, checked, and installed on request.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -14,58 +14,58 @@ mod distribution;
 mod find;
 mod install;
 pub mod kernel;
-mod memory;
 mod module;
 mod program;
+mod remembered_versions;
 mod version;
 
 pub use find::{Found, PassedOver, find, find_one};
-pub use install::{Plan, install, plan, remedy};
+pub use install::{InstallPlan, install, plan, remedy};
 pub use module::{Module, Pins};
 pub use program::{Package, Program, Source};
 
-/// The command that brings what is missing.
+/// The command that installs what is missing.
 const REMEDY: &str = "evenkeel up --install-tools";
 
-/// Every program, found and verified.
+/// All programs, found and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toolbox {
     programs: BTreeMap<Program, PathBuf>,
 }
 
 impl Toolbox {
-    /// The path of a program. A `Toolbox` is only made when nothing is missing; of a program that a lab does without
-    /// and that is not here, it is the bare name.
+    /// The path of a program. A `Toolbox` exists only when no required program is missing; the path of a missing optional
+    /// program is its bare name.
     #[must_use]
     pub fn path(&self, program: Program) -> &Path {
         self.programs.get(&program).map_or(Path::new(program.name()), PathBuf::as_path)
     }
 
-    /// Every program that is here, by name.
+    /// All programs that were found, by name.
     pub fn programs(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         self.programs.iter().map(|(program, path)| (program.name(), path.as_path()))
     }
 }
 
-/// Asks whether a plan shall be carried out; it may block, for it runs on a thread of its own.
-pub type Prompt = Box<dyn FnOnce(&Plan) -> bool + Send>;
+/// Asks whether a plan may be carried out. It may block, because it runs on its own thread.
+pub type Prompt = Box<dyn FnOnce(&InstallPlan) -> bool + Send>;
 
 /// Whether missing programs may be installed.
 pub enum InstallPolicy {
-    /// No: what is missing is an error with the command that brings it.
+    /// No: a missing program is an error that names the command to install it.
     Never,
-    /// If whoever sits at the terminal says yes; without a terminal, no.
+    /// Only if the user agrees at a terminal; without a terminal, no.
     Ask(Prompt),
     /// Yes.
     Always,
 }
 
-/// A toolbox of what was found.
+/// Makes a toolbox of the programs that were found.
 ///
 /// # Errors
-/// [`Error::MissingPrograms`] when something is missing that a lab needs.
+/// [`Error::MissingPrograms`] when a required program is missing.
 pub fn resolve(found: Vec<Found>) -> Result<Toolbox, Error> {
-    let missing: Vec<String> = found.iter().filter(|found| found.is_missing()).map(complaint).collect();
+    let missing: Vec<String> = found.iter().filter(|found| found.is_missing()).map(describe_missing).collect();
     if missing.is_empty() {
         let programs = found.into_iter().filter_map(|found| Some((found.program, found.path?))).collect();
         Ok(Toolbox { programs })
@@ -74,18 +74,18 @@ pub fn resolve(found: Vec<Found>) -> Result<Toolbox, Error> {
     }
 }
 
-fn complaint(found: &Found) -> String {
+fn describe_missing(found: &Found) -> String {
     match found.passed_over.first() {
         Some(PassedOver { path, why }) => format!("{} ({} {why})", found.program, path.display()),
         None => found.program.to_string(),
     }
 }
 
-/// Finds every program, brings what is missing where `policy` allows it, and hands over the toolbox.
+/// Finds all programs, installs the missing ones if `policy` allows it, and returns the toolbox.
 ///
 /// # Errors
-/// [`Error::MissingPrograms`] when something is missing and may not be brought, [`Error::InstallFailed`] when it could
-/// not be, [`Error::Interrupted`].
+/// [`Error::MissingPrograms`] when a required program is missing and may not be installed, [`Error::InstallFailed`] when
+/// the installation fails, [`Error::Interrupted`].
 pub async fn ensure(
     cache: &Path,
     policy: InstallPolicy,
@@ -112,7 +112,7 @@ pub async fn ensure(
     resolve(find(cache).await)
 }
 
-/// Runs what blocks, and may never end, on a thread that nobody waits for: a prompt at a terminal, a lock.
+/// Runs blocking work that may never end, such as a prompt or a lock, on a thread that is not joined.
 async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, IoError> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_toolbox_lacks_nothing_but_what_a_lab_does_without() {
+    fn only_optional_programs_may_be_missing() {
         let all = |without: Program| {
             Program::ALL.iter().map(|&p| found(p, (p != without).then_some("/usr/bin/program"))).collect::<Vec<_>>()
         };
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_of_a_wrong_version_says_so() {
+    fn a_program_of_a_wrong_version_is_named() {
         let mut kubelet = found(Program::Kubelet, None);
         let why = "is version 1.35.0, but 1.36 is needed".to_owned();
         kubelet.passed_over.push(PassedOver { path: "/usr/bin/kubelet".into(), why });

@@ -1,4 +1,4 @@
-//! The upstream programs that are built from source: pinned in `toolbox/MODULE/go.mod`, carried in this binary.
+//! The Go modules from which upstream programs are built: pinned in `toolbox/MODULE/go.mod`, embedded in this program.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::program::{Program, Source};
-
-/// A Go module of `toolbox/`: its `tool` lines say what is built, its requirements in which version.
+/// A Go module in `toolbox/`. Its `tool` lines define what is built, its requirements in which version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Module {
     /// The CNI plugins.
@@ -21,7 +19,7 @@ pub enum Module {
     Kubernetes,
 }
 
-/// What was pinned, and how it is built; equal pins make equal programs.
+/// The pinned versions of a module. Equal pins build equal programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pins {
     /// The module they belong to.
@@ -33,7 +31,7 @@ pub struct Pins {
 }
 
 impl Module {
-    /// Every module, the quickest to build first, so that what cannot work fails early.
+    /// All modules, the quickest to build first, so that a build that cannot work fails early.
     pub const ALL: &[Self] = &[Self::Cni, Self::Runc, Self::Containerd, Self::Kubernetes];
 
     /// The name of its directory.
@@ -47,7 +45,7 @@ impl Module {
         }
     }
 
-    /// What a person calls it.
+    /// Its name in messages.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -58,7 +56,7 @@ impl Module {
         }
     }
 
-    /// The pins this binary was made with.
+    /// The pins that are embedded in this program.
     #[must_use]
     pub fn pins(self) -> Pins {
         let (go_mod, go_sum) = match self {
@@ -74,12 +72,7 @@ impl Module {
         Pins { module: self, go_mod: go_mod.into(), go_sum: go_sum.into() }
     }
 
-    /// The programs it builds.
-    pub fn programs(self) -> impl Iterator<Item = Program> {
-        Program::ALL.iter().copied().filter(move |program| program.source() == Source::Built(self))
-    }
-
-    /// The requirement whose version is the version of what is built.
+    /// The requirement whose version is the version of the programs.
     fn upstream(self) -> &'static str {
         match self {
             Self::Cni => "github.com/containernetworking/plugins",
@@ -89,16 +82,10 @@ impl Module {
         }
     }
 
-    /// Whether it calls into C: only runc does, for libseccomp.
+    /// Whether it needs cgo: only runc does, for libseccomp.
     #[must_use]
     pub fn needs_c(self) -> bool {
         self == Self::Runc
-    }
-
-    /// The name Go gives to the file of a program, where it is not the program's own.
-    #[must_use]
-    pub fn built_name(program: Program) -> &'static str {
-        if program == Program::Etcd { "server" } else { program.name() }
     }
 }
 
@@ -109,13 +96,13 @@ impl fmt::Display for Module {
 }
 
 impl Pins {
-    /// The version of what is built, as go.mod has it: `v1.36.3`. Empty only for a go.mod without that requirement.
+    /// The version of the programs, as in go.mod: `v1.36.3`. Empty if go.mod lacks that requirement.
     #[must_use]
     pub fn version(&self) -> &str {
         required(&self.go_mod, self.module.upstream()).unwrap_or_default()
     }
 
-    /// What follows `go install`; the programs are stamped with the pinned version, as their own makefiles do.
+    /// The flags for `go install`. They set the version that the programs report, as the upstream makefiles do.
     #[must_use]
     pub fn flags(&self) -> Vec<String> {
         let version = self.version();
@@ -140,7 +127,7 @@ impl Pins {
         flags
     }
 
-    /// Names what is built: different pins or flags, different key.
+    /// Identifies a build: it differs when pins or flags differ.
     #[must_use]
     pub fn key(&self) -> String {
         let mut hash = Sha256::new();
@@ -153,26 +140,26 @@ impl Pins {
         format!("{key:012x}")
     }
 
-    /// Where the built module is kept.
+    /// The directory of the built module.
     #[must_use]
     pub fn directory(&self, cache: &Path) -> PathBuf {
         root(cache).join(format!("{}-{}", self.module, self.key()))
     }
 
-    /// Where its programs are.
+    /// The directory of its programs.
     #[must_use]
     pub fn bin(&self, cache: &Path) -> PathBuf {
         self.directory(cache).join("bin")
     }
 }
 
-/// The toolbox's part of the cache.
+/// The toolbox's directory in the cache.
 #[must_use]
 pub(super) fn root(cache: &Path) -> PathBuf {
     cache.join("toolbox")
 }
 
-/// The version in which a go.mod requires a module.
+/// The version of a module that a go.mod requires.
 fn required<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
     go_mod.lines().filter(|line| !line.contains("=>")).find_map(|line| {
         let line = line.trim_start();
@@ -186,25 +173,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_module_pins_a_version_and_builds_something() {
+    fn every_module_pins_a_version() {
         for module in Module::ALL {
             assert!(module.pins().version().starts_with('v'), "{module} has no pinned version");
-            assert!(module.programs().count() > 0, "{module} builds nothing");
-        }
-    }
-
-    #[test]
-    fn every_tool_line_is_a_program() {
-        for module in Module::ALL {
-            let pins = module.pins();
-            let tools = pins.go_mod.split_once("tool ").expect("a tool line").1;
-            let tools = tools.strip_prefix('(').map_or(tools.lines().next(), |rest| rest.split(')').next());
-            let base = |path: &str| path.trim_end_matches("/v3").rsplit('/').next().unwrap_or_default().to_owned();
-            let mut tools: Vec<String> = tools.expect("tools").split_whitespace().map(base).collect();
-            let mut programs: Vec<String> = module.programs().map(|p| Module::built_name(p).to_owned()).collect();
-            tools.sort();
-            programs.sort();
-            assert_eq!(tools, programs, "{module}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The programs a cluster needs, and where each of them comes from.
+//! The programs that a cluster needs, and how each of them is installed.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use serde::{Serialize, Serializer};
 
 use super::module::Module;
 
-/// Where a program comes from when it is missing.
+/// How a missing program is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Built with Go from a pinned module.
     Built(Module),
-    /// Brought by the distribution's package manager.
+    /// Installed with the distribution's package manager.
     Packaged(Package),
 }
 
-/// What a distribution is asked for; every package manager has its own name for it.
+/// A package; its name differs between distributions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Package {
     /// nft.
     Nftables,
-    /// iptables, its IPv6 twin, and their save and restore.
+    /// iptables and ip6tables with their save and restore programs.
     Iptables,
     /// ip.
     Iproute,
@@ -30,27 +30,27 @@ pub enum Package {
     UtilLinux,
     /// mount and umount.
     Mount,
-    /// A C compiler with the C library's headers; only to build runc.
+    /// A C compiler with the headers of the C library; only needed to build runc.
     Compiler,
-    /// libseccomp's headers; only to build runc.
+    /// The headers of libseccomp; only needed to build runc.
     Libseccomp,
-    /// pkg-config; only to build runc.
+    /// pkg-config; only needed to build runc.
     PkgConfig,
 }
 
 macro_rules! programs {
     ($($variant:ident, $name:literal, $source:expr, $doc:literal;)*) => {
-        /// A program the lab runs.
+        /// A program that the lab runs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Program {
             $(#[doc = $doc] $variant,)*
         }
 
         impl Program {
-            /// Every program there is.
+            /// All programs.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The name of its file.
+            /// Its file name.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -58,7 +58,7 @@ macro_rules! programs {
                 }
             }
 
-            /// Where it comes from when it is missing.
+            /// How it is installed when it is missing.
             #[must_use]
             pub fn source(self) -> Source {
                 match self {
@@ -76,7 +76,7 @@ programs! {
     KubeScheduler, "kube-scheduler", Source::Built(Module::Kubernetes), "kube-scheduler.";
     Kubelet, "kubelet", Source::Built(Module::Kubernetes), "kubelet.";
     KubeProxy, "kube-proxy", Source::Built(Module::Kubernetes), "kube-proxy.";
-    Kubectl, "kubectl", Source::Built(Module::Kubernetes), "kubectl, for whoever uses the lab; no lab needs it.";
+    Kubectl, "kubectl", Source::Built(Module::Kubernetes), "kubectl, for the user; the lab works without it.";
     Containerd, "containerd", Source::Built(Module::Containerd), "containerd.";
     ContainerdShim, "containerd-shim-runc-v2", Source::Built(Module::Containerd), "containerd's shim for runc.";
     Ctr, "ctr", Source::Built(Module::Containerd), "ctr, which imports images.";
@@ -100,13 +100,24 @@ programs! {
 }
 
 impl Program {
-    /// Whether a lab does without it.
+    /// The programs that are built from `module`.
+    pub fn of_module(module: Module) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |program| program.source() == Source::Built(module))
+    }
+
+    /// The file name that Go gives it.
+    #[must_use]
+    pub fn built_name(self) -> &'static str {
+        if self == Self::Etcd { "server" } else { self.name() }
+    }
+
+    /// Whether a lab works without it.
     #[must_use]
     pub fn is_optional(self) -> bool {
         self == Self::Kubectl
     }
 
-    /// Whether it is a CNI plugin: those live in directories of their own and have no `--version`.
+    /// Whether it is a CNI plugin: those have their own directories and no `--version`.
     #[must_use]
     pub fn is_cni_plugin(self) -> bool {
         self.source() == Source::Built(Module::Cni)
@@ -122,5 +133,32 @@ impl fmt::Display for Program {
 impl Serialize for Program {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_builds_something() {
+        for module in Module::ALL {
+            assert!(Program::of_module(*module).count() > 0, "{module} builds nothing");
+        }
+    }
+
+    #[test]
+    fn every_tool_line_is_a_program() {
+        for module in Module::ALL {
+            let pins = module.pins();
+            let tools = pins.go_mod.split_once("tool ").expect("a tool line").1;
+            let tools = tools.strip_prefix('(').map_or(tools.lines().next(), |rest| rest.split(')').next());
+            let base = |path: &str| path.trim_end_matches("/v3").rsplit('/').next().unwrap_or_default().to_owned();
+            let mut tools: Vec<String> = tools.expect("tools").split_whitespace().map(base).collect();
+            let mut programs: Vec<String> = Program::of_module(*module).map(|p| p.built_name().to_owned()).collect();
+            tools.sort();
+            programs.sort();
+            assert_eq!(tools, programs, "{module}");
+        }
     }
 }

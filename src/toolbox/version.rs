@@ -1,4 +1,4 @@
-//! Which version a program is, and whether that will do: asked of the program, decided purely.
+//! Asks programs for their version, and decides whether that version is suitable.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -11,19 +11,19 @@ use super::module::Module;
 use super::program::Program;
 use crate::process::{Invocation, ProgramError};
 
-/// How long a program may take to say its version; a busy machine is slow, a program that hangs is no use.
+/// How long a program may take to report its version: long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The CNI version that the lab's network configuration is written in.
+/// The CNI version of the lab's network configuration.
 const CNI_VERSION: &str = "1.0.0";
 
-/// Which versions will do.
+/// Which versions are suitable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
-    /// Every one, even one that does not say.
+    /// Every version, even an unknown one.
     Any,
     /// This one or a newer one.
     AtLeast(Version),
-    /// The same major version, and a minor version at most so far away.
+    /// The same major version, and a minor version that differs by at most `minors`.
     Near { version: Version, minors: u32 },
 }
 
@@ -32,7 +32,7 @@ enum Need {
 struct Version(u32, u32, u32);
 
 impl Version {
-    /// The leading numbers of a word: `v1.36.3`, `1.6.20~ds1`, `2.0`; a lone number is no version.
+    /// The leading numbers of a word: `v1.36.3`, `1.6.20~ds1`, `2.0`. A single number is not a version.
     fn parse(word: &str) -> Option<Self> {
         let word = word.strip_prefix('v').unwrap_or(word);
         let end = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
@@ -83,7 +83,7 @@ impl Need {
     }
 }
 
-/// The command that makes a program say its version.
+/// The command by which a program reports its version.
 fn question(program: Program, path: &Path) -> Invocation {
     match program {
         Program::Kubectl => Invocation::new(path, ["version", "--client"]),
@@ -94,17 +94,17 @@ fn question(program: Program, path: &Path) -> Invocation {
     }
 }
 
-/// What a program says when it is asked for its version; an error tells why it said nothing.
+/// What a program reports as its version, or why it reports nothing.
 pub(super) async fn ask(program: Program, path: &Path) -> Result<String, String> {
     let question = question(program, path);
     match tokio::time::timeout(PATIENCE, question.run_async()).await {
         Ok(Ok(answer)) => Ok(String::from_utf8_lossy(&answer).trim().to_owned()),
-        Ok(Err(ProgramError { outcome, .. })) => Err(format!("does not say its version ({outcome})")),
-        Err(_) => Err(format!("did not say its version within {} s", PATIENCE.as_secs())),
+        Ok(Err(ProgramError { outcome, .. })) => Err(format!("does not report its version ({outcome})")),
+        Err(_) => Err(format!("did not report its version within {} s", PATIENCE.as_secs())),
     }
 }
 
-/// The version in an answer, as a person reads it.
+/// The version in an answer, as it is shown.
 pub(super) fn shown(program: Program, answer: &str) -> Option<String> {
     if program.is_cni_plugin() {
         let spoken: Value = serde_json::from_str(answer).ok()?;
@@ -113,7 +113,7 @@ pub(super) fn shown(program: Program, answer: &str) -> Option<String> {
     word_of(answer).map(|word| word.trim_start_matches('v').to_owned())
 }
 
-/// Why a program that gave this answer will not do; nothing when it will.
+/// Why a program that gave this answer is not suitable; `None` when it is.
 pub(super) fn judge(program: Program, answer: &Result<String, String>) -> Option<String> {
     let need = Need::of(program);
     let answer = match answer {
@@ -126,12 +126,12 @@ pub(super) fn judge(program: Program, answer: &Result<String, String>) -> Option
     }
     match word_of(answer).and_then(Version::parse) {
         _ if need == Need::Any => None,
-        None => Some(format!("does not say its version, but {need} is needed")),
+        None => Some(format!("does not report its version, but {need} is needed")),
         Some(version) if !need.allows(version) => {
             Some(format!("is version {}, but {need} is needed", shown(program, answer).unwrap_or_default()))
         }
         Some(_) if program == Program::Runc && !answer.lines().any(|line| line.starts_with("libseccomp:")) => {
-            Some("was built without seccomp, so no pod could start".to_owned())
+            Some("was built without seccomp, which pods need".to_owned())
         }
         Some(_) => None,
     }
@@ -139,14 +139,14 @@ pub(super) fn judge(program: Program, answer: &Result<String, String>) -> Option
 
 fn judge_plugin(answer: &str) -> Option<String> {
     let Ok(spoken) = serde_json::from_str::<Value>(answer) else {
-        return Some("does not answer as a CNI plugin".to_owned());
+        return Some("is not a CNI plugin: it does not answer as one".to_owned());
     };
     let versions = spoken.get("supportedVersions").and_then(Value::as_array);
     let speaks = versions.is_some_and(|versions| versions.iter().any(|version| version.as_str() == Some(CNI_VERSION)));
-    if speaks { None } else { Some(format!("does not speak CNI {CNI_VERSION}")) }
+    if speaks { None } else { Some(format!("does not support CNI {CNI_VERSION}")) }
 }
 
-/// The first word that is a version; iproute2 has its name grown onto it.
+/// The first word that is a version; iproute2 puts its name before the version.
 fn word_of(answer: &str) -> Option<&str> {
     answer
         .split(|c: char| c.is_whitespace() || c == ',')
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_understood() {
+    fn versions_are_recognised() {
         let answers = [
             (Program::KubeApiserver, "Kubernetes v1.36.3", "1.36.3"),
             (Program::Kubectl, "Client Version: v1.36.3\nKustomize Version: v5.8.1", "1.36.3"),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_will_not_do_is_named() {
+    fn unsuitable_versions_are_named() {
         let answers = [
             (Program::Kubelet, "Kubernetes v1.35.9", "is version 1.35.9, but 1.36 is needed"),
             (Program::Kubelet, "Kubernetes v2.36.0", "is version 2.36.0, but 1.36 is needed"),
@@ -198,9 +198,9 @@ mod tests {
             (Program::Runc, "runc version 1.1.5\nlibseccomp: 2.5.4", "but 1.2 or newer is needed"),
             (Program::Runc, "runc version 1.4.3\nspec: 1.3.0", "without seccomp"),
             (Program::Nft, "nftables v0.9.8 (E.D.S.)", "but 1.0.1 or newer is needed"),
-            (Program::Nft, "hello", "does not say its version"),
-            (Program::CniPtp, r#"{"cniVersion":"0.4.0","supportedVersions":["0.4.0"]}"#, "does not speak CNI 1.0.0"),
-            (Program::CniPtp, "hello", "does not answer as a CNI plugin"),
+            (Program::Nft, "hello", "does not report its version"),
+            (Program::CniPtp, r#"{"cniVersion":"0.4.0","supportedVersions":["0.4.0"]}"#, "does not support CNI 1.0.0"),
+            (Program::CniPtp, "hello", "is not a CNI plugin: it does not answer as one"),
         ];
         for (program, answer, why) in answers {
             let problem = problem(program, answer).unwrap_or_default();
@@ -209,8 +209,8 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_any_version_need_not_say_which() {
-        let silent = Err("does not say its version (exit 1)".to_owned());
+    fn a_program_of_any_version_need_not_report_it() {
+        let silent = Err("does not report its version (exit 1)".to_owned());
         assert_eq!(judge(Program::Mount, &silent), None);
         assert_eq!(problem(Program::Mount, "mount from somewhere"), None);
         assert!(judge(Program::Kubelet, &silent).is_some());

@@ -1,6 +1,7 @@
 //! No panic can be reached by arguments, environment or files: each of them may hold any bytes.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -231,10 +232,11 @@ fn directories_that_cannot_be_named_in_configuration_are_refused() {
 fn files_of_any_bytes_do_not_panic() {
     let world = World::new();
     let deep = "[".repeat(100_000);
-    let aliases = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned()
-        + &('b'..='j')
-            .map(|c| format!("{c}: &{c} [{}]\n", format!("*{},", char::from(c as u8 - 1)).repeat(9)))
-            .collect::<String>();
+    let mut aliases = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for (inner, outer) in ('a'..='i').zip('b'..='j') {
+        let ninefold = format!("*{inner},").repeat(9);
+        writeln!(aliases, "{outer}: &{outer} [{ninefold}]").unwrap();
+    }
     let contents: [&[u8]; 12] = [
         b"",
         b"\xff\xfe\x00",
@@ -317,10 +319,10 @@ fn numbers(value: &Value, place: String, found: &mut Vec<String>) {
     match value {
         Value::Number(_) => found.push(place),
         Value::Array(list) => {
-            list.iter().take(2).enumerate().for_each(|(at, inner)| numbers(inner, format!("{place}/{at}"), found))
+            list.iter().take(2).enumerate().for_each(|(at, inner)| numbers(inner, format!("{place}/{at}"), found));
         }
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, inner)| numbers(inner, format!("{place}/{name}"), found))
+            fields.iter().for_each(|(name, inner)| numbers(inner, format!("{place}/{name}"), found));
         }
         _ => {}
     }

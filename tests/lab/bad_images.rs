@@ -66,7 +66,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// An archive in docker's form, of one layer as it is `stored`.
 fn archive(path: &Path, reference: &str, layer: &[u8], stored: &[u8]) {
-    let digest: String = Sha256::digest(layer).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha256::digest(layer).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let config = serde_json::json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",

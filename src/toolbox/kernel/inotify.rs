@@ -1,26 +1,27 @@
-//! Whether the components of a node can still watch files: each watcher is an inotify instance, and a user has few.
+//! Checks whether the components of a node can watch files: each watcher needs an inotify instance, and their number is
+//! limited for each user.
 
 use std::fs;
 
 use nix::sys::inotify::{InitFlags, Inotify};
 
-use super::Outcome;
+use super::ProbeResult;
 use crate::error::Error;
 
-/// As many as the components of a node hold with 20 pods on it; docs/failures.md has the command that counts them.
-const NEEDED: usize = 64;
-/// The kernel settings that limit them: of the whole machine, and of this user namespace.
+/// The components of a node hold 20. The rest is for followed logs (one for each pod) and, with cgroup v2, for containers.
+const NEEDED: usize = 32;
+/// The kernel settings with the limits of the machine and of this user namespace.
 const SETTINGS: [&str; 2] = ["fs.inotify.max_user_instances", "user.max_inotify_instances"];
 
-/// Makes as many instances as a node needs, and gives them back.
-pub(super) fn tried() -> Outcome {
+/// Creates as many instances as a node needs, and closes them again.
+pub(super) fn tried() -> ProbeResult {
     match require() {
-        Ok(()) => Outcome::Works(format!("{NEEDED} instances")),
-        Err(error) => Outcome::Fails(error.to_string()),
+        Ok(()) => ProbeResult::Works(format!("{NEEDED} instances")),
+        Err(error) => ProbeResult::Fails(error.to_string()),
     }
 }
 
-/// The same as an error of its own, because there is a setting that helps.
+/// The same check with an error that names the setting.
 ///
 /// # Errors
 /// [`Error::FewInotifyInstances`].

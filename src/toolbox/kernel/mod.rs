@@ -1,4 +1,4 @@
-//! Whether the kernel can do what a cluster needs: tried out in namespaces of its own, leaving nothing.
+//! Checks whether the kernel supports what a cluster needs, in temporary namespaces that leave nothing behind.
 
 #[cfg(target_os = "linux")]
 mod inotify;
@@ -15,22 +15,22 @@ use super::program::Program;
 use super::{Found, Toolbox};
 use crate::error::Error;
 
-/// Elsewhere there is nothing to try.
+/// On other systems there is nothing to check.
 #[cfg(not(target_os = "linux"))]
 mod trial {
-    use super::{Outcome, Tools};
+    use super::{ProbeResult, Tools};
 
-    pub(super) fn tried(_: &Tools) -> [Outcome; 5] {
-        std::array::from_fn(|_| Outcome::Fails("this is not Linux".to_owned()))
+    pub(super) fn tried(_: &Tools) -> [ProbeResult; 5] {
+        std::array::from_fn(|_| ProbeResult::Fails("this is not Linux".to_owned()))
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod inotify {
-    use super::{Error, Outcome};
+    use super::{Error, ProbeResult};
 
-    pub(super) fn tried() -> Outcome {
-        Outcome::Fails("this is not Linux".to_owned())
+    pub(super) fn tried() -> ProbeResult {
+        ProbeResult::Fails("this is not Linux".to_owned())
     }
 
     pub(super) fn require() -> Result<(), Error> {
@@ -38,44 +38,44 @@ mod inotify {
     }
 }
 
-/// Where the cgroup hierarchies are.
+/// The mount point of the cgroup hierarchies.
 const CGROUPS: &str = "/sys/fs/cgroup";
-/// The controllers that the kubelet and runc use; the last three are their own only in version 1.
+/// The controllers that the kubelet and runc use; the last three exist only in version 1.
 const CONTROLLERS: [&str; 7] = ["cpu", "cpuset", "memory", "pids", "cpuacct", "devices", "freezer"];
 
-/// What is tried, in this order.
+/// The checks, in this order.
 const NEEDS: [&str; 7] = ["namespaces", "overlayfs", "veth links", "bridges", "nftables", "cgroups", INOTIFY];
 const INOTIFY: &str = "inotify";
 
-/// One thing that was tried.
+/// A check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Probe {
-    /// What a cluster needs: "overlayfs".
+    /// The feature: "overlayfs".
     pub what: &'static str,
-    /// How that went.
+    /// Its result.
     #[serde(flatten)]
-    pub result: Outcome,
+    pub result: ProbeResult,
 }
 
-/// How a probe went.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "detail", rename_all = "kebab-case")]
-pub enum Outcome {
-    /// It works; with a word on how, where there is one.
+pub enum ProbeResult {
+    /// It works, with details where there are any.
     Works(String),
-    /// It does not; with the reason.
+    /// It does not work, with the reason.
     Fails(String),
-    /// It could not be tried; with the reason.
+    /// It could not be checked, with the reason.
     Untried(String),
 }
 
-impl From<Result<String, String>> for Outcome {
+impl From<Result<String, String>> for ProbeResult {
     fn from(result: Result<String, String>) -> Self {
         result.map_or_else(Self::Fails, Self::Works)
     }
 }
 
-/// The programs that ask the kernel for links and rules.
+/// The programs that create links and rules in the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tools {
     ip: Option<PathBuf>,
@@ -96,11 +96,11 @@ impl From<&Toolbox> for Tools {
     }
 }
 
-/// Tries all that a cluster needs of the kernel.
+/// Checks everything that a cluster needs of the kernel.
 #[must_use]
 pub fn probe(tools: &Tools) -> Vec<Probe> {
     if !Uid::effective().is_root() {
-        let untried = |what| Probe { what, result: Outcome::Untried("only root can try it".to_owned()) };
+        let untried = |what| Probe { what, result: ProbeResult::Untried("only root can check it".to_owned()) };
         return NEEDS.map(untried).to_vec();
     }
     let [spaces, overlays, veths, bridging, nftables, controllers, watches] = NEEDS;
@@ -116,23 +116,23 @@ pub fn probe(tools: &Tools) -> Vec<Probe> {
     ]
 }
 
-/// Tries all that a cluster needs of the kernel, and says so only if something fails.
+/// Checks everything that a cluster needs of the kernel; a failed check is an error.
 ///
 /// # Errors
-/// As [`verdict`].
+/// As [`check`].
 pub fn require(toolbox: &Toolbox) -> Result<(), Error> {
-    verdict(&probe(&Tools::from(toolbox)))
+    check(&probe(&Tools::from(toolbox)))
 }
 
-/// An error when a probe failed.
+/// An error if a check failed.
 ///
 /// # Errors
-/// [`Error::MissingKernel`] with what was tried and what the kernel said; [`Error::FewInotifyInstances`] when only those
-/// are missing, because a setting helps there.
-pub fn verdict(probes: &[Probe]) -> Result<(), Error> {
+/// [`Error::MissingKernel`] with the features and the kernel's errors; [`Error::FewInotifyInstances`] when only inotify
+/// instances are missing, because a setting helps there.
+pub fn check(probes: &[Probe]) -> Result<(), Error> {
     let failed = |probe: &Probe| match &probe.result {
-        Outcome::Fails(why) => Some((probe.what, format!("{}: {why}", probe.what))),
-        Outcome::Works(_) | Outcome::Untried(_) => None,
+        ProbeResult::Fails(why) => Some((probe.what, format!("{}: {why}", probe.what))),
+        ProbeResult::Works(_) | ProbeResult::Untried(_) => None,
     };
     let failed: Vec<(&str, String)> = probes.iter().filter_map(failed).collect();
     match failed[..] {
@@ -142,7 +142,7 @@ pub fn verdict(probes: &[Probe]) -> Result<(), Error> {
     }
 }
 
-/// Makes a cgroup in each hierarchy that a cluster uses, and removes it again.
+/// Creates a cgroup in each hierarchy that a cluster uses, and removes it again.
 fn cgroups(root: &Path) -> Result<String, String> {
     let unified = fs::read_to_string(root.join("cgroup.controllers"));
     let (version, wanted) = if unified.is_ok() { (2, &CONTROLLERS[..4]) } else { (1, &CONTROLLERS[..]) };
@@ -162,7 +162,7 @@ fn cgroups(root: &Path) -> Result<String, String> {
         let cgroup = hierarchy.join(format!("evenkeel.probe.{}", std::process::id()));
         fs::create_dir(&cgroup)
             .and_then(|()| fs::remove_dir(&cgroup))
-            .map_err(|source| format!("no cgroup could be made in {} ({source})", hierarchy.display()))?;
+            .map_err(|source| format!("no cgroup could be created in {} ({source})", hierarchy.display()))?;
     }
     Ok(format!("version {version} with {}", wanted.join(", ")))
 }
@@ -172,20 +172,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failed_probes_make_one_error() {
-        let works = Probe { what: "bridges", result: Outcome::Works(String::new()) };
-        let untried = Probe { what: "nftables", result: Outcome::Untried("nft is missing".to_owned()) };
-        let fails = Probe { what: "overlayfs", result: Outcome::Fails("no such device".to_owned()) };
-        assert!(verdict(&[works.clone(), untried.clone()]).is_ok());
-        let error = verdict(&[works, untried, fails]).unwrap_err();
+    fn failed_checks_are_one_error() {
+        let works = Probe { what: "bridges", result: ProbeResult::Works(String::new()) };
+        let untried = Probe { what: "nftables", result: ProbeResult::Untried("nft is missing".to_owned()) };
+        let fails = Probe { what: "overlayfs", result: ProbeResult::Fails("no such device".to_owned()) };
+        assert!(check(&[works.clone(), untried.clone()]).is_ok());
+        let error = check(&[works, untried, fails]).unwrap_err();
         assert!(error.to_string().ends_with(": overlayfs: no such device"), "{error}");
         assert!(error.hint().contains("doctor"));
     }
 
     #[test]
     fn cgroups_of_both_versions_are_told_apart() {
-        let room = tempfile::tempdir().unwrap();
-        let hierarchies = room.path();
+        let directory = tempfile::tempdir().unwrap();
+        let hierarchies = directory.path();
         assert!(cgroups(hierarchies).unwrap_err().starts_with("version 1 without cpu,"));
         for controller in CONTROLLERS {
             fs::create_dir(hierarchies.join(controller)).unwrap();

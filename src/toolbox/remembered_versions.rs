@@ -1,4 +1,4 @@
-//! What programs said when they were asked for their version, remembered while their files stay the same.
+//! A cache of the versions that programs reported; an entry is valid as long as the program's file is the same.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::module;
 use crate::write_file::WriteFile;
 
-/// Answers by path. Asking two dozen programs takes a second that every `up` would pay.
+/// Reported versions by path: running two dozen programs takes a second at every `up`.
 ///
-/// It is only a convenience: what cannot be read is forgotten, what cannot be written is asked again.
+/// It is only an optimisation: a cache that cannot be read counts as empty, and errors of writing it are ignored.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(super) struct RememberedVersions {
     entries: BTreeMap<PathBuf, Entry>,
     changed: bool,
 }
@@ -25,7 +25,7 @@ struct Entry {
     answer: String,
 }
 
-/// Which file it was; another program under the same path has another one.
+/// Identifies a file: another program at the same path has another stamp.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     device: u64,
@@ -48,20 +48,20 @@ impl Stamp {
     }
 }
 
-impl Memory {
-    /// What was remembered in this cache.
+impl RememberedVersions {
+    /// Reads it from the cache directory.
     pub(super) fn read(cache: &Path) -> Self {
         let entries = fs::read(file(cache)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Self { entries: entries.unwrap_or_default(), changed: false }
     }
 
-    /// What the program at `path` said, if it is still the same file.
+    /// What the program at `path` reported, if it is still the same file.
     pub(super) fn answer(&self, path: &Path) -> Option<&str> {
         let entry = self.entries.get(path)?;
         (Stamp::of(path)? == entry.stamp).then_some(entry.answer.as_str())
     }
 
-    /// Remembers what the program at `path` said.
+    /// Remembers what the program at `path` reported.
     pub(super) fn learn(&mut self, path: &Path, answer: &str) {
         if let Some(stamp) = Stamp::of(path) {
             self.entries.insert(path.to_owned(), Entry { stamp, answer: answer.to_owned() });
@@ -69,13 +69,13 @@ impl Memory {
         }
     }
 
-    /// Writes it down, where there is something new; programs that are gone are left out.
+    /// Writes it to the cache directory if it changed, without programs that no longer exist.
     pub(super) fn write(mut self, cache: &Path) {
         if !self.changed {
             return;
         }
         self.entries.retain(|path, _| path.exists());
-        // What cannot be written is asked again next time.
+        // If this fails, the programs are asked again next time.
         if let (Ok(bytes), Ok(())) = (serde_json::to_vec_pretty(&self.entries), fs::create_dir_all(module::root(cache)))
         {
             let _ = WriteFile::internal().write(&file(cache), &bytes);
@@ -92,25 +92,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_holds_as_long_as_the_file_is_the_same() {
+    fn an_entry_is_valid_while_the_file_is_the_same() {
         let cache = tempfile::tempdir().unwrap();
         let program = cache.path().join("program");
         fs::write(&program, "one").unwrap();
-        let mut memory = Memory::read(cache.path());
+        let mut memory = RememberedVersions::read(cache.path());
         assert_eq!(memory.answer(&program), None);
         memory.learn(&program, "v1");
         memory.write(cache.path());
 
-        assert_eq!(Memory::read(cache.path()).answer(&program), Some("v1"));
+        assert_eq!(RememberedVersions::read(cache.path()).answer(&program), Some("v1"));
         fs::write(&program, "three").unwrap();
-        assert_eq!(Memory::read(cache.path()).answer(&program), None);
+        assert_eq!(RememberedVersions::read(cache.path()).answer(&program), None);
     }
 
     #[test]
-    fn a_broken_memory_is_forgotten() {
+    fn a_broken_cache_counts_as_empty() {
         let cache = tempfile::tempdir().unwrap();
         fs::create_dir_all(module::root(cache.path())).unwrap();
         fs::write(file(cache.path()), "{broken").unwrap();
-        assert_eq!(Memory::read(cache.path()), Memory::default());
+        assert_eq!(RememberedVersions::read(cache.path()), RememberedVersions::default());
     }
 }

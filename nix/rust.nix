@@ -1,7 +1,7 @@
 # The Rust programs and what is checked of them.
 #
-# Each program is built alone, from its own files and with its own dependencies: features of one would end up in the
-# others, and a change of the command line would build the server anew.
+# Each program is built alone, from the files of its own crate: a change of the command line must not build the server
+# again.
 {
   lib,
   pkgs,
@@ -18,7 +18,8 @@ let
         [
           ../Cargo.toml
           ../Cargo.lock
-          ../src/lib.rs
+          # Cargo reads the manifests of all crates of the workspace, whichever it builds.
+          (fileset.fileFilter (file: file.name == "Cargo.toml") ../crates)
         ]
         ++ files
       );
@@ -37,17 +38,14 @@ let
   static =
     {
       name,
-      feature,
       files,
-      optimise ? "3",
     }:
     let
       arguments = common // {
         pname = name;
         src = source files;
-        cargoExtraArgs = "--locked --no-default-features --features ${feature} --bin ${name}";
+        cargoExtraArgs = "--locked --package evenkeel-server --bin ${name}";
         CARGO_PROFILE = "server";
-        CARGO_PROFILE_SERVER_OPT_LEVEL = optimise;
         # Named, so that the flags reach neither build scripts nor macros.
         CARGO_BUILD_TARGET = cargoShortTarget;
         # Nor does the library's directory reach them, as it would from buildInputs: a program that is linked to both
@@ -67,6 +65,7 @@ let
 
   cliFiles = [
     ../src
+    ../crates
     ../manifests
     (fileset.fileFilter (
       file:
@@ -109,18 +108,12 @@ in
 
   server = static {
     name = "evenkeel-server";
-    feature = "server";
-    files = [
-      ../src/bin/evenkeel-server.rs
-      ../src/server
-    ];
+    files = [ ../crates/server/src ];
   };
 
   pause = static {
     name = "evenkeel-pause";
-    feature = "pause";
-    files = [ ../src/bin/evenkeel-pause.rs ];
-    optimise = "z";
+    files = [ ../crates/server/src/bin/evenkeel-pause.rs ];
   };
 
   cli = craneLib.buildPackage (

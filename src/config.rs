@@ -6,10 +6,27 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+/// A text that is not a value of its kind. The text itself is not repeated: whoever asked for the value has it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidValue(String);
+
+impl InvalidValue {
+    /// What the value must be: "a whole number above 0".
+    pub fn expected(what: impl AsRef<str>) -> Self {
+        Self(format!("expected {}", what.as_ref()))
+    }
+}
+
+/// A file that stands where a directory must be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is a file, but the lab keeps its state in a directory of that name", path.display())]
+pub struct StateIsFile {
+    /// The file.
+    pub path: PathBuf,
+}
 
 /// The most pods one node is told to hold (the kubelet's `maxPods`).
 pub const MAX_PODS_PER_NODE: u32 = 500;
@@ -70,15 +87,15 @@ impl fmt::Display for LabName {
 }
 
 impl FromStr for LabName {
-    type Err = Error;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let ends = text.starts_with(good) && text.ends_with(good);
         if (1..=12).contains(&text.len()) && ends && text.chars().all(|c| good(c) || c == '-') {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Error::BadLabName { given: text.to_owned() })
+            Err(InvalidValue::expected("1 to 12 lower-case letters, digits and inner dashes"))
         }
     }
 }
@@ -97,19 +114,21 @@ impl Paths {
     /// `/var/lib/evenkeel`, and `/var/cache/evenkeel`.
     #[must_use]
     pub fn new(name: &LabName, state_root: Option<&Path>, cache: Option<&Path>) -> Self {
+        // What runs in the lab has another working directory than the caller.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Self {
-            state: state_root.unwrap_or(Path::new("/var/lib/evenkeel")).join(name.as_str()),
-            cache: cache.unwrap_or(Path::new("/var/cache/evenkeel")).to_owned(),
+            state: absolute(state_root.unwrap_or(Path::new("/var/lib/evenkeel"))).join(name.as_str()),
+            cache: absolute(cache.unwrap_or(Path::new("/var/cache/evenkeel"))),
         }
     }
 
     /// Refuses a file that stands where the state directory, or one above it, must be.
     ///
     /// # Errors
-    /// [`Error::StateIsFile`] with that file.
-    pub fn refuse_file(&self) -> Result<(), Error> {
+    /// [`StateIsFile`] with that file.
+    pub fn refuse_file(&self) -> Result<(), StateIsFile> {
         match self.state.ancestors().find(|path| path.exists()) {
-            Some(path) if !path.is_dir() => Err(Error::StateIsFile { path: path.to_owned() }),
+            Some(path) if !path.is_dir() => Err(StateIsFile { path: path.to_owned() }),
             _ => Ok(()),
         }
     }
@@ -135,9 +154,16 @@ impl Replicas {
     /// The most that fits: the node's pods less the head-room for a rolling update.
     pub const MAX: u32 = MAX_PODS_PER_NODE - RESERVED_PODS;
 
+    /// A count that is known when this program is compiled, and is not compiled where it does not fit.
+    #[must_use]
+    pub const fn of<const COUNT: u32>() -> Self {
+        const { assert!(COUNT <= Self::MAX) };
+        Self(COUNT)
+    }
+
     /// The count.
     #[must_use]
-    pub fn get(self) -> u32 {
+    pub const fn get(self) -> u32 {
         self.0
     }
 
@@ -156,18 +182,26 @@ impl fmt::Display for Replicas {
 }
 
 impl FromStr for Replicas {
-    type Err = Error;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text.parse::<u32>() {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text.trim().parse::<u32>() {
             Ok(count) if count <= Self::MAX => Ok(Self(count)),
-            _ => Err(Error::BadReplicas { given: text.to_owned(), max: Self::MAX }),
+            _ => Err(InvalidValue::expected(format!("a whole number from 0 to {}", Self::MAX))),
         }
     }
 }
 
+/// Parses a whole number above 0, into one of the `NonZero` types.
+///
+/// # Errors
+/// [`InvalidValue`] for anything else.
+pub fn parse_positive<T: FromStr>(text: &str) -> Result<T, InvalidValue> {
+    text.parse().map_err(|_| InvalidValue::expected("a whole number above 0"))
+}
+
 /// By what rules kube-proxy balances a Service's connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxyMode {
     /// Maps in nftables: as long a way for ten thousand Services as for one.
@@ -175,6 +209,11 @@ pub enum ProxyMode {
     Nftables,
     /// Chains of iptables rules, one after the other.
     Iptables,
+}
+
+impl ProxyMode {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Nftables, Self::Iptables];
 }
 
 impl fmt::Display for ProxyMode {
@@ -187,13 +226,22 @@ impl fmt::Display for ProxyMode {
     }
 }
 
+impl FromStr for ProxyMode {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let mut modes = Self::ALL.into_iter();
+        modes.find(|mode| mode.to_string() == text).ok_or_else(|| InvalidValue::expected("nftables or iptables"))
+    }
+}
+
 /// Parses a length of time: a whole or decimal number with `ms`, `s`, `m` or `h`; a bare number is seconds, as in
 /// autocannon's `-d 30`. It must be more than zero and at most a day.
 ///
 /// # Errors
-/// [`Error::BadDuration`] for anything else.
-pub fn parse_duration(text: &str) -> Result<Duration, Error> {
-    let bad = || Error::BadDuration { given: text.to_owned() };
+/// [`InvalidValue`] for anything else.
+pub fn parse_duration(text: &str) -> Result<Duration, InvalidValue> {
+    let bad = || InvalidValue::expected("a number above 0 with ms, s, m or h, at most 24h");
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit() || c == '.') {
@@ -208,6 +256,19 @@ pub fn parse_duration(text: &str) -> Result<Duration, Error> {
         _ => return Err(bad()),
     };
     if seconds > 0.0 && seconds <= 86_400.0 { Ok(Duration::from_secs_f64(seconds)) } else { Err(bad()) }
+}
+
+/// As [`parse_duration`], but 0 is allowed: a moment, or a phase that is left out.
+///
+/// # Errors
+/// [`InvalidValue`] for anything else.
+pub fn parse_duration_or_zero(text: &str) -> Result<Duration, InvalidValue> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let zero = !digits.is_empty() && digits.bytes().all(|digit| digit == b'0');
+    match &text[digits.len()..] {
+        "" | "ms" | "s" | "m" | "h" if zero => Ok(Duration::ZERO),
+        _ => parse_duration(text),
+    }
 }
 
 #[cfg(test)]
@@ -228,12 +289,30 @@ mod tests {
     }
 
     #[test]
+    fn zero_is_a_duration_where_it_is_allowed() {
+        for zero in ["0", "0s", "00ms"] {
+            assert_eq!(parse_duration_or_zero(zero).unwrap(), Duration::ZERO, "{zero:?}");
+        }
+        assert_eq!(parse_duration_or_zero("30s").unwrap(), Duration::from_secs(30));
+        for bad in ["", "s", "-0", "0w", "-1s", "0 s"] {
+            assert!(parse_duration_or_zero(bad).is_err(), "{bad:?} must be refused");
+        }
+    }
+
+    #[test]
     fn replicas() {
         assert_eq!("10".parse::<Replicas>().unwrap().get(), 10);
         assert_eq!("0".parse::<Replicas>().unwrap().get(), 0);
         for bad in ["-1", "0.5", "1e9", "abc", "", "481", "99999999999"] {
             assert!(bad.parse::<Replicas>().is_err(), "{bad:?} must be refused");
         }
+    }
+
+    #[test]
+    fn relative_paths_become_absolute() {
+        let paths = Paths::new(&"lab".parse().unwrap(), Some(Path::new("states")), Some(Path::new("cache")));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!((paths.state, paths.cache), (here.join("states/lab"), here.join("cache")));
     }
 
     #[test]

@@ -1,38 +1,25 @@
 //! The one error type: what happened and why in one sentence, what to do next in another, and an exit code.
 
 mod hint;
+mod load;
 mod measure;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error as ThisError;
+
+use crate::config::StateIsFile;
+use crate::io_error::IoError;
+use crate::kubernetes_error::KubernetesError;
+use crate::process::{ProgramError, indented};
+use crate::shutdown::Interrupted;
 
 /// Everything that can go wrong. `Display` is one sentence (what happened, why); [`Error::hint`] is what to do next.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum Error {
     // --- asked for something impossible: exit 2, nothing was changed ---
-    /// A lab name that cannot name an interface or a directory.
-    #[error("{given:?} is no name for a lab: it takes 1 to 12 lower-case letters, digits and inner dashes")]
-    BadLabName {
-        /// What was given.
-        given: String,
-    },
-    /// A replica count that is no whole number, or does not fit.
-    #[error("{given:?} is no number of pods: it takes a whole number from 0 to {max}, what the node can hold")]
-    BadReplicas {
-        /// What was given.
-        given: String,
-        /// The most that fits.
-        max: u32,
-    },
-    /// A duration that is none.
-    #[error("{given:?} is no length of time: it takes a number above 0 with ms, s, m or h, at most 24h")]
-    BadDuration {
-        /// What was given.
-        given: String,
-    },
-    /// Any other value that cannot be used.
+    /// A value that cannot be used.
     #[error("{given:?} cannot be used for {what}: {why}")]
     BadValue {
         /// The option or argument.
@@ -58,12 +45,9 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// A path that stands where a directory must be.
-    #[error("{} is a file, but the lab keeps its state in a directory of that name", path.display())]
-    StateIsFile {
-        /// The path.
-        path: PathBuf,
-    },
+    /// A file stands where the state directory must be.
+    #[error(transparent)]
+    StateIsFile(#[from] StateIsFile),
     /// A load test's target is neither the lab, nor loopback, nor named by the explicit flag.
     #[error("{target} is not the lab's: traffic to it would leave through {via}, so no load was sent")]
     ForeignTarget {
@@ -71,6 +55,23 @@ pub enum Error {
         target: String,
         /// Where its route leads.
         via: String,
+    },
+
+    /// A lab of that name runs, but its state is not in the state directory that was asked for.
+    #[error("the lab {name:?} runs with its state in {}, not in {}", running.display(), asked.display())]
+    StateElsewhere {
+        /// The lab.
+        name: String,
+        /// The state directory of the lab that runs.
+        running: PathBuf,
+        /// The state directory that was asked for.
+        asked: PathBuf,
+    },
+    /// A lab of that name runs, but its processes belong to another PID namespace.
+    #[error("the lab {name:?} runs, but its processes cannot be seen from this PID namespace")]
+    HiddenLab {
+        /// The lab.
+        name: String,
     },
 
     // --- it failed: exit 1 ---
@@ -86,6 +87,12 @@ pub enum Error {
     /// A lab runs, but nothing is deployed in it.
     #[error("nothing is deployed in the lab")]
     NoWorkload,
+    /// Something that only the nodes themselves can tell or do, in a cluster of which only the API server can be reached.
+    #[error("{what} needs access to the cluster's nodes, but only its API server can be reached")]
+    NoDataPlane {
+        /// What was to be done: "kill etcd".
+        what: String,
+    },
     /// Only Linux has them.
     #[error("{verb} needs Linux, because a lab is made of its namespaces, links and cgroups")]
     NeedsLinux {
@@ -132,18 +139,11 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
-    /// A program failed; the whole command can be pasted.
-    #[error("`{command}` failed ({outcome}){}", said(tail))]
-    Program {
-        /// The command, pasteable.
-        command: String,
-        /// "exit 3", "signal 9", "not found".
-        outcome: String,
-        /// The end of what it wrote.
-        tail: String,
-    },
+    /// A program failed.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// A component of the cluster died or never became ready.
-    #[error("{component} {what}{}", said(tail))]
+    #[error("{component} {what}{}", indented(tail))]
     Component {
         /// The component.
         component: String,
@@ -183,6 +183,26 @@ pub enum Error {
         /// In megabytes.
         needed: u64,
     },
+    /// An image is larger than what a node has room for.
+    #[error("the image {image} does not fit into the node's memory, which holds its images: {why}")]
+    ImageTooLarge {
+        /// Its reference.
+        image: String,
+        /// Both sizes, or when it was noticed.
+        why: String,
+    },
+    /// The components of a node could not watch their files.
+    #[error("a node needs {needed} inotify instances, and only {free} more can be made: {setting} is {limit}")]
+    FewInotifyInstances {
+        /// As many as a node needs.
+        needed: usize,
+        /// As many as could be made.
+        free: usize,
+        /// The kernel setting that limits them: "fs.inotify.max_user_instances".
+        setting: &'static str,
+        /// Its value.
+        limit: String,
+    },
     /// The node that was booted answers inside, but not to this machine.
     #[error("this machine does not reach the lab's node at {address}, though its API server is ready: {why}")]
     Unreachable {
@@ -215,14 +235,9 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// Kubernetes said no, or nothing.
-    #[error("Kubernetes did not {action}: {}", answer(source))]
-    Kubernetes {
-        /// What was asked of it: "apply Deployment evenkeel/server".
-        action: String,
-        /// Its answer.
-        source: Box<kube::Error>,
-    },
+    /// Kubernetes refused something, or did not respond.
+    #[error(transparent)]
+    Kubernetes(#[from] KubernetesError),
     /// The kubeconfig cannot be used.
     #[error("the lab's kubeconfig {} cannot be used: {why}", path.display())]
     Kubeconfig {
@@ -267,14 +282,9 @@ pub enum Error {
         /// Each with what was seen: "pod delete (keepalive): 3 requests failed".
         broken: Vec<String>,
     },
-    /// A file or a kernel interface said no.
-    #[error("could not {action}: {source}")]
-    Io {
-        /// What was tried, with the path.
-        action: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// The operating system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// Parts of the lab are still there after `down`.
     #[error("parts of the lab could not be removed: {}", left.join("; "))]
     Residue {
@@ -284,48 +294,21 @@ pub enum Error {
 
     // --- interrupted: exit 130 ---
     /// Ctrl-C; what `up` and `demo` began has been undone.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-/// A tail of output as the end of a sentence: nothing, or its lines indented below.
-fn said(tail: &str) -> String {
-    let tail = tail.trim_end();
-    if tail.is_empty() { String::new() } else { format!(":\n  {}", tail.replace('\n', "\n  ")) }
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// A second Ctrl-C: the undo was not waited for.
+    #[error("ended before the undo was complete: {left}")]
+    EndedEarly {
+        /// What may be left: "routes to the pods may be left on this machine".
+        left: String,
+        /// What removes that.
+        remedy: String,
+    },
 }
 
 /// "1 figure was", "2 figures were".
 fn were(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what} was") } else { format!("{count} {what}s were") }
-}
-
-/// What the API server said, in its own words; what lies deepest where it said nothing.
-fn answer(source: &kube::Error) -> String {
-    if let kube::Error::Api(status) = source {
-        return status.message.clone();
-    }
-    let mut deepest: &dyn std::error::Error = source;
-    while let Some(deeper) = deepest.source() {
-        deepest = deeper;
-    }
-    format!("it cannot be asked ({deepest})")
-}
-
-impl Error {
-    /// Wraps an I/O error with what was tried: `Error::io("read /proc/mounts", source)`.
-    pub fn io(action: impl Into<String>, source: std::io::Error) -> Self {
-        Self::Io { action: action.into(), source }
-    }
-
-    /// Wraps an I/O error with a verb and a path: `Error::file("read", path, source)`.
-    pub fn file(verb: &str, path: &Path, source: std::io::Error) -> Self {
-        Self::io(format!("{verb} {}", path.display()), source)
-    }
-
-    /// Wraps Kubernetes' answer with what was asked: `Error::kubernetes("list pods", source)`.
-    pub fn kubernetes(action: impl Into<String>, source: kube::Error) -> Self {
-        Self::Kubernetes { action: action.into(), source: Box::new(source) }
-    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,31 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
-use crate::error::Error;
+use nix::sys::signal::{SigHandler, Signal, signal};
+
+/// A program that could not be started, or that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("`{command}` failed ({outcome}){}", indented(tail))]
+pub struct ProgramError {
+    /// The command, pasteable.
+    pub command: String,
+    /// "exit 3", "signal 9", "not found".
+    pub outcome: String,
+    /// The end of what it wrote.
+    pub tail: String,
+}
+
+/// A tail of output as the end of a sentence: nothing, or its lines indented below.
+#[must_use]
+pub fn indented(tail: &str) -> String {
+    let tail = tail.trim_end();
+    if tail.is_empty() { String::new() } else { format!(":\n  {}", tail.replace('\n', "\n  ")) }
+}
 
 /// A program with its arguments and what it needs of the environment. `Display` is a command that can be pasted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +76,7 @@ impl Invocation {
         // SAFETY: prctl with PR_SET_PDEATHSIG is async-signal-safe and touches only the child itself.
         #[allow(unsafe_code, reason = "the parent-death signal can only be set between fork and exec")]
         unsafe {
-            command.pre_exec(|| {
-                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(io::Error::from)
-            });
+            command.pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
         }
         command
     }
@@ -74,11 +92,29 @@ impl Invocation {
         command
     }
 
+    /// Like [`Invocation::detached_command`], and no signal is ignored: what this program ignores (SIGHUP under `nohup`,
+    /// SIGINT in a background job) is otherwise ignored by everything that it starts, containers included.
+    #[must_use]
+    pub fn daemon_command(&self) -> Command {
+        let mut command = self.detached_command();
+        // SAFETY: sigaction is async-signal-safe, and a default disposition runs no code of this program.
+        #[allow(unsafe_code, reason = "dispositions of the child can only be set between fork and exec")]
+        unsafe {
+            command.pre_exec(|| {
+                for reset in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+                    signal(reset, SigHandler::SigDfl)?;
+                }
+                Ok(())
+            });
+        }
+        command
+    }
+
     /// Runs it to its end and returns what it wrote to stdout.
     ///
     /// # Errors
-    /// [`Error::Program`] when it cannot be started or does not exit with 0; the tail is of stderr.
-    pub fn run(&self) -> Result<Vec<u8>, Error> {
+    /// [`ProgramError`] when it cannot be started or does not exit with 0; the tail is of stderr.
+    pub fn run(&self) -> Result<Vec<u8>, ProgramError> {
         let output = self.command().output().map_err(|source| self.not_started(&source))?;
         self.check(output)
     }
@@ -87,17 +123,17 @@ impl Invocation {
     ///
     /// # Errors
     /// As [`Invocation::run`].
-    pub async fn run_async(&self) -> Result<Vec<u8>, Error> {
+    pub async fn run_async(&self) -> Result<Vec<u8>, ProgramError> {
         let mut command = tokio::process::Command::from(self.command());
         let output = command.kill_on_drop(true).output().await.map_err(|source| self.not_started(&source))?;
         self.check(output)
     }
 
-    fn check(&self, output: Output) -> Result<Vec<u8>, Error> {
+    fn check(&self, output: Output) -> Result<Vec<u8>, ProgramError> {
         if output.status.success() {
             return Ok(output.stdout);
         }
-        Err(Error::Program {
+        Err(ProgramError {
             command: self.to_string(),
             outcome: outcome(output.status),
             tail: last_lines(&String::from_utf8_lossy(&output.stderr), 10),
@@ -106,8 +142,8 @@ impl Invocation {
 
     /// The error for a program that could not be started.
     #[must_use]
-    pub fn not_started(&self, source: &io::Error) -> Error {
-        Error::Program { command: self.to_string(), outcome: source.to_string(), tail: String::new() }
+    pub fn not_started(&self, source: &io::Error) -> ProgramError {
+        ProgramError { command: self.to_string(), outcome: source.to_string(), tail: String::new() }
     }
 }
 
@@ -157,10 +193,14 @@ pub fn tail_of(path: &Path, count: usize) -> String {
 }
 
 fn quoted(word: &OsStr) -> String {
-    let word = word.to_string_lossy();
+    let Some(word) = word.to_str() else {
+        // Bytes that are no UTF-8 can be pasted only in the form that bash, zsh and ksh take.
+        let escaped: String = word.as_bytes().iter().map(|byte| byte.escape_ascii().to_string()).collect();
+        return format!("$'{escaped}'");
+    };
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
-        word.into_owned()
+        word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
@@ -174,6 +214,12 @@ mod tests {
     fn display_can_be_pasted() {
         let invocation = Invocation::new("/bin/echo", ["a b", "it's", "", "x=1"]).env("A", "1 2").directory("/tmp");
         assert_eq!(invocation.to_string(), r"cd /tmp && A='1 2' /bin/echo 'a b' 'it'\''s' '' x=1");
+    }
+
+    #[test]
+    fn a_path_that_is_no_utf_8_can_be_pasted_too() {
+        let path = OsStr::from_bytes(b"it's \xff.html");
+        assert_eq!(Invocation::new("/bin/echo", [path]).to_string(), r"/bin/echo $'it\'s \xff.html'");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use evenkeel::measure::{Ratio, grouped_digits};
 use evenkeel::report::{Align, plain_table};
+use evenkeel_measure::{Ratio, grouped_digits};
 use serde::Serialize;
 
 /// One turn of one case.

@@ -5,10 +5,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use evenkeel::load::{self, Plan, RunResult};
 use evenkeel::process::Invocation;
 use evenkeel::shutdown::Shutdown;
-use evenkeel::workload::Endpoint;
+use evenkeel_load::{self as load, LoadPlan, RunResult, Target};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use serde_json::Value;
@@ -19,7 +18,7 @@ use super::{Bench, Result};
 /// What a generator is asked to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    endpoint: Endpoint,
+    endpoint: Target,
     connections: u32,
     duration: Duration,
     /// Whether connections are kept, or a new one is opened for every request.
@@ -27,13 +26,13 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn new(bench: &Bench, endpoint: Endpoint, kept: bool) -> Self {
+    pub(crate) fn new(bench: &Bench, endpoint: Target, kept: bool) -> Self {
         let (connections, duration) = (bench.options.connections, bench.options.duration);
         Self { endpoint, connections, duration, kept }
     }
 
-    fn plan(&self) -> Plan {
-        let plan = Plan::new(NonZeroU32::new(self.connections).unwrap_or(NonZeroU32::MIN), self.duration);
+    fn plan(&self) -> LoadPlan {
+        let plan = LoadPlan::new(NonZeroU32::new(self.connections).unwrap_or(NonZeroU32::MIN), self.duration);
         if self.kept { plan } else { plan.without_keepalive() }
     }
 }

@@ -34,12 +34,12 @@ pub(crate) fn bare_binary() -> Result<PathBuf> {
     let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
     let mut build = cargo();
     build.args(["build", "--locked", "--quiet", "--profile", "server", "--target", &target, "--target-dir"]);
-    build.arg(&target_directory).args(["--no-default-features", "--features", "bare", "--bin", "bare-server"]);
+    build.arg(&target_directory).args(["--package", "evenkeel-load", "--example", "bare-server"]);
     build.current_dir(env!("CARGO_MANIFEST_DIR")).env(variable, "-C target-feature=+crt-static");
     if !succeeds(&mut build) {
         return Err("the bare server could not be built".into());
     }
-    Ok(target_directory.join(target).join("server/bare-server"))
+    Ok(target_directory.join(target).join("server/examples/bare-server"))
 }
 
 /// Node with the libraries it is linked to, and the server's script; `None` without Node.
@@ -79,6 +79,7 @@ fn keep(name: &str, packed: &Packed) -> Result<Archive> {
 impl Archive {
     /// Loads it into the lab's nodes.
     pub(crate) async fn import(&self, bench: &Bench, cluster: &evenkeel::cluster::Cluster) -> Result<()> {
-        Ok(evenkeel::cluster::import_image(cluster, &bench.toolbox, &self.path).await?)
+        let image = evenkeel::image::inspect(&self.path)?;
+        Ok(evenkeel::cluster::import_image(cluster, &bench.toolbox, &image).await?)
     }
 }

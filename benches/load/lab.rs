@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel::cluster::{self, Cluster};
 use evenkeel::config::NAMESPACE;
-use evenkeel::workload::Endpoint;
+use evenkeel_load::Target;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -63,14 +63,14 @@ impl Lab {
     }
 
     /// The external IP of a Service, and what to ask there.
-    pub(crate) async fn endpoint(&self, service: &str) -> Result<Endpoint> {
+    pub(crate) async fn endpoint(&self, service: &str) -> Result<Target> {
         let services: Api<Service> = Api::namespaced(self.client().await?, NAMESPACE);
         eventually(&format!("an external IP for {service}"), async || {
             let status = services.get(service).await?.status.unwrap_or_default();
             let ingress = status.load_balancer.unwrap_or_default().ingress.unwrap_or_default();
             let ip = ingress.into_iter().find_map(|ingress| ingress.ip);
             let address = ip.as_ref().and_then(|ip| Some((ip.parse::<IpAddr>().ok()?, 80).into()));
-            Ok(address.zip(ip).map(|(address, host)| Endpoint { address, host, path: "/".into() }))
+            Ok(address.zip(ip).map(|(address, host)| Target { address, host, path: "/".into() }))
         })
         .await
     }

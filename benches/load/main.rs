@@ -32,7 +32,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use evenkeel::config::{Paths, Replicas, parse_duration};
 use evenkeel::progress::Progress;
-use evenkeel::shutdown::Shutdown;
+use evenkeel::shutdown::{Shutdown, StopRequest};
 use evenkeel::toolbox::{self, InstallPolicy, Toolbox};
 use serde::Serialize;
 
@@ -132,7 +132,11 @@ fn main() -> ExitCode {
 async fn run(options: Options) -> Result<ExitCode> {
     let paths = Paths::new(&lab::NAME.parse()?, None, None);
     let progress = evenkeel::cli::terminal::Terminal::new(false).progress();
-    let shutdown = evenkeel::shutdown::on_signal()?;
+    let shutdown = evenkeel::shutdown::on_signal(|request| {
+        if request == StopRequest::Again {
+            std::process::exit(130);
+        }
+    })?;
     let toolbox = match toolbox::ensure(&paths.cache, InstallPolicy::Never, &progress, &shutdown).await {
         Ok(toolbox) => toolbox,
         Err(error) => {

@@ -55,6 +55,7 @@ mod tests {
             reference: "evenkeel.local/server:0123456789ab".into(),
             digest: "sha256:0123456789ab".into(),
             bytes: 1_856_512,
+            import_bytes: 3_700_000,
         };
         let expected = "\
 IMAGE                                SIZE      ARCHIVE

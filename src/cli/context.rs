@@ -6,7 +6,7 @@ use std::path::Path;
 use kube::Client;
 
 use super::Global;
-use crate::cluster::{self, Cluster, LabLock};
+use crate::cluster::{self, Access, Cluster, LabLock};
 use crate::config::{LabName, Paths};
 use crate::error::Error;
 use crate::progress::Progress;
@@ -35,14 +35,30 @@ pub struct Lab {
     pub client: Client,
 }
 
+impl Lab {
+    /// Access to it, with the programs that read its nodes' kernels where there are any.
+    #[must_use]
+    pub fn access(&self, toolbox: Option<&Toolbox>) -> Access {
+        Access::to_lab(self.cluster.clone(), self.client.clone(), toolbox.cloned())
+    }
+}
+
 impl Context {
     /// Validates the global arguments.
     ///
     /// # Errors
-    /// [`Error::BadLabName`], [`Error::StateIsFile`].
+    /// [`Error::BadValue`] for a directory that is not UTF-8, [`Error::StateIsFile`].
     pub fn new(global: &Global, progress: Progress, shutdown: Shutdown) -> Result<Self, Error> {
-        let name: LabName = global.name.parse()?;
+        let name = global.name.clone();
         let paths = Paths::new(&name, global.state_dir.as_deref(), global.cache_dir.as_deref());
+        let directories = [("--state-dir", &global.state_dir), ("--cache-dir", &global.cache_dir)];
+        for (what, directory) in directories {
+            if let Some(directory) = directory.as_deref().filter(|directory| directory.to_str().is_none()) {
+                // The components' configuration is JSON and TOML, which hold no other paths.
+                let why = "the path must be valid UTF-8, because configuration files name it".to_owned();
+                return Err(Error::BadValue { what, given: directory.display().to_string(), why });
+            }
+        }
         paths.refuse_file()?;
         Ok(Self { name, paths, json: global.json, progress, shutdown })
     }
@@ -103,8 +119,14 @@ impl Context {
     /// The program's name with what must be said to reach this lab again.
     #[must_use]
     pub fn evenkeel(&self) -> String {
-        if self.name.as_str() == "lab" { "evenkeel".into() } else { format!("evenkeel --name {}", self.name) }
+        program(self.name.as_str())
     }
+}
+
+/// The program's name with what must be said to reach the lab called `name`.
+#[must_use]
+pub fn program(name: &str) -> String {
+    if name == "lab" { "evenkeel".into() } else { format!("evenkeel --name {name}") }
 }
 
 /// Refuses what only root can do.

@@ -1,40 +1,43 @@
 //! `evenkeel demo`.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use super::context::{Context, Lab};
 use super::judge::Judge;
-use super::load_flags::positive;
 use super::report_files::ReportFiles;
-use super::series::Workplace;
-use super::trial::{Trial, counts};
+use super::trial_flags::at_least_one_pod;
 use super::{deploy, output, terminal, test, up};
 use crate::cluster::{self, Cluster};
-use crate::config::{ProxyMode, parse_duration};
+use crate::config::{ProxyMode, Replicas, parse_duration, parse_positive};
 use crate::error::Error;
+use crate::experiment::{Trial, Workplace};
 use crate::image::{self, Image};
-use crate::load::Plan;
 use crate::toolbox::{Program, Toolbox, kernel};
 use crate::workload::manifests::Manifests;
 use crate::workload::memory::{Memory, memory};
+use evenkeel_load::LoadPlan;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Keep-alive connections
-    #[arg(short, long, value_name = "N", default_value = "30", allow_negative_numbers = true)]
-    connections: String,
+    #[arg(short, long, value_name = "N", default_value = "30", value_parser = parse_positive::<NonZeroU32>)]
+    #[arg(allow_negative_numbers = true)]
+    connections: NonZeroU32,
     /// How long each run is measured
-    #[arg(short, long, value_name = "TIME", default_value = "10s", allow_negative_numbers = true)]
-    duration: String,
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(allow_negative_numbers = true)]
+    duration: Duration,
     /// The numbers of pods to measure at
-    #[arg(long, value_name = "N,N,…", default_value = "2,5,10", allow_negative_numbers = true)]
-    replicas: String,
+    #[arg(long, value_name = "N,N,…", default_value = "2,5,10", value_delimiter = ',', value_parser = at_least_one_pod)]
+    #[arg(allow_negative_numbers = true)]
+    replicas: Vec<Replicas>,
     /// Install what is missing: small programs by the package manager, the rest built with Go into the cache
     #[arg(long)]
     install_tools: bool,
     /// By what rules kube-proxy balances connections
-    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    #[arg(long, value_parser = up::proxy_mode(), value_name = "MODE", default_value_t)]
     proxy_mode: ProxyMode,
     /// Leave the lab up in the end, unless interrupted
     #[arg(long)]
@@ -70,10 +73,8 @@ impl Args {
     /// # Errors
     /// [`Error::LabIsUp`] when there is one already; what any part says, after everything has been undone.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let counts = counts(&self.replicas)?;
-        let plan = Plan::new(positive("--connections", &self.connections)?, parse_duration(&self.duration)?);
-        let plan = Plan { warm_up: Duration::from_secs(1), ..plan };
-        let trial = Trial::at(&counts, plan);
+        let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, self.duration) };
+        let trial = Trial::at(&self.replicas, plan);
         self.files.check()?;
         let manifests = self.manifests.load()?;
         let _lock = context.lock("demo").await?;
@@ -89,7 +90,7 @@ impl Args {
         let (server, pause) = laps.lap("images", images(context)).await?;
         let cluster = laps.lap("boot", self.boot(context, &toolbox, &pause)).await?;
         let outcome = Box::pin(self.shown(context, &cluster, &toolbox, (manifests, server), trial, &mut laps)).await;
-        if self.keep && !matches!(outcome, Err(Error::Interrupted)) {
+        if self.keep && !matches!(outcome, Err(Error::Interrupted(_))) {
             let summary = outcome?;
             return tell(context, &summary, &laps, &up::next(context, &cluster, false));
         }
@@ -129,7 +130,8 @@ impl Args {
         let lab = Lab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
         let first = trial.cases.first().and_then(|case| case.replicas);
         laps.lap("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, first))).await?;
-        let workplace = Workplace { lab: &lab, toolbox: Some(toolbox), ip: toolbox.path(Program::Ip) };
+        let (access, link) = (lab.access(Some(toolbox)), context.name.link());
+        let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
         let judge = Judge::default();
         laps.lap("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &judge))).await?;
         // A number to keep, but none to fail for.

@@ -16,7 +16,7 @@ use crate::workload::{self, manifests::Manifests};
 pub struct Args {
     /// How many pods; without it, as many as there are, or 2
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub replicas: Option<String>,
+    pub replicas: Option<Replicas>,
     /// An image instead of the server: an archive (OCI or docker, .tar or .tar.gz), or the reference of one that the
     /// nodes have
     #[arg(long, value_name = "FILE|REF")]
@@ -62,10 +62,9 @@ impl Args {
     /// Deploys, follows the rollout, and shows what runs.
     ///
     /// # Errors
-    /// [`Error::BadReplicas`], [`Error::BadImage`], [`Error::Manifest`], [`Error::NoLab`], [`Error::RolloutStuck`] and more.
+    /// [`Error::BadImage`], [`Error::Manifest`], [`Error::NoLab`], [`Error::RolloutStuck`] and more.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let replicas = self.replicas.as_deref().map(str::parse).transpose()?;
-        let wanted = Wanted { manifests: self.manifests.load()?, source: self.source()?, replicas };
+        let wanted = Wanted { manifests: self.manifests.load()?, source: self.source()?, replicas: self.replicas };
         let (lab, _lock) = context.lab_to_change("deploy").await?;
         let toolbox = context.toolbox(false).await?;
         deploy(context, &lab, &toolbox, wanted).await?;
@@ -107,16 +106,16 @@ async fn deploy(context: &Context, lab: &Lab, toolbox: &Toolbox, wanted: Wanted)
         }
     };
     let applied = workload::apply(&lab.client, manifests, &reference, replicas, progress);
-    crate::shutdown::unless(shutdown, Box::pin(applied)).await?;
+    crate::shutdown::unless(shutdown, Box::pin(applied)).await??;
     Box::pin(workload::rollout(&lab.client, shutdown, progress)).await?;
-    Box::pin(workload::scale::settle(&lab.cluster, &lab.client, toolbox, progress, shutdown)).await
+    Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), progress, shutdown)).await
 }
 
 /// Hands an image to the nodes; returns its reference.
 async fn load(context: &Context, lab: &Lab, toolbox: &Toolbox, image: Image) -> Result<String, Error> {
     let step = context.progress.step("load the image into every node");
-    let imported = cluster::import_image(&lab.cluster, toolbox, &image.archive);
-    crate::shutdown::unless(&context.shutdown, imported).await?;
+    let imported = cluster::import_image(&lab.cluster, toolbox, &image);
+    crate::shutdown::unless(&context.shutdown, imported).await??;
     step.done_with(image.reference.clone());
     Ok(image.reference)
 }

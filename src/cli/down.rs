@@ -50,6 +50,6 @@ fn told(removed: &Removed) -> String {
     let mut parts = vec![count(removed.processes, "process", "processes")];
     parts.extend(removed.link.as_ref().map(|link| format!("the link {link}")));
     parts.push(count(removed.cgroups.len(), "cgroup", "cgroups"));
-    parts.extend(removed.state.as_ref().map(|state| state.display().to_string()));
+    parts.extend(removed.state.iter().chain(&removed.other_states).map(|state| state.display().to_string()));
     format!("The lab is gone: {}.\n", parts.join(", "))
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::report;
 use crate::error::Error;
-use crate::measure::{Assertion, AssertionResult, Measurement, against_baseline, change_sentences};
 use crate::report::Report;
+use evenkeel_measure::{Assertion, AssertionResult, Measurement, against_baseline, change_sentences};
 
 /// What is expected of the runs.
 #[derive(Debug, Default, clap::Args)]

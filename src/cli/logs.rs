@@ -1,6 +1,7 @@
 //! `evenkeel logs`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use console::{Color, Style};
 use serde::Serialize;
@@ -22,8 +23,9 @@ pub struct Args {
     #[arg(short, long)]
     follow: bool,
     /// Only lines younger than this: 30s, 5m
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true, conflicts_with = "component")]
-    since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "component")]
+    #[arg(allow_negative_numbers = true)]
+    since: Option<Duration>,
     /// Only the last N lines of each
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     tail: Option<u32>,
@@ -46,14 +48,13 @@ impl Args {
     /// Shows the lines.
     ///
     /// # Errors
-    /// [`Error::BadDuration`], [`Error::NoLab`], [`Error::BadValue`] for a pod or component that does not exist.
+    /// [`Error::NoLab`], [`Error::BadValue`] for a pod or component that does not exist.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let since = self.since.as_deref().map(parse_duration).transpose()?;
         if let Some(name) = &self.component {
             return self.component(context, name).await;
         }
         let lab = context.lab().await?;
-        let wanted = Wanted { follow: self.follow, since, tail: self.tail, pod: self.pod.clone() };
+        let wanted = Wanted { follow: self.follow, since: self.since, tail: self.tail, pod: self.pod.clone() };
         let mut sink =
             |line: Line| if context.json { output::json_line(&line) } else { output::text(&pod_line(&line)) };
         logs::pods(&lab.client, &wanted, &context.shutdown, &mut sink).await

@@ -2,15 +2,15 @@
 //! stderr.
 
 pub mod build;
+mod command_line;
 pub mod completions;
 pub mod context;
 pub mod demo;
 pub mod deploy;
 pub mod doctor;
 pub mod down;
-pub mod environment;
+mod interruption;
 pub mod judge;
-pub mod live_line;
 pub mod load_flags;
 pub mod logs;
 pub mod output;
@@ -19,14 +19,13 @@ pub mod report_files;
 #[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod scale;
-pub mod series;
+mod series_output;
 pub mod soak;
 pub mod status;
 pub mod target;
 pub mod terminal;
 pub mod test;
-mod tracking;
-pub mod trial;
+pub mod trial_flags;
 pub mod up;
 
 use std::path::PathBuf;
@@ -36,7 +35,9 @@ use clap::{Parser, Subcommand};
 
 use self::context::Context;
 use self::terminal::Terminal;
+use crate::config::LabName;
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::shutdown;
 
 /// A load-balancing lab on real Kubernetes, without Docker: what does a service do behind a load balancer while it
@@ -56,7 +57,7 @@ struct Cli {
 pub struct Global {
     /// The lab's name
     #[arg(long, global = true, env = "EVENKEEL_NAME", default_value = "lab", value_name = "NAME")]
-    name: String,
+    name: LabName,
     /// Where labs keep their state [default: /var/lib/evenkeel]
     #[arg(long, global = true, env = "EVENKEEL_STATE_DIR", value_name = "DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,
@@ -126,7 +127,10 @@ impl Verb {
 /// Runs the program; what it returns is its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Cli { global, verb } = Cli::parse();
+    let Cli { global, verb } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     let terminal = Terminal::new(global.json);
     match run(&global, verb, &terminal) {
         Ok(()) => ExitCode::SUCCESS,
@@ -137,6 +141,19 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Says why the arguments cannot be used, or shows the help that was asked for. Clap's own way is to print text and to
+/// exit; a program that asked for JSON gets JSON.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && json {
+        Terminal::new(true).invalid_arguments(error);
+    } else {
+        // When stdout or stderr is closed, nobody reads it.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
@@ -151,9 +168,11 @@ fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
         Verb::Report(args) => args.run(global.json),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|source| Error::io("start the runtime", source))?;
+            let runtime = runtime.map_err(|source| IoError::new("start the runtime", source))?;
             runtime.block_on(async {
-                let context = Context::new(global, terminal.progress(), shutdown::on_signal()?)?;
+                let progress = terminal.progress();
+                let responder = interruption::responder(&verb, global.name.as_str(), terminal, &progress);
+                let context = Context::new(global, progress, shutdown::on_signal(responder)?)?;
                 Box::pin(dispatch(verb, &context)).await
             })
         }

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::report::Look;
 
 const ACTION: &str = "write to stdout";
@@ -15,7 +16,10 @@ const ACTION: &str = "write to stdout";
 /// [`Error::Io`].
 pub fn text(text: &str) -> Result<(), Error> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|source| Error::io(ACTION, source))
+    Ok(stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|source| IoError::new(ACTION, source))?)
 }
 
 /// Writes a value as indented JSON.
@@ -23,7 +27,7 @@ pub fn text(text: &str) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Io`].
 pub fn json(value: &impl Serialize) -> Result<(), Error> {
-    let json = serde_json::to_string_pretty(value).map_err(|source| Error::io(ACTION, source.into()))?;
+    let json = serde_json::to_string_pretty(value).map_err(|source| IoError::new(ACTION, source.into()))?;
     text(&format!("{json}\n"))
 }
 
@@ -32,14 +36,14 @@ pub fn json(value: &impl Serialize) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Io`].
 pub fn json_line(value: &impl Serialize) -> Result<(), Error> {
-    let json = serde_json::to_string(value).map_err(|source| Error::io(ACTION, source.into()))?;
+    let json = serde_json::to_string(value).map_err(|source| IoError::new(ACTION, source.into()))?;
     text(&format!("{json}\n"))
 }
 
 /// Whether the reader of stdout has gone.
 #[must_use]
 pub fn is_closed(error: &Error) -> bool {
-    matches!(error, Error::Io { action, source } if action == ACTION && source.kind() == ErrorKind::BrokenPipe)
+    matches!(error, Error::Io(IoError { action, source }) if action == ACTION && source.kind() == ErrorKind::BrokenPipe)
 }
 
 /// How tables look on stdout.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::load_flags::positive;
 use super::output;
 use crate::error::Error;
-use crate::measure::Measurement;
 use crate::report::{self, Format, Report};
+use evenkeel_measure::Measurement;
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]

@@ -7,6 +7,7 @@ use nix::unistd::{AccessFlags, access};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::report::{self, Format, Report};
+use crate::write_file::follow_links;
 
 /// Files for the report, each in its format.
 #[derive(Debug, Default, clap::Args)]
@@ -88,7 +89,15 @@ fn impossible(path: &Path) -> Option<String> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Some("it is no file".into());
     }
-    let directory = match path.parent() {
+    let target = match follow_links(path) {
+        Ok(target) => target,
+        Err(source) => return Some(source.to_string()),
+    };
+    // A file that exists is written in place where its directory takes no new one; so are pipes and devices.
+    if target.exists() && access(&target, AccessFlags::W_OK).is_ok() {
+        return None;
+    }
+    let directory = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
@@ -121,6 +130,9 @@ mod tests {
             let error = html(&path).check().unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains(why) && error.to_string().contains("--html"), "{path:?}: {error}");
+        }
+        for path in ["/dev/null", "/dev/stdout"] {
+            html(path).check().unwrap();
         }
         let twice = ReportFiles { md: Some("report".into()), ..html("report") };
         assert!(twice.check().unwrap_err().to_string().contains("cannot be used for --md: two formats"));

@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use crate::cluster::sandbox::{enter, prepare, say};
 use crate::cluster::{BootPlan, Message, client_by, supervisor};
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::shutdown;
 use crate::workload::external_ip;
 
@@ -45,8 +46,9 @@ impl Args {
         match self.part {
             Part::Enter { plan } => enter(&plan),
             Part::Init { plan } => init(&plan),
-            Part::ExternalIp { kubeconfig } => runtime()?
-                .block_on(async { external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal()?).await }),
+            Part::ExternalIp { kubeconfig } => runtime()?.block_on(async {
+                external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal(|_| {})?).await
+            }),
         }
     }
 }
@@ -74,9 +76,9 @@ fn failed(error: &Error) -> Message {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+fn runtime() -> Result<tokio::runtime::Runtime, IoError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|source| Error::io("start the runtime", source))
+        .map_err(|source| IoError::new("start the runtime", source))
 }

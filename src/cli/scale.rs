@@ -14,7 +14,7 @@ use crate::workload::{self, ScaleOutcome};
 pub struct Args {
     /// How many pods
     #[arg(value_name = "N", allow_negative_numbers = true)]
-    replicas: String,
+    replicas: Replicas,
 }
 
 #[derive(Serialize)]
@@ -30,14 +30,13 @@ impl Args {
     /// Scales, and shows what runs.
     ///
     /// # Errors
-    /// [`Error::BadReplicas`], [`Error::NoLab`], [`Error::NoWorkload`], [`Error::RolloutStuck`] and more.
+    /// [`Error::NoLab`], [`Error::NoWorkload`], [`Error::RolloutStuck`] and more.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let replicas: Replicas = self.replicas.parse()?;
         let (lab, _lock) = context.lab_to_change("scale").await?;
         let toolbox = context.toolbox(false).await?;
         let Context { progress, shutdown, .. } = context;
-        let scaled = workload::scale(&lab.cluster, &lab.client, &toolbox, replicas, progress, shutdown);
-        let outcome = Box::pin(scaled).await?;
+        let access = lab.access(Some(&toolbox));
+        let outcome = Box::pin(workload::scale(&access, self.replicas, progress, shutdown)).await?;
         let workload = workload::status::workload(&lab.client).await?;
         if context.json {
             return output::json(&Report {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::output;
+use crate::clock::now;
 use crate::cluster::{self, ComponentStatus, State};
 use crate::error::Error;
 use crate::report::{Align, plain_table};
@@ -20,7 +21,7 @@ pub async fn run(context: &Context) -> Result<(), Error> {
     let cluster = context.cluster()?;
     let client = cluster::client(&cluster).await;
     let asked = workload::status(&cluster, client);
-    let (status, problem) = crate::shutdown::unless(&context.shutdown, asked).await?;
+    let (status, problem) = crate::shutdown::unless(&context.shutdown, asked).await??;
     if context.json {
         output::json(&status)?;
     } else {
@@ -112,8 +113,7 @@ fn component(node: &str, component: &ComponentStatus) -> Vec<String> {
         State::Waiting => "Waiting",
         State::GivenUp => "GivenUp",
     };
-    let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
-    let ago = |then: u64| human_age(now.saturating_sub(then));
+    let ago = |then: u64| human_age(now().saturating_sub(then));
     let last_exit = match (&component.last_exit, component.last_exit_at) {
         (Some(exit), Some(at)) => format!("{exit} ({} ago)", ago(at)),
         (exit, _) => exit.clone().unwrap_or_else(none),

@@ -1,15 +1,21 @@
-//! A load test's target when it is not the lab: a URL.
+//! The target of a load test outside of the lab: a URL.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use http::Uri;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::error::Error;
-use crate::workload::Endpoint;
+use crate::workload::guard;
+use evenkeel_load::Target;
 
 /// A URL that load can be sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct TargetUrl {
     host: String,
     port: u16,
     /// As in the `Host` header.
@@ -17,28 +23,28 @@ pub struct Target {
     path: String,
 }
 
-impl FromStr for Target {
+impl FromStr for TargetUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let bad = |why: String| Error::BadValue { what: "--target", given: text.to_owned(), why };
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let url: Uri =
-            with_scheme.parse().map_err(|why| bad(format!("it takes a URL like http://127.0.0.1:8080/ ({why})")))?;
+            with_scheme.parse().map_err(|why| bad(format!("expected a URL like http://127.0.0.1:8080/ ({why})")))?;
         match url.scheme_str() {
             Some("http") => {}
-            Some("https") => return Err(bad("TLS is not spoken here; give the http:// address behind it".into())),
-            other => return Err(bad(format!("{} is not http", other.unwrap_or("its scheme")))),
+            Some("https") => return Err(bad("TLS is not supported; give an http:// URL".into())),
+            other => return Err(bad(format!("the scheme must be http, not {}", other.unwrap_or("empty")))),
         }
         let authority = url.authority().map_or("", |authority| authority.as_str());
         let host = url.host().unwrap_or_default();
         if host.is_empty() || authority.contains('@') {
-            return Err(bad("it takes a host and perhaps a port, no user or password".into()));
+            return Err(bad("it must have a host, and neither user nor password".into()));
         }
         let port = match (url.port_u16(), authority.ends_with(host)) {
             (Some(port), _) if port > 0 => port,
             (None, true) => 80,
-            _ => return Err(bad("its port is no number from 1 to 65535".into())),
+            _ => return Err(bad("the port must be a number from 1 to 65535".into())),
         };
         Ok(Self {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
@@ -49,19 +55,61 @@ impl FromStr for Target {
     }
 }
 
-impl Target {
-    /// The endpoint, its name looked up; an IPv4 address is preferred.
+impl TargetUrl {
+    /// The addresses of the host, IPv4 before IPv6. `localhost` and the names below it always have both addresses of
+    /// loopback (RFC 6761, section 6.3), whatever the system's files say.
     ///
     /// # Errors
-    /// [`Error::Load`] when the name has no address.
-    pub async fn resolve(&self) -> Result<Endpoint, Error> {
+    /// [`Error::Load`] when the name cannot be resolved.
+    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
+        let name = self.host.trim_end_matches('.').to_ascii_lowercase();
+        if name == "localhost" || name.ends_with(".localhost") {
+            return Ok(vec![(Ipv4Addr::LOCALHOST, self.port).into(), (Ipv6Addr::LOCALHOST, self.port).into()]);
+        }
         let failed = |why: String| Error::Load { target: self.authority.clone(), why };
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-        let found = found.map_err(|why| failed(format!("its name has no address ({why})")))?;
-        let address = found.min_by_key(|address| !address.is_ipv4());
-        let address = address.ok_or_else(|| failed("its name has no address".into()))?;
-        Ok(Endpoint { address, host: self.authority.clone(), path: self.path.clone() })
+        let found = found.map_err(|why| failed(format!("the name has no address ({why})")))?;
+        let mut addresses: Vec<SocketAddr> = found.collect();
+        addresses.sort_by_key(|address| !address.is_ipv4());
+        addresses.dedup();
+        Ok(addresses)
     }
+
+    /// The target of the load, at the first of `addresses` that accepts a connection within `patience`.
+    ///
+    /// # Errors
+    /// [`Error::Load`] when there are no addresses.
+    pub async fn target(&self, addresses: &[SocketAddr], patience: Duration) -> Result<Target, Error> {
+        let address = first_open(addresses, patience).await;
+        let failed = || Error::Load { target: self.authority.clone(), why: "the name has no address".into() };
+        let address = address.ok_or_else(failed)?;
+        Ok(Target { address, host: self.authority.clone(), path: self.path.clone() })
+    }
+}
+
+/// Checks each of `addresses` with [`guard`], so that it does not matter which one is used.
+///
+/// # Errors
+/// [`Error::ForeignTarget`] for the first one that load may not be sent to.
+pub async fn guard_all(addresses: &[SocketAddr], link: &str, ip: &Path) -> Result<(), Error> {
+    for address in addresses {
+        guard(*address, link, ip).await?;
+    }
+    Ok(())
+}
+
+/// The first of `addresses` that accepts a connection within `patience`, or the first of all when none does: the run then
+/// shows why. A single address is not tried, so that the server sees no connection but those of the run. `None` when there
+/// are no addresses.
+async fn first_open(addresses: &[SocketAddr], patience: Duration) -> Option<SocketAddr> {
+    if addresses.len() > 1 {
+        for address in addresses {
+            if let Ok(Ok(_)) = timeout(patience, TcpStream::connect(address)).await {
+                return Some(*address);
+            }
+        }
+    }
+    addresses.first().copied()
 }
 
 #[cfg(test)]
@@ -71,7 +119,7 @@ mod tests {
     #[test]
     fn urls() {
         let parsed = |text: &str| {
-            let target: Target = text.parse().unwrap();
+            let target: TargetUrl = text.parse().unwrap();
             (target.host, target.port, target.authority, target.path)
         };
         let of = |host: &str, port, authority: &str, path: &str| (host.into(), port, authority.into(), path.into());
@@ -92,17 +140,47 @@ mod tests {
             "http://a b/",
             "http://a/\r\nX: y",
         ] {
-            assert!(bad.parse::<Target>().is_err(), "{bad:?} must be refused");
+            assert!(bad.parse::<TargetUrl>().is_err(), "{bad:?} must be refused");
         }
     }
 
     #[tokio::test]
-    async fn names_are_looked_up() {
-        let endpoint = "http://localhost:81/x".parse::<Target>().unwrap().resolve().await.unwrap();
-        assert!(endpoint.address.ip().is_loopback());
-        assert_eq!(
-            (endpoint.address.port(), endpoint.host.as_str(), endpoint.path.as_str()),
-            (81, "localhost:81", "/x")
-        );
+    async fn names_are_resolved() {
+        let url: TargetUrl = "http://localhost:81/x".parse().unwrap();
+        let both: [SocketAddr; 2] = ["127.0.0.1:81".parse().unwrap(), "[::1]:81".parse().unwrap()];
+        assert_eq!(url.addresses().await.unwrap(), both);
+        let target = url.target(&both[1..], Duration::ZERO).await.unwrap();
+        assert_eq!((target.address, target.to_string()), (both[1], "http://localhost:81/x".into()));
+        assert!(url.target(&[], Duration::ZERO).await.is_err());
+        for (host, addresses) in [("a.LOCALHOST.", &both[..]), ("127.0.0.1", &both[..1]), ("[::1]", &both[1..])] {
+            let url: TargetUrl = format!("http://{host}:81/").parse().unwrap();
+            assert_eq!(url.addresses().await.unwrap(), addresses, "{host}");
+        }
+        let none: TargetUrl = "http://does-not-exist.invalid/".parse().unwrap();
+        assert!(matches!(none.addresses().await, Err(Error::Load { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_first_address_that_accepts_a_connection_is_used() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        // Another address of loopback, where nothing listens on this port.
+        let closed: SocketAddr = ([127, 0, 0, 2], open.port()).into();
+        let patience = Duration::from_secs(5);
+        assert_eq!(first_open(&[closed, open], patience).await, Some(open));
+        assert_eq!(first_open(&[open, closed], patience).await, Some(open));
+        assert_eq!(first_open(&[closed, closed], patience).await, Some(closed));
+        assert_eq!(first_open(&[], patience).await, None);
+    }
+
+    #[tokio::test]
+    async fn one_foreign_address_of_several_is_enough_to_refuse() {
+        let (own, foreign) = ("127.0.0.1:80".parse().unwrap(), "192.0.2.1:80".parse().unwrap());
+        let missing = Path::new("/does/not/exist");
+        guard_all(&[own, own], "ek-lab", missing).await.unwrap();
+        for addresses in [[own, foreign], [foreign, own]] {
+            let refused = guard_all(&addresses, "ek-lab", missing).await;
+            assert!(matches!(refused, Err(Error::ForeignTarget { .. })), "{refused:?}");
+        }
     }
 }

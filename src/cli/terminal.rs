@@ -24,6 +24,7 @@ enum Voice {
 }
 
 /// stderr.
+#[derive(Clone)]
 pub struct Terminal {
     voice: Voice,
 }
@@ -57,12 +58,19 @@ impl Terminal {
         }
     }
 
+    /// Says, as JSON, why arguments were refused: clap's first paragraph is the message, the rest is about usage.
+    pub fn invalid_arguments(&self, error: &clap::Error) {
+        let text = error.to_string();
+        let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        json_error(message, rest.trim(), error.exit_code());
+    }
+
     /// Says what went wrong, and what to do next.
     pub fn error(&self, error: &Error) {
         let hint = error.hint();
         if self.voice == Voice::Json {
-            let (message, exit_code) = (error.to_string(), error.exit_code());
-            line(&json!({"event": "error", "message": message, "hint": hint, "exit_code": exit_code}).to_string());
+            json_error(&error.to_string(), &hint, error.exit_code().into());
             return;
         }
         line(&format!("{} {error}", Style::new().for_stderr().red().bold().apply_to("error:")));
@@ -70,6 +78,11 @@ impl Terminal {
             line(&format!("{} {hint}", Style::new().for_stderr().cyan().apply_to("hint:")));
         }
     }
+}
+
+/// An error as a line of JSON.
+fn json_error(message: &str, hint: &str, exit_code: i32) {
+    line(&json!({"event": "error", "message": message, "hint": hint, "exit_code": exit_code}).to_string());
 }
 
 /// Writes a line to stderr; when nobody listens, nothing can be done about it.

@@ -2,18 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use super::command_line::command;
 use super::context::{Context, Lab, require_root};
 use super::judge::{Judge, JudgeFlags};
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
-use super::series::{Series, Workplace};
-use super::target::Target;
-use super::trial::{Trial, TrialFlags};
+use super::series_output::SeriesOutput;
+use super::target::{TargetUrl, guard_all};
+use super::trial_flags::TrialFlags;
 use crate::cluster;
 use crate::error::Error;
-use crate::load;
-use crate::toolbox::{self, Program};
+use crate::experiment::{Environment, Series, Trial, Workplace, environment};
+use crate::shutdown::unless;
+use crate::toolbox::{self, Program, Toolbox};
 use crate::workload;
+use evenkeel_load::{self as load, Target};
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
@@ -42,7 +45,7 @@ impl Args {
     /// [`Error::Interrupted`] and [`Error::AssertionsMissed`] after what there is has been printed.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
         let plan = self.load.plan()?;
-        load::make_room(plan.connections)?;
+        load::ensure_descriptors(plan.connections)?;
         let trial = self.trial.trial(plan, self.load.say_the_end())?;
         let judge = self.judge.judge(&trial.counts())?;
         self.files.check()?;
@@ -51,7 +54,8 @@ impl Args {
         }
         let Some(as_root) = changes(&trial) else {
             let lab = context.lab().await?;
-            let workplace = Workplace { lab: &lab, toolbox: None, ip: &ip(context).await };
+            let access = lab.access(readers(context).await.as_ref());
+            let workplace = Workplace { access: &access, link: &context.name.link(), ip: &ip(context).await };
             return in_lab(context, workplace, trial, &self.files, &judge).await;
         };
         context.cluster()?;
@@ -59,25 +63,26 @@ impl Args {
         let (lab, _lock) = context.lab_to_change("test").await?;
         check_components(&lab, &trial)?;
         let toolbox = context.toolbox(false).await?;
-        let workplace = Workplace { lab: &lab, toolbox: Some(&toolbox), ip: toolbox.path(Program::Ip) };
+        let (access, link) = (lab.access(Some(&toolbox)), context.name.link());
+        let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
         in_lab(context, workplace, trial, &self.files, &judge).await
     }
 
-    async fn elsewhere(&self, context: &Context, target: &Target, trial: Trial, judge: &Judge) -> Result<(), Error> {
+    async fn elsewhere(&self, context: &Context, url: &TargetUrl, trial: Trial, judge: &Judge) -> Result<(), Error> {
         if trial.knows_pods() {
             let why = "the client can choose among pods of the lab only, not with --target".into();
             return Err(Error::BadValue { what: "--compare", given: "client".into(), why });
         }
-        let endpoint = target.resolve().await?;
+        let addresses = url.addresses().await?;
         if !self.allow_foreign_target {
-            // Loopback needs no program to be told.
-            let loopback = endpoint.address.ip().to_canonical().is_loopback();
+            // Loopback needs no look at the routes.
+            let loopback = addresses.iter().all(|address| address.ip().to_canonical().is_loopback());
             let ip = if loopback { PathBuf::new() } else { ip(context).await };
-            load::guard(endpoint.address, &context.name.link(), &ip).await?;
+            guard_all(&addresses, &context.name.link(), &ip).await?;
         }
-        let mut series = Series::new(context, None, endpoint, trial).await;
-        let outcome = series.run().await;
-        series.finish(outcome, &self.files, judge)
+        let target = unless(&context.shutdown, url.target(&addresses, trial.plan.timeout)).await??;
+        let environment = environment::of_machine(command(std::env::args_os().skip(1)));
+        make(context, None, target, trial, environment, &self.files, judge).await
     }
 }
 
@@ -92,11 +97,28 @@ pub async fn in_lab(
     files: &ReportFiles,
     judge: &Judge,
 ) -> Result<(), Error> {
-    let endpoint = workload::endpoint(&workplace.lab.client).await?;
-    load::guard(endpoint.address, &context.name.link(), workplace.ip).await?;
-    let mut series = Series::new(context, Some(workplace), endpoint, trial).await;
-    let outcome = Box::pin(series.run()).await;
-    series.finish(outcome, files, judge)
+    let target = workload::endpoint(&workplace.access.client).await?;
+    workload::guard(target.address, workplace.link, workplace.ip).await?;
+    let command = command(std::env::args_os().skip(1));
+    let environment = environment::of_cluster(command, workplace.access, &context.paths.cache).await;
+    make(context, Some(workplace), target, trial, environment, files, judge).await
+}
+
+/// Makes the runs of `trial`, and prints them.
+async fn make(
+    context: &Context,
+    workplace: Option<Workplace<'_>>,
+    target: Target,
+    trial: Trial,
+    environment: Environment,
+    files: &ReportFiles,
+    judge: &Judge,
+) -> Result<(), Error> {
+    let rounds = trial.rounds;
+    let mut series = Series::new(workplace, target, trial, &context.progress, &context.shutdown);
+    let mut output = SeriesOutput::new(context, series.url(), rounds);
+    let outcome = Box::pin(series.run(|run| output.run(run))).await;
+    output.finish(series.into_result(environment), outcome, files, judge)
 }
 
 /// What of a trial changes the lab, if anything, as the verb that needs root for it.
@@ -120,6 +142,15 @@ fn check_components(lab: &Lab, trial: &Trial) -> Result<(), Error> {
             Err(Error::BadValue { what: "--during", given: given.to_owned(), why })
         }
     }
+}
+
+/// The programs that read the nodes' connection tracking, where they are there and the user is root: it is an extra, and
+/// nothing is installed for it.
+async fn readers(context: &Context) -> Option<Toolbox> {
+    if !nix::unistd::geteuid().is_root() {
+        return None;
+    }
+    toolbox::resolve(toolbox::find(&context.paths.cache).await).ok()
 }
 
 /// The program that knows the routes, wherever it is.

@@ -1,5 +1,6 @@
 //! `evenkeel up`.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::context::Context;
@@ -20,7 +21,7 @@ pub struct Args {
     #[arg(long)]
     pub keep: bool,
     /// By what rules kube-proxy balances connections [default: nftables]
-    #[arg(long, value_enum, value_name = "MODE")]
+    #[arg(long, value_parser = proxy_mode(), value_name = "MODE")]
     pub proxy_mode: Option<ProxyMode>,
 }
 
@@ -83,6 +84,11 @@ impl Args {
         };
         cluster::up(&request, &context.progress, &context.shutdown).await
     }
+}
+
+/// A mode of kube-proxy, with both names shown in the help.
+pub(super) fn proxy_mode() -> impl TypedValueParser<Value = ProxyMode> {
+    PossibleValuesParser::new(["nftables", "iptables"]).try_map(|name| name.parse::<ProxyMode>())
 }
 
 fn report(cluster: &Cluster, was_up: bool, proxy_mode: ProxyMode) -> Report<'_> {

@@ -1,4 +1,4 @@
-//! `up`: from nothing to a node that is Ready, with everything undone when it fails.
+//! `up`: boots the nodes until they are Ready, and undoes everything when that fails.
 
 use std::fs;
 use std::io;
@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1 as core;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -17,6 +18,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use crate::config::{LabName, Paths, ProxyMode};
 use crate::error::Error;
 use crate::image::Image;
+use crate::io_error::IoError;
 use crate::process::{self, Invocation};
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
@@ -27,17 +29,20 @@ use super::layout::Layout;
 use super::node::{Cluster, Node, RunningNode};
 use super::plan::{BootPlan, Identity, Message};
 use super::residue::{self, Keep};
-use super::{cgroup, encryption, kubeconfig, memory, network, pki, reach};
+use super::{apparmor, cgroup, encryption, find, kubeconfig, memory, network, pki, reach};
 
-/// How long a component, and then the node, may take to become ready. A component that dies fails the boot at once, so
-/// this is only for one that hangs, and may be long enough for an emulated machine.
+/// How long a component, and then a node, may take to become ready. A component that dies fails the boot at once, so this
+/// limit is only for a component that hangs. It is long enough for an emulated machine.
 const DEADLINE: Duration = Duration::from_secs(300);
+
+/// How many nodes a lab has.
+const NODES: u8 = 1;
 
 /// What `up` needs.
 pub struct Request<'a> {
     /// The lab's name.
     pub name: &'a LabName,
-    /// Where it keeps things.
+    /// Where its files are.
     pub paths: &'a Paths,
     /// The programs.
     pub toolbox: &'a Toolbox,
@@ -45,26 +50,31 @@ pub struct Request<'a> {
     pub pause: &'a Image,
     /// How kube-proxy balances.
     pub proxy_mode: ProxyMode,
-    /// Whether a failed boot stays for a look.
+    /// Whether a failed boot is kept for inspection.
     pub keep: bool,
 }
 
-/// Boots the cluster. Whatever an earlier lab of this name left is removed first; on failure (and on `shutdown`)
-/// everything is undone but the logs, unless `keep` says otherwise.
+/// Boots the cluster, after it has removed what an earlier lab of this name left. When the boot fails, everything but the
+/// logs is removed, unless `keep` is set. When it is interrupted, everything is removed.
 ///
 /// # Errors
-/// [`Error::Component`] with the failing component's last lines, [`Error::Taken`], [`Error::LittleMemory`],
+/// [`Error::StateElsewhere`] or [`Error::HiddenLab`] for a running lab that `paths` does not lead to, [`Error::Component`]
+/// with the failing component's last lines, [`Error::Taken`], [`Error::LittleMemory`],
 /// [`Error::Unreachable`], [`Error::Program`], [`Error::Io`], [`Error::Interrupted`].
 pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, Error> {
     let ip = request.toolbox.path(Program::Ip);
     request.paths.refuse_file()?;
+    // A running lab that has its state in another place must not be removed below.
+    if let Err(error @ (Error::StateElsewhere { .. } | Error::HiddenLab { .. })) = find(request.name, request.paths) {
+        return Err(error);
+    }
     residue::remove(request.name, request.paths, ip, Keep::Nothing, &Progress::silent())?;
     network::check_name_is_free(request.name)?;
     network::check_free(ip)?;
     memory::require()?;
     let booted = boot(request, progress, shutdown).await;
     if let Err(error) = booted {
-        let interrupted = matches!(error, Error::Interrupted);
+        let interrupted = matches!(error, Error::Interrupted(_));
         if !request.keep || interrupted {
             let keep = if interrupted { Keep::Nothing } else { Keep::Logs };
             let undo = progress.step("undo what was done");
@@ -78,60 +88,89 @@ pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown)
 }
 
 async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, Error> {
-    let node = Node::new(request.name, 0);
-    let layout = Layout::new(request.paths, &node);
+    let nodes: Vec<Node> = (0..NODES).map(|index| Node::new(request.name, index)).collect();
 
     let step = progress.step("write certificates and configuration");
-    let plan = prepare(request, &node, &layout)?;
+    let plans = prepare(request, &nodes)?;
+    apparmor::note_absence(request.name)?;
     step.done();
 
-    // Not to be broken off half-way: what enters the sandbox must be in its cgroup before it can be undone.
-    let step = progress.step("make the sandbox");
-    cgroup::create(&plan.cgroup, &node.name)?;
-    let mut sandbox = Sandbox::start(&layout).await?;
-    network::connect(&plan.ip, request.name, &node, sandbox.pid)?;
-    sandbox.go().await?;
+    // This must not be interrupted half-way: a process must be in the lab's cgroup before it can be undone.
+    let step = progress.step(if nodes.len() == 1 { "make the sandbox" } else { "make the sandboxes" });
+    let mut sandboxes = Vec::new();
+    for plan in &plans {
+        cgroup::create(&plan.cgroup, &plan.node.name)?;
+        sandboxes.push(Sandbox::start(&Layout::new(request.paths, &plan.node)).await?);
+    }
+    let running =
+        nodes.iter().zip(&sandboxes).map(|(node, sandbox)| RunningNode { node: node.clone(), pid: sandbox.pid });
+    let cluster = Cluster { name: request.name.clone(), paths: request.paths.clone(), nodes: running.collect() };
+    network::connect(request.toolbox.path(Program::Ip), request.name, &cluster.nodes)?;
+    for sandbox in &mut sandboxes {
+        sandbox.go().await?;
+    }
     step.done();
 
-    shutdown::unless(shutdown, sandbox.follow(&plan, progress)).await?;
-    let running = vec![RunningNode { node, pid: sandbox.pid }];
-    let cluster = Cluster { name: request.name.clone(), paths: request.paths.clone(), nodes: running };
+    let follow = sandboxes.iter_mut().zip(&plans).map(|(sandbox, plan)| sandbox.follow(plan, progress));
+    shutdown::unless(shutdown, try_join_all(follow)).await??;
 
-    let step = progress.step("wait for the node to be Ready");
-    let nft = request.toolbox.path(Program::Nft);
-    shutdown::unless(shutdown, reach::check(request.name, &cluster.first().node, nft)).await?;
+    let waited_for = if nodes.len() == 1 { "the node" } else { "the nodes" };
+    let step = progress.step(format!("wait for {waited_for} to be Ready"));
+    shutdown::unless(shutdown, reach::check(request.name, &nodes, request.toolbox.path(Program::Nft))).await??;
     let client = super::client(&cluster).await?;
     let ready = async {
         tokio::try_join!(
-            node_ready(&client, &cluster.first().node.name, &plan),
-            super::import_image(&cluster, request.toolbox, &request.pause.archive),
+            try_join_all(plans.iter().map(|plan| node_ready(&client, plan))),
+            super::import_image(&cluster, request.toolbox, request.pause),
         )
     };
-    shutdown::unless(shutdown, ready).await?;
+    shutdown::unless(shutdown, ready).await??;
     step.done();
-    pki::write(&layout.booted(), "")?;
+    nodes.iter().try_for_each(|node| pki::write(&Layout::new(request.paths, node).booted(), ""))?;
     Ok(cluster)
 }
 
-/// Writes everything the sandbox reads: links to the programs, certificates, configuration, the plan.
-fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, Error> {
-    for directory in [layout.node(), layout.bin(), layout.logs()] {
-        fs::create_dir_all(&directory).map_err(|source| Error::file("create", &directory, source))?;
+/// Writes everything that the sandboxes read: links to the programs, certificates, configuration, a plan for each node.
+fn prepare(request: &Request, nodes: &[Node]) -> Result<Vec<BootPlan>, Error> {
+    let (Some(first), Some(control_plane)) = (nodes.first(), nodes.iter().find(|node| node.is_control_plane())) else {
+        return Err(IoError::new("plan the lab", io::Error::other("no node runs the control plane")).into());
+    };
+    let shared = Layout::new(request.paths, first);
+    create_directory(&shared.bin())?;
+    let programs = link_programs(request.toolbox, &shared)?;
+    pki::create(&shared.pki(""), nodes)?;
+    encryption::create(&shared.pki(encryption::FILE))?;
+    let plan = |node: &Node| prepare_node(request, node, control_plane, nodes, &programs);
+    let plans = nodes.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+    kubeconfig::write(&request.paths.kubeconfig(), &component::api_server(control_plane.address), &shared)?;
+    Ok(plans)
+}
+
+/// Writes what the sandbox of one node reads.
+fn prepare_node(
+    request: &Request,
+    node: &Node,
+    control_plane: &Node,
+    nodes: &[Node],
+    programs: &[PathBuf],
+) -> Result<BootPlan, Error> {
+    let layout = Layout::new(request.paths, node);
+    for directory in [layout.node(), layout.logs()] {
+        create_directory(&directory)?;
     }
     for private in [layout.conf(""), layout.conf("cni")] {
-        fs::DirBuilder::new().mode(0o700).create(&private).map_err(|source| Error::file("create", &private, source))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&private)
+            .map_err(|source| IoError::file("create", &private, source))?;
     }
-    let programs = link_programs(request.toolbox, layout)?;
-    pki::create(&layout.pki(""), node)?;
-    encryption::create(&layout.pki(encryption::FILE))?;
-
     let cgroup = request.name.cgroup();
     let context = Context {
         node,
-        control_plane: node.address,
+        control_plane: control_plane.address,
         cgroup: format!("{cgroup}/{}", node.name),
         toolbox: request.toolbox,
-        layout,
+        layout: &layout,
         pause: &request.pause.reference,
         proxy_mode: request.proxy_mode,
     };
@@ -139,12 +178,12 @@ fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, 
     for file in components.iter().flat_map(|spec| &spec.files) {
         pki::write(&file.path, &file.content)?;
     }
-    kubeconfig::write(&request.paths.kubeconfig(), &context.api_server(), layout)?;
     let plan = BootPlan {
         node: node.clone(),
+        nodes: nodes.to_owned(),
         cgroup,
-        keep_visible: [vec![layout.state()], programs].concat(),
-        // The machine's own directories come last, for what the programs themselves may call.
+        keep_visible: [&[layout.state()], programs].concat(),
+        // The machine's own directories come last, for programs that the components call.
         path: format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", layout.bin().display()),
         ip: request.toolbox.path(Program::Ip).to_owned(),
         logs: layout.logs(),
@@ -159,31 +198,36 @@ fn prepare(request: &Request, node: &Node, layout: &Layout) -> Result<BootPlan, 
         proxy_mode: request.proxy_mode,
         keep: request.keep,
     };
-    let text = serde_json::to_string(&plan).map_err(|source| Error::io("write the plan", source.into()))?;
+    let text = serde_json::to_string(&plan).map_err(|source| IoError::new("write the plan", source.into()))?;
     pki::write(&layout.plan(), &text)?;
     Ok(plan)
 }
 
-/// Links every program under its own name into one directory, and copies this one; returns the directories they are in.
+fn create_directory(path: &Path) -> Result<(), IoError> {
+    fs::create_dir_all(path).map_err(|source| IoError::file("create", path, source))
+}
+
+/// Links every program by its own name into one directory, and copies this program there. Returns the directories in which
+/// the programs are.
 ///
-/// Links lead to the real file, since the way there may lie below a directory that the sandbox masks.
+/// Each link leads to the real file, because another link on the way may be below a directory that the sandbox masks.
 fn link_programs(toolbox: &Toolbox, layout: &Layout) -> Result<Vec<PathBuf>, Error> {
     let mut directories = Vec::new();
     for (name, path) in toolbox.programs() {
-        let real = path.canonicalize().map_err(|source| Error::file("find", path, source))?;
+        let real = path.canonicalize().map_err(|source| IoError::file("find", path, source))?;
         let link = layout.bin().join(name);
-        std::os::unix::fs::symlink(&real, &link).map_err(|source| Error::file("create", &link, source))?;
+        std::os::unix::fs::symlink(&real, &link).map_err(|source| IoError::file("create", &link, source))?;
         directories.extend(real.parent().map(Path::to_owned));
     }
-    let own = std::env::current_exe().map_err(|source| Error::io("find this program", source))?;
+    let own = std::env::current_exe().map_err(|source| IoError::new("find this program", source))?;
     let copied = fs::copy(&own, layout.evenkeel());
-    copied.map_err(|source| Error::file("write a copy of this program to", &layout.evenkeel(), source))?;
+    copied.map_err(|source| IoError::file("write a copy of this program to", &layout.evenkeel(), source))?;
     directories.sort();
     directories.dedup();
     Ok(directories)
 }
 
-/// The sandbox while it boots: its first process, and the pipes to it.
+/// A sandbox while it boots: its first process, and the pipes to that process.
 struct Sandbox {
     pid: i32,
     stdin: ChildStdin,
@@ -195,35 +239,35 @@ impl Sandbox {
     /// Makes the namespaces; the first process then waits for [`Sandbox::go`].
     async fn start(layout: &Layout) -> Result<Self, Error> {
         let log = layout.log("sandbox");
-        let log_file = fs::File::create(&log).map_err(|source| Error::file("create", &log, source))?;
+        let log_file = fs::File::create(&log).map_err(|source| IoError::file("create", &log, source))?;
         let plan = layout.plan();
         let enter = Invocation::new(layout.evenkeel(), ["sandbox".as_ref(), "enter".as_ref(), plan.as_os_str()]);
-        // It dies with `up`; the first process of the sandbox, which it starts, does not.
+        // This process ends with `up`. The sandbox's first process, which it starts, does not.
         let mut command = tokio::process::Command::from(enter.command());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_file);
         let mut child = command.spawn().map_err(|source| enter.not_started(&source))?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(enter.not_started(&io::Error::other("it has no pipes")));
+            return Err(enter.not_started(&io::Error::other("it has no pipes")).into());
         };
         let mut sandbox = Self { pid: 0, stdin, lines: BufReader::new(stdout).lines(), log };
         let status = child.wait().await.map_err(|source| enter.not_started(&source))?;
         if !status.success() {
             return Err(sandbox.failed("sandbox", format!("could not be made ({})", process::outcome(status))));
         }
-        match sandbox.hear().await? {
+        match sandbox.receive().await? {
             Some(Message::Entered(pid)) => Ok(Self { pid, ..sandbox }),
-            _ => Err(sandbox.failed("sandbox", "did not say its process id".into())),
+            _ => Err(sandbox.failed("sandbox", "did not report its process id".into())),
         }
     }
 
-    async fn go(&mut self) -> Result<(), Error> {
-        self.stdin.write_all(b"go\n").await.map_err(|source| Error::io("start the sandbox", source))
+    async fn go(&mut self) -> Result<(), IoError> {
+        self.stdin.write_all(b"go\n").await.map_err(|source| IoError::new("start the sandbox", source))
     }
 
-    /// Passes on the boot's progress until it is complete.
+    /// Passes on the progress of the boot until the boot is complete.
     async fn follow(&mut self, plan: &BootPlan, progress: &Progress) -> Result<(), Error> {
         loop {
-            match self.hear().await? {
+            match self.receive().await? {
                 Some(Message::Progress(event)) => progress.emit(event),
                 Some(Message::Booted) => return Ok(()),
                 Some(Message::Failed { component, what }) => return Err(plan.failure(&component, what)),
@@ -233,10 +277,10 @@ impl Sandbox {
         }
     }
 
-    async fn hear(&mut self) -> Result<Option<Message>, Error> {
-        let line = self.lines.next_line().await.map_err(|source| Error::io("hear the sandbox", source))?;
+    async fn receive(&mut self) -> Result<Option<Message>, IoError> {
+        let line = self.lines.next_line().await.map_err(|source| IoError::new("read from the sandbox", source))?;
         line.map(|line| {
-            serde_json::from_str(&line).map_err(|source| Error::io("understand the sandbox", source.into()))
+            serde_json::from_str(&line).map_err(|source| IoError::new("parse a message of the sandbox", source.into()))
         })
         .transpose()
     }
@@ -248,9 +292,9 @@ impl Sandbox {
 }
 
 /// Waits until the node's Ready condition is true.
-async fn node_ready(client: &Client, name: &str, plan: &BootPlan) -> Result<(), Error> {
+async fn node_ready(client: &Client, plan: &BootPlan) -> Result<(), Error> {
     let nodes: Api<core::Node> = Api::all(client.clone());
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", plan.node.name));
     let mut events = watcher(nodes, config).default_backoff().applied_objects().boxed();
     let watch = async {
         let mut last = "it has not registered".to_owned();
@@ -273,7 +317,7 @@ async fn node_ready(client: &Client, name: &str, plan: &BootPlan) -> Result<(), 
     watch.await.map_err(|why| plan.failure("kubelet", format!("did not make its node Ready ({why})")))
 }
 
-/// Why a node is not Ready, in Kubernetes' words; nothing when it is.
+/// Why a node is not Ready, as Kubernetes reports it; `None` when it is Ready.
 fn not_ready(node: &core::Node) -> Option<String> {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
     let ready = conditions.and_then(|all| all.iter().find(|condition| condition.type_ == "Ready"));

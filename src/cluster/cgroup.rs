@@ -1,14 +1,18 @@
-//! The lab's cgroups: one named root in every mounted hierarchy (v1, hybrid or v2), so that all of it can be found,
-//! ended and removed by name.
+//! The lab's cgroups: one group with a fixed name in every mounted hierarchy (v1, hybrid or v2). By that name everything of
+//! a lab can be found, killed and removed.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
+use nix::sys::signal::Signal;
 
-/// The group, below a node's, that holds the sandbox's first process and the components.
+use super::pid_fd::PidFd;
+use crate::error::Error;
+use crate::io_error::IoError;
+
+/// The group below a node's group that holds the sandbox's first process and the components.
 const INIT: &str = "init";
 
 /// The shares that the kubelet gives the group of all pods, for each processor.
@@ -17,7 +21,7 @@ const PODS_SHARES: u64 = 1024;
 /// The most shares that a group can have.
 const MOST_SHARES: u64 = 262_144;
 
-/// Begins the name of a group that remembers a controller; see [`remember_switched_off`].
+/// The prefix of the name of a group that records a controller; see [`remember_switched_off`].
 const WAS_OFF: &str = "was-off-";
 
 /// A mounted cgroup hierarchy.
@@ -27,7 +31,7 @@ struct Hierarchy {
     unified: bool,
 }
 
-/// Finds the hierarchies in the text of `/proc/self/mountinfo`; each once, however often it is mounted.
+/// Finds the hierarchies in the text of `/proc/self/mountinfo`: each once, even if it is mounted several times.
 fn hierarchies_in(mountinfo: &str) -> Vec<Hierarchy> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
@@ -43,12 +47,12 @@ fn hierarchies_in(mountinfo: &str) -> Vec<Hierarchy> {
 }
 
 fn hierarchies() -> Result<Vec<Hierarchy>, Error> {
-    let text =
-        fs::read_to_string("/proc/self/mountinfo").map_err(|source| Error::io("read /proc/self/mountinfo", source))?;
+    let text = fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|source| IoError::new("read /proc/self/mountinfo", source))?;
     Ok(hierarchies_in(&text))
 }
 
-/// Makes `LAB/NODE/init` in every hierarchy, with the controllers that the kubelet needs switched on along the way.
+/// Creates `LAB/NODE/init` in every hierarchy, and enables the controllers that the kubelet needs in each group above it.
 pub(super) fn create(lab: &str, node: &str) -> Result<(), Error> {
     for Hierarchy { root, unified } in hierarchies()? {
         let mut parent = root.clone();
@@ -69,13 +73,13 @@ pub(super) fn create(lab: &str, node: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where processors are short, the components get four times what all pods get. In a real cluster they have processors of
-/// their own; here a load that takes all there is would hold up the rules, and rules that come late lose requests.
+/// When all processors are busy, the components get four times the processor time of all pods together. In a real cluster
+/// they have their own processors. Here a load that uses all processors would delay the rules, and late rules lose requests.
 fn put_first(init: &Path, unified: bool) {
     let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get() as u64);
     let shares = (4 * PODS_SHARES * processors).min(MOST_SHARES);
     let (file, value) = if unified { ("cpu.weight", weight(shares)) } else { ("cpu.shares", shares) };
-    // Not every hierarchy divides the processors, and where none does, the lab is slower under load.
+    // Not every hierarchy has this file. If none has it, the lab is slower under load.
     let _ = fs::write(init.join(file), value.to_string());
 }
 
@@ -84,25 +88,25 @@ fn weight(shares: u64) -> u64 {
     1 + shares.saturating_sub(2) * 9999 / (MOST_SHARES - 2)
 }
 
-fn make(group: &Path) -> Result<(), Error> {
+fn make(group: &Path) -> Result<(), IoError> {
     match fs::create_dir(group) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-            Err(Error::file("create the cgroup", group, source))
+            Err(IoError::file("create the cgroup", group, source))
         }
         _ => Ok(()),
     }
 }
 
-/// The controllers that version 2's root has, but not for its children, are about to be switched on. An empty group for
-/// each, below the lab's own, remembers which, so that [`remove`] can switch them off again without any state.
-fn remember_switched_off(root: &Path, lab: &Path) -> Result<(), Error> {
+/// Records the controllers that the root of version 2 has, but has not enabled for its children, before they are enabled:
+/// an empty group for each below the lab's own group. With it, [`remove`] can disable them again without any state.
+fn remember_switched_off(root: &Path, lab: &Path) -> Result<(), IoError> {
     let list = |file: &str| fs::read_to_string(root.join(file)).unwrap_or_default();
     let (available, on) = (list("cgroup.controllers"), list("cgroup.subtree_control"));
     let off = available.split_whitespace().filter(|name| !on.split_whitespace().any(|other| other == *name));
     off.into_iter().try_for_each(|name| make(&lab.join(format!("{WAS_OFF}{name}"))))
 }
 
-/// Best effort, one by one: a controller that cannot be had is reported by the kernel probe and by the kubelet.
+/// Best effort, one by one: the kernel probe and the kubelet report a controller that is missing.
 fn enable_controllers(group: &Path) {
     let Ok(available) = fs::read_to_string(group.join("cgroup.controllers")) else { return };
     for controller in available.split_whitespace() {
@@ -110,7 +114,7 @@ fn enable_controllers(group: &Path) {
     }
 }
 
-/// A new cpuset of v1 holds no CPU and no memory node, and takes no process before it does.
+/// A new cpuset of v1 has no CPU and no memory node, and accepts no process until it has both.
 fn inherit_cpuset(parent: &Path, group: &Path) -> Result<(), Error> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let (from, to) = (parent.join(file), group.join(file));
@@ -118,8 +122,8 @@ fn inherit_cpuset(parent: &Path, group: &Path) -> Result<(), Error> {
         if !is_v1 || !to.exists() {
             continue;
         }
-        let value = fs::read_to_string(&from).map_err(|source| Error::file("read", &from, source))?;
-        fs::write(&to, value.trim()).map_err(|source| Error::file("write", &to, source))?;
+        let value = fs::read_to_string(&from).map_err(|source| IoError::file("read", &from, source))?;
+        fs::write(&to, value.trim()).map_err(|source| IoError::file("write", &to, source))?;
     }
     Ok(())
 }
@@ -128,7 +132,7 @@ fn inherit_cpuset(parent: &Path, group: &Path) -> Result<(), Error> {
 pub(super) fn enter(lab: &str, node: &str) -> Result<(), Error> {
     for hierarchy in hierarchies()? {
         let procs = hierarchy.root.join(lab).join(node).join(INIT).join("cgroup.procs");
-        fs::write(&procs, "0").map_err(|source| Error::file("enter the cgroup", &procs, source))?;
+        fs::write(&procs, "0").map_err(|source| IoError::file("enter the cgroup", &procs, source))?;
     }
     Ok(())
 }
@@ -149,13 +153,74 @@ pub(super) fn nodes(lab: &str) -> Result<Vec<(String, Vec<i32>)>, Error> {
     Ok(found)
 }
 
-/// Every process of the lab, in any hierarchy.
-pub(super) fn processes(lab: &str) -> Result<BTreeSet<i32>, Error> {
-    let mut all = BTreeSet::new();
-    for hierarchy in hierarchies()? {
-        walk(&hierarchy.root.join(lab), &mut |group| all.extend(processes_of(group)));
+/// The processes of a lab, in any hierarchy.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Members {
+    /// The ids of those that this process can see.
+    pub(super) visible: BTreeSet<i32>,
+    /// How many more there are, outside this process's PID namespace.
+    pub(super) hidden: usize,
+}
+
+impl Members {
+    /// How many processes these are.
+    pub(super) fn count(&self) -> usize {
+        self.visible.len() + self.hidden
     }
-    Ok(all)
+
+    /// Adds the processes that one hierarchy lists. Hierarchies list the same processes, or some of them.
+    fn merge(&mut self, listed: &[i32]) {
+        let (visible, hidden): (Vec<i32>, Vec<i32>) = listed.iter().copied().partition(|&pid| pid > 0);
+        self.visible.extend(visible);
+        self.hidden = self.hidden.max(hidden.len());
+    }
+}
+
+/// Every process of the lab.
+pub(super) fn members(lab: &str) -> Result<Members, Error> {
+    let mut members = Members::default();
+    for hierarchy in hierarchies()? {
+        let mut listed = Vec::new();
+        walk(&hierarchy.root.join(lab), &mut |group| listed.extend(listed_in(group)));
+        members.merge(&listed);
+    }
+    Ok(members)
+}
+
+/// Kills every process of the lab with SIGKILL. Does not wait for their end, and continues after an error.
+pub(super) fn kill(lab: &str) -> Result<(), Error> {
+    for hierarchy in hierarchies()? {
+        kill_below(&hierarchy.root.join(lab));
+    }
+    Ok(())
+}
+
+/// Kills every process of a group and of the groups below it.
+fn kill_below(root: &Path) {
+    // Version 2 has this file since Linux 5.14. It also reaches processes outside this process's PID namespace.
+    let kill = OpenOptions::new().write(true).open(root.join("cgroup.kill"));
+    if kill.and_then(|mut file| file.write_all(b"1")).is_err() {
+        walk(root, &mut |group| drop(signal(group, Signal::SIGKILL)));
+    }
+}
+
+/// Sends a signal to every process of one group that can be seen from here. A process that has ended is not an error.
+pub(super) fn signal(group: &Path, signal: Signal) -> io::Result<()> {
+    signal_all(&open(group), signal)
+}
+
+/// The end of one process may end others of the group: all of a PID namespace end with its first process.
+fn signal_all(processes: &[PidFd], signal: Signal) -> io::Result<()> {
+    processes.iter().try_for_each(|process| process.signal_unless_ended(signal))
+}
+
+/// Handles of the processes of one group.
+fn open(group: &Path) -> Vec<PidFd> {
+    let opened = processes_of(group).into_iter().map(|pid| (pid, PidFd::open(pid)));
+    let opened: Vec<(i32, Option<PidFd>)> = opened.collect();
+    // The handles are open now. If another process had taken over an id before, the group does not list it any more.
+    let still = processes_of(group);
+    opened.into_iter().filter(|(pid, _)| still.contains(pid)).filter_map(|(_, process)| process).collect()
 }
 
 /// The lab's root group in each hierarchy that has one.
@@ -163,18 +228,18 @@ pub(super) fn roots(lab: &str) -> Result<Vec<PathBuf>, Error> {
     Ok(hierarchies()?.into_iter().map(|hierarchy| hierarchy.root.join(lab)).filter(|root| root.exists()).collect())
 }
 
-/// Removes a lab's root group and all below it, and switches off again what was switched on for it; it must hold no
-/// process.
+/// Removes a lab's root group and all groups below it, which must hold no process, and disables the controllers that were
+/// enabled for the lab.
 pub(super) fn remove(root: &Path) -> io::Result<()> {
     let (memories, groups): (Vec<_>, Vec<_>) =
         subgroups(root).into_iter().partition(|group| remembered(group).is_some());
-    // What is remembered goes last: while a group is still busy, this is called again.
+    // The records are removed last, because this is called again while a group is still busy.
     groups.iter().try_for_each(|group| remove_all(group))?;
     let switched_on: Vec<&str> = memories.iter().filter_map(|group| remembered(group)).collect();
     memories.iter().try_for_each(|group| remove_one(group))?;
     remove_one(root)?;
     for controller in switched_on {
-        // The kernel refuses while another group has come to use it, and then it shall stay on.
+        // The kernel refuses this while another group uses the controller; then it stays enabled.
         let control = root.with_file_name("cgroup.subtree_control");
         let _ = fs::write(control, format!("-{controller}"));
     }
@@ -193,7 +258,7 @@ fn remove_one(group: &Path) -> io::Result<()> {
     }
 }
 
-/// The controller that a group remembers.
+/// The controller that a group records.
 fn remembered(group: &Path) -> Option<&str> {
     group.file_name()?.to_str()?.strip_prefix(WAS_OFF)
 }
@@ -217,8 +282,14 @@ fn subgroups(group: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The processes of one group.
-pub(super) fn processes_of(group: &Path) -> Vec<i32> {
+/// The processes of one group that can be seen from here.
+fn processes_of(group: &Path) -> Vec<i32> {
+    listed_in(group).into_iter().filter(|&pid| pid > 0).collect()
+}
+
+/// The processes of one group as the kernel lists them. Version 2 lists each process outside the reader's PID namespace
+/// as 0; version 1 leaves it out.
+fn listed_in(group: &Path) -> Vec<i32> {
     let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
@@ -242,6 +313,39 @@ mod tests {
         assert!(!lab.exists());
         let written = fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap();
         assert!(["-cpu", "-cpuset"].contains(&written.as_str()), "{written}");
+    }
+
+    /// `kill(0)` would signal the caller's own process group.
+    #[test]
+    fn processes_of_another_namespace_are_counted_and_never_signalled_by_id() {
+        let group = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let listed = format!("0\n0\n{}\n", child.id());
+        fs::write(group.path().join("cgroup.procs"), listed).unwrap();
+        assert_eq!(processes_of(group.path()), [child.id().cast_signed()]);
+        let mut members = Members::default();
+        members.merge(&listed_in(group.path()));
+        members.merge(&processes_of(group.path()));
+        assert_eq!((members.visible.len(), members.hidden, members.count()), (1, 2, 3));
+        kill_below(group.path());
+        assert!(!child.wait().unwrap().success());
+        assert!(!group.path().join("cgroup.kill").exists());
+    }
+
+    #[test]
+    fn processes_that_end_before_their_signal_are_no_error() {
+        let group = tempfile::tempdir().unwrap();
+        let mut children = [0, 1].map(|_| std::process::Command::new("sleep").arg("60").spawn().unwrap());
+        let listed = format!("{}\n{}\n", children[0].id(), children[1].id());
+        fs::write(group.path().join("cgroup.procs"), listed).unwrap();
+        let processes = open(group.path());
+        assert_eq!(processes.len(), 2);
+        children[0].kill().unwrap();
+        children[0].wait().unwrap();
+        signal_all(&processes, Signal::SIGKILL).unwrap();
+        assert!(!children[1].wait().unwrap().success());
+        // The list still names both.
+        signal(group.path(), Signal::SIGKILL).unwrap();
     }
 
     #[test]

@@ -1,27 +1,32 @@
-//! Which of the host's processes a component is: for whoever must signal it, and must not hit a stranger.
+//! Finds the process of a component on the host, so that it can be signalled without the risk of signalling another one.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
 use crate::error::Error;
+use crate::io_error::IoError;
 
-use super::held_process::HeldProcess;
+use super::find::namespace_ids;
 use super::node::{Cluster, RunningNode};
+use super::pid_fd::PidFd;
 use super::plan::ComponentStatus;
-use super::{Layout, cgroup, component_names, components, namespace_ids};
+use super::{Layout, cgroup, component_names, components};
 
-/// A component's process, held by the kernel's own handle: once it has ended, no other can come to stand for it.
+/// A component's process, with a pidfd: after it has ended, no signal can reach another process that has the same id.
 #[derive(Debug)]
 pub struct ComponentProcess {
     /// The component: `kubelet`.
     pub name: String,
     /// The node it runs on.
     pub node: String,
-    /// The host's process id, to be told and looked at; signals go by [`ComponentProcess::signal`].
+    /// The host's process id, to be shown and looked up; signals go by [`ComponentProcess::signal`].
     pub pid: i32,
-    handle: HeldProcess,
+    /// How often the component had been started again when this process was started.
+    pub restarts: u32,
+    handle: PidFd,
 }
 
 impl ComponentProcess {
@@ -29,9 +34,20 @@ impl ComponentProcess {
     ///
     /// # Errors
     /// [`Error::Io`] when it has ended.
-    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
-        let failed = |source| Error::io(format!("send {signal} to {} (process {})", self.name, self.pid), source);
-        self.handle.signal(signal).map_err(failed)
+    pub fn signal(&self, signal: Signal) -> Result<(), IoError> {
+        self.handle.signal(signal).map_err(|source| self.refused(signal, source))
+    }
+
+    /// Sends it a signal, unless it has ended.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the kernel refuses.
+    pub fn signal_unless_ended(&self, signal: Signal) -> Result<(), IoError> {
+        self.handle.signal_unless_ended(signal).map_err(|source| self.refused(signal, source))
+    }
+
+    fn refused(&self, signal: Signal, source: io::Error) -> IoError {
+        IoError::new(format!("send {signal} to {} (process {})", self.name, self.pid), source)
     }
 }
 
@@ -41,32 +57,33 @@ impl ComponentProcess {
 /// [`Error::BadValue`] with the names of all when there is none of that name, [`Error::Component`] when it does not run
 /// at the moment, [`Error::Io`].
 pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProcess, Error> {
-    let Some((running, before)) = said_of(cluster, name)? else {
+    let Some((running, before)) = status_of(cluster, name)? else {
         let why = format!("the components are: {}", component_names(cluster)?.join(", "));
         return Err(Error::BadValue { what: "a component", given: name.to_owned(), why });
     };
     let found = before.pid.map(|inside| held(cluster, running, inside)).transpose()?.flatten();
-    // An id inside the sandbox may have gone to another program since it was read: so the handle comes first, and the
-    // supervisor, which alone collects what ended, must then still say the same.
+    // Since the id was read, the process may have ended and another one may have got its id. So the handle is opened first.
+    // Then the supervisor, which alone reaps processes, must still report the same id.
     let after = component_status(cluster, name)?;
     match (found, after) {
         (Some((pid, handle)), Some(after)) if (after.pid, after.restarts) == (before.pid, before.restarts) => {
-            Ok(ComponentProcess { name: name.to_owned(), node: running.node.name.clone(), pid, handle })
+            let (name, node, restarts) = (name.to_owned(), running.node.name.clone(), before.restarts);
+            Ok(ComponentProcess { name, node, pid, restarts, handle })
         }
         (_, after) => Err(not_running(cluster, running, &after.unwrap_or(before))),
     }
 }
 
-/// What is known of the component called `name`, on the first node that has one; nothing where none has.
+/// The status of the component called `name` on the first node that has one; `None` if no node has one.
 ///
 /// # Errors
-/// [`Error::Io`] when a supervisor's word cannot be read.
+/// [`Error::Io`] when a supervisor's status file cannot be read.
 pub fn component_status(cluster: &Cluster, name: &str) -> Result<Option<ComponentStatus>, Error> {
-    Ok(said_of(cluster, name)?.map(|(_, status)| status))
+    Ok(status_of(cluster, name)?.map(|(_, status)| status))
 }
 
-/// The first node that has the component, and what its supervisor says of it.
-fn said_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNode, ComponentStatus)>, Error> {
+/// The first node that has the component, and the component's status there.
+fn status_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNode, ComponentStatus)>, Error> {
     let all = cluster.nodes.iter().zip(components(cluster)?);
     let mut named = all.filter_map(|(running, (_, statuses))| {
         statuses.into_iter().find(|status| status.name == name).map(|status| (running, status))
@@ -74,12 +91,12 @@ fn said_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNo
     Ok(named.next())
 }
 
-/// The process with this id inside a node's sandbox: the host's id, and a handle that was opened before it was looked at.
-fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<(i32, HeldProcess)>, Error> {
+/// The process with this id inside a node's sandbox: its id on the host, and a handle that was opened before the check.
+fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<(i32, PidFd)>, Error> {
     let namespace = namespace_of(running.pid);
     for (node, processes) in cgroup::nodes(&cluster.name.cgroup())? {
         for pid in processes.into_iter().filter(|_| node == running.node.name) {
-            let Some(handle) = HeldProcess::open(pid) else { continue };
+            let Some(handle) = PidFd::open(pid) else { continue };
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             if namespace_ids(&status).last() == Some(&inside) && namespace_of(pid) == namespace {
                 return Ok(Some((pid, handle)));
@@ -89,7 +106,7 @@ fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<
     Ok(None)
 }
 
-/// The PID namespace that a process is in; nothing once it has ended.
+/// The PID namespace of a process; `None` after it has ended.
 fn namespace_of(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
 }

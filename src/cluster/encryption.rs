@@ -1,4 +1,4 @@
-//! Secrets at rest: what the API server hands to etcd is encrypted by a key that lives as long as the lab.
+//! Encryption of Secrets at rest: the API server encrypts them with a key that belongs to one lab.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,21 +7,21 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::error::Error;
+use crate::io_error::IoError;
 
 use super::pki;
 
-/// The file's name, among the keys.
+/// The name of the file, in the directory of the keys.
 pub(super) const FILE: &str = "encryption.json";
 
-/// Writes the API server's `EncryptionConfiguration` with a new key, for its owner only.
+/// Writes the API server's `EncryptionConfiguration` with a new key. Only the file's owner may read it.
 ///
 /// # Errors
-/// [`Error::Io`] when the system gives no random bytes or the file cannot be written.
-pub(super) fn create(path: &Path) -> Result<(), Error> {
+/// [`IoError`] when the system gives no random bytes or the file cannot be written.
+pub(super) fn create(path: &Path) -> Result<(), IoError> {
     let mut key = [0; 32];
     let random = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key));
-    random.map_err(|source| Error::io("read random bytes", source))?;
+    random.map_err(|source| IoError::new("read random bytes", source))?;
     let configuration = serde_json::json!({
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "EncryptionConfiguration",

@@ -1,5 +1,6 @@
-//! The administrator's kubeconfig: written for the person behind sudo, read to make a client.
+//! The administrator's kubeconfig: written for the user who called sudo, read to make a client.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use base64::Engine;
@@ -8,15 +9,19 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use crate::error::Error;
+use crate::io_error::IoError;
+use crate::write_file::WriteFile;
 
 use super::layout::Layout;
-use super::pki;
 
-/// Writes the kubeconfig at `path`: self-contained, mode 0600, owned by the caller behind sudo.
-pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), Error> {
-    let encoded = |file: &str| -> Result<String, Error> {
+/// Stands where a proxy's URL is expected, and is never used.
+const NO_PROXY: &str = "http://unused.invalid";
+
+/// Writes the kubeconfig at `path`: self-contained, mode 0600, owned by the user who called sudo.
+pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), IoError> {
+    let encoded = |file: &str| -> Result<String, IoError> {
         let path = layout.pki(file);
-        std::fs::read(&path).map(|pem| STANDARD.encode(pem)).map_err(|source| Error::file("read", &path, source))
+        std::fs::read(&path).map(|pem| STANDARD.encode(pem)).map_err(|source| IoError::file("read", &path, source))
     };
     let text = serde_json::json!({
         "apiVersion": "v1",
@@ -29,30 +34,32 @@ pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), Er
             "cluster": "evenkeel", "user": "evenkeel-admin", "namespace": crate::config::NAMESPACE } }],
         "current-context": "evenkeel",
     });
-    pki::write(path, &format!("{text:#}\n"))?;
-    give_to_caller(path)
+    // Behind sudo it belongs to the caller, so that `kubectl` works without root.
+    let written = WriteFile::internal().mode(0o600).for_caller().write(path, format!("{text:#}\n").as_bytes());
+    written.map_err(|source| IoError::file("write", path, source))
 }
 
-/// Behind sudo, the file belongs to who called it, so that `kubectl` works without root.
-fn give_to_caller(path: &Path) -> Result<(), Error> {
-    let id = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
-    match (id("SUDO_UID"), id("SUDO_GID")) {
-        (Some(user), Some(group)) => std::os::unix::fs::chown(path, Some(user), Some(group))
-            .map_err(|source| Error::file("give its caller", path, source)),
-        _ => Ok(()),
-    }
-}
-
-/// A client for the kubeconfig at `path`.
+/// A client for the kubeconfig at `path`, which asks the API server directly whatever proxy the environment names.
 ///
 /// # Errors
-/// [`Error::Kubeconfig`] when it is missing, malformed, or names files that are not there.
+/// [`Error::Kubeconfig`] when it is missing, malformed, or names files that are not there; [`Error::Io`] when it may not
+/// be read.
 pub async fn client(path: &Path) -> Result<Client, Error> {
     let broken = |why: String| Error::Kubeconfig { path: path.to_owned(), why };
-    let text = std::fs::read_to_string(path).map_err(|source| broken(source.to_string()))?;
-    let parsed = Kubeconfig::from_yaml(&text).map_err(|source| broken(source.to_string()))?;
-    let config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
+    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+        // Root's file: the kubeconfig itself is well.
+        ErrorKind::PermissionDenied => IoError::file("read the kubeconfig", path, source).into(),
+        _ => broken(source.to_string()),
+    })?;
+    let mut parsed = Kubeconfig::from_yaml(&text).map_err(|source| broken(source.to_string()))?;
+    for cluster in parsed.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        // With any value here, the proxy variables of the environment are not read.
+        cluster.proxy_url = Some(NO_PROXY.to_owned());
+    }
+    let mut config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
         .await
         .map_err(|source| broken(source.to_string()))?;
+    // The API server is on this machine's own link, which no proxy can reach.
+    config.proxy_url = None;
     Client::try_from(config).map_err(|source| broken(source.to_string()))
 }

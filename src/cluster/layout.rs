@@ -33,13 +33,13 @@ impl Layout {
         self.state.join(&self.node)
     }
 
-    /// Certificates and keys, shared by the nodes; only root may look.
+    /// Certificates and keys, shared by the nodes; only root may read them.
     #[must_use]
     pub fn pki(&self, file: &str) -> PathBuf {
         self.state.join("pki").join(file)
     }
 
-    /// A configuration file of a component; only root may look, since kubeconfigs lead to keys.
+    /// A configuration file of a component; only root may read it, because kubeconfigs name keys.
     #[must_use]
     pub fn conf(&self, file: &str) -> PathBuf {
         self.node().join("conf").join(file)
@@ -51,25 +51,25 @@ impl Layout {
         self.state.join("bin")
     }
 
-    /// This program, copied, so that a lab outlives a rebuild of the CLI.
+    /// A copy of this program, so that a running lab is independent of a rebuild of the CLI.
     #[must_use]
     pub fn evenkeel(&self) -> PathBuf {
         self.bin().join("evenkeel")
     }
 
-    /// What the sandbox's first process is told: a [`super::plan::BootPlan`].
+    /// The plan for the sandbox's first process: a [`super::plan::BootPlan`].
     #[must_use]
     pub fn plan(&self) -> PathBuf {
         self.node().join("plan.json")
     }
 
-    /// What the supervisor says of its components: a list of [`super::plan::ComponentStatus`].
+    /// The status of the components, written by the supervisor: a list of [`super::plan::ComponentStatus`].
     #[must_use]
     pub fn components(&self) -> PathBuf {
         self.node().join("components.json")
     }
 
-    /// There when the boot came to its end.
+    /// A file that exists when the boot is complete.
     #[must_use]
     pub fn booted(&self) -> PathBuf {
         self.node().join("booted")

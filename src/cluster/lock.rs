@@ -1,60 +1,62 @@
-//! One verb at a time may change a lab: the lock they hold meanwhile, and how a waiter learns whom it waits for.
+//! The lock of a lab: only one verb at a time may change the lab, and a verb that waits can name the one that it waits for.
 //!
-//! The kernel's lock on a file, so that it ends with its holder, however that ends. Its name follows from the lab's, as
-//! all that a lab has on the machine, and not from the state directory, which `down` removes. Who lets go removes the
-//! file first; so whoever gets a lock must look whether the file is still the one of that name.
+//! The lock is the kernel's lock on a file (flock), so it ends with the process that holds it. The file's name follows from
+//! the lab's name and not from the state directory, which `down` removes. The holder removes the file before it releases
+//! the lock. So a process that gets a lock must check that the path still leads to the same file.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::now;
 use crate::config::LabName;
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 
-use super::held_process::HeldProcess;
+use super::pid_fd::PidFd;
 
 /// The verb that may end the others.
 const DOWN: &str = "down";
-/// Where locks are: in memory, so that none outlives the machine's own life.
-const DIRECTORY: &str = "/run";
-/// Between two tries; a waiter's delay, not a deadline.
+/// Where locks are: in memory on most machines, so that a reboot removes them.
+pub(super) const DIRECTORY: &str = "/run";
+/// The time between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long a verb that was asked to stop may take to undo what it did, before `down` does that in its stead.
+/// How long a verb that was asked to stop may take to undo what it did. After that, `down` kills it and removes the lab.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The right to change a lab, until it is dropped.
+/// The right to change a lab. It ends when this value is dropped.
 #[derive(Debug)]
 pub struct LabLock {
     path: PathBuf,
     file: Flock<File>,
 }
 
-/// Who holds a lock, as it wrote itself into the file.
+/// The process that holds a lock, as it described itself in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Owner {
     verb: String,
     pid: i32,
-    /// When the process started, by the kernel's clock: tells it from a later one with the same id.
+    /// When the process started, by the kernel's clock: it distinguishes this process from a later one with the same id.
     started: u64,
     /// When it took the lock: seconds since the epoch.
     since: u64,
 }
 
 impl LabLock {
-    /// Takes the lock for `verb`; while another verb holds it, waits, and says for whom.
+    /// Takes the lock for `verb`. While another verb holds it, waits, and reports which one.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when `shutdown` comes first, [`Error::Io`] when there can be no lock.
+    /// [`Error::Interrupted`] when `shutdown` comes first, [`Error::Io`] when the file cannot be locked.
     pub async fn wait(name: &LabName, verb: &str, progress: &Progress, shutdown: &Shutdown) -> Result<Self, Error> {
         let path = path_of(name);
         if let Some(lock) = Self::attempt(&path, verb)? {
@@ -65,7 +67,7 @@ impl LabLock {
         let waited = async {
             loop {
                 if let Some(lock) = Self::attempt(&path, verb)? {
-                    return Ok(lock);
+                    return Ok::<_, Error>(lock);
                 }
                 let news = Owner::read(&path).map(|owner| format!("waiting for {owner}"));
                 if news != told {
@@ -77,13 +79,13 @@ impl LabLock {
                 tokio::time::sleep(PAUSE).await;
             }
         };
-        let lock = shutdown::unless(shutdown, waited).await?;
+        let lock = shutdown::unless(shutdown, waited).await??;
         step.done();
         Ok(lock)
     }
 
-    /// Takes the lock for `down`: whichever other verb holds it is asked to stop, as by a Ctrl-C, and ended when it
-    /// does not. Another `down` is waited for.
+    /// Takes the lock for `down`. A verb that holds it is asked to stop, as by Ctrl-C, and is killed if it does not stop.
+    /// If the holder is another `down`, waits for it.
     ///
     /// # Errors
     /// As [`LabLock::wait`].
@@ -99,45 +101,43 @@ impl LabLock {
                 (Some(owner), _) if owner.verb == DOWN => return Self::wait(name, DOWN, progress, shutdown).await,
                 (Some(owner), Some((before, since))) if owner == *before && since.elapsed() < PATIENCE => {}
                 (Some(owner), Some((before, _))) if owner == *before => {
-                    progress.note(format!("{} did not stop, so it is ended", owner.name()));
+                    progress.note(format!("{} did not stop, so it is killed", owner.name()));
                     owner.signal(&[Signal::SIGKILL]);
                     asked = Some((owner, Instant::now()));
                 }
                 (Some(owner), _) => {
                     progress.note(format!("{owner} is asked to stop"));
-                    // One that a Ctrl-Z has stopped hears nothing before it goes on.
-                    owner.signal(&[Signal::SIGINT, Signal::SIGCONT]);
+                    // Not SIGINT, which a shell's background job ignores. A process stopped by Ctrl-Z receives the signal
+                    // only when it continues.
+                    owner.signal(&[Signal::SIGTERM, Signal::SIGCONT]);
                     asked = Some((owner, Instant::now()));
                 }
-                // One that has just taken the lock writes itself down in a moment; any other must not be signalled.
+                // A process that has just taken the lock describes itself in a moment. No other may be signalled.
                 (None, _) => {
                     unknown += 1;
                     if unknown == 20 {
-                        progress.note("waiting for another evenkeel, whose process cannot be seen from here");
+                        progress
+                            .note("waiting for another evenkeel, whose process cannot be seen from this PID namespace");
                     }
                 }
             }
-            let pause = async {
-                tokio::time::sleep(PAUSE).await;
-                Ok(())
-            };
-            shutdown::unless(shutdown, pause).await?;
+            shutdown::unless(shutdown, tokio::time::sleep(PAUSE)).await?;
         }
     }
 
-    /// The lock, unless another has it.
-    fn attempt(path: &Path, verb: &str) -> Result<Option<Self>, Error> {
+    /// The lock, unless another process holds it.
+    fn attempt(path: &Path, verb: &str) -> Result<Option<Self>, IoError> {
         loop {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-            let file = file.map_err(|source| Error::file("open the lock", path, source))?;
+            let file = file.map_err(|source| IoError::file("open the lock", path, source))?;
             let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) => file,
                 Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => return Ok(None),
-                Err((_, errno)) => return Err(Error::file("lock", path, errno.into())),
+                Err((_, errno)) => return Err(IoError::file("lock", path, errno.into())),
             };
             if is_at(&file, path) {
                 let written = Owner::own(verb).write(&mut file);
-                written.map_err(|source| Error::file("write", path, source))?;
+                written.map_err(|source| IoError::file("write", path, source))?;
                 return Ok(Some(Self { path: path.to_owned(), file }));
             }
         }
@@ -147,7 +147,7 @@ impl LabLock {
 impl Drop for LabLock {
     fn drop(&mut self) {
         if is_at(&self.file, &self.path) {
-            // What stays is an empty claim that the next verb takes over.
+            // If this fails, the file stays without a lock, and the next verb takes it over.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -164,7 +164,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     open.is_some() && open == identity(fs::metadata(path))
 }
 
-/// A holder that has not written itself down yet is one all the same.
+/// The name of a holder, also of one that has not described itself yet.
 fn named(owner: Option<&Owner>) -> String {
     owner.map_or_else(|| "another evenkeel".to_owned(), Owner::name)
 }
@@ -182,8 +182,7 @@ impl Owner {
         file.write_all(&serde_json::to_vec(self)?)
     }
 
-    /// Who the file says holds it, if that process is still there: not one that was killed, and whose id may be a
-    /// stranger's by now.
+    /// The holder that the file names, if that process still runs. If it was killed, another process may have its id now.
     fn read(path: &Path) -> Option<Self> {
         let mut text = String::new();
         File::open(path).ok()?.read_to_string(&mut text).ok()?;
@@ -199,11 +198,11 @@ impl Owner {
         format!("`evenkeel {}` (process {})", self.verb, self.pid)
     }
 
-    /// Sends it signals, if it is still there; the handle comes before the look.
+    /// Sends it signals, if it still runs. The handle is opened before that is checked.
     fn signal(&self, signals: &[Signal]) {
-        if let Some(process) = HeldProcess::open(self.pid).filter(|_| self.is_there()) {
+        if let Some(process) = PidFd::open(self.pid).filter(|_| self.is_there()) {
             for &signal in signals {
-                // When it has just ended, it needs none.
+                // A process that has just ended needs no signal.
                 let _ = process.signal(signal);
             }
         }
@@ -222,11 +221,6 @@ fn start_of(pid: i32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the command's name, in parentheses, and may hold anything.
     text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
-/// Seconds since the epoch.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -255,7 +249,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let new = LabLock::attempt(&path, "down").unwrap().unwrap();
         drop(stale);
-        assert!(path.exists(), "who holds nothing any more removes nothing");
+        assert!(path.exists(), "a lock that was lost must not remove the file");
         drop(new);
         assert!(!path.exists());
     }

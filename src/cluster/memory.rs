@@ -1,32 +1,36 @@
-//! Whether the machine has the memory that a cluster takes, told before anything is done.
+//! Checks, before anything is done, whether the machine has the memory that a cluster needs.
 
 use std::fs;
 
 use crate::error::Error;
 
-/// In megabytes. A cluster that has just booted takes 450 of memory that cannot be given back; the rest is for its
-/// programs' code and a few pods. docs/failures.md has the command that measures it.
+/// In megabytes. A cluster that has just booted uses 450 MB that cannot be reclaimed; the rest is for the code of its
+/// programs and a few pods. docs/failures.md has the command that measures it.
 const NEEDED: u64 = 600;
 
-/// Refuses a machine with too little; one that does not say how much it has is given the benefit of the doubt.
+/// Refuses a machine that has too little memory. A machine whose memory cannot be read is accepted.
 ///
 /// # Errors
 /// [`Error::LittleMemory`].
 pub(super) fn require() -> Result<(), Error> {
-    let free = fs::read_to_string("/proc/meminfo").ok().and_then(|text| free_megabytes(&text));
-    match free {
+    match free_bytes().map(|free| free / 1_000_000) {
         Some(free) if free < NEEDED => Err(Error::LittleMemory { free, needed: NEEDED }),
         _ => Ok(()),
     }
 }
 
-/// What can be had without hurting others, swap included, by the text of `/proc/meminfo`.
-fn free_megabytes(meminfo: &str) -> Option<u64> {
+/// What can be had without hurting others, swap included; nothing where the machine does not say.
+pub(super) fn free_bytes() -> Option<u64> {
+    fs::read_to_string("/proc/meminfo").ok().and_then(|text| free_in(&text))
+}
+
+/// The same by the text of `/proc/meminfo`.
+fn free_in(meminfo: &str) -> Option<u64> {
     let kilobytes = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
-    Some((kilobytes("MemAvailable")? + kilobytes("SwapFree").unwrap_or(0)) * 1024 / 1_000_000)
+    Some(kilobytes("MemAvailable")?.saturating_add(kilobytes("SwapFree").unwrap_or(0)).saturating_mul(1024))
 }
 
 #[cfg(test)]
@@ -36,8 +40,8 @@ mod tests {
     #[test]
     fn swap_counts_and_silence_is_no_refusal() {
         let meminfo = "MemTotal: 2000000 kB\nMemFree: 1 kB\nMemAvailable:  500000 kB\nSwapFree:  250000 kB\n";
-        assert_eq!(free_megabytes(meminfo), Some(768));
-        assert_eq!(free_megabytes("MemAvailable: 500000 kB"), Some(512));
-        assert_eq!(free_megabytes("MemTotal: 1 kB"), None);
+        assert_eq!(free_in(meminfo), Some(768_000_000));
+        assert_eq!(free_in("MemAvailable: 500000 kB"), Some(512_000_000));
+        assert_eq!(free_in("MemTotal: 1 kB"), None);
     }
 }

@@ -1,15 +1,17 @@
-//! The link between the host and a node, and the way to the external IPs.
+//! The link between the host and the lab's nodes, and the routes to external IPs and pods.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX, HOST_ADDRESS, LINK_PREFIX, LabName};
 use crate::error::Error;
-use crate::process::Invocation;
+use crate::io_error::IoError;
+use crate::process::{self, Invocation, ProgramError};
 
-use super::node::Node;
+use super::node::{Node, RunningNode};
 
 /// The name of the link's end inside the sandbox.
 const INSIDE: &str = "eth0";
@@ -25,20 +27,18 @@ struct Route {
 
 #[derive(Deserialize)]
 struct Link {
-    /// `ip` has an empty object for each link of another kind.
+    /// Missing for a link of another kind, for which `ip` prints an empty object.
     ifname: Option<String>,
 }
 
-/// Refuses to go on when something else on the host uses the lab's addresses.
+/// Checks that nothing else on the host uses the lab's addresses.
 pub(super) fn check_free(ip: &Path) -> Result<(), Error> {
     check_free_of_others(ip, &format!("{}/{}", RANGE.0, RANGE.1), "")
 }
 
-/// Refuses to go on when the host has a route into `range` that does not leave through `link`.
+/// Checks that the host has no route into `range`, apart from routes through `link`.
 pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result<(), Error> {
-    let output = Invocation::new(ip, ["-json", "-4", "route", "show", "table", "all", "root", range]).run()?;
-    // Without a route, `ip -json` prints nothing or an empty list.
-    let routes: Vec<Route> = serde_json::from_slice(&output).unwrap_or_default();
+    let routes: Vec<Route> = list(ip, &["-4", "route", "show", "table", "all", "root", range])?;
     match routes.iter().find(|route| route.dev.as_deref() != Some(link)) {
         None => Ok(()),
         Some(route) => Err(Error::Taken {
@@ -48,61 +48,107 @@ pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result
     }
 }
 
-/// Joins the host to the sandbox of `pid` by a veth pair, and routes the external IPs to it.
-pub(super) fn connect(ip: &Path, lab: &LabName, node: &Node, pid: i32) -> Result<(), Error> {
-    let (link, pid) = (lab.link(), pid.to_string());
+/// The list that `ip -json` prints with these arguments. Output that cannot be parsed must not count as an empty list,
+/// because an address range or a name would then seem to be free.
+fn list<T: DeserializeOwned>(ip: &Path, arguments: &[&str]) -> Result<Vec<T>, ProgramError> {
+    let command = Invocation::new(ip, [&["-json"], arguments].concat());
+    let output = command.run()?;
+    // When there is nothing to list, `ip` prints either nothing or an empty list.
+    if output.trim_ascii().is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_slice(&output).map_err(|source| ProgramError {
+        command: command.to_string(),
+        outcome: format!("expected a list as JSON on its stdout: {source}"),
+        tail: process::last_lines(&String::from_utf8_lossy(&output), 5),
+    })
+}
+
+/// Connects the host to the lab by a veth pair, and routes the external IPs to it. The host has only this link, however
+/// many nodes there are: it leads to the node that runs the control plane.
+pub(super) fn connect(ip: &Path, lab: &LabName, nodes: &[RunningNode]) -> Result<(), Error> {
+    let link = lab.link();
     let host = format!("{HOST_ADDRESS}/{LINK_PREFIX}");
     let pool = format!("{EXTERNAL_POOL}/{EXTERNAL_POOL_PREFIX}");
-    let via = node.address.to_string();
-    let commands: [&[&str]; 4] = [
-        &["link", "add", &link, "type", "veth", "peer", "name", INSIDE, "netns", &pid],
-        &["address", "add", &host, "dev", &link],
-        &["link", "set", &link, "up", "addrgenmode", "none"],
-        &["route", "add", &pool, "via", &via, "dev", &link],
-    ];
-    commands.into_iter().try_for_each(|arguments| Invocation::new(ip, arguments).run().map(drop))
+    for RunningNode { node, pid } in nodes.iter().filter(|running| running.node.is_control_plane()) {
+        let (pid, via) = (pid.to_string(), node.address.to_string());
+        run(ip, &["link", "add", &link, "type", "veth", "peer", "name", INSIDE, "netns", &pid])?;
+        run(ip, &["address", "add", &host, "dev", &link])?;
+        set_up(ip, &link)?;
+        run(ip, &["route", "add", &pool, "via", &via, "dev", &link])?;
+    }
+    Ok(())
 }
 
-/// Configures the sandbox's end; runs inside.
-pub(super) fn configure_inside(ip: &Path, node: &Node) -> Result<(), Error> {
-    let address = node.link_address();
-    let commands: [&[&str]; 3] = [
-        &["link", "set", "lo", "up"],
-        &["address", "add", &address, "dev", INSIDE],
-        &["link", "set", INSIDE, "up", "addrgenmode", "none"],
-    ];
-    commands.into_iter().try_for_each(|arguments| Invocation::new(ip, arguments).run().map(drop))?;
+/// Configures the link's end in a node's sandbox, and the routes to the pods of the other nodes; runs inside.
+pub(super) fn configure_inside(ip: &Path, node: &Node, nodes: &[Node]) -> Result<(), Error> {
+    run(ip, &["link", "set", "lo", "up"])?;
+    run(ip, &["address", "add", &node.link_address(), "dev", INSIDE])?;
+    set_up(ip, INSIDE)?;
+    for other in nodes.iter().filter(|other| *other != node) {
+        run(ip, &["route", "add", &other.pod_cidr, "via", &other.address.to_string(), "dev", INSIDE])?;
+    }
     let forward = Path::new("/proc/sys/net/ipv4/ip_forward");
-    std::fs::write(forward, "1").map_err(|source| Error::file("write", forward, source))
+    Ok(std::fs::write(forward, "1").map_err(|source| IoError::file("write", forward, source))?)
 }
 
-/// Whether the host's end of the link is there: a veth, since an interface of any other kind is no lab's.
+/// Sets a link up, and keeps the kernel from generating an IPv6 address for it.
+fn set_up(ip: &Path, link: &str) -> Result<(), ProgramError> {
+    // Without IPv6 (`ipv6.disable=1`) the kernel does not have this directory, and refuses `addrgenmode`.
+    if Path::new("/proc/sys/net/ipv6/conf").join(link).exists() {
+        run(ip, &["link", "set", link, "addrgenmode", "none"])?;
+    }
+    run(ip, &["link", "set", link, "up"])
+}
+
+fn run(ip: &Path, arguments: &[&str]) -> Result<(), ProgramError> {
+    Invocation::new(ip, arguments).run().map(drop)
+}
+
+/// Whether the host's end of the link exists. It must be a veth: an interface of another kind does not belong to a lab.
 pub(super) fn link_exists(ip: &Path, lab: &LabName) -> Result<bool, Error> {
     Ok(device_exists(&lab.link()) && is_veth(ip, &lab.link())?)
 }
 
 fn is_veth(ip: &Path, link: &str) -> Result<bool, Error> {
-    let output = Invocation::new(ip, ["-json", "link", "show", "type", "veth"]).run()?;
-    let links: Vec<Link> = serde_json::from_slice(&output).unwrap_or_default();
+    let links: Vec<Link> = list(ip, &["link", "show", "type", "veth"])?;
     Ok(links.iter().any(|veth| veth.ifname.as_deref() == Some(link)))
 }
 
-/// Refuses to go on when an interface has the link's name; the lab's own must have been removed.
+/// Checks that no interface has the link's name. The lab's own link must have been removed before.
 pub(super) fn check_name_is_free(lab: &LabName) -> Result<(), Error> {
     let what = format!("link {}", lab.link());
-    let by = "an interface of that name that is no lab's".to_owned();
+    let by = "an interface of that name that does not belong to a lab".to_owned();
     if device_exists(&lab.link()) { Err(Error::Taken { what, by }) } else { Ok(()) }
 }
 
-/// Whether the host has a device of this name. The kernel is asked, since `/sys` may show another network namespace.
+/// Whether the host has an interface of this name. Asks the kernel, because `/sys` may show another network namespace.
 #[must_use]
 pub(super) fn device_exists(link: &str) -> bool {
     nix::net::if_::if_nametoindex(link).is_ok()
 }
 
 /// Removes the link; its addresses and routes go with it.
-pub(super) fn disconnect(ip: &Path, lab: &LabName) -> Result<(), Error> {
+pub(super) fn disconnect(ip: &Path, lab: &LabName) -> Result<(), ProgramError> {
     let removed = Invocation::new(ip, ["link", "delete", &lab.link()]).run();
     // The kernel may have removed it with the sandbox in the meantime.
     if device_exists(&lab.link()) { removed.map(drop) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `echo` stands for an `ip` that prints no JSON, `true` for one that prints nothing.
+    #[test]
+    fn output_that_is_no_json_does_not_mean_that_a_range_is_free() {
+        let echo = Path::new("echo");
+        for error in [check_free(echo).unwrap_err(), is_veth(echo, "ek-lab").unwrap_err()] {
+            let text = error.to_string();
+            assert!(text.contains("expected a list as JSON") && text.contains("-json"), "{text}");
+        }
+        let quiet = Path::new("true");
+        check_free(quiet).unwrap();
+        assert!(!is_veth(quiet, "ek-lab").unwrap());
+    }
 }

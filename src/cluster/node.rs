@@ -1,4 +1,4 @@
-//! The cluster's values: its nodes, and where its API server and state are.
+//! The nodes of a cluster: their names, addresses and processes.
 
 use std::net::Ipv4Addr;
 
@@ -15,12 +15,15 @@ pub struct Node {
     pub name: String,
     /// Its address on the link to the host: 198.18.0.2, …
     pub address: Ipv4Addr,
-    /// The pod addresses it gives out, as CIDR: 10.244.0.0/22, 10.244.4.0/22, …
+    /// The range of its pods' addresses, as CIDR: 10.244.0.0/22, 10.244.4.0/22, …
     pub pod_cidr: String,
 }
 
+/// The most nodes that a lab can have: the number of /22 in 10.244.0.0/16, less one.
+pub(super) const MOST_NODES: u8 = 63;
+
 impl Node {
-    /// The node with this index (0 to 62, as many /22 as 10.244.0.0/16 holds, less one).
+    /// The node with this index, which must be below [`MOST_NODES`].
     #[must_use]
     pub fn new(lab: &LabName, index: u8) -> Self {
         Self {

@@ -1,6 +1,6 @@
-//! The lab's certificates: three authorities, and one certificate for each thing that speaks.
+//! The lab's certificates: three authorities, and one certificate for each server and client.
 //!
-//! They are made anew for every lab and die with it, so they carry no expiry worth watching.
+//! Every lab gets new ones, which are removed with it. So they do not need to expire.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
@@ -14,7 +14,7 @@ use rcgen::{
 };
 
 use crate::config::KUBERNETES_SERVICE;
-use crate::error::Error;
+use crate::io_error::IoError;
 
 use super::node::Node;
 
@@ -39,30 +39,28 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// Makes every certificate and key in `directory`, which only root may enter.
+/// Makes every certificate and key of a lab with these nodes in `directory`, which only root may enter.
 ///
 /// # Errors
-/// [`Error::Io`] when a file cannot be written.
-pub(super) fn create(directory: &Path, node: &Node) -> Result<(), Error> {
+/// [`IoError`] when a file cannot be written.
+pub(super) fn create(directory: &Path, nodes: &[Node]) -> Result<(), IoError> {
     DirBuilder::new()
         .mode(0o700)
         .recursive(true)
         .create(directory)
-        .map_err(|source| Error::file("create", directory, source))?;
+        .map_err(|source| IoError::file("create", directory, source))?;
     let cluster = authority(directory, "ca", "evenkeel")?;
     let etcd = authority(directory, "etcd-ca", "evenkeel-etcd")?;
     let front_proxy = authority(directory, "front-proxy-ca", "evenkeel-front-proxy")?;
     let loopback = [Ipv4Addr::LOCALHOST];
-    let own = [node.address, Ipv4Addr::LOCALHOST];
-    let api_addresses = [node.address, Ipv4Addr::LOCALHOST, KUBERNETES_SERVICE];
+    let control_planes = nodes.iter().filter(|node| node.is_control_plane()).map(|node| node.address);
+    let api_addresses: Vec<Ipv4Addr> = control_planes.chain([Ipv4Addr::LOCALHOST, KUBERNETES_SERVICE]).collect();
     let api_names =
         ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
-    let node_user = format!("system:node:{}", node.name);
     let masters = Some("system:masters");
 
     for leaf in [
         Leaf::server("apiserver", "kube-apiserver", &api_names, &api_addresses),
-        Leaf::server("kubelet-serving", &node_user, &[&node.name], &own),
         Leaf::server("loopback", "localhost", &["localhost"], &loopback),
         Leaf::client("admin", "evenkeel-admin", masters),
         Leaf::client("apiserver-kubelet", "kube-apiserver", masters),
@@ -70,9 +68,14 @@ pub(super) fn create(directory: &Path, node: &Node) -> Result<(), Error> {
         Leaf::client("scheduler", "system:kube-scheduler", None),
         Leaf::client("kube-proxy", "system:kube-proxy", None),
         Leaf::client("external-ip", "evenkeel:external-ip", masters),
-        Leaf::client("kubelet", &node_user, Some("system:nodes")),
     ] {
         sign(directory, &cluster, &leaf)?;
+    }
+    for node in nodes {
+        let user = format!("system:node:{}", node.name);
+        let own = [node.address, Ipv4Addr::LOCALHOST];
+        sign(directory, &cluster, &Leaf::server(&kubelet_serving(node), &user, &[&node.name], &own))?;
+        sign(directory, &cluster, &Leaf::client(&kubelet(node), &user, Some("system:nodes")))?;
     }
     sign(directory, &etcd, &Leaf::server("etcd", "etcd", &["localhost"], &loopback))?;
     sign(directory, &etcd, &Leaf::client("apiserver-etcd", "kube-apiserver", None))?;
@@ -83,7 +86,17 @@ pub(super) fn create(directory: &Path, node: &Node) -> Result<(), Error> {
     write(&directory.join("service-account.pub"), &service_accounts.public_key_pem())
 }
 
-fn authority(directory: &Path, file: &str, common_name: &str) -> Result<Authority, Error> {
+/// The name of the files with the certificate and key by which a node's kubelet is a client of the API server.
+pub(super) fn kubelet(node: &Node) -> String {
+    format!("kubelet-{}", node.name)
+}
+
+/// The name of the files with the certificate and key by which a node's kubelet is a server.
+pub(super) fn kubelet_serving(node: &Node) -> String {
+    format!("kubelet-serving-{}", node.name)
+}
+
+fn authority(directory: &Path, file: &str, common_name: &str) -> Result<Authority, IoError> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, common_name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -94,7 +107,7 @@ fn authority(directory: &Path, file: &str, common_name: &str) -> Result<Authorit
     Ok(Issuer::new(params, key))
 }
 
-fn sign(directory: &Path, authority: &Authority, leaf: &Leaf) -> Result<(), Error> {
+fn sign(directory: &Path, authority: &Authority, leaf: &Leaf) -> Result<(), IoError> {
     let names: Vec<String> = leaf.names.iter().map(|&name| name.to_owned()).collect();
     let mut params = CertificateParams::new(names).map_err(|source| failed(&source))?;
     params.distinguished_name.push(DnType::CommonName, leaf.common_name);
@@ -111,16 +124,16 @@ fn sign(directory: &Path, authority: &Authority, leaf: &Leaf) -> Result<(), Erro
     write(&directory.join(format!("{}.key", leaf.file)), &key.serialize_pem())
 }
 
-fn key() -> Result<KeyPair, Error> {
+fn key() -> Result<KeyPair, IoError> {
     KeyPair::generate().map_err(|source| failed(&source))
 }
 
-fn failed(source: &rcgen::Error) -> Error {
-    Error::io("make a certificate", std::io::Error::other(source.to_string()))
+fn failed(source: &rcgen::Error) -> IoError {
+    IoError::new("make a certificate", std::io::Error::other(source.to_string()))
 }
 
 /// Writes a file that only its owner may read.
-pub(super) fn write(path: &Path, content: &str) -> Result<(), Error> {
+pub(super) fn write(path: &Path, content: &str) -> Result<(), IoError> {
     let written = OpenOptions::new()
         .write(true)
         .create(true)
@@ -128,7 +141,7 @@ pub(super) fn write(path: &Path, content: &str) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .and_then(|mut file| file.write_all(content.as_bytes()));
-    written.map_err(|source| Error::file("write", path, source))
+    written.map_err(|source| IoError::file("write", path, source))
 }
 
 #[cfg(test)]
@@ -143,12 +156,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let pki = directory.path().join("pki");
         let lab: LabName = "lab".parse().unwrap();
-        create(&pki, &Node::new(&lab, 0)).unwrap();
+        create(&pki, &[0, 1].map(|index| Node::new(&lab, index))).unwrap();
         for file in std::fs::read_dir(&pki).unwrap() {
             let file = file.unwrap();
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
         }
-        for name in ["ca.crt", "apiserver.key", "kubelet.crt", "admin.key", "etcd.crt", "front-proxy.crt"] {
+        for name in [
+            "ca.crt",
+            "apiserver.key",
+            "kubelet-lab-0.crt",
+            "kubelet-lab-1.crt",
+            "admin.key",
+            "etcd.crt",
+            "front-proxy.crt",
+        ] {
             assert!(pki.join(name).exists(), "{name}");
         }
         assert!(!pki.join("ca.key").exists(), "an authority's key must not outlive the signing");
@@ -162,7 +183,7 @@ mod tests {
 
         let directory = tempfile::tempdir().unwrap();
         let pki = directory.path().join("pki");
-        create(&pki, &Node::new(&"lab".parse().unwrap(), 0)).unwrap();
+        create(&pki, &[Node::new(&"lab".parse().unwrap(), 0)]).unwrap();
         let mut seen = 0;
         for file in std::fs::read_dir(&pki).unwrap().map(|file| file.unwrap().path()) {
             if file.extension().is_some_and(|extension| extension == "crt") {

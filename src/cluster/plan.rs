@@ -1,4 +1,4 @@
-//! The plain values that cross from `up` into the sandbox and back, as JSON.
+//! The values that `up` and the sandbox send each other, as JSON.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,30 +8,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ProxyMode;
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::{self, Invocation};
 use crate::progress::Event;
 
 use super::component::ComponentSpec;
 use super::node::Node;
 
-/// What the sandbox's first process is told: everything it does follows from this.
+/// The plan for a sandbox's first process. Everything that the process does follows from it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BootPlan {
-    /// The node it becomes.
+    /// The node of this sandbox.
     pub node: Node,
+    /// Every node of the lab, this one included.
+    #[serde(default)]
+    pub nodes: Vec<Node>,
     /// The lab's cgroup, below the root of every hierarchy; see [`crate::config::LabName::cgroup`].
     pub cgroup: String,
     /// Directories below the masked ones that must stay visible (state, toolbox).
     pub keep_visible: Vec<PathBuf>,
-    /// The PATH of everything inside.
+    /// The PATH of every process inside.
     pub path: String,
     /// The program `ip`.
     pub ip: PathBuf,
-    /// Where the logs go: `COMPONENT.log`, and `COMPONENT.command` beside it.
+    /// The directory of the logs: `COMPONENT.log`, and `COMPONENT.command` next to it.
     pub logs: PathBuf,
-    /// Where the supervisor writes what it knows of its components.
+    /// The file to which the supervisor writes the status of its components.
     pub status: PathBuf,
-    /// The certificate authority, and the client certificate and key, by which health endpoints are asked.
+    /// The certificate authority, client certificate and key for requests to health endpoints.
     pub identity: Identity,
     /// What runs, phase by phase.
     pub components: Vec<ComponentSpec>,
@@ -40,11 +44,11 @@ pub struct BootPlan {
     /// How kube-proxy balances.
     #[serde(default)]
     pub proxy_mode: ProxyMode,
-    /// Whether the sandbox stays for a look when the boot fails.
+    /// Whether the sandbox is kept for inspection when the boot fails.
     pub keep: bool,
 }
 
-/// Files to speak TLS with.
+/// The files of a TLS client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Identity {
     /// The certificate authority (PEM).
@@ -55,7 +59,7 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
-/// What the sandbox tells `up`, one JSON object a line.
+/// A message from the sandbox to `up`: one JSON object on each line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Message {
@@ -67,14 +71,14 @@ pub enum Message {
     Failed {
         /// The component, or "sandbox".
         component: String,
-        /// What it did, as the rest of a sentence.
+        /// What happened, as the rest of a sentence that begins with the component.
         what: String,
     },
     /// Every component is ready.
     Booted,
 }
 
-/// How a component is doing.
+/// The state of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -82,9 +86,9 @@ pub enum State {
     Starting,
     /// Ready.
     Running,
-    /// Dead; starts again in a moment.
+    /// Ended; will be started again.
     Waiting,
-    /// Dead; died too often to be tried again.
+    /// Ended too often; will not be started again.
     GivenUp,
 }
 
@@ -93,11 +97,11 @@ pub enum State {
 pub struct ComponentStatus {
     /// Its name: `kubelet`.
     pub name: String,
-    /// How it is doing.
+    /// Its state.
     pub state: State,
     /// Its process id inside the sandbox, while it has one.
     pub pid: Option<i32>,
-    /// How often it was started again.
+    /// How many times it was started again.
     pub restarts: u32,
     /// When it entered its state: seconds since the epoch.
     pub since: u64,
@@ -122,7 +126,7 @@ impl ComponentSpec {
     }
 }
 
-/// How many lines of a log are told of a component that ended.
+/// How many of the last lines of a component's log are kept when it ends.
 const LAST_LINES: usize = 8;
 
 impl BootPlan {
@@ -130,9 +134,9 @@ impl BootPlan {
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read(path).map_err(|source| Error::file("read", path, source))?;
-        serde_json::from_slice(&text).map_err(|source| Error::file("understand", path, source.into()))
+    pub fn read(path: &Path) -> Result<Self, IoError> {
+        let text = fs::read(path).map_err(|source| IoError::file("read", path, source))?;
+        serde_json::from_slice(&text).map_err(|source| IoError::file("parse", path, source.into()))
     }
 
     /// A component's log.

@@ -1,4 +1,4 @@
-//! What the kernel counts of one pod, read from its cgroups: now, where the kubelet's own summary is up to ten seconds old.
+//! The counters of one pod, read from its cgroups: these are current, while the kubelet's summary is up to ten seconds old.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,35 +7,35 @@ use std::str::FromStr;
 use super::cgroup;
 use super::node::Cluster;
 
-/// The kubelet's groups for pods by their quality of service; guaranteed ones have none of their own.
+/// The kubelet's groups for the classes of quality of service. Guaranteed pods have no group of their class.
 const QUALITIES: [&str; 3] = ["burstable", "besteffort", ""];
 
-/// A pod's counters, its pause process included. What cannot be read is left out.
+/// A pod's counters, its pause process included. A counter that cannot be read is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PodCgroup {
-    /// Processor time, in microseconds, that only grows.
+    /// Processor time in microseconds since the pod started.
     pub cpu_us: Option<u64>,
-    /// Periods in which its CPU limit held it back; they only grow.
+    /// The number of periods in which its CPU limit throttled it, since it started.
     pub throttled_periods: Option<u64>,
-    /// The working set in bytes: memory in use, less inactive file pages, as the kubelet counts.
+    /// The working set in bytes, as the kubelet counts it: memory in use, less inactive file pages.
     pub memory_bytes: Option<u64>,
 }
 
 impl PodCgroup {
-    /// The counters of the pod with this uid, on whichever node it runs.
+    /// The counters of the pod with this uid, on any node.
     #[must_use]
     pub fn read(cluster: &Cluster, uid: &str) -> Self {
         Self::of(&pod_groups(cluster, uid))
     }
 
-    /// From the pod's groups, one a hierarchy, of version 1 or 2.
+    /// Reads the pod's groups, one in each hierarchy, of version 1 or 2.
     fn of(groups: &[PathBuf]) -> Self {
         let first = |of: fn(&Path) -> Option<u64>| groups.iter().find_map(|group| of(group));
         Self { cpu_us: first(cpu_us), throttled_periods: first(throttled_periods), memory_bytes: first(memory_bytes) }
     }
 }
 
-/// The groups of the pod with this uid, one a hierarchy.
+/// The groups of the pod with this uid, one in each hierarchy.
 pub(super) fn pod_groups(cluster: &Cluster, uid: &str) -> Vec<PathBuf> {
     let roots = cgroup::roots(&cluster.name.cgroup()).unwrap_or_default();
     let nodes = || cluster.nodes.iter().map(|running| running.node.name.as_str());
@@ -67,7 +67,7 @@ fn number(group: &Path, file: &str) -> Option<u64> {
     u64::from_str(fs::read_to_string(group.join(file)).ok()?.trim()).ok()
 }
 
-/// A value of a file with a name and a value on each line.
+/// The value of `name` in a file that has a name and a value on each line.
 fn field(group: &Path, file: &str, name: &str) -> Option<u64> {
     let text = fs::read_to_string(group.join(file)).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;

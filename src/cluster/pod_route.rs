@@ -1,4 +1,4 @@
-//! The way from the host to the pods themselves, for as long as a run needs it: otherwise pods' addresses exist only inside
+//! Routes from the host to the pods, for the time of a run that needs them. Otherwise the pods' addresses exist only inside
 //! the sandboxes.
 
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use crate::progress::Progress;
 use super::network;
 use super::node::Cluster;
 
-/// Routes to every node's pods, through the lab's link. Dropped, they are removed; if the program is killed before that,
-/// they go with the link.
+/// Routes to the pods of every node, through the lab's link. They are removed when this value is dropped. If the program is
+/// killed before, they are removed together with the link.
 pub struct PodRoutes {
     ip: PathBuf,
     link: String,
@@ -29,7 +29,7 @@ impl PodRoutes {
         let nodes = || cluster.nodes.iter().map(|running| &running.node);
         nodes().try_for_each(|node| network::check_free_of_others(ip, &node.pod_cidr, &link))?;
         let ranges = nodes().map(|node| node.pod_cidr.clone()).collect();
-        // From here on whatever was added is removed.
+        // From here on, the routes that were added are removed when this value is dropped.
         let routes = Self { ip: ip.to_owned(), link, ranges, progress: progress.clone() };
         for node in nodes() {
             let via = node.address.to_string();
@@ -42,11 +42,12 @@ impl PodRoutes {
 
 impl Drop for PodRoutes {
     fn drop(&mut self) {
-        // Without the link there is no route through it.
+        // If the link has been removed, its routes have been removed with it.
         for range in self.ranges.iter().filter(|_| network::device_exists(&self.link)) {
             if let Err(error) = Invocation::new(&self.ip, ["route", "delete", range, "dev", &self.link]).run() {
-                self.progress
-                    .note(format!("the route to {range} could not be removed, but goes with the lab: {error}"));
+                self.progress.note(format!(
+                    "the route to {range} could not be removed; it will be removed with the lab: {error}"
+                ));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Whether the machine reaches the node that it has just booted; when it does not, which firewall may be in the way.
+//! Whether the machine reaches the nodes that it has just booted; if not, which firewall may be in the way.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,27 +10,32 @@ use crate::config::LabName;
 use crate::error::Error;
 use crate::process::Invocation;
 
-use super::component::API_PORT;
+use super::component::{API_PORT, KUBELET_PORT};
 use super::node::Node;
 
-/// Far more than a connection to a neighbour takes: two of its first packets may get lost.
+/// Much longer than a connection over the link takes. It allows for the loss of two packets.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connects once to the node's API server, which must be ready.
+/// Connects once to each node, all of which must be ready: to the API server where the control plane runs, else to the
+/// kubelet.
 ///
 /// # Errors
-/// [`Error::Unreachable`].
-pub(super) async fn check(lab: &LabName, node: &Node, nft: &Path) -> Result<(), Error> {
-    let address = SocketAddr::from((node.address, API_PORT));
-    let why = match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => return Ok(()),
-        Ok(Err(source)) => source.to_string(),
-        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
-    };
-    let ruleset = Invocation::new(nft, ["list", "chains"]).run().unwrap_or_default();
-    let dropping = dropping_chains(&String::from_utf8_lossy(&ruleset));
-    let why = if dropping.is_empty() { why } else { format!("{why}; {} by default", dropping.join(" and ")) };
-    Err(Error::Unreachable { address: address.to_string(), why, link: lab.link() })
+/// [`Error::Unreachable`] for the first node that does not answer.
+pub(super) async fn check(lab: &LabName, nodes: &[Node], nft: &Path) -> Result<(), Error> {
+    for node in nodes {
+        let port = if node.is_control_plane() { API_PORT } else { KUBELET_PORT };
+        let address = SocketAddr::from((node.address, port));
+        let why = match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
+            Ok(Ok(_)) => continue,
+            Ok(Err(source)) => source.to_string(),
+            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        };
+        let ruleset = Invocation::new(nft, ["list", "chains"]).run().unwrap_or_default();
+        let dropping = dropping_chains(&String::from_utf8_lossy(&ruleset));
+        let why = if dropping.is_empty() { why } else { format!("{why}; {} by default", dropping.join(" and ")) };
+        return Err(Error::Unreachable { address: address.to_string(), why, link: lab.link() });
+    }
+    Ok(())
 }
 
 /// "the chain input of table inet filter drops", for each such chain in the output of `nft list chains`.
@@ -69,7 +74,7 @@ table ip other {
 \t\ttype filter hook output priority 0; policy accept;
 \t}
 }";
-        // What is only passed through the machine is no concern of a lab's.
+        // The lab sends nothing through the chain forward.
         assert_eq!(dropping_chains(ruleset), ["the chain input of table inet filter drops"]);
         assert!(dropping_chains("").is_empty());
     }

@@ -1,4 +1,4 @@
-//! Asking a component whether it is ready: by its own health endpoint or socket, never by its log.
+//! Finds out whether a component is ready: from its health endpoint or its socket, never from its log.
 
 use std::time::Duration;
 
@@ -7,27 +7,43 @@ use kube::client::Body;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 use tokio::net::UnixStream;
+use tokio::task::AbortHandle;
 
 use super::component::Ready;
 use super::plan::Identity;
 
-/// Between two questions; small, since a boot waits for the slowest answer of each phase.
+/// The time between two checks. It is short, because each phase of a boot waits for its slowest component.
 const PAUSE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Waits until the component says yes; calls `hear` with each no.
-pub(super) async fn until(ready: &Ready, identity: &Identity, mut hear: impl FnMut(String)) {
-    let mut asker = None;
-    loop {
-        match ask(ready, identity, &mut asker).await {
-            Ok(()) => return,
-            Err(why) => hear(why),
-        }
-        tokio::time::sleep(PAUSE).await;
+/// Checks one process of a component until it is ready. Ends with the first success, or when this value is dropped.
+pub(super) struct Poller(AbortHandle);
+
+impl Poller {
+    /// Starts the checks. `hear` is called after each one: with the reason why the process is not ready, or with `None`
+    /// when it is.
+    pub(super) fn start(ready: Ready, identity: Identity, hear: impl Fn(Option<String>) + Send + 'static) -> Self {
+        let polling = async move {
+            let mut client = None;
+            loop {
+                match ask(&ready, &identity, &mut client).await {
+                    Ok(()) => break hear(None),
+                    Err(why) => hear(Some(why)),
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        Self(tokio::spawn(polling).abort_handle())
     }
 }
 
-/// Asks once; a no comes with its reason. The client is made once and kept for the next question.
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Checks once; the error is the reason why the component is not ready. The client is kept for the next check.
 async fn ask(ready: &Ready, identity: &Identity, kept: &mut Option<Client>) -> Result<(), String> {
     match ready {
         Ready::Started => Ok(()),
@@ -67,5 +83,44 @@ async fn get(client: &Client, uri: &http::Uri) -> Result<(), String> {
         Ok(Err(source)) => Err(format!("{uri}: {source}")),
         Ok(Ok(response)) if response.status().is_success() => Ok(()),
         Ok(Ok(response)) => Err(format!("{uri} answered {}", response.status())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A poller of a socket, and its results; the channel closes when the poller's task has ended.
+    fn poller(socket: &std::path::Path) -> (Poller, mpsc::UnboundedReceiver<Option<String>>) {
+        let none = || "/nowhere".into();
+        let identity = Identity { authority: none(), certificate: none(), key: none() };
+        let (heard, answers) = mpsc::unbounded_channel();
+        let hear = move |answer| drop(heard.send(answer));
+        (Poller::start(Ready::Socket(socket.to_owned()), identity, hear), answers)
+    }
+
+    #[tokio::test]
+    async fn a_poller_ends_with_the_process_it_asks() {
+        let directory = tempfile::tempdir().unwrap();
+        let (poller, mut answers) = poller(&directory.path().join("socket"));
+        assert!(answers.recv().await.unwrap().is_some(), "nothing listens yet");
+        drop(poller);
+        while let Some(answer) = answers.recv().await {
+            assert!(answer.is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_poller_ends_when_the_component_is_ready() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("socket");
+        let (_poller, mut answers) = poller(&socket);
+        assert!(answers.recv().await.unwrap().is_some(), "nothing listens yet");
+        let _listener = UnixListener::bind(socket).unwrap();
+        while answers.recv().await.unwrap().is_some() {}
+        assert_eq!(answers.recv().await, None);
     }
 }

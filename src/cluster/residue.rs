@@ -1,35 +1,37 @@
-//! What a lab leaves on the machine, found by fixed names and removed: no state is needed, and twice does no harm.
+//! Finds by fixed names what a lab has on the machine, and removes it. No state is needed, and it can be repeated.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde::Serialize;
 
 use crate::config::{LabName, Paths};
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::progress::Progress;
 
-use super::{cgroup, network};
+use super::{apparmor, cgroup, find, network};
 
-/// How long killed processes may take to be gone; it bounds `down` when the kernel is busy.
+/// How long killed processes may take to end. It limits the time of `down` on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What was found and removed.
+/// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
     /// Processes that were ended.
     pub processes: usize,
-    /// The host's end of the link, if it was there.
+    /// The host's end of the link, if it existed.
     pub link: Option<String>,
-    /// Root cgroups that were removed, one a hierarchy.
+    /// Root cgroups that were removed, one in each hierarchy.
     pub cgroups: Vec<PathBuf>,
-    /// The state directory, if it was there.
+    /// The state directory, if it existed.
     pub state: Option<PathBuf>,
+    /// State directories in other places, which the running nodes used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_states: Vec<PathBuf>,
 }
 
 impl Removed {
@@ -40,16 +42,16 @@ impl Removed {
     }
 }
 
-/// How much of the state goes.
+/// Which part of the state is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// All of it goes.
+    /// The whole state is removed.
     Nothing,
-    /// The logs stay: they tell why an `up` failed.
+    /// The logs are kept, because they show why `up` failed.
     Logs,
 }
 
-/// Removes all that a lab left. Goes on past what fails, and then says what is left.
+/// Removes everything that a lab has. Continues after an error, and reports in the end what could not be removed.
 pub(super) fn remove(
     name: &LabName,
     paths: &Paths,
@@ -66,6 +68,8 @@ pub(super) fn remove(
         }
     };
 
+    // A state directory in another place can only be found as long as the processes run.
+    let other_states = find::states_elsewhere(name, paths).unwrap_or_default();
     let step = progress.step("end the processes");
     attempt("processes", end_processes(name).map(|count| removed.processes = count));
     step.done_with(format!("{} ended", removed.processes));
@@ -74,61 +78,67 @@ pub(super) fn remove(
     if matches!(link_exists, Ok(true)) {
         let step = progress.step(format!("remove the link {}", name.link()));
         removed.link = Some(name.link());
-        attempt("link", network::disconnect(ip, name));
+        attempt("link", network::disconnect(ip, name).map_err(Error::from));
         step.done();
     }
     attempt("link", link_exists.map(drop));
     for root in cgroup::roots(&name.cgroup())? {
-        attempt("cgroup", remove_cgroup(&root));
+        attempt("cgroup", remove_cgroup(&root).map_err(Error::from));
         removed.cgroups.push(root);
     }
+    attempt("AppArmor profile", apparmor::unload(name).map_err(Error::from));
     if paths.state.is_dir() {
-        attempt("state", remove_state(paths, keep));
+        attempt("state", remove_state(paths, keep).map_err(Error::from));
         removed.state = Some(paths.state.clone());
+    }
+    for state in other_states.into_iter().filter(|state| state.is_dir()) {
+        attempt("state", remove_tree(&state).map_err(Error::from));
+        removed.other_states.push(state);
     }
     if left.is_empty() { Ok(removed) } else { Err(Error::Residue { left }) }
 }
 
-/// Kills the sandboxes' first processes, and what else is in the lab's cgroups; waits until all are gone.
+/// Kills every process in the lab's cgroups, and waits until all of them are gone.
 fn end_processes(name: &LabName) -> Result<usize, Error> {
     let lab = name.cgroup();
-    let count = cgroup::processes(&lab)?.len();
+    let count = cgroup::members(&lab)?.count();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let alive = cgroup::processes(&lab)?;
-        if alive.is_empty() {
+        let alive = cgroup::members(&lab)?;
+        if alive.count() == 0 {
             return Ok(count);
         }
         if Instant::now() > deadline {
-            let text = format!("{} processes of {lab} did not end", alive.len());
-            return Err(Error::io("end the sandbox", io::Error::new(io::ErrorKind::TimedOut, text)));
+            let hidden = match alive.hidden {
+                0 => String::new(),
+                hidden => format!(", of which {hidden} cannot be seen from this PID namespace"),
+            };
+            let text = format!("{} processes of {lab} did not end{hidden}", alive.count());
+            return Err(IoError::new("end the sandbox", io::Error::new(io::ErrorKind::TimedOut, text)).into());
         }
-        // A process is in the lab's cgroup only if the lab put it there, so no stranger can be hit by its id.
-        for pid in alive {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
+        cgroup::kill(&lab)?;
         std::thread::sleep(PAUSE);
     }
 }
 
-/// A process that just ended may keep its group busy for a moment.
-fn remove_cgroup(root: &Path) -> Result<(), Error> {
+/// Removes a root cgroup. A process that has just ended may keep its group busy for a moment.
+fn remove_cgroup(root: &Path) -> Result<(), IoError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match cgroup::remove(root) {
             Err(source) if source.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
                 std::thread::sleep(PAUSE);
             }
-            result => return result.map_err(|source| Error::file("remove the cgroup", root, source)),
+            result => return result.map_err(|source| IoError::file("remove the cgroup", root, source)),
         }
     }
 }
 
-fn remove_state(paths: &Paths, keep: Keep) -> Result<(), Error> {
+fn remove_state(paths: &Paths, keep: Keep) -> Result<(), IoError> {
     if keep == Keep::Nothing {
         return remove_tree(&paths.state);
     }
-    let entries = fs::read_dir(&paths.state).map_err(|source| Error::file("read", &paths.state, source))?;
+    let entries = fs::read_dir(&paths.state).map_err(|source| IoError::file("read", &paths.state, source))?;
     for path in entries.flatten().map(|entry| entry.path()) {
         if path == paths.logs() {
             continue;
@@ -136,27 +146,27 @@ fn remove_state(paths: &Paths, keep: Keep) -> Result<(), Error> {
         if path.is_dir() && !path.is_symlink() {
             remove_tree(&path)?;
         } else {
-            fs::remove_file(&path).map_err(|source| Error::file("remove", &path, source))?;
+            fs::remove_file(&path).map_err(|source| IoError::file("remove", &path, source))?;
         }
     }
     Ok(())
 }
 
-fn remove_tree(path: &Path) -> Result<(), Error> {
+fn remove_tree(path: &Path) -> Result<(), IoError> {
     match fs::remove_dir_all(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path, source)),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IoError::file("remove", path, source)),
         _ => remove_empty_parent(path),
     }
 }
 
-/// `/var/lib/evenkeel` goes with its last lab.
-fn remove_empty_parent(path: &Path) -> Result<(), Error> {
+/// Removes `/var/lib/evenkeel` together with its last lab.
+fn remove_empty_parent(path: &Path) -> Result<(), IoError> {
     let Some(parent) = path.parent().filter(|parent| parent.file_name().is_some_and(|name| name == "evenkeel")) else {
         return Ok(());
     };
     match fs::remove_dir(parent) {
         Err(source) if !matches!(source.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
-            Err(Error::file("remove", parent, source))
+            Err(IoError::file("remove", parent, source))
         }
         _ => Ok(()),
     }

@@ -1,8 +1,8 @@
 //! The sandbox: a process tree in its own PID, mount, network, UTS and IPC namespaces.
 //!
-//! It is entered in two steps, both of them this program run again: [`enter`] makes the namespaces and starts the
-//! first process in them, [`prepare`] furnishes them from inside. When the first process ends, the kernel ends all the
-//! others, and with them go mounts and links: nothing of it can be left behind but cgroups and files.
+//! It is made in two steps, each by this program run again: [`enter`] makes the namespaces and starts the first process in
+//! them, [`prepare`] sets them up from inside. When the first process ends, the kernel ends all the others, and removes the
+//! mounts and links. Only cgroups, files and an AppArmor profile can stay.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,16 +14,18 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::Invocation;
+use crate::shutdown::Interrupted;
 
 use super::plan::{BootPlan, Message};
 use super::{cgroup, network};
 
-/// Directories that the programs inside write to by fixed names; each becomes an empty one in memory.
+/// Directories with fixed names that the programs inside write to. Each is covered by an empty directory in memory.
 const MASKED: [&str; 2] = ["/run", "/var/lib"];
 
-/// Kernel settings that the kubelet writes though they are the whole machine's. Inside, each is covered by a file that
-/// already says what the kubelet wants, so that the machine's own stay as they are.
+/// Kernel settings of the whole machine that the kubelet writes. Inside, each is covered by a file that already has the
+/// value that the kubelet wants, so that the machine's own setting does not change.
 const COVERED_SYSCTLS: [(&str, &str); 6] = [
     ("/proc/sys/vm/overcommit_memory", "1"),
     ("/proc/sys/vm/panic_on_oom", "0"),
@@ -34,7 +36,7 @@ const COVERED_SYSCTLS: [(&str, &str); 6] = [
 ];
 
 /// Makes the namespaces and starts the sandbox's first process in them, with this process's stdin, stdout and stderr;
-/// says its process id on stdout. Must run in a process with one thread.
+/// reports its process id on stdout. Must run in a process with one thread.
 ///
 /// # Errors
 /// [`Error::Io`] when the kernel refuses, [`Error::Program`] when the first process cannot be started.
@@ -47,43 +49,44 @@ pub fn enter(plan_file: &Path) -> Result<(), Error> {
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWPID;
-    unshare(namespaces).map_err(|errno| Error::io("make namespaces", errno.into()))?;
+    unshare(namespaces).map_err(|errno| IoError::new("make namespaces", errno.into()))?;
 
-    let program = std::env::current_exe().map_err(|source| Error::io("find this program", source))?;
+    let program = std::env::current_exe().map_err(|source| IoError::new("find this program", source))?;
     let first = Invocation::new(program, [OsStr::new("sandbox"), OsStr::new("init"), plan_file.as_os_str()]);
-    let mut command = first.detached_command();
+    let mut command = first.daemon_command();
     command.env_clear().env("PATH", &plan.path).env("HOME", "/root").env("TMPDIR", "/run/tmp");
     let child = command.stdin(std::process::Stdio::inherit()).spawn().map_err(|source| first.not_started(&source))?;
     say(&Message::Entered(child.id().cast_signed()));
     Ok(())
 }
 
-/// Closes what the caller's own parents left open: a lab that outlives them must not hold their locks and pipes.
+/// Closes file descriptors inherited from the caller's parents: a lab that runs longer than they do must not hold their
+/// locks and pipes.
 fn close_inherited() {
     let open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let open: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open.into_iter().filter(|&descriptor| descriptor > 2) {
-        // The one that listed them is closed by now.
+        // This fails for the descriptor of the directory that was listed, which is already closed.
         let _ = nix::unistd::close(descriptor);
     }
 }
 
-/// Waits for the link, then furnishes the namespaces: mounts, hostname, network.
+/// Sets up the namespaces: hostname and mounts, and the network once the link exists.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Program`], naming what the kernel refused; [`Error::Interrupted`] when `up` is gone.
 pub fn prepare(plan: &BootPlan) -> Result<(), Error> {
-    nix::unistd::sethostname(&plan.node.name).map_err(|errno| Error::io("set the hostname", errno.into()))?;
+    nix::unistd::sethostname(&plan.node.name).map_err(|errno| IoError::new("set the hostname", errno.into()))?;
     mounts(plan)?;
     let mut go = String::new();
     match io::stdin().lock().read_line(&mut go) {
         Ok(read) if read > 0 => {}
-        _ => return Err(Error::Interrupted),
+        _ => return Err(Interrupted.into()),
     }
-    network::configure_inside(&plan.ip, &plan.node)
+    network::configure_inside(&plan.ip, &plan.node, &plan.nodes)
 }
 
-/// Says something to `up`. It may be gone by now, and then nobody needs to hear.
+/// Sends a message to `up`. If `up` has ended, the message is lost.
 pub fn say(message: &Message) {
     if let Ok(mut line) = serde_json::to_vec(message) {
         line.push(b'\n');
@@ -92,58 +95,58 @@ pub fn say(message: &Message) {
     }
 }
 
-fn mounts(plan: &BootPlan) -> Result<(), Error> {
-    // Private cuts the ties to the machine's mounts, shared makes new ones for those that pods want to see grow.
+fn mounts(plan: &BootPlan) -> Result<(), IoError> {
+    // Private disconnects the mounts from the machine's. Shared then lets mounts propagate to pods that ask for it.
     change(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
     change(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_SHARED)?;
     let visible: Vec<(&PathBuf, File)> = plan
         .keep_visible
         .iter()
         .filter(|path| MASKED.iter().any(|masked| path.starts_with(masked)))
-        .map(|path| Ok((path, File::open(path).map_err(|source| Error::file("open", path, source))?)))
-        .collect::<Result<_, Error>>()?;
+        .map(|path| Ok((path, File::open(path).map_err(|source| IoError::file("open", path, source))?)))
+        .collect::<Result<_, IoError>>()?;
 
     for masked in MASKED {
         in_memory(Path::new(masked))?;
     }
     for (path, directory) in &visible {
-        fs::create_dir_all(path).map_err(|source| Error::file("create", path, source))?;
+        fs::create_dir_all(path).map_err(|source| IoError::file("create", path, source))?;
         bind(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())), path)?;
     }
     in_memory(Path::new("/var/log"))?;
-    fs::create_dir_all("/run/tmp").map_err(|source| Error::io("create /run/tmp", source))?;
+    fs::create_dir_all("/run/tmp").map_err(|source| IoError::new("create /run/tmp", source))?;
 
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
-        .map_err(|errno| Error::io("mount /proc", errno.into()))?;
+        .map_err(|errno| IoError::new("mount /proc", errno.into()))?;
     cover_sysctls()
 }
 
-fn cover_sysctls() -> Result<(), Error> {
+fn cover_sysctls() -> Result<(), IoError> {
     let directory = Path::new("/run/evenkeel-sysctl");
-    fs::create_dir_all(directory).map_err(|source| Error::file("create", directory, source))?;
+    fs::create_dir_all(directory).map_err(|source| IoError::file("create", directory, source))?;
     for (index, (path, value)) in COVERED_SYSCTLS.iter().enumerate() {
         if !Path::new(path).exists() {
             continue;
         }
         let cover = directory.join(index.to_string());
-        fs::write(&cover, format!("{value}\n")).map_err(|source| Error::file("write", &cover, source))?;
+        fs::write(&cover, format!("{value}\n")).map_err(|source| IoError::file("write", &cover, source))?;
         bind(&cover, Path::new(path))?;
     }
     Ok(())
 }
 
-fn change(target: &Path, flags: MsFlags) -> Result<(), Error> {
+fn change(target: &Path, flags: MsFlags) -> Result<(), IoError> {
     mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
-        .map_err(|errno| Error::file("change the mount", target, errno.into()))
+        .map_err(|errno| IoError::file("change the mount", target, errno.into()))
 }
 
-fn bind(source: &Path, target: &Path) -> Result<(), Error> {
+fn bind(source: &Path, target: &Path) -> Result<(), IoError> {
     mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .map_err(|errno| Error::file("bind", target, errno.into()))
+        .map_err(|errno| IoError::file("bind", target, errno.into()))
 }
 
-fn in_memory(target: &Path) -> Result<(), Error> {
+fn in_memory(target: &Path) -> Result<(), IoError> {
     mount(Some("evenkeel"), target, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755"))
-        .map_err(|errno| Error::file("mount memory on", target, errno.into()))
+        .map_err(|errno| IoError::file("mount a tmpfs on", target, errno.into()))
 }

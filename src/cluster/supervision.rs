@@ -1,31 +1,31 @@
-//! When a component that died starts again: pure decisions over time.
+//! Decides when a component that ended is started again. Pure: time is an argument.
 
 use std::time::Duration;
 
-/// A run this long counts as healthy: the next death starts from no delay again.
+/// A run of this length counts as healthy: after it, the delays begin again at zero.
 const HEALTHY: Duration = Duration::from_secs(10);
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LONGEST_DELAY: Duration = Duration::from_secs(8);
-/// Deaths in a row, none after a healthy run, after which it is given up.
+/// After this many ends in a row, none of them after a healthy run, the component is given up.
 const GIVE_UP_AFTER: u32 = 12;
 
-/// What is to be done about a death.
+/// What to do after a component has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// Start it again after this long.
     RestartAfter(Duration),
-    /// It died too often.
+    /// Do not start it again: it ended too often.
     GiveUp,
 }
 
-/// How often a component died of late.
+/// How often a component has ended in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct History {
     quick_deaths: u32,
 }
 
 impl History {
-    /// A component died after it ran for `ran`: the new history, and what to do.
+    /// Decides after a component has ended, which had run for `ran`. Returns the new history and the decision.
     ///
     /// The first restart is at once; then the delay doubles from 250 ms up to 8 s.
     pub(super) fn died(self, ran: Duration) -> (Self, Decision) {

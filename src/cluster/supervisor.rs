@@ -1,10 +1,10 @@
-//! The sandbox's first process: starts the components phase by phase, reaps every orphan, restarts what dies.
+//! The sandbox's first process: starts the components phase by phase, reaps every orphan, and restarts components that end.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -13,12 +13,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use crate::clock::now;
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
+use crate::write_file::WriteFile;
 
 use super::component::{ComponentSpec, Phase};
 use super::plan::{BootPlan, ComponentStatus, Message, State};
-use super::readiness;
+use super::readiness::Poller;
 use super::sandbox::say;
 use super::supervision::{Decision, History};
 
@@ -39,7 +42,7 @@ pub async fn run(plan: &BootPlan) -> Result<(), Error> {
     supervisor.supervise().await
 }
 
-/// One component and what is known of it.
+/// One component and its status.
 struct Supervised<'a> {
     spec: &'a ComponentSpec,
     status: ComponentStatus,
@@ -47,6 +50,8 @@ struct Supervised<'a> {
     started: Instant,
     restart_at: Option<Instant>,
     last_no: String,
+    /// Asks the running process whether it is ready.
+    poller: Option<Poller>,
 }
 
 struct Supervisor<'a> {
@@ -57,16 +62,16 @@ struct Supervisor<'a> {
     answer: mpsc::UnboundedSender<Answer>,
 }
 
-/// What a component's health endpoint said.
+/// The result of one check of a component's readiness.
 struct Answer {
     index: usize,
-    /// Which of its lives was asked.
+    /// The number of restarts of the process that was checked.
     restarts: u32,
     /// Why it is not ready, if it is not.
     no: Option<String>,
 }
 
-/// What can happen to a component.
+/// An event of a component.
 enum Happening {
     Ready(usize),
     Died(usize, String),
@@ -75,13 +80,13 @@ enum Happening {
 
 impl<'a> Supervisor<'a> {
     fn new(plan: &'a BootPlan) -> Result<Self, Error> {
-        let child_ended = signal(SignalKind::child()).map_err(|source| Error::io("listen for signals", source))?;
+        let child_ended = signal(SignalKind::child()).map_err(|source| IoError::new("listen for signals", source))?;
         let (answer, answers) = mpsc::unbounded_channel();
         let components = plan.components.iter().map(Supervised::new).collect();
         Ok(Self { plan, components, child_ended, answers, answer })
     }
 
-    /// Starts all of a phase, and waits until all of it are ready.
+    /// Starts all components of a phase, and waits until all of them are ready.
     async fn boot(&mut self, phase: Phase) -> Result<(), Error> {
         let progress = Progress::new(|event| say(&Message::Progress(event)));
         let mut waiting: BTreeMap<usize, Step> = BTreeMap::new();
@@ -111,7 +116,7 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    /// Restarts what dies, for ever.
+    /// Restarts components that end, for ever.
     async fn supervise(&mut self) -> Result<(), Error> {
         loop {
             match self.next().await {
@@ -159,7 +164,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Collects ended processes, orphans too, until one is a component's or none is left.
+    /// Reaps ended processes, orphans too, until one of them is a component or none is left.
     fn reap(&mut self) -> Option<Happening> {
         loop {
             let (pid, how) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
@@ -183,11 +188,8 @@ impl<'a> Supervisor<'a> {
         component.status.started = Some(now());
         let restarts = component.status.restarts;
         let (ready, identity, answer) = (component.spec.ready.clone(), self.plan.identity.clone(), self.answer.clone());
-        tokio::spawn(async move {
-            let tell = |no| answer.send(Answer { index, restarts, no });
-            readiness::until(&ready, &identity, |why| drop(tell(Some(why)))).await;
-            drop(tell(None));
-        });
+        let tell = move |no| drop(answer.send(Answer { index, restarts, no }));
+        component.poller = Some(Poller::start(ready, identity, tell));
         self.set(index, State::Starting);
         Ok(())
     }
@@ -227,12 +229,11 @@ impl<'a> Supervisor<'a> {
         self.record();
     }
 
-    /// Writes what is known for `status`; a full disk must not stop the supervision.
+    /// Writes the status of all components for the verb `status`. A full disk must not stop the supervision.
     fn record(&self) {
         let statuses: Vec<&ComponentStatus> = self.components.iter().map(|c| &c.status).collect();
-        let temporary = self.plan.status.with_extension("new");
         if let Ok(text) = serde_json::to_vec(&statuses) {
-            let _ = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, &self.plan.status));
+            let _ = WriteFile::internal().write(&self.plan.status, &text);
         }
     }
 }
@@ -257,11 +258,13 @@ impl<'a> Supervised<'a> {
             started: Instant::now(),
             restart_at: None,
             last_no: String::new(),
+            poller: None,
         }
     }
 
-    /// Keeps what is to be told of an end.
+    /// Records how the process ended.
     fn ended(&mut self, plan: &BootPlan, how: String) {
+        self.poller = None;
         self.status.pid = None;
         self.status.started = None;
         self.status.last_exit = Some(how);
@@ -270,22 +273,17 @@ impl<'a> Supervised<'a> {
     }
 }
 
-/// Seconds since the epoch.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// Starts a component with its log, and its exact command beside it.
+/// Starts a component, with its log and a file with its exact command.
 fn spawn(plan: &BootPlan, spec: &ComponentSpec) -> Result<i32, Error> {
     let invocation = spec.invocation(&plan.path);
     let command_file = plan.command(&spec.name);
     std::fs::write(&command_file, format!("{invocation}\n"))
-        .map_err(|source| Error::file("write", &command_file, source))?;
+        .map_err(|source| IoError::file("write", &command_file, source))?;
     let log_file = plan.log(&spec.name);
-    let (log, also) = open_log(&log_file).map_err(|source| Error::file("open", &log_file, source))?;
+    let (log, also) = open_log(&log_file).map_err(|source| IoError::file("open", &log_file, source))?;
     let child = invocation.command().stdout(log).stderr(also).spawn();
-    // The handle is dropped on purpose: the first process reaps its children itself, all of them.
-    child.map(|child| child.id().cast_signed()).map_err(|source| invocation.not_started(&source))
+    // The handle is not needed: this process reaps all of its children itself.
+    Ok(child.map(|child| child.id().cast_signed()).map_err(|source| invocation.not_started(&source))?)
 }
 
 fn open_log(path: &Path) -> io::Result<(File, File)> {

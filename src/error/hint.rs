@@ -1,25 +1,35 @@
 //! What to do next about each error, and the exit code.
 
 use super::Error;
+use crate::config::StateIsFile;
+use crate::io_error::IoError;
 
 impl Error {
     /// What to do next, in one sentence or a command; empty where the sentence says it all.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::BadLabName { .. } => "choose another: evenkeel --name lab2 up".into(),
-            Self::BadReplicas { .. } => "for example: evenkeel scale 10".into(),
-            Self::BadDuration { .. } => "for example: 30s, 500ms or 2m".into(),
-            Self::BadValue { .. } | Self::Interrupted => String::new(),
+            Self::BadValue { .. } | Self::Interrupted(_) => String::new(),
             Self::BadImage { .. } => "make one with: evenkeel build".into(),
             Self::BadReport { .. } => "make one with: evenkeel test --json-file report.json".into(),
-            Self::StateIsFile { path } => format!("move it away, or remove it: rm {}", path.display()),
+            Self::StateIsFile(StateIsFile { path }) => format!("move it away, or remove it: rm {}", path.display()),
             Self::ForeignTarget { .. } => {
                 "load goes to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
+            }
+            Self::StateElsewhere { name, running, .. } => {
+                let root = running.parent().unwrap_or(running).display();
+                format!(
+                    "use it with --state-dir {root} (sudo does not pass EVENKEEL_STATE_DIR on), or end it: \
+                     evenkeel --name {name} down"
+                )
+            }
+            Self::HiddenLab { name } => {
+                format!("run evenkeel where the lab was started, or end the lab: evenkeel --name {name} down")
             }
             Self::NoLab => "start one: evenkeel up".into(),
             Self::LabIsUp { .. } => "use it: evenkeel deploy, evenkeel test; or end it first: evenkeel down".into(),
             Self::NoWorkload => "deploy the server: evenkeel deploy".into(),
+            Self::NoDataPlane { .. } => "use a lab on this machine: evenkeel up".into(),
             Self::NeedsLinux { .. } => "run it on a Linux machine, or in a virtual one".into(),
             Self::NeedsRoot { verb } => format!("run it as root: sudo evenkeel {verb}"),
             Self::MissingPrograms { remedy, .. } => format!("bring them with: {remedy}"),
@@ -27,6 +37,7 @@ impl Error {
                 "evenkeel doctor shows each probe; load the module or choose another kernel".into()
             }
             Self::InstallFailed { hint, .. } | Self::BuildFailed { hint, .. } => hint.clone(),
+            Self::EndedEarly { remedy, .. } => remedy.clone(),
             Self::Program { .. } => "run the command by hand to see more".into(),
             Self::Component { log, .. } => format!("the whole log: {}", log.display()),
             Self::GivenUp { first, .. } => {
@@ -39,6 +50,12 @@ impl Error {
                 "wait for the evenkeel up that is at work, or begin anew: evenkeel down, evenkeel up".into()
             }
             Self::LittleMemory { .. } => "end something that takes much of it, then try again; free -m shows it".into(),
+            Self::ImageTooLarge { .. } => {
+                "end something that takes memory, or make room in the lab: evenkeel down, then evenkeel up".into()
+            }
+            Self::FewInotifyInstances { setting, .. } => {
+                format!("raise the limit: sysctl -w {setting}=1024; or end programs that watch files")
+            }
             Self::Unreachable { link, .. } => {
                 format!(
                     "let the firewall pass what comes and goes by the link {link}; nft list ruleset shows its rules"
@@ -65,7 +82,7 @@ impl Error {
                 "evenkeel soak --only PART --rounds 10 looks at one again, best on a machine that does nothing else"
                     .into()
             }
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Self::Io(IoError { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 "run it as root, or choose another place with EVENKEEL_STATE_DIR and EVENKEEL_CACHE_DIR".into()
             }
             Self::Io { .. } => "free space, permissions and the path are the first things to look at".into(),
@@ -77,17 +94,15 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::BadLabName { .. }
-            | Self::BadReplicas { .. }
-            | Self::BadDuration { .. }
-            | Self::BadValue { .. }
+            Self::BadValue { .. }
             | Self::BadImage { .. }
             | Self::BadReport { .. }
             | Self::StateIsFile { .. }
             | Self::ForeignTarget { .. }
             | Self::Manifest { .. }
+            | Self::NoDataPlane { .. }
             | Self::NeedsLinux { .. } => 2,
-            Self::Interrupted => 130,
+            Self::Interrupted(_) | Self::EndedEarly { .. } => 130,
             _ => 1,
         }
     }

@@ -1,7 +1,7 @@
 //! What an error of the statistics says on the command line.
 
 use super::Error;
-use crate::measure::AssertionError;
+use evenkeel_measure::AssertionError;
 
 /// The option that takes assertions.
 const ASSERT: &str = "--assert";
@@ -29,7 +29,7 @@ impl From<AssertionError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Assertion;
+    use evenkeel_measure::Assertion;
 
     #[test]
     fn a_bad_assertion_names_its_option_and_exits_with_2() {

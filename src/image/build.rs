@@ -8,12 +8,16 @@ use std::path::{Path, PathBuf};
 use super::cargo::{self, Cargo};
 use super::{Image, ImageSpec, Packed, elf, inspect, pack};
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Shutdown, unless};
+use crate::write_file::WriteFile;
 
 /// The cargo profile that both binaries are built with.
 const PROFILE: &str = "server";
+/// The package that both binaries belong to.
+const PACKAGE: &str = "evenkeel-server";
 
 /// One image that is built from this source tree.
 struct Recipe {
@@ -21,11 +25,8 @@ struct Recipe {
     what: &'static str,
     /// The variable that names a finished image to use instead.
     variable: &'static str,
-    /// The binary and the feature that it is built with.
+    /// The binary of [`PACKAGE`].
     binary: &'static str,
-    feature: &'static str,
-    /// What differs from the profile.
-    settings: &'static [&'static str],
     spec: ImageSpec,
 }
 
@@ -33,8 +34,6 @@ const SERVER: Recipe = Recipe {
     what: "the server's image",
     variable: "EVENKEEL_SERVER_IMAGE",
     binary: "evenkeel-server",
-    feature: "server",
-    settings: &[],
     spec: ImageSpec {
         name: "evenkeel.local/server",
         entrypoint: "evenkeel-server",
@@ -47,8 +46,6 @@ const PAUSE: Recipe = Recipe {
     what: "the pause image",
     variable: "EVENKEEL_PAUSE_IMAGE",
     binary: "evenkeel-pause",
-    feature: "pause",
-    settings: &["profile.server.opt-level=\"z\""],
     spec: ImageSpec {
         name: "evenkeel.local/pause",
         entrypoint: "pause",
@@ -79,8 +76,8 @@ async fn provide(recipe: &Recipe, cache: &Path, progress: &Progress, shutdown: &
     }
     let source = source_tree(recipe)?;
     let step = progress.step(format!("build {}", recipe.what));
-    let binary = unless(shutdown, compile(recipe, &source, cache, &step)).await?;
-    let content = fs::read(&binary).map_err(|problem| Error::file("read", &binary, problem))?;
+    let binary = unless(shutdown, compile(recipe, &source, cache, &step)).await??;
+    let content = fs::read(&binary).map_err(|problem| IoError::file("read", &binary, problem))?;
     if let Some(why) = elf::problem(&content) {
         let hint =
             format!("the C library must be there as a static one, or name a finished image: {}=FILE", recipe.variable);
@@ -113,8 +110,9 @@ async fn compile(recipe: &Recipe, source: &Path, cache: &Path, step: &Step) -> R
         why: "cargo is neither on PATH nor in ~/.cargo/bin".into(),
         hint: format!("install Rust (https://rustup.rs), or name a finished image: {}=FILE", recipe.variable),
     })?;
-    // One directory each: they can be built side by side, and neither waits for a developer's own build.
-    let target_directory = cache.join("build").join(recipe.feature);
+    // A directory of its own, so that a developer's build and this one do not wait for each other. Both binaries share it
+    // and their dependencies.
+    let target_directory = cache.join("build").join(PACKAGE);
     let target = host_target();
     cargo::run(&cargo_build(recipe, &cargo, source, &target_directory, &target), step).await?;
     Ok(target_directory.join(target).join(PROFILE).join(recipe.binary))
@@ -123,10 +121,7 @@ async fn compile(recipe: &Recipe, source: &Path, cache: &Path, step: &Step) -> R
 fn cargo_build(recipe: &Recipe, cargo: &Cargo, source: &Path, target_directory: &Path, target: &str) -> Invocation {
     let mut args: Vec<&OsStr> = vec!["build".as_ref(), "--target-dir".as_ref(), target_directory.as_os_str()];
     args.extend(["--locked", "--profile", PROFILE, "--target", target].map(OsStr::new));
-    args.extend(["--no-default-features", "--features", recipe.feature, "--bin", recipe.binary].map(OsStr::new));
-    for setting in recipe.settings {
-        args.extend(["--config", setting].map(OsStr::new));
-    }
+    args.extend(["--package", PACKAGE, "--bin", recipe.binary].map(OsStr::new));
     let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
     cargo.invocation(args).directory(source).env(variable, rust_flags(source, cargo.home.as_deref()))
 }
@@ -153,17 +148,11 @@ fn host_target() -> String {
 fn keep(packed: &Packed, directory: &Path) -> Result<Image, Error> {
     let archive = directory.join(format!("{}.tar", packed.tag()));
     if !fs::read(&archive).is_ok_and(|kept| kept == packed.archive) {
-        fs::create_dir_all(directory).map_err(|source| Error::file("create", directory, source))?;
-        let unfinished = directory.join(format!(".{}.{}", packed.tag(), std::process::id()));
-        fs::write(&unfinished, &packed.archive).map_err(|source| Error::file("write", &unfinished, source))?;
-        fs::rename(&unfinished, &archive).map_err(|source| Error::file("write", &archive, source))?;
+        fs::create_dir_all(directory).map_err(|source| IoError::file("create", directory, source))?;
+        let written = WriteFile::internal().write(&archive, &packed.archive);
+        written.map_err(|source| IoError::file("write", &archive, source))?;
     }
-    Ok(Image {
-        archive,
-        reference: packed.reference.clone(),
-        digest: packed.digest.clone(),
-        bytes: packed.archive.len() as u64,
-    })
+    inspect(&archive)
 }
 
 #[cfg(test)]
@@ -178,7 +167,7 @@ mod tests {
         let directory = directory.path().join("images");
         let packed = pack(b"binary", &PAUSE.spec).unwrap();
         let image = keep(&packed, &directory).unwrap();
-        assert_eq!(inspect(&image.archive).unwrap(), image);
+        assert_eq!((&image.reference, &image.digest), (&packed.reference, &packed.digest));
         fs::write(&image.archive, "broken").unwrap();
         assert_eq!(keep(&packed, &directory).unwrap(), image);
         assert_eq!(fs::read(&image.archive).unwrap(), packed.archive);
@@ -194,7 +183,7 @@ mod tests {
             "cd /src && CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS='-C target-feature=+crt-static",
             "--remap-path-prefix=/src=evenkeel",
             "--target-dir /cache/build --locked --profile server --target x86_64-unknown-linux-gnu",
-            "--no-default-features --features server --bin evenkeel-server",
+            "--package evenkeel-server --bin evenkeel-server",
         ] {
             assert!(command.contains(part), "{part} is missing: {command}");
         }

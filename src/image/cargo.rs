@@ -11,7 +11,7 @@ use nix::unistd::{Pid, User};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 use crate::error::Error;
-use crate::process::{Invocation, last_lines, outcome};
+use crate::process::{Invocation, ProgramError, last_lines, outcome};
 use crate::progress::Step;
 
 /// How much of what cargo wrote an error shows.
@@ -84,7 +84,7 @@ pub(super) async fn run(invocation: &Invocation, step: &Step) -> Result<(), Erro
         return Ok(());
     }
     let tail = last_lines(&said, TAIL_LINES);
-    Err(Error::Program { command: invocation.to_string(), outcome: outcome(status), tail })
+    Err(ProgramError { command: invocation.to_string(), outcome: outcome(status), tail }.into())
 }
 
 /// Passes on each line as the step's news; returns them all.

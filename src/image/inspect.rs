@@ -1,12 +1,13 @@
 //! What an archive holds: OCI layouts and docker's own, tar or tar.gz.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use oci_spec::image::ImageIndex;
+use oci_spec::image::{Digest, ImageIndex, ImageManifest};
 use serde::Deserialize;
 
 use super::Image;
@@ -14,6 +15,10 @@ use crate::error::Error;
 
 /// No index is longer; what is, is no index.
 const LONGEST_INDEX: u64 = 4 << 20;
+/// No manifest in practice is longer.
+const LONGEST_MANIFEST: u64 = 1 << 20;
+/// As many bytes of manifests are kept.
+const MOST_OF_MANIFESTS: usize = 16 << 20;
 
 /// Reads which image an archive holds, and whether it is whole enough to be imported.
 ///
@@ -22,16 +27,20 @@ const LONGEST_INDEX: u64 = 4 << 20;
 /// could call it by.
 pub fn inspect(path: &Path) -> Result<Image, Error> {
     let bad = |why: String| Error::BadImage { path: path.to_owned(), why };
-    let archive = path.canonicalize().map_err(|source| bad(read_problem(&source)))?;
-    let size = |file: &File| file.metadata().map(|metadata| (metadata.is_file(), metadata.len()));
-    let file = File::open(&archive).map_err(|source| bad(read_problem(&source)))?;
-    let (is_file, bytes) = size(&file).map_err(|source| bad(read_problem(&source)))?;
-    if !is_file {
+    let read_problem = |source: io::Error| bad(read_problem(&source));
+    // Before it is opened: opening a pipe that nobody writes to would wait for ever.
+    let metadata = path.metadata().map_err(read_problem)?;
+    if metadata.file_type().is_fifo() {
+        return Err(bad("it is a pipe, and an archive is read several times; save it to a file first".into()));
+    }
+    if !metadata.is_file() {
         return Err(bad("it is not a file".into()));
     }
+    let archive = path.canonicalize().map_err(read_problem)?;
+    let file = File::open(&archive).map_err(read_problem)?;
     let contents = Contents::read(file).map_err(|_| bad("it is no tar archive, or a broken one".into()))?;
-    let (reference, digest) = contents.identify().map_err(bad)?;
-    Ok(Image { archive, reference, digest, bytes })
+    let Identity { reference, digest, layers } = contents.identify().map_err(bad)?;
+    Ok(Image { archive, reference, digest, bytes: metadata.len(), import_bytes: contents.import_bytes(&layers) })
 }
 
 fn read_problem(source: &io::Error) -> String {
@@ -41,10 +50,28 @@ fn read_problem(source: &io::Error) -> String {
     }
 }
 
+/// Which image an archive holds.
+struct Identity {
+    reference: String,
+    digest: String,
+    /// The paths of its layers, where the archive tells.
+    layers: Vec<String>,
+}
+
+/// How large a file of an archive is.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    stored: u64,
+    /// At least as much as this without compression.
+    unpacked: u64,
+}
+
 /// What matters of an archive.
 #[derive(Default)]
 struct Contents {
-    paths: BTreeSet<String>,
+    files: BTreeMap<String, Size>,
+    /// Files in `blobs/` that may be an image's manifest.
+    manifests: BTreeMap<String, Vec<u8>>,
     /// `index.json` of an OCI layout.
     index: Option<Vec<u8>>,
     /// `manifest.json` of a docker archive.
@@ -65,31 +92,51 @@ impl Contents {
         for entry in tar::Archive::new(tar).entries()? {
             let mut entry = entry?;
             let path = entry.path()?.to_string_lossy().trim_start_matches("./").to_owned();
-            let slot = match path.as_str() {
-                "index.json" => Some(&mut contents.index),
-                "manifest.json" => Some(&mut contents.manifest),
-                _ => None,
-            };
-            if let Some(slot) = slot {
-                let mut content = Vec::new();
-                entry.by_ref().take(LONGEST_INDEX).read_to_end(&mut content)?;
-                *slot = Some(content);
+            let mut content = Vec::new();
+            match path.as_str() {
+                "index.json" | "manifest.json" => {
+                    entry.by_ref().take(LONGEST_INDEX).read_to_end(&mut content)?;
+                    let slot = if path == "index.json" { &mut contents.index } else { &mut contents.manifest };
+                    *slot = Some(content);
+                    contents.files.insert(path, Size::default());
+                }
+                _ if path.starts_with("blobs/") && entry.size() <= LONGEST_MANIFEST => {
+                    entry.by_ref().read_to_end(&mut content)?;
+                    contents.files.insert(path.clone(), Size::of(content.as_slice())?);
+                    contents.keep_manifest(path, content);
+                }
+                _ => {
+                    contents.files.insert(path, Size::of(&mut entry)?);
+                }
             }
-            contents.paths.insert(path);
         }
         Ok(contents)
     }
 
-    /// The reference and the digest, or what is wrong; an OCI layout goes first, as it does when it is imported.
-    fn identify(&self) -> Result<(String, String), String> {
+    fn keep_manifest(&mut self, path: String, content: Vec<u8>) {
+        let kept: usize = self.manifests.values().map(Vec::len).sum();
+        if content.starts_with(b"{") && kept + content.len() <= MOST_OF_MANIFESTS {
+            self.manifests.insert(path, content);
+        }
+    }
+
+    /// What a node needs to import these layers: containerd keeps them as they are and unpacks them as well. It is an
+    /// estimate from below.
+    fn import_bytes(&self, layers: &[String]) -> u64 {
+        let sizes = layers.iter().collect::<BTreeSet<_>>().into_iter().filter_map(|layer| self.files.get(layer));
+        sizes.map(|size| size.stored.saturating_add(size.unpacked)).fold(0, u64::saturating_add)
+    }
+
+    /// Which image it is, or what is wrong; an OCI layout goes first, as it does when it is imported.
+    fn identify(&self) -> Result<Identity, String> {
         match (&self.index, &self.manifest) {
-            (Some(index), _) if self.paths.contains("oci-layout") => self.identify_oci(index),
+            (Some(index), _) if self.files.contains_key("oci-layout") => self.identify_oci(index),
             (_, Some(manifest)) => self.identify_docker(manifest),
             _ => Err("the archive holds neither an OCI layout nor a docker image".into()),
         }
     }
 
-    fn identify_oci(&self, index: &[u8]) -> Result<(String, String), String> {
+    fn identify_oci(&self, index: &[u8]) -> Result<Identity, String> {
         let index =
             ImageIndex::from_reader(index).map_err(|problem| format!("its index.json is broken ({problem})"))?;
         let named = index.manifests().iter().find_map(|manifest| {
@@ -99,11 +146,16 @@ impl Contents {
             Some((reference.clone(), manifest.digest()))
         });
         let (reference, digest) = named.ok_or_else(no_tag)?;
-        self.require(&format!("blobs/{}/{}", digest.algorithm(), digest.digest()))?;
-        Ok((reference, digest.to_string()))
+        let blob = |digest: &Digest| format!("blobs/{}/{}", digest.algorithm(), digest.digest());
+        let path = blob(digest);
+        self.require(&path)?;
+        // An index of several platforms has no layers of its own.
+        let manifest = self.manifests.get(&path).and_then(|content| ImageManifest::from_reader(&content[..]).ok());
+        let layers = manifest.iter().flat_map(|manifest| manifest.layers()).map(|layer| blob(layer.digest()));
+        Ok(Identity { reference, digest: digest.to_string(), layers: layers.collect() })
     }
 
-    fn identify_docker(&self, manifest: &[u8]) -> Result<(String, String), String> {
+    fn identify_docker(&self, manifest: &[u8]) -> Result<Identity, String> {
         let images: Vec<DockerImage> =
             serde_json::from_slice(manifest).map_err(|problem| format!("its manifest.json is broken ({problem})"))?;
         let tagged = |image: &DockerImage| image.repo_tags.iter().flatten().find(|name| is_tagged(name)).cloned();
@@ -111,11 +163,43 @@ impl Contents {
         self.require(&image.config)?;
         image.layers.iter().try_for_each(|layer| self.require(layer))?;
         let digest = image.config.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
-        Ok((reference, format!("sha256:{digest}")))
+        let digest = format!("sha256:{digest}");
+        Ok(Identity { reference, digest, layers: image.layers.clone() })
     }
 
     fn require(&self, path: &str) -> Result<(), String> {
-        if self.paths.contains(path) { Ok(()) } else { Err(format!("the archive is not whole: {path} is missing")) }
+        if self.files.contains_key(path) { Ok(()) } else { Err(format!("the archive is not whole: {path} is missing")) }
+    }
+}
+
+impl Size {
+    /// Reads a file to its end. The last four bytes of gzip are the unpacked size, which is far quicker than unpacking. It
+    /// is an estimate from below: those bytes count modulo 4 GiB, and only the last part of a file of several parts.
+    fn of(mut file: impl Read) -> io::Result<Self> {
+        let mut magic = Vec::new();
+        file.by_ref().take(2).read_to_end(&mut magic)?;
+        let mut rest = LastBytes::default();
+        let stored = magic.len() as u64 + io::copy(&mut file, &mut rest)?;
+        let unpacked = if magic == [0x1f, 0x8b] { u64::from(u32::from_le_bytes(rest.0)) } else { 0 };
+        Ok(Self { stored, unpacked: unpacked.max(stored) })
+    }
+}
+
+/// Keeps the last four bytes of what is written to it.
+#[derive(Default)]
+struct LastBytes([u8; 4]);
+
+impl Write for LastBytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let last = &bytes[bytes.len().saturating_sub(self.0.len())..];
+        self.0.rotate_left(last.len());
+        let kept = self.0.len() - last.len();
+        self.0[kept..].copy_from_slice(last);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -141,8 +225,6 @@ fn no_tag() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use flate2::{Compression, write::GzEncoder};
     use tempfile::TempDir;
 
@@ -201,6 +283,35 @@ mod tests {
         let image = inspected(&gzip).unwrap();
         assert_eq!(image.digest, packed.digest);
         assert_eq!(image.bytes, gzip.len() as u64);
+    }
+
+    #[test]
+    fn an_import_needs_the_layers_packed_and_unpacked() {
+        let binary = vec![7; 100_000];
+        let image = inspected(&pack(&binary, &SPEC).unwrap().archive).unwrap();
+        assert!((200_000..230_000).contains(&image.import_bytes), "{}", image.import_bytes);
+        assert_eq!(inspected(&docker(r#"["a:1"]"#)).unwrap().import_bytes, 2);
+
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&binary).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let size = |content: &[u8]| Size::of(content).map(|size| (size.stored, size.unpacked)).unwrap();
+        assert_eq!(size(&gzip), (gzip.len() as u64, 100_000));
+        // The second part unpacks to nothing, as in layers that can be read from any place.
+        let empty = GzEncoder::new(Vec::new(), Compression::fast()).finish().unwrap();
+        let parts = [gzip, empty].concat();
+        assert_eq!(size(&parts), (parts.len() as u64, parts.len() as u64));
+        for short in [&b""[..], b"x", b"\x1f\x8b", b"\x1f\x8b\x01\x02"] {
+            assert_eq!(size(short).0, short.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_a_writer() {
+        let directory = TempDir::new().unwrap();
+        let pipe = directory.path().join("app.tar");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(inspect(&pipe).unwrap_err().to_string().contains("it is a pipe"));
     }
 
     #[test]

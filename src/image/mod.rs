@@ -25,6 +25,9 @@ pub struct Image {
     pub digest: String,
     /// The archive's size.
     pub bytes: u64,
+    /// What a node needs at least to import it: its layers, and the files that are unpacked from them.
+    #[serde(skip)]
+    pub import_bytes: u64,
 }
 
 impl Image {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::number::{bytes, grouped, max_milliseconds, mean, mean_milliseconds, milliseconds, thousands, to_f64};
 use super::text_table::{Align, Borders, Look, TextTable};
-use crate::measure::{Latency, Measurement, Throughput};
+use evenkeel_measure::{Latency, Measurement, Throughput, USUAL_STATUSES};
 
 /// The whole text, from the empty line before the tables to the last closing line.
 pub(super) fn text(run: &Measurement, look: Look) -> String {
@@ -21,8 +21,11 @@ pub(super) fn text(run: &Measurement, look: Look) -> String {
 fn closing(run: &Measurement) -> String {
     let requests = &run.requests;
     let mut text = String::new();
-    if requests.non_2xx > 0 {
-        let good = requests.answered.saturating_sub(requests.non_2xx);
+    let good = requests.answered.saturating_sub(requests.non_2xx);
+    if run.expected_statuses != USUAL_STATUSES {
+        let (expected, bad) = (&run.expected_statuses, requests.non_2xx);
+        let _ = writeln!(text, "{good} responses with an expected status ({expected}), {bad} with another one");
+    } else if requests.non_2xx > 0 {
         let _ = writeln!(text, "{good} 2xx responses, {} non 2xx responses", requests.non_2xx);
     }
     let (sent, read) = (thousands(requests.sent), bytes(to_f64(run.bytes)));
@@ -83,7 +86,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::load::Times;
+    use evenkeel_load::Times;
 
     /// The data that autocannon's tables were made of (tests/golden/generate.js), as a measurement.
     fn measurement(data: &Value) -> Measurement {
@@ -95,7 +98,7 @@ mod tests {
         }
         let seconds = list("seconds");
         let mut run = super::super::sample::measurement();
-        run.latency_us = crate::measured::latency(&times);
+        run.latency_us = crate::experiment::run_data::latency(&times);
         run.requests_per_second = Throughput::new(seconds.iter().map(|second| second.0 as f64));
         run.bytes_per_second = Throughput::new(seconds.iter().map(|second| second.1 as f64));
         run.bytes = seconds.iter().map(|second| second.1).sum();
@@ -127,6 +130,15 @@ mod tests {
     }
 
     golden!(fast, faults, slow, nothing);
+
+    #[test]
+    fn statuses_that_were_to_be_expected_are_named() {
+        let mut run = super::super::sample::measurement();
+        run.expected_statuses = "2xx,304".into();
+        run.requests.non_2xx = 9;
+        let text = text(&run, Look::default());
+        assert!(text.contains("\n179991 responses with an expected status (2xx,304), 9 with another one\n"), "{text}");
+    }
 
     #[test]
     fn a_run_shorter_than_a_second_says_so() {

@@ -7,7 +7,7 @@ use super::pods::{WIDTH, sentences};
 use super::rounds;
 use super::text_table::{Align, Borders, Look, TextTable};
 use super::words::{self, went_wrong};
-use crate::measure::{
+use evenkeel_measure::{
     ConfigurationSummary, Interval, Measurement, Naming, Ratio, compare, comparison_sentences, spread_sentence,
 };
 
@@ -129,8 +129,8 @@ fn limits(runs: &[Measurement]) -> String {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::measure::{Mode, Throughput};
     use console::measure_text_width;
+    use evenkeel_measure::{Mode, Throughput};
 
     /// Three rounds each at 2 and at 10 pods.
     fn several() -> Vec<Measurement> {

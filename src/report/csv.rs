@@ -5,11 +5,11 @@ use std::fmt::Write;
 
 use super::{Exporter, Report};
 use crate::error::Error;
-use crate::measure::{FaultCount, Measurement, Mode};
+use evenkeel_measure::{FaultCount, Measurement, Mode};
 
 /// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of
-/// it was measured, requests answered, bytes of the responses, errors, responses
-/// other than 2xx, mode.
+/// it was measured, requests answered, bytes of the responses, errors, responses with an unexpected status (by default
+/// another than 2xx), mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Csv;
 

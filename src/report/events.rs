@@ -3,7 +3,7 @@
 use super::number::count;
 use super::pods::{sentences, some};
 use super::text_table::{Align, Borders, Look, TextTable};
-use crate::measure::{Event, FailureKind, Impact, Measurement};
+use evenkeel_measure::{Event, FailureKind, Impact, Measurement};
 
 /// The columns of an event.
 pub(super) const COLUMNS: [&str; 6] = ["Event", "At", "Took", "Failed", "Lowest", "Full again"];

@@ -1,7 +1,7 @@
 //! The figures of a run by name, as every format shows them. To add a figure, add one line here.
 
 use super::number::{bytes, count, max_milliseconds, mean_milliseconds, milliseconds, to_f64};
-use crate::measure::{Latency, Measurement, PodUse, Spread};
+use evenkeel_measure::{Latency, Measurement, PodUse, Spread, USUAL_STATUSES};
 
 /// A figure: its name and its text.
 pub(super) type Figure = (&'static str, String);
@@ -39,13 +39,16 @@ pub(super) fn run(run: &Measurement) -> Vec<Figure> {
         ("Requests answered", count(run.requests.answered)),
         ("Failed requests and connections", count(run.errors)),
         ("Of those, timed out", count(run.timeouts)),
-        ("Responses other than 2xx", count(run.requests.non_2xx)),
+        (unexpected(run), count(run.requests.non_2xx)),
         ("Bytes read", bytes(to_f64(run.bytes))),
         ("Opening a connection, median", milliseconds(run.connect_us.p50)),
         ("Connections opened", count(run.connections_opened)),
         ("CPU time of the load generator", format!("{:.2} s", run.generator_cpu_seconds)),
         ("Busiest thread of the load generator", format!("{:.0}% of a processor", run.generator_busiest * 100.0)),
     ];
+    if run.expected_statuses != USUAL_STATUSES {
+        figures.push(("Expected statuses", run.expected_statuses.clone()));
+    }
     if run.generator_bound {
         figures.push(("The limit of this run", "the load generator".to_owned()));
     }
@@ -56,6 +59,10 @@ pub(super) fn run(run: &Measurement) -> Vec<Figure> {
     }
     figures.extend(pods(run));
     figures
+}
+
+fn unexpected(run: &Measurement) -> &'static str {
+    if run.expected_statuses == USUAL_STATUSES { "Responses other than 2xx" } else { "Responses with another status" }
 }
 
 /// What the pods used, as far as it is known.

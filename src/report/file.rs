@@ -1,14 +1,14 @@
-//! Reports in files: read from JSON, and written completely or not at all.
+//! Reports in files: read from JSON, written in any format.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::{Format, Look, Report, SCHEMA_VERSION};
 use crate::error::Error;
-use crate::measure::count_uniformity_tests;
+use crate::io_error::IoError;
+use crate::write_file::WriteFile;
+use evenkeel_measure::count_uniformity_tests;
 
 /// The report in `json`; an error calls it `name`.
 ///
@@ -38,43 +38,17 @@ pub fn read(json: &str, name: &str) -> Result<Report, Error> {
     Ok(report)
 }
 
-/// Writes the report to `path`, completely or not at all: the old content stays until the new file is complete.
+/// Writes the report to `path`, a file that the user named; see [`WriteFile::named`].
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn write(path: &Path, format: Format, report: &Report) -> Result<(), Error> {
     let text = format.export(report, Look::default())?;
-    replace(path, text.as_bytes()).map_err(|source| Error::file("write", path, source))
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A symbolic link stays; its target is replaced.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let before = fs::metadata(&target).ok();
-    if before.as_ref().is_some_and(|metadata| !metadata.is_file()) {
-        // A pipe or a terminal cannot be replaced, only written to. Writing to a directory fails.
-        return fs::write(&target, bytes);
-    }
-    if target.file_name().is_none() {
-        return Err(ErrorKind::InvalidInput.into());
-    }
-    let draft = target.with_file_name(format!(".evenkeel-{}.tmp", std::process::id()));
-    let mut file = File::create_new(&draft)?;
-    let written = file
-        .write_all(bytes)
-        .and_then(|()| before.map_or(Ok(()), |metadata| file.set_permissions(metadata.permissions())))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&draft, &target));
-    if written.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    written
+    Ok(WriteFile::named().write(path, text.as_bytes()).map_err(|source| IoError::file("write", path, source))?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
     use super::super::{Exporter, Json, sample};
     use super::*;
 
@@ -113,34 +87,5 @@ mod tests {
         let report = read(&old.to_string(), "old.json").unwrap();
         let tests = report.runs.iter().map(|run| run.spread.uniformity.unwrap().tests);
         assert_eq!(tests.collect::<Vec<_>>(), [2, 2], "its runs are corrected for, too");
-    }
-
-    #[test]
-    fn a_file_is_replaced_whole_and_keeps_its_permissions() {
-        let directory = tempfile::tempdir().unwrap();
-        let (path, link) = (directory.path().join("report.csv"), directory.path().join("link"));
-        fs::write(&path, "before").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        symlink(&path, &link).unwrap();
-        write(&link, Format::Csv, &sample::report()).unwrap();
-        assert!(link.is_symlink() && fs::read_to_string(&path).unwrap().starts_with("run,"));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "no draft is left");
-    }
-
-    #[test]
-    fn a_failed_write_leaves_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        for path in ["", "missing/report.csv", "."] {
-            let failed = write(&directory.path().join(path), Format::Csv, &sample::report());
-            assert!(matches!(failed, Err(Error::Io { .. })), "{path:?}: {failed:?}");
-        }
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_device_is_written_to_and_not_replaced() {
-        write(Path::new("/dev/null"), Format::Csv, &sample::report()).unwrap();
-        assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 }

@@ -1,7 +1,7 @@
 //! Notes on the load itself: its rate, its connections, and whether it was the limit.
 
 use super::number::{count, grouped, milliseconds};
-use crate::measure::{Measurement, Rate};
+use evenkeel_measure::{Measurement, Rate};
 
 /// One line for each note; none for a closed loop over persistent connections in which the server was the limit.
 pub(super) fn lines(run: &Measurement) -> Vec<String> {
@@ -39,7 +39,7 @@ fn asked(rate: &Rate) -> String {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::measure::Latency;
+    use evenkeel_measure::Latency;
 
     #[test]
     fn a_closed_loop_over_persistent_connections_has_no_note() {

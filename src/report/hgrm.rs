@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::number::to_f64;
 use super::{Exporter, Report, rounds};
 use crate::error::Error;
-use crate::measure::Measurement;
+use evenkeel_measure::Measurement;
 
 /// `HdrHistogram`'s percentile distribution, in milliseconds. Each of several runs begins with a line that says which.
 ///

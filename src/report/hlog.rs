@@ -11,7 +11,8 @@ use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
 use super::{Exporter, Report, rounds};
 use crate::error::Error;
-use crate::measure::Measurement;
+use crate::io_error::IoError;
+use evenkeel_measure::Measurement;
 
 /// The first line of a log.
 const VERSION: &str = "[Histogram log format version 1.3]";
@@ -25,7 +26,7 @@ pub struct Hlog;
 
 impl Exporter for Hlog {
     fn export(&self, report: &Report) -> Result<String, Error> {
-        let failed = |why: String| Error::io("write the report as an HDR log", io::Error::other(why));
+        let failed = |why: String| IoError::new("write the report as an HDR log", io::Error::other(why));
         let mut log = Vec::new();
         let mut serializer = V2DeflateSerializer::new();
         let mut builder = IntervalLogWriterBuilder::new();
@@ -47,7 +48,7 @@ impl Exporter for Hlog {
             })?;
             start += length;
         }
-        String::from_utf8(log).map_err(|why| failed(why.to_string()))
+        Ok(String::from_utf8(log).map_err(|why| failed(why.to_string()))?)
     }
 }
 

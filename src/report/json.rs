@@ -2,6 +2,7 @@
 
 use super::{Exporter, Report};
 use crate::error::Error;
+use crate::io_error::IoError;
 
 /// Indented JSON with a final newline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,7 +11,7 @@ pub struct Json;
 impl Exporter for Json {
     fn export(&self, report: &Report) -> Result<String, Error> {
         let text = serde_json::to_string_pretty(report);
-        text.map(|text| text + "\n").map_err(|source| Error::io("write the report as JSON", source.into()))
+        Ok(text.map(|text| text + "\n").map_err(|source| IoError::new("write the report as JSON", source.into()))?)
     }
 }
 

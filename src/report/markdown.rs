@@ -7,7 +7,7 @@ use super::number::{count, grouped, milliseconds};
 use super::words::{self, went_wrong};
 use super::{Exporter, Report, events, pods, rounds};
 use crate::error::Error;
-use crate::measure::Measurement;
+use evenkeel_measure::Measurement;
 
 /// GitHub's Markdown: the findings, the comparison, and the details folded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

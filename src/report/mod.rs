@@ -39,7 +39,7 @@ pub use table::Table;
 pub use text_table::{Align, Look, plain_table};
 
 use crate::error::Error;
-use crate::measure::{Measurement, count_uniformity_tests};
+use evenkeel_measure::{Measurement, count_uniformity_tests};
 
 /// The version of [`Report`]'s JSON: it increases when a reader of the old version would misread the new one.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -1,8 +1,8 @@
 //! Numbers as autocannon formats them.
 
 /// A count with commas.
-pub(super) use crate::measure::grouped_count as count;
-use crate::measure::grouped_digits;
+pub(super) use evenkeel_measure::grouped_count as count;
+use evenkeel_measure::grouped_digits;
 
 /// A time in milliseconds with three significant digits, but never finer than a microsecond nor coarser than a
 /// millisecond: "0.312 ms", "1.22 ms", "31 ms". Whole milliseconds look as autocannon's do.

@@ -2,9 +2,9 @@
 
 use super::number::{count, milliseconds};
 use super::text_table::{Align, Borders, Look, TextTable};
-use crate::load::POD_HEADER;
-pub(super) use crate::measure::some;
-use crate::measure::{PodShare, Spread, sentence};
+use evenkeel_load::POD_HEADER;
+pub(super) use evenkeel_measure::some;
+use evenkeel_measure::{PodShare, Spread, sentence};
 
 /// Pods shown by name before the middle is left out.
 const MOST_ROWS: usize = 20;
@@ -125,8 +125,8 @@ pub(super) fn ratio(rate: f64, first: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::PodLoad;
     use console::measure_text_width;
+    use evenkeel_measure::PodLoad;
 
     fn of(requests: &[u64], replicas: u32) -> Spread {
         let pod = |(at, requests): (usize, &u64)| {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::measure::{Configuration, Measurement, Naming, compare, median_rounds};
+use evenkeel_measure::{Configuration, Measurement, Naming, compare, median_rounds};
 
 /// Whether runs are rounds: more than one of a configuration.
 pub(super) fn has_rounds(runs: &[Measurement]) -> bool {
@@ -40,7 +40,7 @@ pub(super) fn shown(runs: &[Measurement]) -> Cow<'_, [Measurement]> {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::measure::Mode;
+    use evenkeel_measure::Mode;
 
     #[test]
     fn a_name_is_a_runs_own() {

@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::Report;
-use crate::load::{Fault, FaultAt, Plan, Pod, RunResult, Second, ThreadUsage, Times};
-use crate::measure::{
+use crate::experiment::run_data::run_data;
+use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, Times};
+use evenkeel_measure::{
     ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodLoad, PodUse,
-    Requests, Spread, Throughput, TimelineSecond,
+    Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
 };
-use crate::measured::run_data;
 
 /// A run of two seconds against two pods.
 pub(super) fn measurement() -> Measurement {
@@ -28,6 +28,7 @@ pub(super) fn measurement() -> Measurement {
         planned_requests: None,
         elapsed_seconds: 2.0,
         interrupted: false,
+        expected_statuses: USUAL_STATUSES.into(),
         requests: Requests { sent: 180_030, answered: 180_000, non_2xx: 0, in_flight: 30 },
         bytes: 25_920_000,
         latency_us: Latency {
@@ -166,7 +167,7 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         connections: *connections,
         ..Pod::default()
     });
-    let plan = Plan::new(NonZeroU32::new(30).unwrap(), Duration::from_secs(30));
+    let plan = LoadPlan::new(NonZeroU32::new(30).unwrap(), Duration::from_secs(30));
     let result = RunResult {
         elapsed: plan.duration,
         plan,

@@ -6,7 +6,7 @@ use super::number::count;
 use super::text_table::Look;
 use super::{Exporter, Report, autocannon, comparison, events, generator, pods, rounds, tail, words};
 use crate::error::Error;
-use crate::measure::{Measurement, Mode};
+use evenkeel_measure::{Measurement, Mode};
 
 /// Text: the tables of autocannon, followed by what autocannon does not measure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::figures;
 use super::text_table::{Align, Borders, Look, TextTable};
-use crate::measure::{Latency, Measurement};
+use evenkeel_measure::{Latency, Measurement};
 
 /// The table; empty if nothing was answered.
 pub(super) fn text(run: &Measurement, look: Look) -> String {

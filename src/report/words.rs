@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::number::{count, grouped, milliseconds, to_f64};
 use super::rounds::{self, names, shown};
 use super::{Report, pods};
-use crate::measure::{Configuration, Measurement, Naming, compare, comparison_sentences, sentence, spread_sentence};
+use evenkeel_measure::{Configuration, Measurement, Naming, compare, comparison_sentences, sentence, spread_sentence};
 
 /// The worst outcome of all runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

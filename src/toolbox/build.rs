@@ -14,6 +14,7 @@ use super::find::{is_executable, on_path};
 use super::module::{Module, Pins, root};
 use super::{on_thread, version};
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::{Invocation, outcome};
 use crate::progress::{Progress, Step};
 use crate::shutdown::{self, Shutdown};
@@ -43,7 +44,7 @@ pub(super) async fn build(
 ) -> Result<(), Error> {
     let step = progress.step(format!("build {} {}", pins.module.title(), pins.version()));
     let shelf = root(cache);
-    fs::create_dir_all(&shelf).map_err(|source| Error::file("make", &shelf, source))?;
+    fs::create_dir_all(&shelf).map_err(|source| IoError::file("make", &shelf, source))?;
     let _lock = lock(&shelf.join(format!(".{}.lock", pins.module)), &step, shutdown).await?;
     remove_leftovers(&shelf, pins.module);
     let place = pins.directory(cache);
@@ -56,7 +57,7 @@ pub(super) async fn build(
     run(&command, pins.module, &step, shutdown).await?;
     for program in pins.module.programs() {
         let (built, wanted) = (room.bin().join(Module::built_name(program)), room.bin().join(program.name()));
-        fs::rename(&built, &wanted).map_err(|source| Error::file("name", &wanted, source))?;
+        fs::rename(&built, &wanted).map_err(|source| IoError::file("name", &wanted, source))?;
     }
     check(pins.module, &room.bin()).await.map_err(|why| Error::InstallFailed {
         what: pins.module.title().to_owned(),
@@ -71,15 +72,15 @@ pub(super) async fn build(
 
 /// Waits until no other process builds the module; the lock ends with the file.
 async fn lock(path: &Path, step: &Step, shutdown: &Shutdown) -> Result<File, Error> {
-    let failed = |source| Error::file("lock", path, source);
+    let failed = |source| IoError::file("lock", path, source);
     let file = File::create(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => return Ok(file),
         Err(fs::TryLockError::WouldBlock) => step.detail("another evenkeel builds it; waiting"),
-        Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+        Err(fs::TryLockError::Error(source)) => return Err(failed(source).into()),
     }
     let locked = on_thread(move || file.lock().map(|()| file));
-    shutdown::unless(shutdown, locked).await?.map_err(failed)
+    Ok(shutdown::unless(shutdown, locked).await??.map_err(failed)?)
 }
 
 /// Whether all programs of a module are in `bin` and will do.
@@ -122,7 +123,7 @@ impl Room {
             fs::write(room.0.join("go.mod"), &*pins.go_mod)?;
             fs::write(room.0.join("go.sum"), &*pins.go_sum)
         };
-        fill().map_err(|source| Error::file("make", &room.0, source))?;
+        fill().map_err(|source| IoError::file("make", &room.0, source))?;
         Ok(room)
     }
 
@@ -136,7 +137,7 @@ impl Room {
     }
 
     /// Moves it to `place`, in place of a damaged one.
-    fn move_to(self, place: &Path) -> Result<(), Error> {
+    fn move_to(self, place: &Path) -> Result<(), IoError> {
         let mut damaged = self.0.clone();
         damaged.set_extension("damaged");
         let moved = || {
@@ -147,7 +148,7 @@ impl Room {
             }
             fs::rename(&self.0, place)
         };
-        moved().map_err(|source| Error::file("make", place, source))
+        moved().map_err(|source| IoError::file("make", place, source))
     }
 }
 
@@ -183,17 +184,17 @@ async fn run(command: &Invocation, module: Module, step: &Step, shutdown: &Shutd
     let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     let mut news = News::default();
     let ended = shutdown::unless(shutdown, async {
-        listen(&mut child, &mut news, step).await.map_err(|source| Error::io("listen to Go", source))?;
-        child.wait().await.map_err(|source| Error::io("wait for Go", source))
+        listen(&mut child, &mut news, step).await.map_err(|source| IoError::new("listen to Go", source))?;
+        child.wait().await.map_err(|source| IoError::new("wait for Go", source))
     })
     .await;
-    if ended.is_err() {
+    if !matches!(ended, Ok(Ok(_))) {
         if let Some(group) = group {
             let _ = killpg(group, Signal::SIGKILL);
         }
         let _ = child.wait().await;
     }
-    let status = ended?;
+    let status = ended??;
     if status.success() { Ok(()) } else { Err(failure(module, command, &outcome(status), &news.tail)) }
 }
 
@@ -316,7 +317,7 @@ mod tests {
             }
         });
         let built = build(&Module::Cni.pins(), Path::new("/bin/false"), cache.path(), &progress, &shutdown).await;
-        assert!(matches!(built, Err(Error::Interrupted)), "{built:?}");
+        assert!(matches!(built, Err(Error::Interrupted(_))), "{built:?}");
     }
 
     fn kept(cache: &Path) -> Vec<String> {
@@ -337,7 +338,7 @@ mod tests {
         let stopped = Shutdown::new();
         stopped.cancel();
         let interrupted = build(&pins, &go, cache, &silent, &stopped).await;
-        assert!(matches!(interrupted, Err(Error::Interrupted)), "{interrupted:?}");
+        assert!(matches!(interrupted, Err(Error::Interrupted(_))), "{interrupted:?}");
         assert_eq!(kept(cache), [".cni.lock"]);
 
         build(&pins, &go, cache, &silent, &Shutdown::new()).await.unwrap();

@@ -9,7 +9,7 @@ use super::program::Package;
 use crate::error::Error;
 use crate::process::{Invocation, last_lines, outcome};
 use crate::progress::Step;
-use crate::shutdown::{self, Shutdown};
+use crate::shutdown::{self, Interrupted, Shutdown};
 
 /// A package manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,11 +168,8 @@ pub(super) async fn install(
     };
     let refresh = async || {
         step.detail("refreshing the package lists");
-        let refreshed = shutdown::unless(shutdown, command(manager.update_args()).run_async()).await;
-        refreshed.map(drop).map_err(|error| match error {
-            Error::Program { .. } => failed(error.to_string()),
-            other => other,
-        })
+        let refreshed = shutdown::unless(shutdown, command(manager.update_args()).run_async()).await?;
+        refreshed.map(drop).map_err(|error| failed(error.to_string()))
     };
     let fresh = manager.lacks_lists();
     if fresh {
@@ -198,7 +195,7 @@ async fn run(command: &Invocation, step: &Step, shutdown: &Shutdown) -> Result<R
         () = shutdown.cancelled() => {
             step.detail("stopping as soon as the package manager is done");
             let _ = ended.await;
-            return Err(Error::Interrupted);
+            return Err(Interrupted.into());
         }
     };
     let output = output.map_err(|source| command.not_started(&source))?;

@@ -12,6 +12,7 @@ use super::module::{self, Module};
 use super::program::{Package, Program, Source};
 use super::{build, complaint};
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
@@ -145,7 +146,7 @@ pub fn remedy(program: Program) -> String {
 /// # Errors
 /// [`Error::InstallFailed`] with the reason, [`Error::Interrupted`]; nothing is left half-installed.
 pub async fn install(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<(), Error> {
-    let found = shutdown::unless(shutdown, async { Ok(find(cache).await) }).await?;
+    let found = shutdown::unless(shutdown, find(cache)).await?;
     carry_out(&plan(&found)?, cache, progress, shutdown).await?;
     let missing: Vec<String> = find(cache).await.iter().filter(|found| found.is_missing()).map(complaint).collect();
     if missing.is_empty() {
@@ -160,7 +161,7 @@ pub async fn install(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> 
 
 async fn carry_out(plan: &Plan, cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<(), Error> {
     let root = module::root(cache);
-    fs::create_dir_all(&root).map_err(|source| Error::file("make", &root, source))?;
+    fs::create_dir_all(&root).map_err(|source| IoError::file("make", &root, source))?;
     if let Some(packages) = &plan.packages {
         let step = progress.step(format!("install packages with {}", packages.manager.name()));
         distribution::install((packages.manager, &packages.program), &packages.names, &step, shutdown).await?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::module;
+use crate::write_file::WriteFile;
 
 /// Answers by path. Asking two dozen programs takes a second that every `up` would pay.
 ///
@@ -74,14 +75,10 @@ impl Memory {
             return;
         }
         self.entries.retain(|path, _| path.exists());
-        let target = file(cache);
-        let draft = target.with_extension(format!("{}.tmp", std::process::id()));
-        let written = serde_json::to_vec_pretty(&self.entries)
-            .map_err(std::io::Error::from)
-            .and_then(|bytes| fs::create_dir_all(module::root(cache)).and_then(|()| fs::write(&draft, bytes)))
-            .and_then(|()| fs::rename(&draft, &target));
-        if written.is_err() {
-            let _ = fs::remove_file(&draft);
+        // What cannot be written is asked again next time.
+        if let (Ok(bytes), Ok(())) = (serde_json::to_vec_pretty(&self.entries), fs::create_dir_all(module::root(cache)))
+        {
+            let _ = WriteFile::internal().write(&file(cache), &bytes);
         }
     }
 }

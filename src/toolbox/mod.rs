@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 
@@ -91,7 +92,7 @@ pub async fn ensure(
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<Toolbox, Error> {
-    let found = shutdown::unless(shutdown, async { Ok(find(cache).await) }).await?;
+    let found = shutdown::unless(shutdown, find(cache)).await?;
     if !found.iter().any(Found::is_missing) {
         return resolve(found);
     }
@@ -101,7 +102,7 @@ pub async fn ensure(
         InstallPolicy::Ask(_) if !std::io::stdin().is_terminal() => false,
         InstallPolicy::Ask(prompt) => {
             let plan = plan(&found)?;
-            shutdown::unless(shutdown, on_thread(move || prompt(&plan))).await?
+            shutdown::unless(shutdown, on_thread(move || prompt(&plan))).await??
         }
     };
     if !agreed {
@@ -112,13 +113,13 @@ pub async fn ensure(
 }
 
 /// Runs what blocks, and may never end, on a thread that nobody waits for: a prompt at a terminal, a lock.
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, IoError> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("evenkeel-wait".to_owned())
         .spawn(move || sender.send(work()))
-        .map_err(|source| Error::io("start a thread", source))?;
-    receiver.await.map_err(|_| Error::io("wait for a thread", std::io::Error::other("it ended early")))
+        .map_err(|source| IoError::new("start a thread", source))?;
+    receiver.await.map_err(|_| IoError::new("wait for a thread", std::io::Error::other("it ended early")))
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use super::module::Module;
 use super::program::Program;
-use crate::error::Error;
-use crate::process::Invocation;
+use crate::process::{Invocation, ProgramError};
 
 /// How long a program may take to say its version; a busy machine is slow, a program that hangs is no use.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -100,8 +99,7 @@ pub(super) async fn ask(program: Program, path: &Path) -> Result<String, String>
     let question = question(program, path);
     match tokio::time::timeout(PATIENCE, question.run_async()).await {
         Ok(Ok(answer)) => Ok(String::from_utf8_lossy(&answer).trim().to_owned()),
-        Ok(Err(Error::Program { outcome, .. })) => Err(format!("does not say its version ({outcome})")),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(ProgramError { outcome, .. })) => Err(format!("does not say its version ({outcome})")),
         Err(_) => Err(format!("did not say its version within {} s", PATIENCE.as_secs())),
     }
 }

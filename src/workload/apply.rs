@@ -10,6 +10,7 @@ use super::FIELD_MANAGER;
 use super::manifests::Manifests;
 use crate::config::{NAMESPACE, Replicas, WORKLOAD};
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 use crate::progress::Progress;
 
 /// Applies `manifests` with `image`. Without `replicas`, a Deployment that exists keeps its count.
@@ -49,11 +50,12 @@ pub async fn apply(
 /// How many pods the Deployment asks for now; nothing when it does not exist.
 async fn current_replicas(deployments: &Api<Deployment>) -> Result<Option<i32>, Error> {
     let found = deployments.get_opt(WORKLOAD).await;
-    let found = found.map_err(|source| Error::kubernetes(format!("get Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
+    let found =
+        found.map_err(|source| KubernetesError::new(format!("get Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
     Ok(found.and_then(|deployment| deployment.spec).and_then(|spec| spec.replicas))
 }
 
-async fn one<K>(api: &Api<K>, object: &K) -> Result<(), Error>
+async fn one<K>(api: &Api<K>, object: &K) -> Result<(), KubernetesError>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
 {
@@ -61,6 +63,6 @@ where
     let name = object.name_any();
     match api.patch(&name, &params, &Patch::Apply(object)).await {
         Ok(_) => Ok(()),
-        Err(source) => Err(Error::kubernetes(format!("apply {} {name}", K::kind(&())), source)),
+        Err(source) => Err(KubernetesError::new(format!("apply {} {name}", K::kind(&())), source)),
     }
 }

@@ -11,9 +11,10 @@ use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 
 use super::PORT_NAME;
-use super::observe::Steadily;
+use super::observe::ConstantBackoff;
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 
 /// A watch that broke is opened again after this long.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -26,7 +27,7 @@ pub async fn backends(client: &Client) -> Result<Vec<SocketAddr>, Error> {
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
     let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
     let listed = slices.list(&of_service).await;
-    let listed = listed.map_err(|source| Error::kubernetes("list EndpointSlices", source))?;
+    let listed = listed.map_err(|source| KubernetesError::new("list EndpointSlices", source))?;
     let found = listed_as_ready(listed.items.iter());
     if found.is_empty() { Err(Error::NoWorkload) } else { Ok(found.into_iter().collect()) }
 }
@@ -37,7 +38,7 @@ pub fn backends_as_they_change(client: &Client) -> impl Stream<Item = Vec<Socket
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
     let of_service = watcher::Config::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
     let (store, writer) = reflector::store();
-    let events = watcher(slices, of_service).backoff(Steadily(AGAIN)).reflect(writer);
+    let events = watcher(slices, of_service).backoff(ConstantBackoff(AGAIN)).reflect(writer);
     events.filter_map(move |event| {
         let changed =
             matches!(event, Ok(watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::process::last_lines;
 use crate::shutdown::Shutdown;
 
@@ -21,7 +22,7 @@ struct Log {
     /// How much has been read.
     read: u64,
     /// The beginning of a line whose end is not written yet.
-    rest: String,
+    rest: Vec<u8>,
 }
 
 /// Hands the lines of a component's logs (one a node that has it) to `sink`; with `follow`, goes on until `shutdown`.
@@ -44,7 +45,8 @@ pub async fn component(
     }
     if !follow {
         // What stands without an end is a line as well, when nothing follows.
-        return logs.iter().filter(|log| !log.rest.is_empty()).try_for_each(|log| sink(&log.node, &log.rest));
+        let mut unended = logs.iter().filter(|log| !log.rest.is_empty());
+        return unended.try_for_each(|log| sink(&log.node, &String::from_utf8_lossy(&log.rest)));
     }
     loop {
         tokio::select! {
@@ -65,7 +67,7 @@ fn find(cluster: &Cluster, name: &str) -> Result<Vec<Log>, Error> {
         let names = components(&directory(node))?;
         if names.contains(name) {
             let path = directory(node).join(format!("{name}.log"));
-            logs.push(Log { node: node.clone(), path, read: 0, rest: String::new() });
+            logs.push(Log { node: node.clone(), path, read: 0, rest: Vec::new() });
         }
         there.extend(names);
     }
@@ -82,7 +84,7 @@ fn find(cluster: &Cluster, name: &str) -> Result<Vec<Log>, Error> {
 
 /// The components that have a log in `directory`.
 fn components(directory: &Path) -> Result<BTreeSet<String>, Error> {
-    let entries = fs::read_dir(directory).map_err(|source| Error::file("read", directory, source))?;
+    let entries = fs::read_dir(directory).map_err(|source| IoError::file("read", directory, source))?;
     let names =
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log").map(str::to_owned));
     Ok(names.collect())
@@ -91,7 +93,7 @@ fn components(directory: &Path) -> Result<BTreeSet<String>, Error> {
 impl Log {
     /// The whole lines that were written since the last time.
     fn more(&mut self) -> Result<String, Error> {
-        let failed = |source| Error::file("read", &self.path, source);
+        let failed = |source| IoError::file("read", &self.path, source);
         let mut file = File::open(&self.path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length < self.read {
@@ -100,12 +102,12 @@ impl Log {
             self.rest.clear();
         }
         file.seek(SeekFrom::Start(self.read)).map_err(failed)?;
-        let mut bytes = Vec::new();
+        // Bytes, since a character may be half written.
+        let mut bytes = std::mem::take(&mut self.rest);
         self.read += file.read_to_end(&mut bytes).map_err(failed)? as u64;
-        let mut text = std::mem::take(&mut self.rest) + &String::from_utf8_lossy(&bytes);
-        let end = text.rfind('\n').map_or(0, |end| end + 1);
-        self.rest = text.split_off(end);
-        Ok(text)
+        let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        self.rest = bytes.split_off(end);
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
@@ -119,13 +121,14 @@ mod tests {
     fn only_whole_lines_are_read_and_a_new_beginning_is_noticed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("kubelet.log");
-        let mut log = Log { node: "lab-0".into(), path: path.clone(), read: 0, rest: String::new() };
-        let append =
-            |text: &str| File::options().append(true).create(true).open(&path).unwrap().write_all(text.as_bytes());
-        append("one\ntw").unwrap();
+        let mut log = Log { node: "lab-0".into(), path: path.clone(), read: 0, rest: Vec::new() };
+        let append = |text: &[u8]| File::options().append(true).create(true).open(&path).unwrap().write_all(text);
+        append(b"one\ntw").unwrap();
         assert_eq!(log.more().unwrap(), "one\n");
-        append("o\nthree\n").unwrap();
-        assert_eq!(log.more().unwrap(), "two\nthree\n");
+        append("o\nthré\n".as_bytes().split_at(6).0).unwrap();
+        assert_eq!(log.more().unwrap(), "two\n");
+        append("o\nthré\n".as_bytes().split_at(6).1).unwrap();
+        assert_eq!(log.more().unwrap(), "thré\n", "a character that was half written");
         assert_eq!(log.more().unwrap(), "");
         fs::write(&path, "new\n").unwrap();
         assert_eq!(log.more().unwrap(), "new\n");

@@ -1,45 +1,29 @@
-//! Where the load goes: the Service's external IP.
+//! The external IP of the workload's Service, as the target of a load.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Service;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use serde::Serialize;
 
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
+use evenkeel_load::Target;
 
 /// How long a Service may wait for its external IP.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An HTTP endpoint: where to connect, and what to ask for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Endpoint {
-    /// The address to connect to.
-    pub address: SocketAddr,
-    /// The `Host` header.
-    pub host: String,
-    /// The path to ask for.
-    pub path: String,
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "http://{}{}", self.host, self.path)
-    }
-}
-
-/// The workload's Service as an endpoint, as soon as it has an external IP.
+/// The workload's Service as the target of a load, as soon as it has an external IP.
 ///
 /// # Errors
 /// [`Error::NoWorkload`] when there is no Service; [`Error::Deadline`] when it gets no external IP.
-pub async fn endpoint(client: &Client) -> Result<Endpoint, Error> {
+pub async fn endpoint(client: &Client) -> Result<Target, Error> {
     let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
     let found = services.get_opt(WORKLOAD).await;
-    let found = found.map_err(|source| Error::kubernetes(format!("get Service {NAMESPACE}/{WORKLOAD}"), source))?;
+    let found = found.map_err(|source| KubernetesError::new(format!("get Service {NAMESPACE}/{WORKLOAD}"), source))?;
     let service = found.ok_or(Error::NoWorkload)?;
     if let Some(endpoint) = of_service(&service) {
         return Ok(endpoint);
@@ -63,13 +47,13 @@ pub async fn endpoint(client: &Client) -> Result<Endpoint, Error> {
     })
 }
 
-/// The endpoint of a Service that has an external IP: its first port there.
-fn of_service(service: &Service) -> Option<Endpoint> {
+/// The target for a Service that has an external IP: its first port there.
+fn of_service(service: &Service) -> Option<Target> {
     let ip = external_ips(service).next()?;
     let port = service.spec.as_ref()?.ports.as_ref()?.first()?.port;
     let port = u16::try_from(port).ok()?;
     let host = if port == 80 { ip.to_string() } else { format!("{ip}:{port}") };
-    Some(Endpoint { address: (ip, port).into(), host, path: "/".into() })
+    Some(Target { address: (ip, port).into(), host, path: "/".into() })
 }
 
 /// The external IPs in a Service's status.
@@ -84,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_with_an_ip_is_an_endpoint() {
+    fn a_service_with_an_ip_is_a_target() {
         let service: Service = serde_json::from_str(
             r#"{"spec":{"ports":[{"port":80}]},"status":{"loadBalancer":{"ingress":[{"ip":"198.18.1.1","ipMode":"VIP"}]}}}"#,
         )

@@ -1,20 +1,21 @@
-//! What the pods say, merged; and what the cluster's components say.
+//! The logs of the workload's pods, merged.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod follow;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::{AsyncBufReadExt, FutureExt, Stream, StreamExt, stream};
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use super::SELECTOR;
-use super::observe::Steadily;
 use crate::config::NAMESPACE;
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 use crate::shutdown::Shutdown;
 
 /// Which lines.
@@ -63,7 +64,7 @@ pub async fn pods(
     sink: &mut dyn FnMut(Line) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let refused = |source| Error::kubernetes("list pods", source);
+    let refused = |source| KubernetesError::new("list pods", source);
     let list = api.list(&ListParams::default().labels(SELECTOR)).await.map_err(refused)?;
     let names: BTreeSet<String> = list.items.iter().map(ResourceExt::name_any).collect();
     if let Some(pod) = &wanted.pod {
@@ -74,7 +75,7 @@ pub async fn pods(
         return Err(Error::NoWorkload);
     }
     if wanted.follow {
-        return shutdown_is_the_end(follow(&api, wanted, sink), shutdown).await;
+        return shutdown_is_the_end(follow::follow(&api, wanted, sink), shutdown).await;
     }
     let started = list.items.iter().filter(|pod| is_wanted(pod, wanted) && has_started(pod)).map(ResourceExt::name_any);
     let mut lines = shutdown_is_the_end(all(&api, started.collect(), wanted), shutdown).await?;
@@ -113,7 +114,7 @@ async fn all(api: &Api<Pod>, pods: Vec<String>, wanted: &Wanted) -> Result<Vec<L
         let text = match api.logs(&pod, params).await {
             Ok(text) => text,
             Err(source) if is_gone(&source) => String::new(),
-            Err(source) => return Err(Error::kubernetes(format!("read the log of {pod}"), source)),
+            Err(source) => return Err(KubernetesError::new(format!("read the log of {pod}"), source)),
         };
         Ok(text.lines().map(|line| Line::parse(&pod, line)).collect::<Vec<_>>())
     };
@@ -124,91 +125,6 @@ async fn all(api: &Api<Pod>, pods: Vec<String>, wanted: &Wanted) -> Result<Vec<L
         lines.extend(more?);
     }
     Ok(lines)
-}
-
-/// The lines of every pod, each as it comes; pods that appear meanwhile are added, and containers that start again.
-async fn follow(api: &Api<Pod>, wanted: &Wanted, sink: &mut dyn FnMut(Line) -> Result<(), Error>) -> Result<(), Error> {
-    let config = watcher::Config::default().labels(SELECTOR);
-    let changes = watcher(api.clone(), config).backoff(Steadily(Duration::from_millis(500))).applied_objects();
-    let mut changes = std::pin::pin!(changes);
-    let mut following = Following::default();
-    loop {
-        tokio::select! {
-            change = changes.next() => if let Some(Ok(pod)) = change && is_wanted(&pod, wanted) && has_started(&pod) {
-                following.begin(api, &pod, wanted);
-            },
-            Some(event) = following.streams.next() => match event {
-                Said::Line(line) => if following.is_new(&line) { sink(line)? },
-                Said::End(pod) => following.ended(&pod),
-            },
-        }
-    }
-}
-
-enum Said {
-    Line(Line),
-    End(String),
-}
-
-/// The logs that are being followed.
-#[derive(Default)]
-struct Following {
-    streams: stream::SelectAll<stream::BoxStream<'static, Said>>,
-    /// The containers whose log is open, or has been read to its end, by pod.
-    containers: BTreeMap<String, String>,
-    /// The time of the last line, by pod: where to go on after a restart.
-    last: BTreeMap<String, Timestamp>,
-}
-
-impl Following {
-    fn begin(&mut self, api: &Api<Pod>, pod: &Pod, wanted: &Wanted) {
-        let (name, container) = (pod.name_any(), container_id(pod));
-        if self.containers.get(&name) == Some(&container) {
-            return;
-        }
-        let mut params = LogParams { follow: true, ..params(wanted) };
-        if let Some(last) = self.last.get(&name) {
-            params = LogParams { since_seconds: None, tail_lines: None, since_time: Some(*last), ..params };
-        }
-        self.streams.push(lines(api.clone(), name.clone(), params).boxed());
-        self.containers.insert(name, container);
-    }
-
-    /// Whether a line has not been handed on already: a log is opened anew by the second, not by the line.
-    fn is_new(&mut self, line: &Line) -> bool {
-        let Some(time) = line.time else { return true };
-        let new = self.last.get(&line.pod).is_none_or(|last| time > *last);
-        if new {
-            self.last.insert(line.pod.clone(), time);
-        }
-        new
-    }
-
-    fn ended(&mut self, pod: &str) {
-        if self.last.contains_key(pod) {
-            return;
-        }
-        // Nothing came of it: the next change of the pod may try again.
-        self.containers.remove(pod);
-    }
-}
-
-/// One pod's log, line by line, and its end.
-fn lines(api: Api<Pod>, pod: String, params: LogParams) -> impl Stream<Item = Said> + Send + 'static {
-    let name = pod.clone();
-    let opened = async move { api.log_stream(&pod, &params).await.map(|reader| (pod, reader)) };
-    let lines = opened.into_stream().flat_map(|opened| match opened {
-        Ok((pod, reader)) => {
-            let lines = reader.lines().take_while(|line| futures::future::ready(line.is_ok()));
-            lines
-                .filter_map(move |line| {
-                    futures::future::ready(line.ok().map(|line| Said::Line(Line::parse(&pod, &line))))
-                })
-                .boxed()
-        }
-        Err(_) => stream::empty().boxed(),
-    });
-    lines.chain(stream::once(async move { Said::End(name) }))
 }
 
 fn params(wanted: &Wanted) -> LogParams {
@@ -234,11 +150,6 @@ fn has_started(pod: &Pod) -> bool {
     })
 }
 
-fn container_id(pod: &Pod) -> String {
-    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    statuses.and_then(|statuses| statuses.first()?.container_id.clone()).unwrap_or_default()
-}
-
 /// A pod that went between the list and the question.
 fn is_gone(source: &kube::Error) -> bool {
     matches!(source, kube::Error::Api(status) if status.is_not_found() || status.code == 400)
@@ -255,16 +166,5 @@ mod tests {
         assert_eq!(line.time.unwrap().to_string(), "2026-01-01T00:00:00.123456789Z");
         assert_eq!(Line::parse("p", "no time here").text, "no time here");
         assert_eq!(Line::parse("p", "2026-01-01T00:00:00Z ").text, "");
-    }
-
-    #[test]
-    fn lines_read_twice_are_handed_on_once() {
-        let mut following = Following::default();
-        let mut seen = |raw: &str| following.is_new(&Line::parse("p", raw));
-        assert!(seen("2026-01-01T00:00:00.1Z a"));
-        assert!(seen("2026-01-01T00:00:00.2Z b"));
-        assert!(!seen("2026-01-01T00:00:00.1Z a"));
-        assert!(!seen("2026-01-01T00:00:00.2Z b"));
-        assert!(seen("2026-01-01T00:00:00.3Z c"));
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::cluster::Cluster;
 use crate::config::NAMESPACE;
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 
 /// The memory of some pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +50,8 @@ pub async fn memory(cluster: &Cluster, client: &Client) -> Result<Memory, Error>
         let path = format!("/api/v1/nodes/{}/proxy/stats/summary", node.node.name);
         let action = format!("ask node {} for its pods' memory", node.node.name);
         let request = http::Request::get(path).body(Vec::new());
-        let request = request.map_err(|source| Error::kubernetes(action.clone(), kube::Error::HttpError(source)))?;
-        let summary: Summary = client.request(request).await.map_err(|source| Error::kubernetes(action, source))?;
+        let request = request.map_err(|source| KubernetesError::new(action.clone(), kube::Error::HttpError(source)))?;
+        let summary: Summary = client.request(request).await.map_err(|source| KubernetesError::new(action, source))?;
         let counted = of_workload(&summary);
         sum = Memory { pods: sum.pods + counted.pods, bytes: sum.bytes + counted.bytes };
     }

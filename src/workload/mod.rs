@@ -2,30 +2,36 @@
 
 pub mod apply;
 pub mod backends;
+pub mod baseline;
 pub mod component_logs;
+pub mod conntrack_table;
 pub mod endpoint;
-pub mod endpoints;
 pub mod event;
 pub mod external_ip;
+mod guard;
 pub mod logs;
 pub mod manifests;
 pub mod memory;
 mod observe;
 pub mod pod_counters;
 mod pods;
+pub mod proxy_rules;
 pub mod rollout;
+mod rollout_failure;
 pub mod scale;
 pub mod status;
-pub mod tracked;
-mod trouble;
 pub mod view;
 
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 
 pub use apply::apply;
 pub use backends::{backends, backends_as_they_change};
-pub use endpoint::{Endpoint, endpoint};
+pub use baseline::Baseline;
+pub use endpoint::endpoint;
+pub use guard::guard;
 pub use pod_counters::{PodCounters, pod_counters};
+pub use pods::is_active;
 pub use rollout::rollout;
 pub use scale::{ScaleOutcome, scale};
 pub use status::status;
@@ -41,6 +47,6 @@ pub const PORT_NAME: &str = "http";
 fn unchanged(action: String, source: kube::Error) -> Error {
     match &source {
         kube::Error::Api(status) if status.is_not_found() => Error::NoWorkload,
-        _ => Error::kubernetes(action, source),
+        _ => KubernetesError::new(action, source).into(),
     }
 }

@@ -19,9 +19,9 @@ use crate::config::{NAMESPACE, WORKLOAD};
 
 /// A watch that broke is opened again after this long: the API server is a neighbour, not to be spared.
 #[derive(Clone, Debug)]
-pub(super) struct Steadily(pub(super) Duration);
+pub(super) struct ConstantBackoff(pub(super) Duration);
 
-impl Iterator for Steadily {
+impl Iterator for ConstantBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
@@ -29,7 +29,7 @@ impl Iterator for Steadily {
     }
 }
 
-impl Backoff for Steadily {
+impl Backoff for ConstantBackoff {
     fn reset(&mut self) {}
 }
 
@@ -126,11 +126,12 @@ where
     let (store, writer) = reflector::store();
     let events = watcher(Api::<K>::namespaced(client.clone(), NAMESPACE), config);
     let mut first = true;
-    let news = events.backoff(Steadily(Duration::from_millis(200))).reflect(writer).map(move |event| match event {
-        Ok(watcher::Event::InitDone) if std::mem::take(&mut first) => Change::Complete,
-        Ok(_) => Change::Some,
-        Err(source) => Change::Broken(source.to_string()),
-    });
+    let news =
+        events.backoff(ConstantBackoff(Duration::from_millis(200))).reflect(writer).map(move |event| match event {
+            Ok(watcher::Event::InitDone) if std::mem::take(&mut first) => Change::Complete,
+            Ok(_) => Change::Some,
+            Err(source) => Change::Broken(source.to_string()),
+        });
     changes.push(Box::pin(news));
     store
 }

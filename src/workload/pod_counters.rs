@@ -1,10 +1,10 @@
 //! What is counted of each pod, by the kubelet and the kernel.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Client, ResourceExt};
+use kube::ResourceExt;
 
-use super::pods::pods;
-use crate::cluster::{Cluster, PodCgroup};
+use super::pods::{has_ended, pods};
+use crate::cluster::{Access, PodCgroup};
 use crate::error::Error;
 
 /// A pod's counters at one moment.
@@ -21,27 +21,32 @@ pub struct PodCounters {
 }
 
 impl PodCounters {
-    /// The same, with what the kernel counts now.
+    /// The same pod, with what the kernel counts now.
     #[must_use]
-    pub fn again(&self, cluster: &Cluster) -> Self {
-        Self { cgroup: PodCgroup::read(cluster, &self.uid), ..self.clone() }
+    pub fn again(&self, access: &Access) -> Self {
+        Self { cgroup: cgroup(access, &self.uid), ..self.clone() }
     }
 }
 
-/// The counters of all pods of the workload, by name.
+/// The counters of all pods of the workload that have not ended, by name. Where the nodes cannot be reached, the counters
+/// of the kernel are absent.
 ///
 /// # Errors
 /// [`Error::Kubernetes`].
-pub async fn pod_counters(cluster: &Cluster, client: &Client) -> Result<Vec<PodCounters>, Error> {
-    let listed = pods(client).await?;
+pub async fn pod_counters(access: &Access) -> Result<Vec<PodCounters>, Error> {
+    let listed = pods(&access.client).await?;
     let counters = |pod: &Pod| {
         let uid = pod.uid()?;
-        let cgroup = PodCgroup::read(cluster, &uid);
+        let cgroup = cgroup(access, &uid);
         Some(PodCounters { name: pod.name_any(), uid, restarts: restarts(pod), cgroup })
     };
-    let mut counters: Vec<PodCounters> = listed.iter().filter_map(counters).collect();
+    let mut counters: Vec<PodCounters> = listed.iter().filter(|pod| !has_ended(pod)).filter_map(counters).collect();
     counters.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(counters)
+}
+
+fn cgroup(access: &Access, uid: &str) -> PodCgroup {
+    access.lab().map(|cluster| PodCgroup::read(cluster, uid)).unwrap_or_default()
 }
 
 fn restarts(pod: &Pod) -> u32 {

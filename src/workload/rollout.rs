@@ -9,11 +9,11 @@ use kube::{Api, Client};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::observe::{Observed, View};
-use super::trouble::{self, Trouble};
+use super::rollout_failure::{self, RolloutFailure};
 use crate::config::NAMESPACE;
 use crate::error::Error;
 use crate::progress::{Progress, Step};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Interrupted, Shutdown};
 
 /// An answer that comes within this time needs no word.
 const PROMPT: Duration = Duration::from_millis(500);
@@ -93,12 +93,12 @@ impl<'a> Watch<'a> {
         step: &Step,
         judge: impl Fn(&View) -> Verdict,
     ) -> Result<View, Error> {
-        // Some troubles count only when they last, so time passing is news as well.
+        // Some failures count only when they last, so time passing is news as well.
         let mut clock = tokio::time::interval(Duration::from_secs(1));
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = self.shutdown.cancelled() => return Err(Error::Interrupted),
+                () = self.shutdown.cancelled() => return Err(Interrupted.into()),
                 () = observed.changed() => {}
                 _ = clock.tick() => {}
             }
@@ -111,8 +111,8 @@ impl<'a> Watch<'a> {
             match judge(&view) {
                 Verdict::Done => return Ok(view),
                 Verdict::Waiting(why) => {
-                    if let Some(trouble) = trouble::find(&view, Timestamp::now()) {
-                        return Err(self.explain(trouble).await);
+                    if let Some(failure) = rollout_failure::find(&view, Timestamp::now()) {
+                        return Err(self.explain(failure).await);
                     }
                     self.patience = Duration::from_secs(60) + Duration::from_secs(1) * wanted(&view).unsigned_abs();
                     self.still(step, observed.broken().unwrap_or(&why))?;
@@ -135,14 +135,14 @@ impl<'a> Watch<'a> {
     }
 
     /// Adds the last words of a pod that crashed.
-    async fn explain(&self, trouble: Trouble) -> Error {
-        let Some(pod) = &trouble.crashed else { return Error::RolloutStuck { reason: trouble.reason } };
+    async fn explain(&self, failure: RolloutFailure) -> Error {
+        let Some(pod) = &failure.crashed else { return Error::RolloutStuck { reason: failure.reason } };
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
         let params = LogParams { previous: true, tail_lines: Some(10), ..LogParams::default() };
         let words = pods.logs(pod, &params).await.unwrap_or_default();
         let words = words.trim_end().replace('\n', "\n  ");
         let reason =
-            if words.is_empty() { trouble.reason } else { format!("{}; its last words:\n  {words}", trouble.reason) };
+            if words.is_empty() { failure.reason } else { format!("{}; its last words:\n  {words}", failure.reason) };
         Error::RolloutStuck { reason }
     }
 }

@@ -14,16 +14,16 @@ use tokio::time::Instant;
 
 use super::backends::listed_as_ready;
 use super::endpoint::external_ips;
-use super::endpoints::{Programmed, programmed};
 use super::observe::{Observed, View};
+use super::pods::is_active;
+use super::proxy_rules::{Programmed, programmed};
 use super::rollout::{Verdict, Watch};
 use super::{FIELD_MANAGER, unchanged};
-use crate::cluster::Cluster;
+use crate::cluster::Access;
 use crate::config::{NAMESPACE, Replicas, WORKLOAD};
 use crate::error::Error;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
-use crate::toolbox::Toolbox;
 
 /// Rules cannot be watched, so they are read again after this long.
 const REREAD: Duration = Duration::from_millis(20);
@@ -37,44 +37,39 @@ pub struct ScaleOutcome {
     pub to: u32,
     /// From the request until exactly these pods were ready.
     pub ready_seconds: f64,
-    /// From the request until every node sent connections to exactly these pods.
-    pub programmed_seconds: f64,
+    /// From the request until every node sent connections to exactly these pods; absent where the nodes' rules cannot be
+    /// read.
+    pub programmed_seconds: Option<f64>,
 }
 
-/// Scales to `replicas` and waits until exactly so many pods are ready and every node balances between exactly these.
+/// Scales to `replicas`, and waits until exactly that many pods are ready and every node balances between exactly these.
+/// Where the nodes' rules cannot be read, the wait ends when the pods are ready and listed in the EndpointSlices.
 ///
 /// # Errors
 /// [`Error::NoWorkload`] when nothing is deployed; [`Error::RolloutStuck`] when pods cannot start; [`Error::Deadline`].
 pub async fn scale(
-    cluster: &Cluster,
-    client: &Client,
-    toolbox: &Toolbox,
+    access: &Access,
     replicas: Replicas,
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<ScaleOutcome, Error> {
     let step = progress.step(format!("scale to {replicas}"));
     let began = Instant::now();
-    let from = set(client, replicas).await?;
-    let (ready, all) = settled(cluster, client, toolbox, Some(replicas), &step, shutdown, began).await?;
+    let from = set(&access.client, replicas).await?;
+    let (ready, all) = settled(access, Some(replicas), &step, shutdown, began).await?;
     step.done_with(if from == replicas.get() { format!("it was {from} already") } else { format!("from {from}") });
-    let (ready_seconds, programmed_seconds) = (ready.as_secs_f64(), all.as_secs_f64());
+    let (ready_seconds, programmed_seconds) = (ready.as_secs_f64(), access.kernels().map(|_| all.as_secs_f64()));
     Ok(ScaleOutcome { from, to: replicas.get(), ready_seconds, programmed_seconds })
 }
 
-/// Waits until every node balances between exactly the pods that are ready, under the Service's external IP.
+/// Waits until every node balances between exactly the pods that are ready, under the Service's external IP. Where the
+/// nodes' rules cannot be read, the wait ends when the pods are ready and listed in the EndpointSlices.
 ///
 /// # Errors
 /// As [`scale`].
-pub async fn settle(
-    cluster: &Cluster,
-    client: &Client,
-    toolbox: &Toolbox,
-    progress: &Progress,
-    shutdown: &Shutdown,
-) -> Result<(), Error> {
+pub async fn settle(access: &Access, progress: &Progress, shutdown: &Shutdown) -> Result<(), Error> {
     let step = progress.step("program the load balancer");
-    settled(cluster, client, toolbox, None, &step, shutdown, Instant::now()).await?;
+    settled(access, None, &step, shutdown, Instant::now()).await?;
     step.done();
     Ok(())
 }
@@ -91,21 +86,19 @@ async fn set(client: &Client, replicas: Replicas) -> Result<u32, Error> {
 }
 
 async fn settled(
-    cluster: &Cluster,
-    client: &Client,
-    toolbox: &Toolbox,
+    access: &Access,
     replicas: Option<Replicas>,
     step: &Step,
     shutdown: &Shutdown,
     began: Instant,
 ) -> Result<(Duration, Duration), Error> {
-    let mut observed = Observed::new(client);
-    let mut watch = Watch::new("balancing between exactly the pods asked for", client, shutdown);
+    let mut observed = Observed::new(&access.client);
+    let mut watch = Watch::new("balancing between exactly the pods asked for", &access.client, shutdown);
     let mut ready = None;
     loop {
         let view = watch.until(&mut observed, step, |view| judge(view, replicas)).await?;
         let ready = *ready.get_or_insert_with(|| began.elapsed());
-        match unprogrammed(cluster, toolbox, &view).await? {
+        match unprogrammed(access, &view).await? {
             None => return Ok((ready, began.elapsed())),
             Some(why) => watch.still(step, &why)?,
         }
@@ -119,14 +112,13 @@ async fn settled(
 /// Whether exactly the pods asked for are ready, and listed as endpoints.
 fn judge(view: &View, replicas: Option<Replicas>) -> Verdict {
     let wanted = replicas.map_or_else(|| super::rollout::wanted(view).unsigned_abs(), Replicas::get) as usize;
-    let staying: Vec<&Pod> =
-        view.pods.iter().map(AsRef::as_ref).filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect();
-    let ready = staying.iter().filter(|pod| is_ready(pod)).count();
+    let active: Vec<&Pod> = view.pods.iter().map(AsRef::as_ref).filter(|pod| is_active(pod)).collect();
+    let ready = active.iter().filter(|pod| is_ready(pod)).count();
     let listed = listed_as_ready(view.slices.iter().map(AsRef::as_ref)).len();
-    if staying.len() != wanted || ready != wanted {
-        let more = staying.len().saturating_sub(wanted);
-        let more = if more > 0 { format!(", {more} to go") } else { String::new() };
-        Verdict::Waiting(format!("{ready} of {wanted} pods ready{more}"))
+    if active.len() > wanted {
+        Verdict::Waiting(format!("{}, {} more than asked", some(active.len(), "pod"), active.len() - wanted))
+    } else if ready != wanted {
+        Verdict::Waiting(format!("{ready} of {wanted} pods ready"))
     } else if listed != wanted {
         Verdict::Waiting(format!("{listed} of {wanted} endpoints listed"))
     } else if wanted > 0 && view.service.as_ref().is_none_or(|service| external_ips(service).next().is_none()) {
@@ -136,16 +128,22 @@ fn judge(view: &View, replicas: Option<Replicas>) -> Verdict {
     }
 }
 
+/// "1 pod", "3 pods".
+fn some(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// What the rules of the nodes still lack, or still have too much; nothing when all agree with `view`.
-async fn unprogrammed(cluster: &Cluster, toolbox: &Toolbox, view: &View) -> Result<Option<String>, Error> {
+async fn unprogrammed(access: &Access, view: &View) -> Result<Option<String>, Error> {
+    let Some((nodes, toolbox)) = access.kernels() else { return Ok(None) };
     let wanted = listed_as_ready(view.slices.iter().map(AsRef::as_ref));
     let ips: BTreeSet<IpAddr> = view.service.iter().flat_map(|service| external_ips(service)).collect();
-    for node in &cluster.nodes {
+    for node in nodes {
         let rules = programmed(node, toolbox).await?;
         if let Some(difference) = difference(&rules, &wanted, &ips) {
             return Ok(Some(format!("{difference} on node {}", node.node.name)));
@@ -157,7 +155,7 @@ async fn unprogrammed(cluster: &Cluster, toolbox: &Toolbox, view: &View) -> Resu
 fn difference(rules: &Programmed, wanted: &BTreeSet<SocketAddr>, ips: &BTreeSet<IpAddr>) -> Option<String> {
     if rules.backends != *wanted {
         let (have, extra) = (wanted.intersection(&rules.backends).count(), rules.backends.difference(wanted).count());
-        let extra = if extra > 0 { format!(", {extra} to go") } else { String::new() };
+        let extra = if extra > 0 { format!(", and {} too many", some(extra, "endpoint")) } else { String::new() };
         return Some(format!("{have} of {} endpoints programmed{extra}", wanted.len()));
     }
     // A Service without endpoints is refused elsewhere in the rules.
@@ -206,12 +204,15 @@ mod tests {
         let mut view = View { pods: vec![pod(true, false), pod(false, false)], service: service(), ..View::default() };
         assert_eq!(judge(&view, two()), waiting("1 of 2 pods ready"));
         view.pods = vec![pod(true, false), pod(true, false), pod(true, false)];
-        assert_eq!(judge(&view, two()), waiting("3 of 2 pods ready, 1 to go"));
+        assert_eq!(judge(&view, two()), waiting("3 pods, 1 more than asked"));
         view.pods = vec![pod(true, false), pod(true, false), pod(true, true)];
         view.slices = vec![listed(&["10.244.0.5"])];
         assert_eq!(judge(&view, two()), waiting("1 of 2 endpoints listed"));
         view.slices = vec![listed(&["10.244.0.5", "10.244.0.6"])];
         assert_eq!(judge(&view, two()), Verdict::Done);
+        let evicted = crate::workload::pods::tests::evicted("old", "2026-01-01T00:00:00Z");
+        view.pods.push(Arc::new(evicted));
+        assert_eq!(judge(&view, two()), Verdict::Done, "a pod that was evicted and replaced is ignored");
         view.service = None;
         assert_eq!(judge(&view, two()), waiting("the Service has no external IP yet"));
     }
@@ -229,7 +230,7 @@ mod tests {
         assert_eq!(said(&rules(&["10.244.0.5:3000"], None)).unwrap(), "1 of 2 endpoints programmed");
         assert_eq!(
             said(&rules(&["10.244.0.5:3000", "10.244.0.6:3000", "10.244.0.7:3000"], Some(ip))).unwrap(),
-            "2 of 2 endpoints programmed, 1 to go"
+            "2 of 2 endpoints programmed, and 1 endpoint too many"
         );
         let all = ["10.244.0.5:3000", "10.244.0.6:3000"];
         assert_eq!(said(&rules(&all, None)).unwrap(), "the external IP 198.18.1.1 is not programmed yet");

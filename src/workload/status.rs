@@ -13,6 +13,7 @@ use super::view::{NodeRow, PodRow, ServiceRow};
 use crate::cluster::{self, Cluster, ComponentStatus, State};
 use crate::config::{NAMESPACE, ProxyMode};
 use crate::error::Error;
+use crate::kubernetes_error::KubernetesError;
 
 /// The version of the JSON that [`Status`] becomes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -109,7 +110,7 @@ fn given_up<'a>(components: impl Iterator<Item = &'a ComponentStatus>) -> Option
 
 async fn nodes(client: &Client) -> Result<Vec<NodeRow>, Error> {
     let api: Api<core::Node> = Api::all(client.clone());
-    let nodes = api.list(&ListParams::default()).await.map_err(|source| Error::kubernetes("list nodes", source))?;
+    let nodes = api.list(&ListParams::default()).await.map_err(|source| KubernetesError::new("list nodes", source))?;
     Ok(nodes.items.iter().map(|node| NodeRow::new(node, Timestamp::now())).collect())
 }
 
@@ -122,7 +123,7 @@ pub async fn workload(client: &Client) -> Result<Workload, Error> {
     let services: Api<core::Service> = Api::namespaced(client.clone(), NAMESPACE);
     let (of_workload, all) = (ListParams::default().labels(SELECTOR), ListParams::default());
     let (pods, services) = futures::try_join!(pods.list(&of_workload), services.list(&all))
-        .map_err(|source| Error::kubernetes("list pods and Services", source))?;
+        .map_err(|source| KubernetesError::new("list pods and Services", source))?;
     let now = Timestamp::now();
     let mut pods: Vec<PodRow> = pods.items.iter().map(|pod| PodRow::new(pod, now)).collect();
     pods.sort_by(|a, b| a.name.cmp(&b.name));

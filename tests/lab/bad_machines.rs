@@ -56,7 +56,7 @@ fn a_network_that_others_use_is_left_to_them() {
     let link = format!("ek-{NAME}");
     let named = format!("ip link set lo up && ip link add {link} type bridge && ip link show {link} >/dev/null");
     let kept = format!("{named} && trap 'ip link show {link} >/dev/null || exit 96' EXIT");
-    fails(&lab, &before, &NETWORK, &kept, &[&format!("link {link} is taken"), "no lab's"]);
+    fails(&lab, &before, &NETWORK, &kept, &[&format!("link {link} is taken"), "does not belong to a lab"]);
     let routed = "ip link set lo up && ip link add other type bridge && ip link set other up \
                   && ip address add 198.18.0.9/24 dev other";
     fails(&lab, &before, &NETWORK, routed, &["198.18.0.0/15 is taken", "198.18.0.0/24 through other"]);
@@ -91,6 +91,27 @@ fn odd_machines_will_do() {
         .unwrap();
     std::fs::set_permissions(&containerd, std::fs::Permissions::from_mode(0o755)).unwrap();
     works(&lab, &before, &["--net"], &format!("ip link set lo up && export PATH={}:$PATH", bin.path().display()));
+}
+
+/// As with `ipv6.disable=1`: the kernel has no settings of IPv6, and refuses those of a link.
+#[test]
+fn a_kernel_without_ipv6_will_do() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let bin = tempfile::tempdir().unwrap();
+    let ip = bin.path().join("ip");
+    let real = std::process::Command::new("sh").args(["-c", "command -v ip"]).output().unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *ek-{NAME}*addrgenmode*) echo 'RTNETLINK answers: Operation not supported' >&2; \
+         exit 2;; esac\nexec {} \"$@\"\n",
+        text(&real.stdout).trim()
+    );
+    std::fs::write(&ip, script).unwrap();
+    std::fs::set_permissions(&ip, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let disabled = format!(
+        "ip link set lo up && mount -t tmpfs none /proc/sys/net/ipv6 && export PATH={}:$PATH && ip link show >/dev/null",
+        bin.path().display()
+    );
+    works(&lab, &before, &["--net", "--mount"], &disabled);
 }
 
 #[test]

@@ -17,7 +17,13 @@ pub(crate) struct Begun {
 
 /// Begins a verb.
 pub(crate) fn begun(lab: &Lab, arguments: &[&str]) -> Begun {
+    begun_in(lab, arguments, &[])
+}
+
+/// Begins a verb with other variables.
+pub(crate) fn begun_in(lab: &Lab, arguments: &[&str], variables: &[(&str, &str)]) -> Begun {
     let mut command = lab.command(&[&["--json"], arguments].concat());
+    command.envs(variables.iter().copied());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     Begun { child, lines }

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::lab::NAME;
+use crate::files::{Mark, changed_since};
+use crate::lab::{NAME, eventually};
 
 /// Kernel settings that count or name something, and so change by themselves.
 const RESTLESS: [&str; 12] = [
@@ -35,6 +36,12 @@ pub(crate) struct Host {
     pub(crate) sysctls: BTreeMap<String, String>,
     /// What is named after a lab where programs leave things.
     pub(crate) files: BTreeSet<String>,
+    /// The security profiles that are loaded into the kernel.
+    pub(crate) profiles: BTreeSet<String>,
+    /// The names of the kernel's keyrings.
+    pub(crate) keyrings: BTreeSet<String>,
+    /// When this was looked at: what changed on the file systems since then is compared, too.
+    pub(crate) at: Mark,
 }
 
 impl Host {
@@ -54,6 +61,9 @@ impl Host {
             processes: lab_processes(),
             sysctls: sysctls(),
             files: named_after_a_lab(),
+            profiles: profiles(),
+            keyrings: keyring_names(),
+            at: Mark::now(),
         }
     }
 
@@ -75,10 +85,21 @@ impl Host {
         let sysctls: Vec<_> = self.sysctls.iter().filter(|(name, _)| !name.contains(&link)).collect();
         let earlier: Vec<_> = before.sysctls.iter().collect();
         assert_eq!(sysctls, earlier, "the machine's kernel settings");
+        let own = Path::new("/run").join(format!("evenkeel-{NAME}.apparmor"));
+        let changed: Vec<_> = changed_since(before.at).into_iter().filter(|path| *path != own).collect();
+        assert!(changed.is_empty(), "changed outside the lab's state: {changed:#?}");
     }
 
     /// Everything as before.
     pub(crate) fn assert_same(&self, before: &Self) {
+        self.assert_same_but_files(before);
+        let changed = changed_since(before.at);
+        assert!(changed.is_empty(), "a lab left or changed these: {changed:#?}");
+    }
+
+    /// As [`Host::assert_same`], for a test of many rounds: the whole file system, which takes seconds, is compared once
+    /// in the end.
+    pub(crate) fn assert_same_but_files(&self, before: &Self) {
         assert_eq!(self.links, before.links);
         assert_eq!(self.routes, before.routes);
         assert_eq!(self.rules, before.rules);
@@ -87,7 +108,23 @@ impl Host {
         assert_eq!(self.processes, before.processes);
         assert_eq!(self.sysctls, before.sysctls);
         assert_eq!(self.files, before.files);
+        assert_eq!(self.profiles, before.profiles);
+        // The kernel frees the keyrings of containers and users a moment after their last process.
+        eventually("the lab's keyrings are gone", || keyring_names().is_subset(&before.keyrings).then_some(()));
     }
+}
+
+/// The lines of AppArmor's list, each a profile and its mode; none where AppArmor is off.
+fn profiles() -> BTreeSet<String> {
+    let list = fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default();
+    list.lines().map(str::to_owned).collect()
+}
+
+/// The names of every keyring that can be seen, without the counts of keys, which follow them after a colon.
+fn keyring_names() -> BTreeSet<String> {
+    let keys = fs::read_to_string("/proc/keys").unwrap();
+    let keyrings = keys.lines().filter_map(|line| line.split_once(" keyring "));
+    keyrings.map(|(_, name)| name.split(':').next().unwrap().trim().to_owned()).collect()
 }
 
 fn named_after_a_lab() -> BTreeSet<String> {
@@ -149,10 +186,11 @@ pub(crate) fn links() -> BTreeSet<String> {
     links.iter().map(|link| link.name().to_string_lossy().into_owned()).collect()
 }
 
-/// Whether a path is named after a lab that is none of these tests'.
-fn is_anothers(path: &str) -> bool {
+/// Whether a path is named after a lab that is none of these tests'. A file of these tests' lab has its name and an
+/// extension.
+pub(crate) fn is_anothers(path: &str) -> bool {
     let mut labs = path.split('/').filter_map(|part| part.strip_prefix("evenkeel-"));
-    labs.any(|lab| lab != NAME && lab.strip_suffix(".lock") != Some(NAME))
+    labs.any(|lab| lab.split('.').next() != Some(NAME))
 }
 
 fn names_in(directory: &str) -> BTreeSet<String> {

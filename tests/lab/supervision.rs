@@ -58,7 +58,7 @@ fn the_components_come_first() {
     assert!(components >= 3 * pods, "{components} for the components, {pods} for the pods");
 }
 
-fn cluster_of(lab: &Lab) -> Cluster {
+pub(crate) fn cluster_of(lab: &Lab) -> Cluster {
     let name = NAME.parse().unwrap();
     let paths = Paths::new(&name, lab.state().parent(), Some(Path::new("/nowhere")));
     cluster::find(&name, &paths).unwrap()
@@ -73,7 +73,7 @@ fn an_unknown_component_is_refused_with_the_names(cluster: &Cluster) {
 }
 
 /// By the supervisor's word: the API server may be the one that was killed.
-fn said_of(cluster: &Cluster, name: &str) -> Value {
+pub(crate) fn said_of(cluster: &Cluster, name: &str) -> Value {
     let all = cluster::components(cluster).unwrap();
     let component = all.into_iter().flat_map(|(_, components)| components).find(|component| component.name == name);
     serde_json::to_value(component).unwrap()

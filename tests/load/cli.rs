@@ -1,5 +1,6 @@
 //! `evenkeel test` as a person calls it.
 
+use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::CommandCargoExt;
@@ -66,6 +67,19 @@ fn a_foreign_target_is_refused() {
         assert!(stdout.is_empty() && stderr.contains("no load was sent"), "{stderr}");
         assert!(stderr.contains("--allow-foreign-target"), "{stderr}");
     }
+}
+
+#[test]
+fn a_server_that_listens_only_on_ipv6_is_found_by_the_name_localhost() {
+    // Where IPv6 is switched off there is nothing to find.
+    let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
+    let port = listener.local_addr().unwrap().port();
+    let server = Server::start_on(listener, |peer| peer.answer_all(&from_pod("a")));
+    let target = format!("http://localhost:{port}/");
+    let output = evenkeel(&["--requests", "20", "--warmup", "0", "--target", &target]).output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
+    assert_eq!(server.requests(), 20, "{stdout}");
 }
 
 #[test]

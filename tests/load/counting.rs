@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use evenkeel::load::{self, RunResult};
-use evenkeel::measure::Measurement;
-use evenkeel::measured::run_data;
+use evenkeel::experiment::run_data::run_data;
 use evenkeel::shutdown::Shutdown;
+use evenkeel_load::{self as load, RunResult};
+use evenkeel_measure::Measurement;
 
 use super::server::{Server, from_pod};
 use super::{endpoint, plan, run};
@@ -23,7 +23,7 @@ fn is_consistent(run: &RunResult) {
     assert_eq!(run.pods.iter().map(|pod| pod.requests).sum::<u64>(), run.answered, "per pod");
     assert_eq!(run.seconds.iter().map(|second| second.requests).sum::<u64>(), run.answered, "per second");
     assert_eq!(run.latency.count(), run.answered, "latencies");
-    let failed: u64 = run.faults.iter().filter(|(at, _)| !at.fault.is_answer()).map(|(_, count)| count).sum();
+    let failed: u64 = run.faults.iter().filter(|(at, _)| !at.fault.is_response()).map(|(_, count)| count).sum();
     assert!(run.answered + run.in_flight + failed >= run.sent, "no request is lost: {run:?}");
 }
 

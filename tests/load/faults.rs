@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use evenkeel::load::{Fault, RunResult, Schedule};
+use evenkeel_load::{Fault, RunResult, Schedule};
 
 use super::server::{Server, from_pod, nobody};
 use super::{plan, run};
@@ -65,19 +65,19 @@ fn closed_in_the_middle_of_an_answer() {
 }
 
 #[test]
-fn garbage() {
+fn bytes_that_are_not_http() {
     let server = Server::start(|mut peer| {
         peer.request();
         peer.say("SSH-2.0-OpenSSH_10.0\r\n");
         peer.wait();
     });
-    only(Fault::Garbage, &server);
+    only(Fault::ProtocolError, &server);
 }
 
 #[test]
 fn more_than_was_asked_for() {
     let server = Server::answering(from_pod("a").repeat(2));
-    only(Fault::Garbage, &server);
+    only(Fault::ProtocolError, &server);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn an_answer_to_nothing() {
     let run = run(server.address, &plan);
     // The one request that is due may go out before anybody has seen what came.
     assert!(run.answered <= 1 && count(&run) >= 2, "{run:?}");
-    assert_eq!(kinds(&run), [Fault::Garbage]);
+    assert_eq!(kinds(&run), [Fault::ProtocolError]);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn an_endless_head() {
         peer.say("HTTP/1.1 200 OK\r\n");
         while peer.say("x: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n") {}
     });
-    only(Fault::Garbage, &server);
+    only(Fault::ProtocolError, &server);
 }
 
 #[test]

@@ -40,6 +40,8 @@ fn what_cannot_be_is_refused_before_any_load() {
         &["-H", "no colon"],
         &["-H", "X: a\r\nY: b"],
         &["-H", "Content-Length: 3"],
+        &["--expect", "fine"],
+        &["--expect", "304-200"],
         &["--body", "@/does/not/exist"],
         &["-c", "100000000"],
     ] {
@@ -61,6 +63,39 @@ fn a_rate_is_reported_with_both_latencies() {
     assert_eq!(run["latency_us"]["count"], run["uncorrected_latency_us"]["count"]);
     assert_eq!(run["rate"]["late_us"]["count"], run["latency_us"]["count"]);
     assert!(run["generator_context_switches"]["voluntary"].as_u64().unwrap() > 0, "{run}");
+}
+
+#[test]
+fn expected_statuses_are_successes_and_the_report_names_them() {
+    let server = Server::answering("HTTP/1.1 304 Not Modified\r\nx-evenkeel-pod: a\r\n\r\n".into());
+    let run = measured(&server, &["--requests", "50", "--expect", "2xx,304", "--assert", "failed==0"]);
+    assert_eq!((&run["expected_statuses"], &run["requests"]["answered"]), (&"2xx,304".into(), &50.into()));
+    assert_eq!((&run["requests"]["non_2xx"], &run["faults"]), (&0.into(), &Value::Array(Vec::new())));
+    let run = measured(&server, &["--requests", "50"]);
+    assert_eq!((&run["expected_statuses"], &run["requests"]["non_2xx"]), (&"2xx".into(), &50.into()));
+    assert_eq!(run["faults"][0]["kind"], "status 304");
+
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let (html, markdown) = (path("r.html"), path("r.md"));
+    let output = test(&server, &["--requests", "50", "--expect", "404", "--html", &html, "--md", &markdown]);
+    let (stdout, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stdout.contains("0 responses with an expected status (404), 50 with another one"), "{stdout}");
+    assert!(stdout.contains("50 status 304"), "{stdout}");
+    for path in [html, markdown] {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("Expected statuses") && text.contains("status 304"), "{path}: {text}");
+    }
+}
+
+#[test]
+fn headers_may_have_characters_beyond_ascii() {
+    let server = Server::answering(from_pod("a"));
+    let run = measured(&server, &["--requests", "5", "-H", "X-Name: é"]);
+    assert_eq!(run["requests"]["answered"], 5);
+    let (_, stderr) = texts(&test(&server, &["-H", "X-Näme: e"]));
+    assert!(stderr.contains("the name may have only"), "{stderr}");
 }
 
 #[test]

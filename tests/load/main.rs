@@ -7,6 +7,7 @@ mod compare;
 mod counting;
 mod faults;
 mod flags;
+mod protocol;
 mod rate;
 mod reconnect;
 mod requests;
@@ -17,20 +18,19 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use evenkeel::load::{self, Plan, RunResult};
 use evenkeel::shutdown::Shutdown;
-use evenkeel::workload::Endpoint;
+use evenkeel_load::{self as load, LoadPlan, RunResult, Target};
 
-fn plan(connections: u32, milliseconds: u64) -> Plan {
-    Plan::new(NonZeroU32::new(connections).unwrap(), Duration::from_millis(milliseconds))
+fn plan(connections: u32, milliseconds: u64) -> LoadPlan {
+    LoadPlan::new(NonZeroU32::new(connections).unwrap(), Duration::from_millis(milliseconds))
 }
 
-fn endpoint(address: SocketAddr) -> Endpoint {
-    Endpoint { address, host: address.to_string(), path: "/".into() }
+fn endpoint(address: SocketAddr) -> Target {
+    Target { address, host: address.to_string(), path: "/".into() }
 }
 
 /// Runs to the end, which must come.
-fn run(address: SocketAddr, plan: &Plan) -> RunResult {
+fn run(address: SocketAddr, plan: &LoadPlan) -> RunResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let run = async { load::run(&endpoint(address), plan, &Shutdown::new(), |_| {}).await };

@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use evenkeel::load::{Plan, RunResult, Schedule, Stage};
-use evenkeel::measure::{Measurement, Rate};
-use evenkeel::measured::run_data;
+use evenkeel::experiment::run_data::run_data;
+use evenkeel_load::{LoadPlan, RateStage, RunResult, Schedule};
+use evenkeel_measure::{Measurement, Rate};
 
 use super::server::{Server, from_pod};
 use super::{plan, run};
 
-fn paced(connections: u32, milliseconds: u64, rate: f64) -> Plan {
-    Plan { schedule: Some(Schedule::constant(rate)), ..plan(connections, milliseconds) }
+fn paced(connections: u32, milliseconds: u64, rate: f64) -> LoadPlan {
+    LoadPlan { schedule: Some(Schedule::constant(rate)), ..plan(connections, milliseconds) }
 }
 
 /// What became of the rate.
@@ -111,10 +111,10 @@ fn a_stall_shows_in_the_latency_as_long_as_it_was() {
 
 #[test]
 fn stages_have_their_own_rates() {
-    let stage = |milliseconds, rate| Stage { length: Duration::from_millis(milliseconds), rate };
+    let stage = |milliseconds, rate| RateStage { length: Duration::from_millis(milliseconds), rate };
     let schedule = Schedule::of_stages(&[stage(1000, 50.0), stage(1000, 200.0), stage(500, 0.0)]);
     let server = Server::answering(from_pod("a"));
-    let plan = Plan { schedule: Some(schedule), ..plan(4, 2500) };
+    let plan = LoadPlan { schedule: Some(schedule), ..plan(4, 2500) };
     let run = run(server.address, &plan);
     let seconds: Vec<u64> = run.seconds.iter().map(|second| second.requests).collect();
     assert_eq!(run.answered, 250, "{run:?}");
@@ -125,7 +125,7 @@ fn stages_have_their_own_rates() {
 #[test]
 fn a_warm_up_has_the_rate_too_and_does_not_count() {
     let server = Server::answering(from_pod("a"));
-    let run = run(server.address, &Plan { warm_up: Duration::from_millis(500), ..paced(4, 500, 200.0) });
+    let run = run(server.address, &LoadPlan { warm_up: Duration::from_millis(500), ..paced(4, 500, 200.0) });
     assert_eq!(run.sent + rate(&run).unsent, 100, "{run:?}");
     assert!((150..=200).contains(&server.requests()), "{} in all", server.requests());
 }
@@ -133,7 +133,7 @@ fn a_warm_up_has_the_rate_too_and_does_not_count() {
 #[test]
 fn threads_share_the_rate() {
     let server = Server::answering(from_pod("a"));
-    let plan = Plan { threads: std::num::NonZeroU32::new(3).unwrap(), ..paced(9, 1000, 300.0) };
+    let plan = LoadPlan { threads: std::num::NonZeroU32::new(3).unwrap(), ..paced(9, 1000, 300.0) };
     let run = run(server.address, &plan);
     assert_eq!(run.sent + rate(&run).unsent, 300, "{run:?}");
     assert!(run.answered > 250 && run.threads.len() == 3, "{run:?}");

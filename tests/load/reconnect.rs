@@ -3,17 +3,17 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use evenkeel::load::{Fault, Plan, Request, RunResult, Schedule};
+use evenkeel_load::{Fault, LoadPlan, RequestTemplate, RunResult, Schedule};
 
 use super::server::{Server, from_pod};
 use super::{plan, run};
 
-fn anew(plan: Plan, answers: u32) -> Plan {
-    Plan { answers_per_connection: NonZeroU32::new(answers), ..plan }
+fn anew(plan: LoadPlan, answers: u32) -> LoadPlan {
+    LoadPlan { responses_per_connection: NonZeroU32::new(answers), ..plan }
 }
 
-fn without_keepalive(plan: Plan) -> Plan {
-    Plan { request: Request::default().close(), ..anew(plan, 1) }
+fn without_keepalive(plan: LoadPlan) -> LoadPlan {
+    LoadPlan { request: RequestTemplate::default().close(), ..anew(plan, 1) }
 }
 
 fn no_address(run: &RunResult) -> u64 {
@@ -25,7 +25,7 @@ fn more_connections_than_there_are_addresses() {
     // A connection that its client closes first keeps its address for a minute, and there are 28,000.
     let server = Server::answering(from_pod("a"));
     let wanted = 45_000;
-    let plan = without_keepalive(Plan { requests: NonZeroU64::new(wanted), ..plan(20, 120_000) });
+    let plan = without_keepalive(LoadPlan { requests: NonZeroU64::new(wanted), ..plan(20, 120_000) });
     let run = run(server.address, &plan);
     assert_eq!(no_address(&run), 0, "{:?}", run.faults);
     assert_eq!((run.answered, run.faults.len()), (wanted, 0), "{:?}", run.faults);
@@ -49,7 +49,7 @@ fn time_wait(port: u16) -> usize {
 #[test]
 fn so_many_answers_a_connection() {
     let server = Server::answering(from_pod("a"));
-    let plan = anew(Plan { requests: NonZeroU64::new(100), ..plan(1, 20_000) }, 7);
+    let plan = anew(LoadPlan { requests: NonZeroU64::new(100), ..plan(1, 20_000) }, 7);
     let run = run(server.address, &plan);
     assert_eq!((run.answered, run.opened, run.faults.len()), (100, 15, 0), "{run:?}");
 }
@@ -57,7 +57,7 @@ fn so_many_answers_a_connection() {
 #[test]
 fn under_a_rate_connections_are_opened_when_requests_are_due() {
     let server = Server::answering(from_pod("a"));
-    let plan = Plan { schedule: Some(Schedule::constant(100.0)), ..plan(5, 1000) };
+    let plan = LoadPlan { schedule: Some(Schedule::constant(100.0)), ..plan(5, 1000) };
     let run = run(server.address, &without_keepalive(plan));
     assert!(run.faults.is_empty() && run.answered >= 80, "{run:?}");
     assert_eq!(run.opened, run.sent);
@@ -66,7 +66,7 @@ fn under_a_rate_connections_are_opened_when_requests_are_due() {
 #[test]
 fn the_warm_up_opens_none_of_the_runs() {
     let server = Server::answering(from_pod("a"));
-    let plan = Plan { requests: NonZeroU64::new(200), warm_up: Duration::from_millis(200), ..plan(4, 20_000) };
+    let plan = LoadPlan { requests: NonZeroU64::new(200), warm_up: Duration::from_millis(200), ..plan(4, 20_000) };
     let run = run(server.address, &without_keepalive(plan));
     assert_eq!((run.answered, run.opened), (200, 200), "{run:?}");
     assert!(server.requests() > 200);
@@ -79,7 +79,7 @@ fn a_server_that_never_closes_is_left_all_the_same() {
         peer.say(&from_pod("a"));
         peer.wait();
     });
-    let plan = without_keepalive(Plan { requests: NonZeroU64::new(50), ..plan(2, 20_000) });
+    let plan = without_keepalive(LoadPlan { requests: NonZeroU64::new(50), ..plan(2, 20_000) });
     let run = run(server.address, &plan);
     assert_eq!((run.answered, run.opened, run.faults.len()), (50, 50, 0), "{run:?}");
 }

@@ -61,7 +61,11 @@ pub(crate) struct Server {
 impl Server {
     /// A server that treats each connection so, on a thread of its own.
     pub(crate) fn start(treat: impl Fn(Peer) + Clone + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on(TcpListener::bind("127.0.0.1:0").unwrap(), treat)
+    }
+
+    /// The same with a listener of its own.
+    pub(crate) fn start_on(listener: TcpListener, treat: impl Fn(Peer) + Clone + Send + 'static) -> Self {
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&requests);

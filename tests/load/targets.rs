@@ -5,18 +5,18 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::thread::sleep;
 use std::time::Duration;
 
-use evenkeel::load::{self, Addresses, Plan, RunResult, Schedule};
 use evenkeel::shutdown::Shutdown;
+use evenkeel_load::{self as load, Addresses, LoadPlan, RunResult, Schedule};
 
 use super::server::{Server, from_pod, nobody};
 use super::{endpoint, plan};
 
-fn run(addresses: &[SocketAddr], plan: &Plan) -> RunResult {
+fn run(addresses: &[SocketAddr], plan: &LoadPlan) -> RunResult {
     run_with_changes(addresses, &[], plan)
 }
 
 /// After so many milliseconds each the addresses are others.
-fn run_with_changes(addresses: &[SocketAddr], changes: &[(u64, &[SocketAddr])], plan: &Plan) -> RunResult {
+fn run_with_changes(addresses: &[SocketAddr], changes: &[(u64, &[SocketAddr])], plan: &LoadPlan) -> RunResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (endpoint, shutdown) = (endpoint(addresses[0]), Shutdown::new());
@@ -54,7 +54,7 @@ fn requests(run: &RunResult) -> Vec<u64> {
 fn equal_servers_get_equal_shares() {
     let pods = ["a", "b", "c", "d"].map(|name| pod(name, 2));
     let addresses = pods.each_ref().map(|pod| pod.address);
-    let plan = Plan { requests: NonZeroU64::new(2000), ..plan(8, 60_000) };
+    let plan = LoadPlan { requests: NonZeroU64::new(2000), ..plan(8, 60_000) };
     let run = run(&addresses, &plan);
     assert_eq!((run.answered, run.faults.len()), (2000, 0), "{run:?}");
     assert!(requests(&run).iter().all(|share| share.abs_diff(500) < 150), "{:?}", requests(&run));
@@ -65,7 +65,7 @@ fn equal_servers_get_equal_shares() {
 fn a_slow_server_gets_less() {
     let pods = [pod("a", 2), pod("b", 2), pod("c", 40)];
     let addresses = pods.each_ref().map(|pod| pod.address);
-    let run = run(&addresses, &Plan { requests: NonZeroU64::new(1500), ..plan(9, 60_000) });
+    let run = run(&addresses, &LoadPlan { requests: NonZeroU64::new(1500), ..plan(9, 60_000) });
     let [a, b, c] = requests(&run)[..] else { panic!("{run:?}") };
     assert_eq!(a + b + c, 1500);
     assert!(3 * c < a && 3 * c < b, "{:?}", requests(&run));
@@ -76,7 +76,7 @@ fn under_a_rate_and_over_threads() {
     let pods = ["a", "b", "c"].map(|name| pod(name, 1));
     let addresses = pods.each_ref().map(|pod| pod.address);
     let plan =
-        Plan { schedule: Some(Schedule::constant(600.0)), threads: NonZeroU32::new(2).unwrap(), ..plan(6, 1000) };
+        LoadPlan { schedule: Some(Schedule::constant(600.0)), threads: NonZeroU32::new(2).unwrap(), ..plan(6, 1000) };
     let run = run(&addresses, &plan);
     assert_eq!(run.sent + run.paced.as_ref().unwrap().unsent, 600, "{run:?}");
     assert!(run.faults.is_empty() && requests(&run).iter().all(|share| *share > 100), "{run:?}");
@@ -110,7 +110,7 @@ fn an_address_that_comes_gets_requests_and_one_that_goes_gets_no_more() {
     let [a, b, c] = ["a", "b", "c"].map(|name| pod(name, 1));
     let (first, all, last) = ([a.address, b.address], [a.address, b.address, c.address], [b.address, c.address]);
     let changes: [(u64, &[SocketAddr]); 2] = [(400, &all), (400, &last)];
-    let plan = Plan { threads: NonZeroU32::new(2).unwrap(), ..plan(6, 1600) };
+    let plan = LoadPlan { threads: NonZeroU32::new(2).unwrap(), ..plan(6, 1600) };
     let run = run_with_changes(&first, &changes, &plan);
     assert!(run.faults.is_empty(), "{run:?}");
     assert_eq!(run.sent, run.answered + run.in_flight, "{run:?}");

@@ -173,7 +173,7 @@ fn only_the_servers_own_files_change_its_image() {
     tree.append("README.md", "changed");
     assert_eq!(image(), first_image, "a change of the CLI must not change the image");
     assert_ne!(cli(), first_cli);
-    tree.append("src/server/drain.rs", "// changed");
+    tree.append("crates/server/src/drain.rs", "// changed");
     assert_ne!(image(), first_image, "a change of the server must change the image");
 }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::programs::{Program, succeed};
 
 /// What a user has who fetches this flake.
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 16] = [
     "README.md",
     "benches",
     "docs",
@@ -22,6 +22,7 @@ const PARTS: [&str; 15] = [
     "clippy.toml",
     "deny.toml",
     "rustfmt.toml",
+    "crates",
     "src",
     "manifests",
     "toolbox",

@@ -33,7 +33,7 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
         .arg("--service-account-issuer=https://kubernetes.default.svc.cluster.local")
         .arg(format!("--service-account-key-file={}", context.pki("service-account.pub")))
         .arg(format!("--service-account-signing-key-file={}", context.pki("service-account.key")))
-        // Without an authority for the front proxy it logs an error for ever.
+        // Without an authority for the front proxy it logs an error again and again.
         .arg(format!("--requestheader-client-ca-file={}", context.pki("front-proxy-ca.crt")))
         .arg(format!("--proxy-client-cert-file={}", context.pki("front-proxy.crt")))
         .arg(format!("--proxy-client-key-file={}", context.pki("front-proxy.key")))

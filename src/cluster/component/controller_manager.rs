@@ -14,11 +14,11 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
         ready,
     )
     .args(["--bind-address=127.0.0.1", "--leader-elect=false", "--profiling=false"])
-    // Its controllers need identities of their own, which RBAC gives rights to.
+    // Each controller needs its own identity, because RBAC grants rights to each of them.
     .arg("--use-service-account-credentials=true")
     // The default of 20 requests a second delays the first Deployment by 5 s.
     .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
-    // 10 at a time is too few when a hundred pods change at once; a change should reach kube-proxy at once.
+    // Changes must reach kube-proxy at once, also when a hundred pods change at the same time.
     .args(["--concurrent-service-endpoint-syncs=10", "--endpointslice-updates-batch-period=0s"])
     .arg(format!("--service-account-private-key-file={}", context.pki("service-account.key")))
     .arg(format!("--root-ca-file={}", context.pki("ca.crt")))

@@ -26,7 +26,7 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
     .arg(format!("--initial-advertise-peer-urls={PEER_URL}"))
     .arg(format!("--initial-cluster={}={PEER_URL}", context.node.name))
     .arg(format!("--listen-metrics-urls={METRICS_URL}"))
-    // The data lives in memory and dies with the lab: syncing it to a disk buys nothing.
+    // The data is in memory and is removed with the lab, so fsync has no use.
     .arg("--unsafe-no-fsync");
     for prefix in ["", "peer-"] {
         spec = spec

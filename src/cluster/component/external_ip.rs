@@ -1,4 +1,4 @@
-//! The controller that gives external IPs to Services: this program itself, under supervision like the others.
+//! The controller that assigns external IPs to Services: this program itself, supervised like the others.
 
 use super::{ComponentSpec, Context, Phase, Ready};
 

@@ -1,6 +1,6 @@
 //! kube-proxy: programs Services and external IPs into the node's kernel.
 //!
-//! Started before its node is registered, it looks again only after a second; so it starts after the kubelet.
+//! It starts after the kubelet has registered the node. If it started before, it would check again only after a second.
 
 use crate::config::POD_CIDR;
 use crate::toolbox::Program;
@@ -21,10 +21,10 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
         "clusterCIDR": POD_CIDR,
         "healthzBindAddress": HEALTH,
         "metricsBindAddress": "127.0.0.1:10249",
-        // The default of one second between syncs is what a person would wait for while scaling.
+        // With the default of one second between syncs, scaling would take a second longer.
         "nftables": { "minSyncPeriod": "10ms" },
         "iptables": { "minSyncPeriod": "10ms" },
-        // Zero leaves the machine's own connection-tracking limits alone: the table's size is not namespaced.
+        // Zero leaves the limits of connection tracking unchanged: they apply to the whole machine.
         "conntrack": { "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
         "oomScoreAdj": 0,
     });

@@ -3,12 +3,14 @@
 use crate::config::{KUBERNETES_SERVICE, MAX_PODS_PER_NODE};
 use crate::toolbox::Program;
 
-use super::{CONTAINERD_SOCKET, ComponentSpec, Context, Phase, Ready};
+use super::{CONTAINERD_SOCKET, ComponentSpec, Context, Phase, Ready, pki};
 
+/// Its port on the node's address, for the API server.
+pub(in crate::cluster) const PORT: u16 = 10250;
 const HEALTH_PORT: u16 = 10248;
 
 pub(super) fn spec(context: &Context) -> ComponentSpec {
-    let kubeconfig = context.kubeconfig("kubelet");
+    let kubeconfig = context.kubeconfig(&pki::kubelet(context.node));
     let config = context.layout.conf("kubelet.json");
     let resolv_conf = context.layout.conf("resolv.conf");
     let ready = Ready::Get(format!("{}/api/v1/nodes/{}", context.api_server(), context.node.name));
@@ -19,25 +21,27 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
         .arg(format!("--node-ip={}", context.node.address))
         .arg("--root-dir=/var/lib/kubelet")
         .file(config, settings(context).to_string())
-        .file(resolv_conf, "# a pod of the lab has no outside to resolve\n".into())
+        .file(resolv_conf, "# The lab has no DNS server outside the cluster.\n".into())
         .file(kubeconfig.path, kubeconfig.content)
 }
 
 fn settings(context: &Context) -> serde_json::Value {
-    // The cluster has no DNS; naming an address keeps a MissingClusterDNS event off every pod.
+    // The cluster has no DNS. An address is set all the same, because every pod would get a MissingClusterDNS event.
     let dns = KUBERNETES_SERVICE.octets();
+    let serving = pki::kubelet_serving(context.node);
     serde_json::json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "address": context.node.address,
+        "port": PORT,
         "authentication": {
             "anonymous": { "enabled": false },
             "webhook": { "enabled": true },
             "x509": { "clientCAFile": context.pki("ca.crt") },
         },
         "authorization": { "mode": "Webhook" },
-        "tlsCertFile": context.pki("kubelet-serving.crt"),
-        "tlsPrivateKeyFile": context.pki("kubelet-serving.key"),
+        "tlsCertFile": context.pki(&format!("{serving}.crt")),
+        "tlsPrivateKeyFile": context.pki(&format!("{serving}.key")),
         "readOnlyPort": 0,
         "healthzBindAddress": "127.0.0.1",
         "healthzPort": HEALTH_PORT,
@@ -60,7 +64,7 @@ fn settings(context: &Context) -> serde_json::Value {
         "imageGCHighThresholdPercent": 100,
         "imageMinimumGCAge": "24h",
         "evictionHard": { "memory.available": "50Mi" },
-        // Some machines' root may not lower an OOM score.
+        // On some machines root must not lower an OOM score.
         "oomScoreAdj": 0,
         "enableDebuggingHandlers": true,
         "enableProfilingHandler": false,

@@ -9,6 +9,7 @@ mod kube_proxy;
 mod kubelet;
 mod scheduler;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -16,41 +17,42 @@ use serde::{Deserialize, Serialize};
 use crate::config::ProxyMode;
 use crate::toolbox::{Program, Toolbox};
 
-use super::encryption;
 use super::layout::Layout;
 use super::node::Node;
+use super::{encryption, pki};
 
 pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
+pub(super) use kubelet::PORT as KUBELET_PORT;
 
-/// When a component starts: all of a phase together, the next when all of it are ready.
+/// When a component starts. All components of a phase start together; the next phase starts when all of them are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
-    /// What needs nothing but itself: store, API and container runtime.
+    /// Components that need no other: store, API and container runtime.
     Base,
-    /// What needs the API server.
+    /// Components that need the API server.
     Cluster,
-    /// What needs the node to be registered.
+    /// Components that need the node to be registered.
     Network,
 }
 
-/// How a component is asked whether it is ready.
+/// How to find out whether a component is ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ready {
-    /// It answers 200 on this URL; https is verified by, and answered with, the lab's own certificates.
+    /// It answers this URL with a status of 2xx; https uses the lab's certificates on both sides.
     Get(String),
     /// It accepts a connection on this socket.
     Socket(PathBuf),
-    /// It has nothing to ask; it is ready when it runs.
+    /// It has no endpoint; it is ready when it runs.
     Started,
 }
 
 /// A file that must be there before the component starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigFile {
-    /// Where.
+    /// Its path.
     pub path: PathBuf,
-    /// What.
+    /// Its content.
     pub content: String,
 }
 
@@ -67,7 +69,7 @@ pub struct ComponentSpec {
     pub phase: Phase,
     /// When it is ready.
     pub ready: Ready,
-    /// What it reads.
+    /// The files that it reads.
     pub files: Vec<ConfigFile>,
 }
 
@@ -92,12 +94,12 @@ impl ComponentSpec {
     }
 }
 
-/// What a component's spec is made from.
+/// The values from which the spec of a component is made.
 pub struct Context<'a> {
     /// The node it runs on.
     pub node: &'a Node,
     /// The address of the API server's node.
-    pub control_plane: std::net::Ipv4Addr,
+    pub control_plane: Ipv4Addr,
     /// The cgroup, below the root of every hierarchy, under which the kubelet puts its pods.
     pub cgroup: String,
     /// The programs.
@@ -126,10 +128,10 @@ impl Context<'_> {
     /// The API server's URL.
     #[must_use]
     pub fn api_server(&self) -> String {
-        format!("https://{}:{}", self.control_plane, apiserver::PORT)
+        api_server(self.control_plane)
     }
 
-    /// A kubeconfig that names its certificate and key by path, for a component.
+    /// A kubeconfig for a component, which names the certificate and key by path.
     fn kubeconfig(&self, identity: &str) -> ConfigFile {
         ConfigFile {
             path: self.layout.conf(&format!("{identity}.kubeconfig")),
@@ -149,7 +151,12 @@ impl Context<'_> {
     }
 }
 
-/// Every component of a node, in the order they are listed; the phases say when they start.
+/// The URL of the API server at this address.
+pub(super) fn api_server(address: Ipv4Addr) -> String {
+    format!("https://{address}:{}", apiserver::PORT)
+}
+
+/// Every component of a node, in the order in which they are shown; the phases define when they start.
 #[must_use]
 pub fn specs(context: &Context) -> Vec<ComponentSpec> {
     let mut specs = Vec::new();

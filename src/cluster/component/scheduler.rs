@@ -1,4 +1,4 @@
-//! kube-scheduler: gives each pod a node.
+//! kube-scheduler: assigns each pod to a node.
 
 use crate::toolbox::Program;
 

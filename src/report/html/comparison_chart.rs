@@ -4,9 +4,9 @@ use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::table;
 use super::legend;
 use super::scale::{Scale, steps};
-use crate::measure::Measurement;
 use crate::report::number::{count, grouped, milliseconds};
 use crate::report::{pods, rounds, words};
+use evenkeel_measure::Measurement;
 
 /// The distance between bars.
 const STEP: f64 = 40.0;

@@ -2,10 +2,10 @@
 
 use super::legend;
 use super::markup::{escape, terms};
-use crate::measure::Measurement;
 use crate::report::figures::Figure;
 use crate::report::number::{count, grouped, milliseconds};
 use crate::report::{pods, words};
+use evenkeel_measure::Measurement;
 
 /// A card for each run.
 pub(super) fn cards(runs: &[Measurement], names: &[String]) -> String {

@@ -92,7 +92,7 @@ fn left_out(runs: usize, rounds: usize) -> String {
 }
 
 /// The events of the runs.
-fn happened(runs: &[crate::measure::Measurement], names: &[String]) -> String {
+fn happened(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String {
     let with_events = runs.iter().zip(names).filter(|(run, _)| !run.events.is_empty());
     let parts: Vec<String> = with_events
         .map(|(run, name)| {
@@ -111,7 +111,7 @@ fn happened(runs: &[crate::measure::Measurement], names: &[String]) -> String {
 }
 
 /// All figures of each run.
-fn details(runs: &[crate::measure::Measurement], names: &[String]) -> String {
+fn details(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String {
     let figures: Vec<_> = runs.iter().map(figures::run).collect();
     // Runs may have different figures.
     let mut of: Vec<&str> = Vec::new();

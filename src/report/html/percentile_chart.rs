@@ -4,9 +4,9 @@ use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::{folded, table};
 use super::legend;
 use super::scale::{Scale, ratios};
-use crate::measure::Measurement;
 use crate::report::figures;
 use crate::report::number::{milliseconds, to_f64};
+use evenkeel_measure::Measurement;
 
 /// The end of the axis.
 const LAST: f64 = 99.999;
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn without_answers_there_is_no_chart() {
         let mut run = sample::measurement();
-        run.latency_us = crate::measure::Latency::default();
+        run.latency_us = evenkeel_measure::Latency::default();
         assert_eq!(section(&[run], &["2 pods".into()]), "");
     }
 }

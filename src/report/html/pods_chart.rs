@@ -7,9 +7,9 @@ use super::data_table::{folded, table};
 use super::legend;
 use super::markup::{escape, terms};
 use super::scale::Scale;
-use crate::measure::{Measurement, PodShare, Spread, sentence};
 use crate::report::number::{count, grouped, to_f64};
 use crate::report::{figures, pods};
+use evenkeel_measure::{Measurement, PodShare, Spread, sentence};
 
 /// More pods than this are drawn as thin bars without names.
 const MOST_NAMED: usize = 24;

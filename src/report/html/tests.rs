@@ -1,8 +1,8 @@
 //! The page as a whole.
 
 use super::*;
-use crate::measure::{PodShare, PodUse, TimelineSecond};
 use crate::report::sample;
+use evenkeel_measure::{PodShare, PodUse, TimelineSecond};
 
 fn page(report: &Report) -> String {
     Html.export(report).unwrap()
@@ -53,7 +53,7 @@ fn nothing_is_loaded_from_anywhere() {
 fn the_words_of_events_do_not_touch() {
     let mut report = sample::three_runs();
     report.runs.truncate(1);
-    let event = |second: f64, what: &str| crate::measure::Event {
+    let event = |second: f64, what: &str| evenkeel_measure::Event {
         second,
         what: what.into(),
         over_second: None,
@@ -79,7 +79,7 @@ fn names_from_outside_stay_text() {
     report.evenkeel_version = evil.into();
     for run in &mut report.runs {
         run.spread.pods[0].name = evil.into();
-        run.events = vec![crate::measure::Event {
+        run.events = vec![evenkeel_measure::Event {
             second: 1.0,
             what: evil.into(),
             over_second: None,

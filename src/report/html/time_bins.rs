@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::measure::{Measurement, samples};
 use crate::report::number::count;
+use evenkeel_measure::{Measurement, samples};
 
 /// The maximum number of kinds of failure that are listed for a bin.
 const MOST_KINDS: usize = 4;
@@ -71,8 +71,8 @@ fn summary(rates: &[f64]) -> Option<(f64, f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::{FaultCount, TimelineSecond};
     use crate::report::sample;
+    use evenkeel_measure::{FaultCount, TimelineSecond};
 
     fn run(requests: &[u64], elapsed: f64) -> Measurement {
         let mut run = sample::measurement();

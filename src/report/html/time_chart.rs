@@ -8,9 +8,9 @@ use super::legend;
 use super::markup::{elements, escape};
 use super::scale::{Scale, steps};
 use super::time_bins::{Bin, bins};
-use crate::measure::{Event, Measurement};
 use crate::report::number::{count, grouped, to_f64};
 use crate::report::words;
+use evenkeel_measure::{Event, Measurement};
 
 /// The height of the strip of errors.
 const STRIP: f64 = 26.0;

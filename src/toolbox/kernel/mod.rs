@@ -1,6 +1,8 @@
 //! Whether the kernel can do what a cluster needs: tried out in namespaces of its own, leaving nothing.
 
 #[cfg(target_os = "linux")]
+mod inotify;
+#[cfg(target_os = "linux")]
 mod trial;
 
 use std::fs;
@@ -23,13 +25,27 @@ mod trial {
     }
 }
 
+#[cfg(not(target_os = "linux"))]
+mod inotify {
+    use super::{Error, Outcome};
+
+    pub(super) fn tried() -> Outcome {
+        Outcome::Fails("this is not Linux".to_owned())
+    }
+
+    pub(super) fn require() -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 /// Where the cgroup hierarchies are.
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// The controllers that the kubelet and runc use; the last three are their own only in version 1.
 const CONTROLLERS: [&str; 7] = ["cpu", "cpuset", "memory", "pids", "cpuacct", "devices", "freezer"];
 
 /// What is tried, in this order.
-const NEEDS: [&str; 6] = ["namespaces", "overlayfs", "veth links", "bridges", "nftables", "cgroups"];
+const NEEDS: [&str; 7] = ["namespaces", "overlayfs", "veth links", "bridges", "nftables", "cgroups", INOTIFY];
+const INOTIFY: &str = "inotify";
 
 /// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,7 +103,7 @@ pub fn probe(tools: &Tools) -> Vec<Probe> {
         let untried = |what| Probe { what, result: Outcome::Untried("only root can try it".to_owned()) };
         return NEEDS.map(untried).to_vec();
     }
-    let [spaces, overlays, veths, bridging, nftables, controllers] = NEEDS;
+    let [spaces, overlays, veths, bridging, nftables, controllers, watches] = NEEDS;
     let [namespaces, overlay, veth, bridge, rules] = trial::tried(tools);
     vec![
         Probe { what: spaces, result: namespaces },
@@ -96,13 +112,14 @@ pub fn probe(tools: &Tools) -> Vec<Probe> {
         Probe { what: bridging, result: bridge },
         Probe { what: nftables, result: rules },
         Probe { what: controllers, result: cgroups(Path::new(CGROUPS)).into() },
+        Probe { what: watches, result: inotify::tried() },
     ]
 }
 
 /// Tries all that a cluster needs of the kernel, and says so only if something fails.
 ///
 /// # Errors
-/// [`Error::MissingKernel`] with what was tried and what the kernel said.
+/// As [`verdict`].
 pub fn require(toolbox: &Toolbox) -> Result<(), Error> {
     verdict(&probe(&Tools::from(toolbox)))
 }
@@ -110,14 +127,19 @@ pub fn require(toolbox: &Toolbox) -> Result<(), Error> {
 /// An error when a probe failed.
 ///
 /// # Errors
-/// [`Error::MissingKernel`] with what was tried and what the kernel said.
+/// [`Error::MissingKernel`] with what was tried and what the kernel said; [`Error::FewInotifyInstances`] when only those
+/// are missing, because a setting helps there.
 pub fn verdict(probes: &[Probe]) -> Result<(), Error> {
     let failed = |probe: &Probe| match &probe.result {
-        Outcome::Fails(why) => Some(format!("{}: {why}", probe.what)),
+        Outcome::Fails(why) => Some((probe.what, format!("{}: {why}", probe.what))),
         Outcome::Works(_) | Outcome::Untried(_) => None,
     };
-    let missing: Vec<String> = probes.iter().filter_map(failed).collect();
-    if missing.is_empty() { Ok(()) } else { Err(Error::MissingKernel { missing }) }
+    let failed: Vec<(&str, String)> = probes.iter().filter_map(failed).collect();
+    match failed[..] {
+        [] => Ok(()),
+        [(INOTIFY, _)] => inotify::require(),
+        _ => Err(Error::MissingKernel { missing: failed.into_iter().map(|(_, why)| why).collect() }),
+    }
 }
 
 /// Makes a cgroup in each hierarchy that a cluster uses, and removes it again.

@@ -8,8 +8,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::{Outcome, Tools};
-use crate::error::Error;
-use crate::process::Invocation;
+use crate::process::{Invocation, ProgramError};
 
 /// Of what kube-proxy uses, what a kernel may have been built without: NAT, conntrack, maps of verdicts, random choice,
 /// a look at the routes, masquerade.
@@ -74,8 +73,7 @@ fn asked(name: &str, program: Option<&Path>, args: &[&str]) -> Outcome {
 fn quietly(command: &Invocation) -> Result<String, String> {
     match command.run() {
         Ok(_) => Ok(String::new()),
-        Err(Error::Program { outcome, tail, .. }) => Err(tail.lines().next().map_or(outcome, str::to_owned)),
-        Err(other) => Err(other.to_string()),
+        Err(ProgramError { outcome, tail, .. }) => Err(tail.lines().next().map_or(outcome, str::to_owned)),
     }
 }
 

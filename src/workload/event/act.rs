@@ -3,20 +3,18 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Container;
+use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{Action, pods};
-use crate::cluster::{self, Cluster, ComponentProcess, State};
+use crate::cluster::{self, Access, Cluster, ComponentProcess, State};
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
-use crate::toolbox::Toolbox;
 use crate::workload::{FIELD_MANAGER, rollout, scale, unchanged};
 
 /// What the supervisor knows of a component is read again after this long.
@@ -30,11 +28,7 @@ const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 #[derive(Clone, Copy)]
 pub struct Stage<'a> {
     /// The cluster.
-    pub cluster: &'a Cluster,
-    /// Its administrator's client.
-    pub client: &'a Client,
-    /// The programs.
-    pub toolbox: &'a Toolbox,
+    pub access: &'a Access,
     /// Where news go.
     pub progress: &'a Progress,
     /// What breaks it off.
@@ -43,33 +37,35 @@ pub struct Stage<'a> {
 
 /// Does it. `turn` counts events, so that each that takes one pod of many takes another.
 pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> Result<(), Error> {
-    let Stage { cluster, client, toolbox, progress, shutdown } = *stage;
+    let Stage { access, progress, shutdown } = *stage;
     match action {
         Action::Scale(replicas) => {
-            scale(cluster, client, toolbox, *replicas, progress, shutdown).await?;
+            scale(access, *replicas, progress, shutdown).await?;
             Ok(())
         }
         Action::Restart => restart(stage).await,
         Action::NewImage(image) => set_image(stage, image).await,
         Action::KillPod => {
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, Box::pin(pods::kill_one(stage, turn))).await.map(|pod| step.done_with(pod))?;
+            shutdown::unless(shutdown, Box::pin(pods::kill_one(stage, turn))).await?.map(|pod| step.done_with(pod))?;
             settle(stage).await
         }
         Action::DeletePod => {
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, pods::delete_one(stage, turn)).await.map(|pod| step.done_with(pod))?;
+            shutdown::unless(shutdown, pods::delete_one(stage, turn)).await?.map(|pod| step.done_with(pod))?;
             settle(stage).await
         }
         Action::Kill(component) => {
+            let cluster = access.require_lab(&action.to_string())?;
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, kill(cluster, component)).await?;
+            shutdown::unless(shutdown, kill(cluster, component)).await??;
             step.done();
             Ok(())
         }
         Action::Pause(component, time) => {
+            let cluster = access.require_lab(&action.to_string())?;
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, pause(cluster, component, *time)).await?;
+            shutdown::unless(shutdown, pause(cluster, component, *time)).await??;
             step.done();
             Ok(())
         }
@@ -77,8 +73,7 @@ pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> 
 }
 
 async fn settle(stage: &Stage<'_>) -> Result<(), Error> {
-    let Stage { cluster, client, toolbox, progress, shutdown } = *stage;
-    scale::settle(cluster, client, toolbox, progress, shutdown).await
+    scale::settle(stage.access, stage.progress, stage.shutdown).await
 }
 
 /// Waits until no pod is on its way out any more.
@@ -91,12 +86,12 @@ pub async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
 
 /// Changes the Deployment's template, and follows what comes of it.
 async fn roll(stage: &Stage<'_>, template: &Value) -> Result<(), Error> {
-    let deployments: Api<Deployment> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let deployments: Api<Deployment> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patch = json!({"spec": {"template": template}});
     let patched = deployments.patch(WORKLOAD, &params, &Patch::Strategic(patch)).await;
     patched.map_err(|source| unchanged(format!("change Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
-    Box::pin(rollout(stage.client, stage.shutdown, stage.progress)).await?;
+    Box::pin(rollout(&stage.access.client, stage.shutdown, stage.progress)).await?;
     settle(stage).await
 }
 
@@ -128,48 +123,19 @@ pub async fn set_variable(stage: &Stage<'_>, name: &str, value: &str) -> Result<
 }
 
 /// Gives the workload's container an image that the nodes have, and follows the rollout that comes of it.
-///
-/// # Errors
-/// As [`set_variable`].
-pub async fn set_image(stage: &Stage<'_>, image: &str) -> Result<(), Error> {
+async fn set_image(stage: &Stage<'_>, image: &str) -> Result<(), Error> {
     roll(stage, &with_image(image)).await
-}
-
-/// The image of the workload's container.
-///
-/// # Errors
-/// [`Error::NoWorkload`], [`Error::Kubernetes`].
-pub async fn container_image(client: &Client) -> Result<String, Error> {
-    container(client).await?.image.ok_or(Error::NoWorkload)
-}
-
-/// A variable of the environment of the workload's container, where it has one of this name.
-///
-/// # Errors
-/// As [`container_image`].
-pub async fn variable(client: &Client, name: &str) -> Result<Option<String>, Error> {
-    let variables = container(client).await?.env.unwrap_or_default();
-    Ok(variables.into_iter().find(|variable| variable.name == name).and_then(|variable| variable.value))
-}
-
-async fn container(client: &Client) -> Result<Container, Error> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-    let found = deployments.get_opt(WORKLOAD).await;
-    let found = found.map_err(|source| Error::kubernetes(format!("get Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
-    let template = found.and_then(|deployment| deployment.spec).and_then(|spec| spec.template.spec);
-    let containers = template.map(|spec| spec.containers).unwrap_or_default();
-    containers.into_iter().find(|container| container.name == WORKLOAD).ok_or(Error::NoWorkload)
 }
 
 /// Kills a component, and waits until the supervisor has brought it back.
 async fn kill(cluster: &Cluster, component: &str) -> Result<(), Error> {
     let process = cluster::component_process(cluster, component)?;
-    let before = restarts(cluster, component)?.0;
-    process.signal(Signal::SIGKILL)?;
+    // A process that has just ended by itself is restarted all the same.
+    process.signal_unless_ended(Signal::SIGKILL)?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         let (restarts, state) = restarts(cluster, component)?;
-        if restarts > before && state == State::Running {
+        if restarts > process.restarts && state == State::Running {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -191,7 +157,8 @@ async fn pause(cluster: &Cluster, component: &str, time: Duration) -> Result<(),
     let paused = Paused(cluster::component_process(cluster, component)?);
     paused.0.signal(Signal::SIGSTOP)?;
     sleep(time).await;
-    paused.0.signal(Signal::SIGCONT)
+    // If something killed the process during the pause, the supervisor has started another one.
+    Ok(paused.0.signal_unless_ended(Signal::SIGCONT)?)
 }
 
 /// Goes on when dropped: a run that is broken off must not leave a component stopped.

@@ -8,7 +8,7 @@ mod pods;
 use std::fmt;
 use std::time::Duration;
 
-pub use act::{Stage, container_image, drained, restart, set_image, set_variable, variable};
+pub use act::{Stage, drained, restart, set_variable};
 pub use play::play;
 
 use crate::config::Replicas;
@@ -43,7 +43,7 @@ pub struct Planned {
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happened {
+pub struct EventRecord {
     /// When it began, since the run did.
     pub began: Duration,
     /// When it was over: the pods ready and the rules in place, the component back.

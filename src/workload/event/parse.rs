@@ -1,40 +1,30 @@
 //! Events as a person writes them: `scale:2..10..2@5s`.
 
-use std::time::Duration;
-
 use super::{Action, Planned};
-use crate::config::parse_duration;
-use crate::error::Error;
+use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero};
 
-/// The option that takes events.
-const WHAT: &str = "--during";
 /// What can be asked for.
-const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT and pause:COMPONENT=TIME, \
-                     each with @TIME behind it or not";
+const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT or pause:COMPONENT=TIME, \
+                     each with or without @TIME after it";
 
 impl Planned {
     /// Reads one event: its kind, and behind an `@` when it begins. Several steps come of one that scales through several
     /// numbers.
     ///
     /// # Errors
-    /// [`Error::BadValue`].
-    pub fn parse(given: &str) -> Result<Vec<Self>, Error> {
-        let bad = |why: String| Error::BadValue { what: WHAT, given: given.to_owned(), why };
+    /// [`InvalidValue`].
+    pub fn parse(given: &str) -> Result<Vec<Self>, InvalidValue> {
         // An image's reference may hold an @, too, and what follows it there is no time.
-        let timed = given.rsplit_once('@').and_then(|(kind, time)| Some((kind, begin(time)?)));
+        let timed =
+            given.rsplit_once('@').and_then(|(kind, time)| Some((kind, parse_duration_or_zero(time.trim()).ok()?)));
         let (kind, at) = timed.map_or((given, None), |(kind, at)| (kind, Some(at)));
-        let actions = actions(kind.trim()).map_err(bad)?;
+        let actions = actions(kind.trim())?;
         let first = actions.into_iter().enumerate();
         Ok(first.map(|(step, action)| Self { at: at.filter(|_| step == 0), action }).collect())
     }
 }
 
-fn begin(time: &str) -> Option<Duration> {
-    let zero = matches!(time.trim(), "0" | "0s");
-    if zero { Some(Duration::ZERO) } else { parse_duration(time.trim()).ok() }
-}
-
-fn actions(kind: &str) -> Result<Vec<Action>, String> {
+fn actions(kind: &str) -> Result<Vec<Action>, InvalidValue> {
     let (name, rest) = kind.split_once(':').map_or((kind, None), |(name, rest)| (name, Some(rest)));
     let one = |action| Ok(vec![action]);
     match (name, rest) {
@@ -45,23 +35,23 @@ fn actions(kind: &str) -> Result<Vec<Action>, String> {
         ("delete-pod", None) => one(Action::DeletePod),
         ("kill", Some(component)) if !component.is_empty() => one(Action::Kill(component.to_owned())),
         ("pause", Some(rest)) => pause(rest).map(|action| vec![action]),
-        _ => Err(format!("there is {KINDS}")),
+        _ => Err(InvalidValue::expected(KINDS)),
     }
 }
 
-fn scale(counts: &str) -> Result<Vec<Action>, String> {
-    let count = |text: &str| text.trim().parse().map(Action::Scale).map_err(|error: Error| error.to_string());
-    let steps = counts.split("..").map(count).collect::<Result<Vec<Action>, String>>()?;
-    // Without a pod there is nobody who could answer.
+fn scale(counts: &str) -> Result<Vec<Action>, InvalidValue> {
+    let count = |text: &str| text.trim().parse().map(Action::Scale);
+    let steps = counts.split("..").map(count).collect::<Result<Vec<Action>, _>>()?;
+    // Without a pod, nothing could respond.
     let none = |step: &Action| matches!(step, Action::Scale(replicas) if replicas.get() == 0);
     if steps.iter().any(none) {
-        return Err("without a pod every request would fail; scale to 1 at least".into());
+        return Err(InvalidValue::expected("at least 1 pod, because without one every request would fail"));
     }
     Ok(steps)
 }
 
-fn pause(rest: &str) -> Result<Action, String> {
-    let wanted = || "it takes a component and a time, like pause:kube-apiserver=5s".to_owned();
+fn pause(rest: &str) -> Result<Action, InvalidValue> {
+    let wanted = || InvalidValue::expected("a component and a time, like pause:kube-apiserver=5s");
     let (component, time) = rest.split_once('=').ok_or_else(wanted)?;
     let time = parse_duration(time).map_err(|_| wanted())?;
     if component.is_empty() { Err(wanted()) } else { Ok(Action::Pause(component.to_owned(), time)) }
@@ -70,6 +60,7 @@ fn pause(rest: &str) -> Result<Action, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn read(text: &str) -> Vec<String> {
         let at = |event: &Planned| event.at.map_or(String::new(), |at| format!(" at {} s", at.as_secs_f64()));
@@ -119,8 +110,8 @@ mod tests {
             "kill-pod@x",
             "delete-pod@-1s",
         ] {
-            let error = Planned::parse(bad).unwrap_err();
-            assert_eq!(error.exit_code(), 2, "{bad:?}: {error}");
+            let error = Planned::parse(bad).unwrap_err().to_string();
+            assert!(error.starts_with("expected "), "{bad:?}: {error}");
         }
         assert!(Planned::parse("reboot").unwrap_err().to_string().contains("kill:COMPONENT"));
     }

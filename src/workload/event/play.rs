@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::act::{Stage, perform};
-use super::{Happened, Planned};
+use super::{EventRecord, Planned};
 use crate::error::Error;
 use crate::shutdown::Shutdown;
 
@@ -17,7 +17,7 @@ const GAP: Duration = Duration::from_secs(1);
 
 /// Plays `events`, in a run that begins at `start`, until `over`: what has not begun by then never does, what has is
 /// carried to its end. An event without a time follows the one before it, so events go in chains, and chains side by side.
-pub async fn play(events: &[Planned], start: Instant, stage: &Stage<'_>, over: &Shutdown) -> Vec<Happened> {
+pub async fn play(events: &[Planned], start: Instant, stage: &Stage<'_>, over: &Shutdown) -> Vec<EventRecord> {
     let chains = chains(events).into_iter().enumerate();
     let played = chains.map(|(number, (at, chain))| one_chain(number, at, chain, start, stage, over));
     join_all(played).await.into_iter().flatten().collect()
@@ -43,11 +43,11 @@ async fn one_chain(
     start: Instant,
     stage: &Stage<'_>,
     over: &Shutdown,
-) -> Vec<Happened> {
-    let mut happened = Vec::new();
+) -> Vec<EventRecord> {
+    let mut records = Vec::new();
     tokio::select! {
         biased;
-        () = over.cancelled() => return happened,
+        () = over.cancelled() => return records,
         () = sleep_until(start + at) => {}
     }
     for (step, event) in chain.iter().enumerate() {
@@ -63,7 +63,7 @@ async fn one_chain(
         let began = start.elapsed();
         let done = Box::pin(perform(stage, &event.action, number + step)).await;
         let failed = done.is_err();
-        happened.push(Happened {
+        records.push(EventRecord {
             began,
             over: start.elapsed(),
             what: event.action.to_string(),
@@ -75,12 +75,12 @@ async fn one_chain(
             break;
         }
     }
-    happened
+    records
 }
 
 fn said(error: &Error) -> String {
     match error {
-        Error::Interrupted => "it was broken off".into(),
+        Error::Interrupted(_) => "it was broken off".into(),
         other => other.to_string(),
     }
 }

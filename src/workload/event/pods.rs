@@ -12,7 +12,8 @@ use super::Stage;
 use crate::cluster;
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
-use crate::workload::pods::pods;
+use crate::kubernetes_error::KubernetesError;
+use crate::workload::pods::{has_ended, is_active, pods};
 
 /// The API server is asked again after this long.
 const REREAD: Duration = Duration::from_millis(100);
@@ -21,8 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills the server in one pod, and waits until its container runs again; returns the pod's name.
 pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, Error> {
-    let api: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
-    let pod = pick(stage.client, turn).await?;
+    let cluster = stage.access.require_lab("killing a container")?;
+    let api: Api<Pod> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
+    let pod = pick(&stage.access.client, turn).await?;
     let (name, before) = (pod.name_any(), state(&pod));
     let no_container = || Error::Deadline {
         what: format!("a running container in pod {name}"),
@@ -31,7 +33,7 @@ pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, E
     };
     let uid = pod.uid().ok_or_else(no_container)?;
     let container = before.id.clone().ok_or_else(no_container)?;
-    cluster::kill_container(stage.cluster, &uid, &container)?;
+    cluster::kill_container(cluster, &uid, &container)?;
     // Watched, since asking again and again would cost as much as making the container anew; a watch that breaks is opened
     // again.
     let again = |now: Option<&Pod>| now.is_some_and(|now| state(now).is_after(&before));
@@ -51,10 +53,10 @@ pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, E
 
 /// Deletes one pod, as a person would; returns its name.
 pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String, Error> {
-    let api: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
-    let name = pick(stage.client, turn).await?.name_any();
+    let api: Api<Pod> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
+    let name = pick(&stage.access.client, turn).await?.name_any();
     let deleted = api.delete(&name, &DeleteParams::default()).await;
-    deleted.map_err(|source| Error::kubernetes(format!("delete Pod {name}"), source))?;
+    deleted.map_err(|source| KubernetesError::new(format!("delete Pod {name}"), source))?;
     Ok(name)
 }
 
@@ -62,7 +64,8 @@ pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String,
 pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        if pods(stage.client).await?.iter().all(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        let pods = pods(&stage.access.client).await?;
+        if pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_none() || has_ended(pod)) {
             break;
         }
         sleep(REREAD).await;
@@ -70,18 +73,15 @@ pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// One of the pods that are ready and stay, another each turn.
+/// One of the active pods that are ready, another each turn.
 async fn pick(client: &Client, turn: usize) -> Result<Pod, Error> {
-    let mut staying: Vec<Pod> = pods(client)
-        .await?
-        .into_iter()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none() && state(pod).ready)
-        .collect();
-    staying.sort_by_key(ResourceExt::name_any);
-    if staying.is_empty() {
+    let mut ready: Vec<Pod> =
+        pods(client).await?.into_iter().filter(|pod| is_active(pod) && state(pod).ready).collect();
+    ready.sort_by_key(ResourceExt::name_any);
+    if ready.is_empty() {
         return Err(Error::NoWorkload);
     }
-    Ok(staying.swap_remove(turn % staying.len()))
+    Ok(ready.swap_remove(turn % ready.len()))
 }
 
 /// How the server's container is.

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use self::pool::{Claim, Decision};
 use super::FIELD_MANAGER;
-use super::observe::Steadily;
+use super::observe::ConstantBackoff;
 use crate::error::Error;
 use crate::shutdown::Shutdown;
 
@@ -39,7 +39,7 @@ pub const WANTED_IP: &str = "evenkeel.local/external-ip";
 pub async fn run(client: Client, shutdown: Shutdown) -> Result<(), Error> {
     let (services, writer) = reflector::store();
     let events = watcher(Api::<Service>::all(client.clone()), watcher::Config::default());
-    let mut events = std::pin::pin!(events.backoff(Steadily(Duration::from_millis(250))).reflect(writer));
+    let mut events = std::pin::pin!(events.backoff(ConstantBackoff(Duration::from_millis(250))).reflect(writer));
     let mut allocator = Allocator::new(client, services);
     let mut again = tokio::time::interval(Duration::from_secs(1));
     let mut complete = false;

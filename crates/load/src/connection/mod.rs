@@ -1,0 +1,302 @@
+//! One connection of the plan: it is opened, sends and receives, and is opened again when it ends.
+
+mod opening;
+mod receiving;
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use mio::Token;
+use mio::event::Event;
+
+use super::fault::Fault;
+use super::record::PodIndex;
+use super::request_source::ScheduledRequest;
+use super::response::ResponseReader;
+use super::shared::Shared;
+use super::socket::Socket;
+
+/// The pause after a first failure. It doubles with each further one, so that a dead target is not flooded.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(640);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Not open after a failure; `since` is when to try again.
+    Waiting,
+    /// Closed, because no requests are sent to its address any more.
+    Retired,
+    /// Being opened; `since` is when that began.
+    Connecting,
+    /// Idle. It is open, or is opened with the next request.
+    Idle,
+    /// A request is partly written; `since` is when that began.
+    Sending,
+    /// A request is written; `since` is when that began.
+    Receiving,
+}
+
+pub(super) struct Connection {
+    token: Token,
+    /// The index of the address that it leads to.
+    address: usize,
+    /// The socket that is open or being opened.
+    socket: Option<Socket>,
+    /// A socket that was reset, to use again.
+    spare: Option<Socket>,
+    phase: Phase,
+    since: Instant,
+    /// The request in flight, or that the connection is opened for.
+    request: Option<ScheduledRequest>,
+    sent: usize,
+    reader: ResponseReader,
+    state: ConnectionState,
+    failures: u32,
+    /// Whether it is in the pool.
+    pooled: bool,
+}
+
+/// The state since the connection was last opened.
+#[derive(Default)]
+struct ConnectionState {
+    /// The pod in the last response.
+    pod: Option<PodIndex>,
+    /// Whether the connection has been counted for its pod.
+    counted_for_pod: bool,
+    /// Whether the connection has been counted as opened.
+    counted: bool,
+    /// Whether the server has closed its side, so that nothing follows what is already received.
+    closing: bool,
+    responses: u32,
+}
+
+impl Connection {
+    pub(super) fn new(token: Token, address: usize, is_head: bool, now: Instant) -> Self {
+        Self {
+            token,
+            address,
+            socket: None,
+            spare: None,
+            phase: Phase::Waiting,
+            since: now,
+            request: None,
+            sent: 0,
+            reader: ResponseReader::new(is_head),
+            state: ConnectionState::default(),
+            failures: 0,
+            pooled: false,
+        }
+    }
+
+    /// The index of the address that it leads to.
+    pub(super) fn address(&self) -> usize {
+        self.address
+    }
+
+    /// The addresses have changed. An idle connection to one that is no longer used is closed, and one to an address that is
+    /// used again is opened.
+    pub(super) fn addresses_changed(&mut self, shared: &mut Shared) {
+        let retired = shared.pool.is_retired(self.address);
+        match self.phase {
+            Phase::Idle | Phase::Waiting if retired => self.retire(shared),
+            // The next tick continues from here.
+            Phase::Retired if !retired => self.phase = Phase::Waiting,
+            _ => {}
+        }
+    }
+
+    fn retire(&mut self, shared: &mut Shared) {
+        shared.record.opened += u64::from(self.is_unused());
+        (self.socket, self.spare) = (None, None);
+        (self.phase, self.pooled) = (Phase::Retired, false);
+    }
+
+    /// Whether it waits for its next attempt.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.phase == Phase::Waiting
+    }
+
+    /// Whether a request that is counted is in flight.
+    pub(super) fn is_in_flight(&self) -> bool {
+        matches!(self.phase, Phase::Sending | Phase::Receiving) && self.request.is_some_and(|request| request.counts)
+    }
+
+    /// Whether a request that is counted waits for it to be open.
+    pub(super) fn holds_unsent(&self) -> bool {
+        self.phase == Phase::Connecting && self.request.is_some_and(|request| request.counts)
+    }
+
+    /// Whether it is open and has not sent a request that is counted.
+    pub(super) fn is_unused(&self) -> bool {
+        self.phase == Phase::Idle && self.socket.is_some() && !self.state.counted
+    }
+
+    /// The pool has removed it. Returns whether it is idle.
+    pub(super) fn leave_pool(&mut self) -> bool {
+        self.pooled = false;
+        self.phase == Phase::Idle
+    }
+
+    /// Opens a connection that has waited long enough, and ends one that took too long.
+    pub(super) fn tick(&mut self, shared: &mut Shared, now: Instant) {
+        match self.phase {
+            Phase::Waiting if now >= self.since => self.continue_idle(shared, now),
+            Phase::Waiting | Phase::Idle | Phase::Retired => {}
+            _ if now.saturating_duration_since(self.since) >= shared.timeout => {
+                self.fail(Fault::TimedOut, shared, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Handles an event of the socket.
+    pub(super) fn ready(&mut self, event: &Event, shared: &mut Shared) {
+        self.state.closing |= event.is_read_closed();
+        let before = self.phase;
+        match before {
+            Phase::Waiting | Phase::Idle | Phase::Retired => {}
+            Phase::Connecting if self.request.is_none() => self.probe(shared, Instant::now()),
+            Phase::Connecting => self.send(shared, Instant::now()),
+            Phase::Sending => {
+                self.send(shared, Instant::now());
+                if matches!(self.phase, Phase::Sending | Phase::Receiving) {
+                    self.receive(self.state.closing, shared);
+                }
+            }
+            Phase::Receiving => self.receive(self.state.closing, shared),
+        }
+        let received = self.state.closing || event.is_readable();
+        if received && self.phase == Phase::Idle && matches!(before, Phase::Idle | Phase::Connecting) {
+            self.received_while_idle(shared);
+        }
+    }
+
+    /// Continues to read after its turn had ended. There is no new event, so it reads until the socket is empty.
+    pub(super) fn resume(&mut self, shared: &mut Shared) {
+        if matches!(self.phase, Phase::Sending | Phase::Receiving) {
+            self.receive(true, shared);
+        }
+    }
+
+    /// Sends a request, over a new connection if none is open.
+    #[inline]
+    pub(super) fn start(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
+        self.request = Some(request);
+        shared.pool.began(self.address);
+        if self.socket.is_some() {
+            self.begin(shared, now);
+            self.send(shared, now);
+        } else {
+            self.open(shared, now);
+        }
+    }
+
+    /// Takes the next request if there is one; else the connection becomes idle.
+    #[inline]
+    fn continue_idle(&mut self, shared: &mut Shared, now: Instant) {
+        if shared.connect_early && self.socket.is_none() && !shared.source.is_spent() {
+            return self.open(shared, now);
+        }
+        if !shared.pool.is_balanced()
+            && let Some(request) = shared.source.take(now)
+        {
+            return self.start(request, shared, now);
+        }
+        if shared.pool.is_retired(self.address) {
+            return self.retire(shared);
+        }
+        self.phase = Phase::Idle;
+        if !self.pooled {
+            self.pooled = true;
+            shared.pool.put(self.address, self.token.0);
+        }
+    }
+
+    /// Writes what is left of the request. The first byte that is written also shows that the connection is open: before,
+    /// writing would block, or fails with the reason why the connection could not be opened.
+    fn send(&mut self, shared: &mut Shared, now: Instant) {
+        while let Some(socket) = &mut self.socket {
+            match socket.write(&shared.request[self.sent..]) {
+                Ok(written) => {
+                    if self.phase == Phase::Connecting {
+                        self.opened(shared, now);
+                        self.begin(shared, now);
+                    }
+                    self.sent += written;
+                    if self.sent >= shared.request.len() {
+                        self.phase = Phase::Receiving;
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return self.fail(Fault::from(&error), shared, now),
+            }
+        }
+    }
+
+    #[inline]
+    fn begin(&mut self, shared: &mut Shared, now: Instant) {
+        (self.phase, self.since, self.sent) = (Phase::Sending, now, 0);
+        if self.request.is_some_and(|request| request.counts) {
+            shared.record.sent += 1;
+            if !self.state.counted {
+                self.state.counted = true;
+                shared.record.opened += 1;
+            }
+        }
+    }
+
+    /// The request has been answered, or has failed.
+    #[inline]
+    fn finish(&mut self, shared: &mut Shared) -> Option<ScheduledRequest> {
+        let request = self.request.take();
+        if let Some(request) = request {
+            shared.source.complete(request);
+            shared.pool.ended(self.address);
+        }
+        request
+    }
+
+    /// Ends the connection after a complete response.
+    fn end(&mut self) {
+        // A socket that cannot be used again is closed.
+        self.spare = self.socket.take().filter(|socket| socket.reset().is_ok());
+    }
+
+    /// The socket is readable while no request is in flight. The server may close an idle connection that has been used, and
+    /// may have sent a body after a response that must not have one. Anything else is a fault.
+    fn received_while_idle(&mut self, shared: &mut Shared) {
+        let Some(socket) = &mut self.socket else { return };
+        let fault = match socket.read(&mut shared.buffer) {
+            Ok(0) => Fault::Closed,
+            Ok(_) => Fault::ProtocolError,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
+            Err(error) => Fault::from(&error),
+        };
+        let now = Instant::now();
+        let allowed = match fault {
+            Fault::Closed | Fault::Reset => self.state.responses > 0,
+            _ => self.reader.is_body_forbidden(),
+        };
+        if shared.source.is_spent() || allowed {
+            self.socket = None;
+            self.continue_idle(shared, now);
+        } else {
+            self.fail(fault, shared, now);
+        }
+    }
+
+    fn fail(&mut self, fault: Fault, shared: &mut Shared, now: Instant) {
+        shared.record.opened += u64::from(self.is_unused());
+        let counts = self.finish(shared).is_some_and(|request| request.counts);
+        if (shared.start..shared.end).contains(&now) && (counts || shared.source.take_for_failure()) {
+            shared.record.fault(fault, now.saturating_duration_since(shared.start), self.state.pod);
+        }
+        self.socket = None;
+        let pause = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(self.failures.min(16)));
+        (self.phase, self.since) = (Phase::Waiting, now + pause);
+        self.failures += 1;
+    }
+}

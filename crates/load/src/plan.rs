@@ -1,0 +1,85 @@
+//! What a run does: how many connections, for how long, which requests and when.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
+
+use super::request::RequestTemplate;
+use super::schedule::Schedule;
+use super::statuses::StatusSet;
+
+/// The plan of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadPlan {
+    /// The number of connections, each with at most one request in flight. When the client balances between several
+    /// addresses, it is the number of requests in flight at most, and there are more connections.
+    pub connections: NonZeroU32,
+    /// How long the run is measured at most.
+    pub duration: Duration,
+    /// How long a request, or opening a connection, may take before it counts as timed out.
+    pub timeout: Duration,
+    /// How long load is sent over the same connections before anything is counted.
+    pub warm_up: Duration,
+    /// The number of threads, between which the connections are divided.
+    pub threads: NonZeroU32,
+    /// When requests are due (an open loop). Without a schedule each connection sends its next request when the last one
+    /// is answered (a closed loop).
+    pub schedule: Option<Schedule>,
+    /// The number of requests, answered or failed, after which the run ends.
+    pub requests: Option<NonZeroU64>,
+    /// The number of responses after which a connection is replaced; without it, connections are kept.
+    pub responses_per_connection: Option<NonZeroU32>,
+    /// The request that is sent.
+    pub request: RequestTemplate,
+    /// The statuses that are successes. A response with another one is counted as a response and as a fault.
+    pub expected: StatusSet,
+}
+
+impl LoadPlan {
+    /// A closed loop: GET over `connections` that are kept, for `duration`, on one thread, with a timeout of ten seconds (as
+    /// autocannon has) and no warm-up. Statuses of the class 2xx are successes.
+    #[must_use]
+    pub fn new(connections: NonZeroU32, duration: Duration) -> Self {
+        Self {
+            connections,
+            duration,
+            timeout: Duration::from_secs(10),
+            warm_up: Duration::ZERO,
+            threads: NonZeroU32::MIN,
+            schedule: None,
+            requests: None,
+            responses_per_connection: None,
+            request: RequestTemplate::default(),
+            expected: StatusSet::default(),
+        }
+    }
+
+    /// The same plan with a new connection for every request, and `Connection: close` in the request.
+    #[must_use]
+    pub fn without_keepalive(self) -> Self {
+        Self { responses_per_connection: Some(NonZeroU32::MIN), request: self.request.close(), ..self }
+    }
+
+    /// How many connections each thread has: as even as possible, and at least one.
+    pub(super) fn shares(&self) -> Vec<u32> {
+        let connections = self.connections.get();
+        let threads = self.threads.get().min(connections);
+        (0..threads).map(|thread| connections / threads + u32::from(thread < connections % threads)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_and_none_is_empty() {
+        let shares = |connections, threads| {
+            let mut plan = LoadPlan::new(NonZeroU32::new(connections).unwrap(), Duration::from_secs(1));
+            plan.threads = NonZeroU32::new(threads).unwrap();
+            plan.shares()
+        };
+        assert_eq!(shares(30, 1), [30]);
+        assert_eq!(shares(30, 4), [8, 8, 7, 7]);
+        assert_eq!(shares(2, 8), [1, 1]);
+    }
+}

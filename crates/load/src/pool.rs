@@ -1,0 +1,223 @@
+//! The idle connections, and which of them sends the next request.
+
+use std::collections::VecDeque;
+
+use fastrand::Rng;
+
+use super::balance::{AddressLoad, choose};
+
+/// The idle connections. The one that is idle for the longest time is used first, so that all are used.
+pub(super) struct ConnectionPool {
+    /// The idle connections to each address.
+    idle: Vec<VecDeque<usize>>,
+    balancer: Option<Balancer>,
+}
+
+/// Chooses an address for each request.
+struct Balancer {
+    /// The addresses that requests are sent to.
+    in_use: Vec<usize>,
+    /// For each address, whether no requests are sent to it any more.
+    retired: Vec<bool>,
+    /// The load on each address, in use or not.
+    loads: Vec<AddressLoad>,
+    /// Requests in flight.
+    in_flight: u32,
+    /// How many requests may be in flight.
+    limit: u32,
+    random: Rng,
+}
+
+impl Balancer {
+    /// Lets an address that is new get its share from now on, and not also what the others were sent before.
+    fn catch_up(&mut self, addresses: &[usize]) {
+        let least = self.in_use.iter().map(|address| self.loads[*address].sent).min().unwrap_or(0);
+        for address in addresses {
+            let sent = &mut self.loads[*address].sent;
+            *sent = least.max(*sent);
+        }
+    }
+}
+
+impl ConnectionPool {
+    /// A pool of connections to one address.
+    pub(super) fn new() -> Self {
+        Self { idle: vec![VecDeque::new()], balancer: None }
+    }
+
+    /// A pool of connections to so many `addresses`, with at most `limit` requests in flight.
+    pub(super) fn balanced(addresses: usize, limit: u32, seed: u64) -> Self {
+        let balancer = Balancer {
+            in_use: Vec::new(),
+            retired: Vec::new(),
+            loads: Vec::new(),
+            in_flight: 0,
+            limit,
+            random: Rng::with_seed(seed),
+        };
+        let mut pool = Self { idle: Vec::new(), balancer: Some(balancer) };
+        pool.use_only((0..addresses).collect());
+        pool
+    }
+
+    /// Sends requests only to these addresses from now on. Connections to others are no longer in the pool.
+    pub(super) fn use_only(&mut self, addresses: Vec<usize>) {
+        let Some(balancer) = &mut self.balancer else { return };
+        let known = addresses.iter().map(|address| address + 1).max().unwrap_or(0).max(self.idle.len());
+        self.idle.resize(known, VecDeque::new());
+        balancer.loads.resize(known, AddressLoad::default());
+        balancer.catch_up(&addresses);
+        balancer.retired = (0..known).map(|address| !addresses.contains(&address)).collect();
+        for (idle, _) in self.idle.iter_mut().zip(&balancer.retired).filter(|(_, retired)| **retired) {
+            idle.clear();
+        }
+        balancer.in_use = addresses;
+    }
+
+    /// Whether no requests are sent to `address` any more.
+    pub(super) fn is_retired(&self, address: usize) -> bool {
+        self.balancer.as_ref().is_some_and(|balancer| balancer.retired[address])
+    }
+
+    /// Whether an address is chosen for each request.
+    pub(super) fn is_balanced(&self) -> bool {
+        self.balancer.is_some()
+    }
+
+    /// A request to `address` begins.
+    #[inline]
+    pub(super) fn began(&mut self, address: usize) {
+        if let Some(balancer) = &mut self.balancer {
+            balancer.loads[address].in_flight += 1;
+            balancer.loads[address].sent += 1;
+            balancer.in_flight += 1;
+        }
+    }
+
+    /// A request to `address` has ended.
+    #[inline]
+    pub(super) fn ended(&mut self, address: usize) {
+        if let Some(balancer) = &mut self.balancer {
+            balancer.loads[address].in_flight -= 1;
+            balancer.in_flight -= 1;
+        }
+    }
+
+    /// Adds an idle connection to `address`.
+    pub(super) fn put(&mut self, address: usize, connection: usize) {
+        self.idle[address].push_back(connection);
+    }
+
+    /// Whether another request may be sent, and there may be an idle connection for it.
+    pub(super) fn has_idle(&self) -> bool {
+        self.balancer.as_ref().is_none_or(|balancer| balancer.in_flight < balancer.limit)
+            && self.idle.iter().any(|idle| !idle.is_empty())
+    }
+
+    /// Takes the connection for the next request: to the less loaded of two random addresses, or to any address when
+    /// neither of them has a connection that `is_idle`.
+    pub(super) fn pick(&mut self, mut is_idle: impl FnMut(usize) -> bool) -> Option<usize> {
+        let mut pop = |idle: &mut VecDeque<usize>| {
+            while let Some(connection) = idle.pop_front() {
+                if is_idle(connection) {
+                    return Some(connection);
+                }
+            }
+            None
+        };
+        if let Some(Balancer { in_use, loads, random, .. }) = &mut self.balancer {
+            let (better, other) = choose(in_use, loads, random)?;
+            if let Some(connection) = pop(&mut self.idle[better]).or_else(|| pop(&mut self.idle[other])) {
+                return Some(connection);
+            }
+        }
+        self.idle.iter_mut().find_map(pop)
+    }
+}
+
+/// How many connections to each of `addresses` a worker has when at most `limit` requests are in flight: twice the even
+/// share, because two choices keep the load near it.
+pub(super) fn connections_each(limit: u32, addresses: usize) -> usize {
+    let limit = limit as usize;
+    if addresses < 2 { limit } else { ((2 * limit).div_ceil(addresses) + 1).min(limit) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_idle_comes_first_and_busy_ones_are_skipped() {
+        let mut pool = ConnectionPool::new();
+        (0..4).for_each(|connection| pool.put(0, connection));
+        assert_eq!(pool.pick(|connection| connection != 0), Some(1));
+        assert_eq!(pool.pick(|connection| connection != 2), Some(3));
+        assert!(!pool.has_idle() && pool.pick(|_| true).is_none());
+    }
+
+    #[test]
+    fn requests_go_where_fewer_are_in_flight() {
+        let mut pool = ConnectionPool::balanced(2, 100, 0);
+        (0..6).for_each(|connection| pool.put(connection % 2, connection));
+        (0..3).for_each(|_| pool.began(0));
+        let picked: Vec<_> = (0..3).map(|_| pool.pick(|_| true).unwrap()).collect();
+        assert_eq!(picked, [1, 3, 5], "all to the address with none in flight");
+        assert_eq!(pool.pick(|_| true), Some(0), "and to the other one when it has no connection left");
+    }
+
+    #[test]
+    fn a_new_address_gets_its_share_and_no_more() {
+        let mut pool = ConnectionPool::balanced(2, 100, 0);
+        for _ in 0..50 {
+            (0..2).for_each(|address| pool.began(address));
+            (0..2).for_each(|address| pool.ended(address));
+        }
+        pool.use_only(vec![0, 1, 2]);
+        let mut sent = [0; 3];
+        for _ in 0..60 {
+            (0..3).for_each(|address| pool.put(address, address));
+            let address = pool.pick(|_| true).unwrap();
+            sent[address] += 1;
+            pool.began(address);
+            pool.ended(address);
+        }
+        assert!(sent.iter().all(|requests| (15..=25).contains(requests)), "{sent:?}");
+    }
+
+    #[test]
+    fn no_more_requests_than_the_limit_are_in_flight() {
+        let mut pool = ConnectionPool::balanced(2, 2, 0);
+        (0..4).for_each(|connection| pool.put(connection % 2, connection));
+        pool.began(0);
+        assert!(pool.has_idle());
+        pool.began(1);
+        assert!(!pool.has_idle());
+        pool.ended(0);
+        assert!(pool.has_idle());
+    }
+
+    #[test]
+    fn addresses_are_added_and_removed() {
+        let mut pool = ConnectionPool::balanced(2, 100, 0);
+        (0..4).for_each(|connection| pool.put(connection % 2, connection));
+        pool.began(0);
+        pool.use_only(vec![1, 2]);
+        assert!(pool.is_retired(0) && !pool.is_retired(1) && !pool.is_retired(2));
+        pool.put(2, 4);
+        let mut picked: Vec<_> = std::iter::from_fn(|| pool.pick(|_| true)).collect();
+        picked.sort_unstable();
+        assert_eq!(picked, [1, 3, 4], "none to the address that was removed");
+        // The request that was in flight to it ends as any other.
+        pool.ended(0);
+        pool.use_only(vec![]);
+        assert!(pool.is_retired(1) && !pool.has_idle());
+    }
+
+    #[test]
+    fn there_are_more_connections_than_the_even_share() {
+        assert_eq!(connections_each(30, 1), 30);
+        assert_eq!(connections_each(30, 10), 7);
+        assert_eq!(connections_each(1, 10), 1);
+        assert_eq!(connections_each(3, 100), 2);
+    }
+}

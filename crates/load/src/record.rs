@@ -1,0 +1,251 @@
+//! What one worker measures.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::error::LoadError;
+use super::fault::Fault;
+use super::pod_times::PodTimes;
+use super::times::Times;
+
+/// How many pods are told apart at most, so that a server that sends a new name each time cannot fill the memory.
+const MAX_PODS: usize = 4096;
+/// How many pods have latencies of their own at most.
+const MAX_TIMED_PODS: usize = 512;
+/// How many faults (tenth of a second, kind, pod) are told apart before detail is dropped.
+const MAX_FAULTS: usize = 65_536;
+
+/// An index into [`Record::pods`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct PodIndex(u32);
+
+/// One second of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Second {
+    /// Responses received in it.
+    pub requests: u64,
+    /// Bytes of those responses.
+    pub bytes: u64,
+}
+
+/// The requests and connections of one pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pod {
+    /// The name in its responses; empty when there was none.
+    pub name: String,
+    /// Requests that it answered.
+    pub requests: u64,
+    /// Connections whose first response came from it.
+    pub connections: u64,
+    /// The latency of its responses, measured as that of the run; `None` for the 513th pod and those after it.
+    pub latency: Option<PodTimes>,
+}
+
+/// Where and when a fault happened.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FaultAt {
+    /// Tenths of a second since the start of the run.
+    pub tenth: u32,
+    /// What went wrong.
+    pub fault: Fault,
+    /// The pod that the connection led to, where an earlier response named it.
+    pub pod: Option<String>,
+}
+
+/// What is measured in addition when requests are due by a schedule.
+pub(super) struct Paced {
+    /// From the first byte of the request to the last byte of the response.
+    pub(super) uncorrected: Times,
+    /// From when the request was due to its first byte.
+    pub(super) late: Times,
+    /// Requests that were due and not sent.
+    pub(super) unsent: u64,
+}
+
+/// Everything that one worker measures.
+pub(super) struct Record {
+    pub(super) latency: Times,
+    pub(super) paced: Option<Paced>,
+    pub(super) connect: Times,
+    pub(super) seconds: Vec<Second>,
+    /// Responses in each tenth of a second, up to the last with any.
+    pub(super) tenths: Vec<u32>,
+    pub(super) sent: u64,
+    pub(super) answered: u64,
+    pub(super) in_flight: u64,
+    /// Connections opened for the run.
+    pub(super) opened: u64,
+    pub(super) pods: Vec<Pod>,
+    by_name: HashMap<Vec<u8>, PodIndex>,
+    faults: BTreeMap<(u32, Fault, Option<PodIndex>), u64>,
+}
+
+impl Record {
+    /// An empty record for a run of this length; `paced` is whether requests are due by a schedule.
+    pub(super) fn new(duration: Duration, paced: bool) -> Result<Self, LoadError> {
+        let times = || Ok::<_, LoadError>(Paced { uncorrected: Times::new()?, late: Times::new()?, unsent: 0 });
+        let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+        Ok(Self {
+            latency: Times::new()?,
+            paced: paced.then(times).transpose()?,
+            connect: Times::new()?,
+            tenths: Vec::new(),
+            seconds: vec![Second::default(); usize::try_from(seconds.max(1)).unwrap_or(1)],
+            sent: 0,
+            answered: 0,
+            in_flight: 0,
+            opened: 0,
+            pods: Vec::new(),
+            by_name: HashMap::new(),
+            faults: BTreeMap::new(),
+        })
+    }
+
+    /// Counts a response from `pod` at the time `since` the start of the run.
+    #[inline]
+    pub(super) fn response(&mut self, pod: PodIndex, since: Duration, latency: Duration, bytes: u64) {
+        self.latency.record(latency);
+        self.answered += 1;
+        let second = usize::try_from(since.as_secs()).unwrap_or(usize::MAX).min(self.seconds.len() - 1);
+        if let Some(second) = self.seconds.get_mut(second) {
+            second.requests += 1;
+            second.bytes += bytes;
+        }
+        self.count_tenth(since);
+        if let Some(pod) = self.pods.get_mut(pod.0 as usize) {
+            pod.requests += 1;
+            if let Some(times) = &mut pod.latency {
+                times.record(latency);
+            }
+        }
+    }
+
+    #[inline]
+    fn count_tenth(&mut self, since: Duration) {
+        // The last responses may arrive a moment after the end of the run.
+        let tenth = (tenth(since) as usize).min(10 * self.seconds.len() - 1);
+        if tenth >= self.tenths.len() {
+            self.tenths.resize(tenth + 1, 0);
+        }
+        if let Some(count) = self.tenths.get_mut(tenth) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Counts a fault at the time `since` the start of the run.
+    pub(super) fn fault(&mut self, fault: Fault, since: Duration, pod: Option<PodIndex>) {
+        let tenth = tenth(since);
+        let key = (tenth, fault, pod);
+        let full = self.faults.len() >= MAX_FAULTS && !self.faults.contains_key(&key);
+        *self.faults.entry(if full { (tenth / 10 * 10, fault.coarse(), None) } else { key }).or_default() += 1;
+    }
+
+    /// Counts a connection whose first response came from `pod`.
+    pub(super) fn connection(&mut self, pod: PodIndex) {
+        if let Some(pod) = self.pods.get_mut(pod.0 as usize) {
+            pod.connections += 1;
+        }
+    }
+
+    /// The index of the pod of this name, which is added if it is new.
+    pub(super) fn pod(&mut self, name: &[u8]) -> PodIndex {
+        if let Some(index) = self.by_name.get(name) {
+            return *index;
+        }
+        let full = self.pods.len() >= MAX_PODS;
+        let index = PodIndex(u32::try_from(self.pods.len().min(MAX_PODS)).unwrap_or(u32::MAX));
+        if !full {
+            let latency = if self.pods.len() < MAX_TIMED_PODS { PodTimes::new() } else { None };
+            self.pods.push(Pod { name: readable(name), latency, ..Pod::default() });
+            self.by_name.insert(name.to_owned(), index);
+        } else if self.pods.len() == MAX_PODS {
+            self.pods.push(Pod { name: "(all others)".into(), ..Pod::default() });
+        }
+        index
+    }
+
+    /// How many pods have answered a request.
+    pub(super) fn answering_pods(&self) -> usize {
+        self.pods.iter().filter(|pod| pod.requests > 0).count()
+    }
+
+    /// How many faults there were.
+    pub(super) fn faults(&self) -> u64 {
+        self.faults.values().sum()
+    }
+
+    /// The faults with the names of their pods.
+    pub(super) fn named_faults(&self) -> BTreeMap<FaultAt, u64> {
+        let name = |pod: PodIndex| self.pods.get(pod.0 as usize).map(|pod| pod.name.clone());
+        let named = |(&(tenth, fault, pod), &count): (&(u32, Fault, Option<PodIndex>), &u64)| {
+            (FaultAt { tenth, fault, pod: pod.and_then(name) }, count)
+        };
+        self.faults.iter().map(named).collect()
+    }
+}
+
+/// Tenths of a second.
+#[inline]
+fn tenth(since: Duration) -> u32 {
+    u32::try_from(since.as_secs() * 10).unwrap_or(u32::MAX).saturating_add(since.subsec_millis() / 100)
+}
+
+/// The name of a pod without control characters, which a terminal could interpret.
+fn readable(name: &[u8]) -> String {
+    const LONGEST_NAME: usize = 253;
+    String::from_utf8_lossy(name).chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record::new(Duration::from_secs(3), false).unwrap()
+    }
+
+    #[test]
+    fn a_response_is_counted_once_everywhere() {
+        let mut record = record();
+        let pod = record.pod(b"a");
+        record.response(pod, Duration::from_millis(1500), Duration::from_micros(1234), 100);
+        record.response(pod, Duration::from_secs(99), Duration::from_micros(10), 1);
+        assert_eq!(record.answered, 2);
+        assert_eq!((record.latency.count(), record.latency.max()), (2, 1234));
+        assert_eq!(record.seconds[1], Second { requests: 1, bytes: 100 });
+        assert_eq!(record.seconds.iter().map(|s| s.requests).sum::<u64>(), 2);
+        assert_eq!(record.tenths.len(), 30);
+        assert_eq!((record.tenths[15], record.tenths[29], record.tenths.iter().sum::<u32>()), (1, 1, 2));
+        assert_eq!(record.pods[0].requests, 2);
+    }
+
+    #[test]
+    fn pods_are_bounded_and_no_request_is_lost() {
+        let mut record = record();
+        for number in 0..MAX_PODS + 1000 {
+            let pod = record.pod(number.to_string().as_bytes());
+            record.response(pod, Duration::ZERO, Duration::ZERO, 0);
+        }
+        assert_eq!(record.pods.len(), MAX_PODS + 1);
+        assert_eq!(record.pods[MAX_PODS].requests, 1000);
+        assert_eq!(record.pods.iter().map(|pod| pod.requests).sum::<u64>(), record.answered);
+    }
+
+    #[test]
+    fn faults_are_bounded_and_none_is_lost() {
+        let mut record = record();
+        for second in 0..200 {
+            for code in 300..999 {
+                record.fault(Fault::Status(code), Duration::from_secs(second), None);
+            }
+        }
+        assert!(record.faults.len() < MAX_FAULTS + 200 * 7, "{}", record.faults.len());
+        assert_eq!(record.faults(), 200 * 699);
+    }
+
+    #[test]
+    fn names_have_no_control_characters() {
+        assert_eq!(readable("a\u{9b}31m\u{7}b".as_bytes()), "a31mb");
+        assert_eq!(readable(&[b'x'; 1000]).len(), 253);
+    }
+}

@@ -1,0 +1,190 @@
+//! What a run measured: the records of its workers, merged.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::plan::LoadPlan;
+use super::record::{FaultAt, Pod, Second};
+use super::times::Times;
+use super::usage::ThreadUsage;
+use super::worker::WorkerResult;
+
+/// What a run measured in addition when requests were due by a schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PacedResult {
+    /// From the first byte of a request to the last byte of its response.
+    pub uncorrected: Times,
+    /// From when a request was due to its first byte, for the requests that were answered.
+    pub late: Times,
+    /// Requests that were due before the end and not sent.
+    pub unsent: u64,
+}
+
+/// The result of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunResult {
+    /// The plan of the run.
+    pub plan: LoadPlan,
+    /// How long the run was measured.
+    pub elapsed: Duration,
+    /// Whether the run was stopped before its end.
+    pub interrupted: bool,
+    /// Latency up to the last byte of the response: from when the request was due where the plan has a schedule, else from
+    /// the first byte of the request.
+    pub latency: Times,
+    /// What was measured in addition, where the plan has a schedule.
+    pub paced: Option<PacedResult>,
+    /// How long opening a connection took, including those of the warm-up.
+    pub connect: Times,
+    /// Responses and their bytes in each second; the last second may be shorter.
+    pub seconds: Vec<Second>,
+    /// Responses in each tenth of a second, up to the last with any.
+    pub tenths: Vec<u32>,
+    /// Requests of which at least one byte was sent.
+    pub sent: u64,
+    /// Requests that got a complete response, whatever its status.
+    pub answered: u64,
+    /// Requests in flight when the run ended.
+    pub in_flight: u64,
+    /// Connections opened for the run. Those that the warm-up opened are counted when the run uses them.
+    pub opened: u64,
+    /// The requests and connections of each pod, sorted by name.
+    pub pods: Vec<Pod>,
+    /// How often which fault happened, by time and pod.
+    pub faults: BTreeMap<FaultAt, u64>,
+    /// What each thread of the load used, without the warm-up.
+    pub threads: Vec<ThreadUsage>,
+}
+
+impl RunResult {
+    /// Merges the results of the workers of a run that was counted from `start`; `None` when there are none.
+    pub(super) fn merge(
+        plan: &LoadPlan,
+        start: Instant,
+        interrupted: bool,
+        results: Vec<WorkerResult>,
+    ) -> Option<Self> {
+        let ended = results.iter().map(|result| result.ended).max()?;
+        let elapsed = ended.saturating_duration_since(start).min(plan.duration);
+        let mut results = results.into_iter();
+        let mut merged = Self::from_one(plan, elapsed, interrupted, results.next()?);
+        for result in results {
+            merged.add(Self::from_one(plan, elapsed, interrupted, result));
+        }
+        let seconds = elapsed.as_secs() + u64::from(elapsed.subsec_nanos() > 0);
+        merged.seconds.truncate(usize::try_from(seconds).unwrap_or(usize::MAX));
+        Some(merged)
+    }
+
+    fn from_one(plan: &LoadPlan, elapsed: Duration, interrupted: bool, result: WorkerResult) -> Self {
+        let faults = result.record.named_faults();
+        let mut pods = result.record.pods;
+        pods.retain(|pod| pod.requests > 0);
+        pods.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            plan: plan.clone(),
+            elapsed,
+            interrupted,
+            latency: result.record.latency,
+            paced: result.record.paced.map(|paced| PacedResult {
+                uncorrected: paced.uncorrected,
+                late: paced.late,
+                unsent: paced.unsent,
+            }),
+            connect: result.record.connect,
+            seconds: result.record.seconds,
+            tenths: result.record.tenths,
+            sent: result.record.sent,
+            answered: result.record.answered,
+            in_flight: result.record.in_flight,
+            opened: result.record.opened,
+            pods,
+            faults,
+            threads: vec![result.usage],
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.latency.add(&other.latency);
+        self.connect.add(&other.connect);
+        for (mine, theirs) in self.seconds.iter_mut().zip(&other.seconds) {
+            mine.requests += theirs.requests;
+            mine.bytes += theirs.bytes;
+        }
+        self.tenths.resize(self.tenths.len().max(other.tenths.len()), 0);
+        for (mine, theirs) in self.tenths.iter_mut().zip(&other.tenths) {
+            *mine = mine.saturating_add(*theirs);
+        }
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.in_flight += other.in_flight;
+        self.opened += other.opened;
+        self.threads.extend(other.threads);
+        if let (Some(mine), Some(theirs)) = (&mut self.paced, &other.paced) {
+            mine.uncorrected.add(&theirs.uncorrected);
+            mine.late.add(&theirs.late);
+            mine.unsent += theirs.unsent;
+        }
+        for pod in other.pods {
+            match self.pods.binary_search_by(|mine| mine.name.cmp(&pod.name)) {
+                Ok(at) => {
+                    self.pods[at].requests += pod.requests;
+                    self.pods[at].connections += pod.connections;
+                    match (&mut self.pods[at].latency, &pod.latency) {
+                        (Some(mine), Some(theirs)) => mine.add(theirs),
+                        // Where one worker has no latencies of this pod, those of the others would be incomplete.
+                        (mine, _) => *mine = None,
+                    }
+                }
+                Err(at) => self.pods.insert(at, pod),
+            }
+        }
+        for (fault, count) in other.faults {
+            *self.faults.entry(fault).or_default() += count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fault::Fault;
+    use super::super::record::Record;
+    use super::*;
+    use std::num::NonZeroU32;
+
+    fn result(pods: &[(&str, u64)], ended: Instant) -> WorkerResult {
+        let mut record = Record::new(Duration::from_secs(2), true).unwrap();
+        for (name, requests) in pods {
+            let pod = record.pod(name.as_bytes());
+            record.connection(pod);
+            for _ in 0..*requests {
+                record.response(pod, Duration::ZERO, Duration::from_micros(100), 10);
+            }
+            record.fault(Fault::Reset, Duration::ZERO, Some(pod));
+        }
+        if let Some(paced) = &mut record.paced {
+            paced.unsent = 7;
+            paced.late.record(Duration::from_micros(10));
+        }
+        let usage = ThreadUsage { cpu: Duration::from_millis(1), voluntary_switches: 3, involuntary_switches: 2 };
+        WorkerResult { record, ended, usage }
+    }
+
+    #[test]
+    fn the_results_of_workers_add_up() {
+        let start = Instant::now();
+        let plan = LoadPlan::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(2));
+        let ended = start + Duration::from_millis(1200);
+        let results = vec![result(&[("b", 2), ("a", 1)], start), result(&[("c", 5), ("b", 1)], ended)];
+        let result = RunResult::merge(&plan, start, true, results).unwrap();
+        let pods: Vec<_> = result.pods.iter().map(|p| (p.name.as_str(), p.requests, p.connections)).collect();
+        assert_eq!(pods, [("a", 1, 1), ("b", 3, 2), ("c", 5, 1)]);
+        assert_eq!((result.answered, result.latency.count(), result.seconds[0].requests), (9, 9, 9));
+        assert_eq!(result.tenths, [9]);
+        assert_eq!(result.faults.values().sum::<u64>(), 4);
+        assert_eq!((result.seconds.len(), result.elapsed), (2, Duration::from_millis(1200)));
+        assert_eq!(result.threads.iter().map(|thread| thread.cpu).sum::<Duration>(), Duration::from_millis(2));
+        let paced = result.paced.unwrap();
+        assert_eq!((paced.unsent, paced.late.count()), (14, 2));
+    }
+}

@@ -1,0 +1,100 @@
+//! One run, from its plan to its result.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::addresses::Addresses;
+use super::descriptors::ensure_descriptors;
+use super::error::LoadError;
+use super::live::{Live, Progress};
+use super::plan::LoadPlan;
+use super::pool;
+use super::result::RunResult;
+use super::shared::Job;
+use super::target::Target;
+use super::worker_pool::WorkerPool;
+
+/// The interval between two updates of the progress.
+const UPDATE: Duration = Duration::from_millis(500);
+
+/// Runs `plan` against `target` on threads of its own, and calls `live` twice a second. When `stop` is cancelled, the run
+/// ends early and its result says so. When the future is dropped, the run ends, too. It needs a tokio runtime with time.
+///
+/// # Errors
+/// [`LoadError`] when the run could not be started or finished. Requests that fail are no error, but part of the result.
+pub async fn run(
+    target: &Target,
+    plan: &LoadPlan,
+    stop: &CancellationToken,
+    live: impl FnMut(Live),
+) -> Result<RunResult, LoadError> {
+    run_at(target, (&Addresses::new(&[target.address]), false), plan, stop, live).await
+}
+
+/// As [`run`], but the client balances: each request is sent to the one of two random `addresses` to which fewer requests
+/// of the same thread are in flight. The target's host and path are used, but not its address. The addresses may change
+/// during the run. An address where connections fail has no requests in flight, so it would be chosen often; the pause
+/// after each failure prevents that.
+///
+/// # Errors
+/// As [`run`], and [`LoadError::NoAddress`] when `addresses` is empty at the start.
+pub async fn run_balanced(
+    target: &Target,
+    addresses: &Addresses,
+    plan: &LoadPlan,
+    stop: &CancellationToken,
+    live: impl FnMut(Live),
+) -> Result<RunResult, LoadError> {
+    run_at(target, (addresses, true), plan, stop, live).await
+}
+
+async fn run_at(
+    target: &Target,
+    (addresses, balanced): (&Addresses, bool),
+    plan: &LoadPlan,
+    stop: &CancellationToken,
+    mut live: impl FnMut(Live),
+) -> Result<RunResult, LoadError> {
+    let count = addresses.get().len();
+    if count == 0 {
+        return Err(LoadError::NoAddress { target: target.address });
+    }
+    let shares = plan.shares();
+    ensure_descriptors(most_connections(&shares, count))?;
+    let start = Instant::now() + plan.warm_up;
+    let end = start + plan.duration;
+    let request = plan.request.serialise(target);
+    let job = Job { addresses, balanced, plan, request: &request, start, end, shares };
+    let mut workers = WorkerPool::default();
+    let results = (0..job.shares.len()).map(|number| workers.start(&job, number)).collect::<Result<Vec<_>, _>>()?;
+    let mut results = try_join_all(results);
+    let mut progress = Progress::new(workers.gauges(), plan, start, end);
+    let mut ticks = interval(UPDATE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut interrupted = false;
+    let results = loop {
+        tokio::select! {
+            done = &mut results => break done,
+            () = stop.cancelled(), if !interrupted => {
+                interrupted = true;
+                workers.stop();
+            }
+            _ = ticks.tick() => live(progress.take(Instant::now())),
+        }
+    };
+    let lost = LoadError::WorkerLost { target: target.address };
+    let Ok(results) = results else { return Err(lost) };
+    let results = results.into_iter().collect::<Result<Vec<_>, _>>();
+    let results = results.map_err(|source| LoadError::Poll { target: target.address, source })?;
+    RunResult::merge(plan, start, interrupted, results).ok_or(lost)
+}
+
+/// How many connections workers with these shares have at most.
+fn most_connections(shares: &[u32], addresses: usize) -> NonZeroU32 {
+    let most: usize = shares.iter().map(|share| pool::connections_each(*share, addresses) * addresses).sum();
+    NonZeroU32::new(u32::try_from(most).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+}

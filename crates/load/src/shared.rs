@@ -1,0 +1,88 @@
+//! What all connections of one worker share.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::{Registry, Token};
+
+use super::addresses::Addresses;
+use super::plan::LoadPlan;
+use super::pool::ConnectionPool;
+use super::record::Record;
+use super::request_source::RequestSource;
+use super::statuses::StatusSet;
+
+/// How many bytes one read returns at most.
+const BUFFER: usize = 64 * 1024;
+
+/// What the workers of a run have in common.
+pub(super) struct Job<'a> {
+    pub(super) addresses: &'a Addresses,
+    /// Whether the client chooses an address for each request.
+    pub(super) balanced: bool,
+    pub(super) plan: &'a LoadPlan,
+    /// The bytes of the request.
+    pub(super) request: &'a [u8],
+    /// When the run begins to be counted.
+    pub(super) start: Instant,
+    /// When the run ends.
+    pub(super) end: Instant,
+    /// How many connections each worker has.
+    pub(super) shares: Vec<u32>,
+}
+
+pub(super) struct Shared {
+    pub(super) registry: Registry,
+    /// All addresses that were in use since the run began.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) request: Vec<u8>,
+    /// Whether the request is HEAD, so that responses have no body.
+    pub(super) is_head: bool,
+    /// The statuses that are successes.
+    pub(super) expected: StatusSet,
+    pub(super) timeout: Duration,
+    pub(super) start: Instant,
+    pub(super) end: Instant,
+    pub(super) record: Record,
+    pub(super) source: RequestSource,
+    pub(super) pool: ConnectionPool,
+    /// Whether connections are opened before there is a request for them, and kept open.
+    pub(super) connect_early: bool,
+    /// The number of responses after which a connection is replaced.
+    pub(super) responses_per_connection: u32,
+    /// Connections that had more to read than one turn allows.
+    pub(super) unfinished: Vec<Token>,
+    pub(super) buffer: Vec<u8>,
+}
+
+impl Shared {
+    /// The state of worker number `worker`.
+    pub(super) fn new(registry: Registry, job: &Job<'_>, worker: usize, record: Record) -> Self {
+        let Job { addresses, balanced, plan, request, start, end, shares } = job;
+        let wanted = (plan.schedule.as_ref(), plan.requests.map(Into::into));
+        let number = (worker as u64, shares.len() as u64);
+        let addresses = addresses.get().to_vec();
+        let pool = if *balanced {
+            ConnectionPool::balanced(addresses.len(), shares[worker], worker as u64)
+        } else {
+            ConnectionPool::new()
+        };
+        Self {
+            registry,
+            addresses,
+            request: request.to_vec(),
+            is_head: plan.request.is_head(),
+            expected: plan.expected.clone(),
+            timeout: plan.timeout,
+            start: *start,
+            end: *end,
+            record,
+            source: RequestSource::new(wanted, number, *start, plan.warm_up),
+            connect_early: plan.schedule.is_some() && plan.responses_per_connection.is_none() && !pool.is_balanced(),
+            pool,
+            responses_per_connection: plan.responses_per_connection.map_or(u32::MAX, Into::into),
+            unfinished: Vec::new(),
+            buffer: vec![0; BUFFER],
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! A TCP socket that is used for one connection after the other. Creating a socket and registering it with epoll costs more
+//! than opening a connection.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_tcp_congestion, set_tcp_quickack};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, connect_unspec, socket_with};
+
+/// The congestion control that every kernel has, and that does the least work for each packet.
+const CONGESTION_CONTROL: &str = "reno";
+
+pub(super) struct Socket {
+    stream: TcpStream,
+    /// The events that it is registered for.
+    watched: Option<Interest>,
+}
+
+impl Socket {
+    /// Creates a socket for connections to addresses of the same family.
+    pub(super) fn new(address: SocketAddr) -> io::Result<Self> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let descriptor = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
+        // A request never fills a window, so a more expensive algorithm (BBR paces every packet) has no use. Where this fails,
+        // requests only cost a little more.
+        let _ = set_tcp_congestion(&descriptor, CONGESTION_CONTROL);
+        Ok(Self { stream: TcpStream::from_std(descriptor.into()), watched: None })
+    }
+
+    /// Begins to open a connection. When a request follows at once, it is sent in one packet with the last acknowledgement
+    /// of the handshake.
+    pub(super) fn connect(&self, address: SocketAddr, request_follows: bool) -> io::Result<()> {
+        if request_follows {
+            // Where this fails, there is one more packet.
+            let _ = set_tcp_quickack(&self.stream, false);
+        }
+        match connect(&self.stream, &address) {
+            Err(Errno::INPROGRESS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Registers the socket with epoll for these events and no others.
+    pub(super) fn watch(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match self.watched {
+            Some(watched) if watched == interest => return Ok(()),
+            Some(_) => registry.reregister(&mut self.stream, token, interest)?,
+            None => registry.register(&mut self.stream, token, interest)?,
+        }
+        self.watched = Some(interest);
+        Ok(())
+    }
+
+    /// Writes as many bytes as the send buffer takes.
+    #[inline]
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    /// Reads the bytes that are available, as far as they fit.
+    #[inline]
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+
+    /// Succeeds when the connection is open. Else the error says why it could not be opened, or is
+    /// [`io::ErrorKind::NotConnected`] while it is being opened.
+    pub(super) fn is_open(&self) -> io::Result<()> {
+        self.stream.take_error()?.map_or(Ok(()), Err)?;
+        self.stream.peer_addr().map(|_| ())
+    }
+
+    /// The local address.
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Resets the connection, so that the socket can be used for the next one. A connection that is closed instead keeps its
+    /// local port for a minute (`TIME_WAIT`), and at full speed the ports would be used up before.
+    pub(super) fn reset(&self) -> io::Result<()> {
+        Ok(connect_unspec(&self.stream)?)
+    }
+}

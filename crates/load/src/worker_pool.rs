@@ -1,0 +1,57 @@
+//! The threads of a run.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use super::error::LoadError;
+use super::gauge::{Gauge, Stopper};
+use super::record::Record;
+use super::shared::Job;
+use super::worker::{Worker, WorkerResult};
+
+/// The workers of a run, each on a thread of its own. They stop when the pool is dropped.
+#[derive(Default)]
+pub(super) struct WorkerPool {
+    stoppers: Vec<Stopper>,
+    gauges: Vec<Arc<Gauge>>,
+}
+
+impl WorkerPool {
+    /// Starts worker `number` of a job. Its result is sent to the receiver.
+    pub(super) fn start(
+        &mut self,
+        job: &Job<'_>,
+        number: usize,
+    ) -> Result<oneshot::Receiver<io::Result<WorkerResult>>, LoadError> {
+        let record = Record::new(job.plan.duration, job.plan.schedule.is_some())?;
+        let gauge = Arc::new(Gauge::default());
+        let (worker, stopper) =
+            Worker::new(job, number, record, Arc::clone(&gauge)).map_err(|source| LoadError::Epoll { source })?;
+        let (sender, receiver) = oneshot::channel();
+        thread::Builder::new()
+            .name(format!("load-{number}"))
+            // When the receiver is gone, nobody needs the result.
+            .spawn(move || drop(sender.send(worker.run())))
+            .map_err(|source| LoadError::Thread { source })?;
+        self.stoppers.push(stopper);
+        self.gauges.push(gauge);
+        Ok(receiver)
+    }
+
+    pub(super) fn gauges(&self) -> Vec<Arc<Gauge>> {
+        self.gauges.clone()
+    }
+
+    pub(super) fn stop(&self) {
+        self.stoppers.iter().for_each(Stopper::stop);
+    }
+}
+
+impl Drop for WorkerPool {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,285 @@
+//! The statistics of runs: latency, throughput, spread over pods, comparison and assertions. Pure: no clock, no I/O.
+
+mod assertion;
+mod comparison;
+mod digits;
+mod distribution;
+mod error;
+mod event;
+mod generator;
+mod latency;
+mod mode;
+mod percentile_curve;
+mod pod_use;
+mod run_data;
+#[cfg(test)]
+mod sample;
+mod spread;
+mod throughput;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use assertion::{Assertion, AssertionResult};
+pub use comparison::{
+    Change, Configuration, ConfigurationSummary, Difference, Interval, Naming, Ratio, against_baseline,
+    change_sentences, compare, comparison_sentences, median_rounds, spread_sentence,
+};
+pub use digits::{grouped_count, grouped_digits, some};
+pub use error::AssertionError;
+pub use event::{Around, Dip, Event, FailureKind, Impact};
+pub use generator::{ContextSwitches, Rate};
+pub use latency::Latency;
+pub use mode::Mode;
+pub use percentile_curve::{PercentilePoint, percentile_curve};
+pub use pod_use::PodUse;
+pub use run_data::{Failure, FailureClass, ObservedEvent, PodLoad, PodReading, RunData, ScheduledRun, ThreadUsage};
+pub use spread::{Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Spread, Uniformity, sentence};
+pub use throughput::{Throughput, samples};
+
+/// Requests by outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Sent.
+    pub sent: u64,
+    /// Answered, whatever the status.
+    pub answered: u64,
+    /// Answered with a status that was not expected: with another one than 2xx, unless others were to be expected.
+    pub non_2xx: u64,
+    /// Still open when the run ended.
+    pub in_flight: u64,
+}
+
+/// Failures in one second of a run, by kind and pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultCount {
+    /// "refused", "reset", "closed early", "timed out", "protocol error", "unreachable", "no address" or "status 503".
+    pub kind: String,
+    /// Seconds since the run began.
+    pub second: u32,
+    /// The pod the connection led to, where that was known.
+    pub pod: Option<String>,
+    /// How often.
+    pub count: u64,
+}
+
+/// One second of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineSecond {
+    /// Requests answered.
+    pub requests: u64,
+    /// Bytes of their responses.
+    pub bytes: u64,
+}
+
+/// One run, measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// How many pods there were, where that is known.
+    pub replicas: Option<u32>,
+    /// How requests reached the pods; `None` where connections were replaced after more than one response, and in
+    /// reports of older versions.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Connections that were open.
+    pub connections: u32,
+    /// How long was to be measured, in seconds; at most, where `planned_requests` is given.
+    pub planned_seconds: f64,
+    /// How many requests, answered or failed, were to end the run.
+    #[serde(default)]
+    pub planned_requests: Option<u64>,
+    /// How long was measured, in seconds.
+    pub elapsed_seconds: f64,
+    /// Whether the run was stopped before its end.
+    pub interrupted: bool,
+    /// The statuses that count as successes, as classes, codes and ranges. Reports that are older than the choice have 2xx.
+    #[serde(default = "usual_statuses")]
+    pub expected_statuses: String,
+    /// Requests by outcome.
+    pub requests: Requests,
+    /// Bytes of all responses.
+    pub bytes: u64,
+    /// In microseconds, up to the last byte of a response. It is measured from the first byte of the request or, if the
+    /// load had a rate, from when the request was due (corrected for coordinated omission).
+    pub latency_us: Latency,
+    /// If the load had a rate: from the first byte of a request to the last byte of its response, in microseconds.
+    #[serde(default)]
+    pub uncorrected_latency_us: Option<Latency>,
+    /// The target rate and the rate that was reached; `None` in a closed loop.
+    #[serde(default)]
+    pub rate: Option<Rate>,
+    /// How long opening a connection took, in microseconds, warm-up included.
+    pub connect_us: Latency,
+    /// Connections opened for the run; those that the warm-up opened count when the run uses them.
+    #[serde(default)]
+    pub connections_opened: u64,
+    /// Responses per second.
+    pub requests_per_second: Throughput,
+    /// Bytes of responses per second.
+    pub bytes_per_second: Throughput,
+    /// The number of samples of the two above.
+    pub samples: usize,
+    /// How long a sample is, in seconds.
+    pub sample_seconds: f64,
+    /// Failed requests and connections. Responses with a bad status are not included.
+    pub errors: u64,
+    /// Of those, how many timed out.
+    pub timeouts: u64,
+    /// Errors and bad statuses by second, kind and pod.
+    pub faults: Vec<FaultCount>,
+    /// How requests and connections were distributed over pods.
+    pub spread: Spread,
+    /// Each second.
+    pub timeline: Vec<TimelineSecond>,
+    /// Latency by percentile; empty in reports of older versions.
+    #[serde(default)]
+    pub latency_curve: Vec<PercentilePoint>,
+    /// The histogram of the latency, in microseconds, as `HdrHistogram` encodes it (V2, deflated) in base64;
+    /// `None` in reports of older versions.
+    #[serde(default)]
+    pub latency_histogram: Option<String>,
+    /// What was done to the workload or the cluster during the run, where that is known.
+    #[serde(default)]
+    pub events: Vec<Event>,
+    /// What each pod used, where that is known.
+    #[serde(default)]
+    pub pod_use: Vec<PodUse>,
+    /// Processor time of the load generator, in seconds.
+    pub generator_cpu_seconds: f64,
+    /// The part of the run that the busiest thread of the generator was on a processor, 0 to 1.
+    #[serde(default)]
+    pub generator_busiest: f64,
+    /// Whether that was at least 0.9 while there was more to send: the generator was the limit, not the server.
+    #[serde(default)]
+    pub generator_bound: bool,
+    /// How often the load generator's threads left the processor.
+    #[serde(default)]
+    pub generator_context_switches: ContextSwitches,
+}
+
+impl Measurement {
+    /// Measures a run against `replicas` pods, where that is known.
+    #[must_use]
+    pub fn new(run: &RunData, replicas: Option<u32>) -> Self {
+        let requests: Vec<u64> = run.seconds.iter().map(|second| second.requests).collect();
+        let bytes: Vec<u64> = run.seconds.iter().map(|second| second.bytes).collect();
+        let (request_samples, sample) = samples(&requests, run.elapsed);
+        let (byte_samples, _) = samples(&bytes, run.elapsed);
+        let count = |counts: fn(FailureClass) -> bool| {
+            run.failures.iter().filter(|failure| counts(failure.class)).map(|failure| failure.count).sum::<u64>()
+        };
+        let rate = Rate::new(run);
+        let busiest = generator::busiest(&run.threads, run.elapsed);
+        Self {
+            replicas,
+            mode: run.mode,
+            connections: run.connections,
+            planned_seconds: run.planned.as_secs_f64(),
+            planned_requests: run.planned_requests,
+            elapsed_seconds: run.elapsed.as_secs_f64(),
+            interrupted: run.interrupted,
+            expected_statuses: run.expected_statuses.clone(),
+            requests: Requests {
+                sent: run.sent,
+                answered: run.answered,
+                non_2xx: count(|class| class == FailureClass::BadStatus),
+                in_flight: run.in_flight,
+            },
+            bytes: bytes.iter().sum(),
+            latency_us: run.latency.clone(),
+            uncorrected_latency_us: run.scheduled.as_ref().map(|scheduled| scheduled.uncorrected.clone()),
+            connect_us: run.connect.clone(),
+            connections_opened: run.connections_opened,
+            samples: request_samples.len(),
+            sample_seconds: sample.as_secs_f64(),
+            requests_per_second: Throughput::new(request_samples),
+            bytes_per_second: Throughput::new(byte_samples),
+            errors: count(|class| class != FailureClass::BadStatus),
+            timeouts: count(|class| class == FailureClass::Timeout),
+            faults: fault_counts(run),
+            spread: Spread::new(&run.pods, replicas),
+            timeline: run.seconds.clone(),
+            generator_cpu_seconds: run.threads.iter().map(|thread| thread.cpu.as_secs_f64()).sum(),
+            generator_busiest: busiest,
+            generator_bound: generator::is_bound(busiest, rate.as_ref()),
+            generator_context_switches: ContextSwitches::of(&run.threads),
+            rate,
+            latency_curve: run.latency_curve.clone(),
+            latency_histogram: run.latency_histogram.clone(),
+            events: Vec::new(),
+            pod_use: Vec::new(),
+        }
+    }
+
+    /// The same, where the client chose the pods.
+    #[must_use]
+    pub fn balanced_by_client(self) -> Self {
+        Self { mode: Some(Mode::Client), spread: self.spread.chosen_by(Balancer::Client), ..self }
+    }
+
+    /// The same, where no response named its pod, with the connections that the node's connection tracking found on
+    /// each.
+    #[must_use]
+    pub fn with_tracked(self, found: &[(String, u64)]) -> Self {
+        Self { spread: self.spread.counted_by_conntrack(found, self.connections_opened), ..self }
+    }
+
+    /// The same, with what was done during `run`, of which this is the measurement. If pods were added or removed, it
+    /// is not known how many pods there were to choose from.
+    #[must_use]
+    pub fn with_events(self, run: &RunData, events: &[ObservedEvent]) -> Self {
+        let steady = events.iter().all(|event| !event.changes_pods);
+        let spread = if steady { self.spread } else { self.spread.of_changing_pods() };
+        Self { events: Event::of(run, events), spread, ..self }
+    }
+
+    /// The same as one of `tests` runs of an invocation that are tested for a uniform choice: the more there are, the
+    /// smaller a probability has to be to mean something.
+    #[must_use]
+    pub fn as_one_of(self, tests: u32) -> Self {
+        Self { spread: self.spread.as_one_of(tests), ..self }
+    }
+
+    /// The same, with what each pod used. The restarts are also added to the spread.
+    #[must_use]
+    pub fn with_pod_use(mut self, pod_use: Vec<PodUse>) -> Self {
+        for share in &mut self.spread.pods {
+            share.restarts = pod_use.iter().find(|pod| pod.name == share.name).and_then(|pod| pod.restarts);
+        }
+        Self { pod_use, ..self }
+    }
+}
+
+/// [`Measurement::expected_statuses`] when nothing else is asked for.
+pub const USUAL_STATUSES: &str = "2xx";
+
+fn usual_statuses() -> String {
+    USUAL_STATUSES.to_owned()
+}
+
+/// Counts the tests for a uniform choice among `runs`, which are all of one invocation, for those that do not know it.
+pub fn count_uniformity_tests(runs: &mut [Measurement]) {
+    let tests = runs.iter().filter(|run| run.spread.uniformity.is_some()).count();
+    let tests = u32::try_from(tests).unwrap_or(u32::MAX);
+    for uniformity in runs.iter_mut().filter_map(|run| run.spread.uniformity.as_mut()) {
+        if uniformity.tests == 0 {
+            uniformity.tests = tests;
+        }
+    }
+}
+
+/// Failures second by second.
+fn fault_counts(run: &RunData) -> Vec<FaultCount> {
+    let mut counts: BTreeMap<(u32, &str, Option<&str>), u64> = BTreeMap::new();
+    for Failure { tenth, kind, pod, count, .. } in &run.failures {
+        *counts.entry((tenth / 10, kind, pod.as_deref())).or_default() += count;
+    }
+    let counted = |((second, kind, pod), count): ((u32, &str, Option<&str>), u64)| FaultCount {
+        kind: kind.to_owned(),
+        second,
+        pod: pod.map(str::to_owned),
+        count,
+    };
+    counts.into_iter().map(counted).collect()
+}

@@ -1,0 +1,44 @@
+//! A synthetic run for tests.
+
+use super::{ContextSwitches, Latency, Measurement, Mode, PodLoad, Requests, Spread, Throughput};
+
+/// One second against `replicas` pods that all served the same number of requests, at `rate` requests per second.
+pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
+    let pod = |n: u32| PodLoad { name: format!("server-{n}"), requests: 1_000, connections: 3, ..PodLoad::default() };
+    let pods: Vec<PodLoad> = (0..replicas).map(pod).collect();
+    let answered = 1_000 * u64::from(replicas);
+    Measurement {
+        replicas: Some(replicas),
+        mode: Some(Mode::Keepalive),
+        connections: 3 * replicas,
+        planned_requests: None,
+        planned_seconds: 1.0,
+        elapsed_seconds: 1.0,
+        interrupted: false,
+        expected_statuses: super::usual_statuses(),
+        requests: Requests { sent: answered, answered, ..Requests::default() },
+        bytes: 0,
+        latency_us: Latency { count: answered, ..Latency::default() },
+        uncorrected_latency_us: None,
+        rate: None,
+        connect_us: Latency::default(),
+        connections_opened: u64::from(3 * replicas),
+        requests_per_second: Throughput::new([rate]),
+        bytes_per_second: Throughput::default(),
+        samples: 1,
+        sample_seconds: 1.0,
+        errors: 0,
+        timeouts: 0,
+        faults: Vec::new(),
+        spread: Spread::new(&pods, Some(replicas)),
+        timeline: Vec::new(),
+        latency_curve: Vec::new(),
+        latency_histogram: None,
+        events: Vec::new(),
+        pod_use: Vec::new(),
+        generator_cpu_seconds: 0.0,
+        generator_busiest: 0.0,
+        generator_bound: false,
+        generator_context_switches: ContextSwitches::default(),
+    }
+}

@@ -1,0 +1,253 @@
+//! A spread in one sentence.
+
+use super::uniformity::probability;
+use super::{Balancer, CountedBy, Spread, Uniformity};
+use crate::grouped_count;
+
+/// Below this the busiest pod is not mentioned.
+const NEARLY_EVEN: f64 = 1.05;
+
+/// The spread in one sentence: "30 keep-alive connections landed on 9 of 10 pods; the busiest served 2.0 × its
+/// share; kube-proxy's own choice looks uniform (p = 0.41)." Empty if nothing was answered.
+#[must_use]
+pub fn sentence(spread: &Spread) -> String {
+    if spread.pods.is_empty() {
+        return match spread.unnamed {
+            0 => String::new(),
+            _ => "No response named its pod, so the spread is not known.".to_owned(),
+        };
+    }
+    let more = [busiest(spread), choice(spread), uncounted(spread), unnamed(spread)];
+    let parts: Vec<String> = std::iter::once(landed(spread)).chain(more.into_iter().flatten()).collect();
+    format!("{}.", parts.join("; "))
+}
+
+/// "30 keep-alive connections landed on 9 of 10 pods".
+fn landed(spread: &Spread) -> String {
+    let hit = spread.pods.len();
+    let on = match (spread.idle, hit) {
+        (0, 1) => "the one pod".to_owned(),
+        (0, 2) => "both pods".to_owned(),
+        (0, hit) => format!("all {} pods", grouped_count(hit as u64)),
+        (_, hit) => format!("{} of {} pods", grouped_count(hit as u64), grouped_count(spread.expected.into())),
+    };
+    let what = what(spread);
+    let by = match spread.counted_by {
+        CountedBy::Answers => "",
+        CountedBy::Conntrack => ", counted by the node's connection tracking, because this image does not name its pod",
+    };
+    match even(spread) {
+        Some(each) => format!("{what} landed evenly on {on}, {each} each{by}"),
+        None => format!("{what} landed on {on}{by}"),
+    }
+}
+
+/// "30 keep-alive connections".
+fn what(spread: &Spread) -> String {
+    let requests = spread.pods.iter().map(|pod| pod.requests).fold(0, u64::saturating_add);
+    let some = |count: u64, what: &str| format!("{} {what}{}", grouped_count(count), if count == 1 { "" } else { "s" });
+    match spread.connections {
+        connections if !spread.knows_requests() => some(connections, "connection"),
+        0 => some(requests, "request"),
+        connections if requests == connections => {
+            format!("{}, one for each request,", some(connections, "connection"))
+        }
+        connections if requests / 2 < connections => {
+            format!("{}, about one for each request,", some(connections, "connection"))
+        }
+        connections => some(connections, "keep-alive connection"),
+    }
+}
+
+/// "3" or "3 or 4", if the connections of the pods differ by one at most.
+fn even(spread: &Spread) -> Option<String> {
+    let counts = || spread.pods.iter().map(|pod| pod.connections);
+    let (least, most) = (counts().min()?, counts().max()?);
+    if spread.expected < 2 || spread.idle > 0 || least == 0 || most - least > 1 {
+        return None;
+    }
+    Some(if least == most {
+        grouped_count(least)
+    } else {
+        format!("{} or {}", grouped_count(least), grouped_count(most))
+    })
+}
+
+fn busiest(spread: &Spread) -> Option<String> {
+    let (does, busiest) = if spread.knows_requests() {
+        ("served", spread.busiest)
+    } else {
+        ("has", spread.evenness_of_connections?.busiest)
+    };
+    let told = spread.expected > 1 && (even(spread).is_none() || busiest >= NEARLY_EVEN);
+    let decimals = if busiest < 1.995 { 2 } else { 1 };
+    told.then(|| format!("the busiest {does} {busiest:.decimals$} × its share"))
+}
+
+/// Who chose the pods, and whether the choice looks uniform.
+fn choice(spread: &Spread) -> Option<String> {
+    match (spread.balancer, &spread.uniformity) {
+        (Balancer::Client, _) if spread.expected > 1 => Some("the client itself chose the pods".to_owned()),
+        (Balancer::KubeProxy, Some(test)) => Some(kube_proxy(test)),
+        _ => None,
+    }
+}
+
+fn kube_proxy(test: &Uniformity) -> String {
+    let (finding, p) = if test.is_too_uneven() {
+        ("does not look uniform", test.p)
+    } else if test.is_too_even() {
+        ("is more even than a uniform choice", test.p_of_evenness)
+    } else {
+        ("looks uniform", test.p)
+    };
+    format!("kube-proxy's own choice {finding} (p {}{})", probability(p), correction(test))
+}
+
+/// What is corrected, where more than one run is tested.
+fn correction(test: &Uniformity) -> String {
+    if test.tests < 2 {
+        return String::new();
+    }
+    let level = probability(test.significance_level());
+    format!("; significant below {}, corrected for {} runs", level.trim_start_matches("= "), test.tests)
+}
+
+/// Connections that the node forgot before they could be counted.
+fn uncounted(spread: &Spread) -> Option<String> {
+    match spread.uncounted {
+        0 => None,
+        1 => Some("1 more connection could not be counted".to_owned()),
+        many => Some(format!("{} more connections could not be counted", grouped_count(many))),
+    }
+}
+
+fn unnamed(spread: &Spread) -> Option<String> {
+    match spread.unnamed {
+        0 => None,
+        _ if spread.counted_by == CountedBy::Conntrack => None,
+        1 => Some("1 response named no pod".to_owned()),
+        many => Some(format!("{} responses named no pod", grouped_count(many))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PodLoad;
+
+    /// A spread of these connections, each with a hundred requests.
+    fn of(connections: &[u64], replicas: u32) -> Spread {
+        of_requests(connections, |connections| connections * 100, replicas)
+    }
+
+    fn of_requests(connections: &[u64], requests: impl Fn(u64) -> u64, replicas: u32) -> Spread {
+        let pod = |(at, &connections): (usize, &u64)| {
+            let name = format!("server-{at}");
+            PodLoad { name, requests: requests(connections), connections, ..PodLoad::default() }
+        };
+        Spread::new(&connections.iter().enumerate().map(pod).collect::<Vec<_>>(), Some(replicas))
+    }
+
+    #[test]
+    fn as_chance_has_it() {
+        assert_eq!(
+            sentence(&of(&[6, 5, 4, 4, 3, 3, 2, 2, 1], 10)),
+            "30 keep-alive connections landed on 9 of 10 pods; the busiest served 2.0 × its share; kube-proxy's own \
+             choice looks uniform (p = 0.37)."
+        );
+    }
+
+    #[test]
+    fn one_pod_needs_no_more_words() {
+        assert_eq!(sentence(&of(&[30], 1)), "30 keep-alive connections landed on the one pod.");
+        assert_eq!(sentence(&of(&[1], 1)), "1 keep-alive connection landed on the one pod.");
+    }
+
+    #[test]
+    fn even_ones() {
+        assert_eq!(
+            sentence(&of(&[3; 10], 10)),
+            "30 keep-alive connections landed evenly on all 10 pods, 3 each; kube-proxy's own choice is more even than a \
+             uniform choice (p = 0.0000044)."
+        );
+        assert_eq!(
+            sentence(&of(&[2, 1], 2)),
+            "3 keep-alive connections landed evenly on both pods, 1 or 2 each; the busiest served 1.33 × its share; \
+             kube-proxy's own choice looks uniform (p > 0.99)."
+        );
+    }
+
+    #[test]
+    fn no_accident() {
+        assert_eq!(
+            sentence(&of(&[30], 10)),
+            "30 keep-alive connections landed on 1 of 10 pods; the busiest served 10.0 × its share; kube-proxy's own \
+             choice does not look uniform (p < 0.000001)."
+        );
+    }
+
+    #[test]
+    fn without_keep_alive() {
+        let each = of_requests(&[6_200, 6_145], |connections| connections, 2);
+        assert_eq!(
+            sentence(&each),
+            "12,345 connections, one for each request, landed on both pods; the busiest served 1.00 × its share; \
+             kube-proxy's own choice looks uniform (p = 0.62)."
+        );
+        let fewer = of_requests(&[6_200, 6_145], |connections| connections - 5, 2);
+        assert!(sentence(&fewer).starts_with("12,345 connections, about one for each request, landed on both pods; "));
+    }
+
+    #[test]
+    fn balanced_by_the_client() {
+        let spread = of(&[20, 10], 2).chosen_by(Balancer::Client);
+        assert_eq!(
+            sentence(&spread),
+            "30 keep-alive connections landed on both pods; the busiest served 1.33 × its share; the client itself \
+             chose the pods."
+        );
+    }
+
+    #[test]
+    fn where_the_number_of_pods_is_not_known_nothing_is_said_of_chance() {
+        let pod =
+            |name: &str, connections| PodLoad { name: name.into(), requests: 100, connections, ..PodLoad::default() };
+        let spread = Spread::new(&[pod("a", 20), pod("b", 10)], None);
+        assert_eq!(
+            sentence(&spread),
+            "30 keep-alive connections landed on both pods; the busiest served 1.00 × its share."
+        );
+    }
+
+    #[test]
+    fn not_named() {
+        let unnamed = |requests| PodLoad { name: String::new(), requests, connections: 1, ..PodLoad::default() };
+        assert_eq!(
+            sentence(&Spread::new(&[unnamed(5)], Some(2))),
+            "No response named its pod, so the spread is not known."
+        );
+        assert_eq!(sentence(&Spread::new(&[], Some(2))), "");
+        let named = PodLoad { name: "a".into(), requests: 10, connections: 0, ..PodLoad::default() };
+        assert_eq!(
+            sentence(&Spread::new(&[named, unnamed(1_000)], Some(1))),
+            "10 requests landed on the one pod; 1,000 responses named no pod."
+        );
+    }
+
+    #[test]
+    fn the_correction_for_several_runs_is_told_and_decides() {
+        // p = 0.0046: significant in the only run of an invocation, but not in one of two.
+        let spread = |tests| {
+            let mut spread = of(&[12, 9, 6, 3], 5);
+            spread.uniformity = spread.uniformity.map(|test| Uniformity { tests, ..test });
+            spread
+        };
+        assert!(sentence(&spread(1)).ends_with("kube-proxy's own choice does not look uniform (p = 0.0046)."));
+        assert_eq!(
+            sentence(&spread(2)),
+            "30 keep-alive connections landed on 4 of 5 pods; the busiest served 2.0 × its share; kube-proxy's own choice \
+             looks uniform (p = 0.0046; significant below 0.0025, corrected for 2 runs)."
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! What the server counts, as Prometheus text.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+
+use crate::Server;
+
+/// Counters that only ever grow.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    requests: AtomicU64,
+    opened: AtomicU64,
+    closed: AtomicU64,
+    late: AtomicU64,
+}
+
+impl Metrics {
+    /// Counts a request and returns its number: 1 for the first.
+    pub fn request(&self) -> u64 {
+        self.requests.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> u64 {
+        self.opened.load(Relaxed)
+    }
+
+    /// Connections that are open now.
+    pub fn open_connections(&self) -> u64 {
+        self.connections().saturating_sub(self.closed.load(Relaxed))
+    }
+
+    /// Connections on which something came after the server had ended them, and was not served.
+    pub fn late_connections(&self) -> u64 {
+        self.late.load(Relaxed)
+    }
+
+    /// Counts a connection, open until the returned value says that it has ended, or is dropped.
+    pub(super) fn connection(server: &Arc<Server>) -> OpenConnection {
+        server.metrics.opened.fetch_add(1, Relaxed);
+        OpenConnection { server: server.clone(), ended: false, late: false }
+    }
+}
+
+/// A connection that counts as open.
+pub(super) struct OpenConnection {
+    server: Arc<Server>,
+    ended: bool,
+    late: bool,
+}
+
+impl OpenConnection {
+    /// The server that it is a connection of.
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// It is no longer open.
+    pub(super) fn end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.server.metrics.closed.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Something came after its end.
+    pub(super) fn late(&mut self) {
+        if !std::mem::replace(&mut self.late, true) {
+            self.server.metrics.late.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// `GET /metrics`.
+pub(super) async fn show(State(server): State<Arc<Server>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render(&server))
+}
+
+fn render(server: &Server) -> String {
+    let metrics = &server.metrics;
+    let mut text = String::with_capacity(1024);
+    let mut family = |name: &str, kind: &str, help: &str, labels: &str, value: u64| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n");
+    };
+    family("evenkeel_requests_total", "counter", "Answers to GET /.", "", metrics.requests());
+    family("evenkeel_connections_total", "counter", "Connections accepted.", "", metrics.connections());
+    family("evenkeel_connections_open", "gauge", "Connections open now.", "", metrics.open_connections());
+    family("evenkeel_draining", "gauge", "1 while it drains, else 0.", "", u64::from(server.is_draining()));
+    let labels = format!(
+        "{{version=\"{}\",pod=\"{}\",node=\"{}\"}}",
+        env!("CARGO_PKG_VERSION"),
+        server.pod.as_str(),
+        server.node.as_str()
+    );
+    family("evenkeel_build_info", "gauge", "What runs where; always 1.", &labels, 1);
+    text
+}

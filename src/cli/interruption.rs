@@ -1,0 +1,114 @@
+//! What a verb says when it is told to stop: once, and once more.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::Verb;
+use super::context::program;
+use super::terminal::Terminal;
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::shutdown::{Interrupted, StopRequest};
+
+/// How long the last message may take to be written: a terminal that takes no output must not keep the program.
+const LAST_MESSAGE: Duration = Duration::from_secs(1);
+
+/// What a verb does after the first request to stop, and what it leaves when it is ended before it has done that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Undo {
+    /// What it does then.
+    action: &'static str,
+    /// What may be left.
+    left: String,
+    /// What removes that.
+    remedy: String,
+}
+
+/// Answers requests to stop `verb`: the first with what is being undone, the second by ending the program.
+pub(super) fn responder(
+    verb: &Verb,
+    name: &str,
+    terminal: &Terminal,
+    progress: &Progress,
+) -> impl FnMut(StopRequest) + Send + 'static {
+    let (undo, terminal, progress) = (undo_of(verb, name), terminal.clone(), progress.clone());
+    move |request| match (request, undo.clone()) {
+        (StopRequest::First, Some(Undo { action, .. })) => {
+            progress.note(format!("interrupted: {action}; press Ctrl-C again to end at once"));
+        }
+        (StopRequest::First, None) => {}
+        (StopRequest::Again, undo) => end_at_once(&terminal, undo),
+    }
+}
+
+fn end_at_once(terminal: &Terminal, undo: Option<Undo>) {
+    let (written, wait) = mpsc::channel::<()>();
+    let terminal = terminal.clone();
+    let error = undo.map_or(Interrupted.into(), |Undo { left, remedy, .. }| Error::EndedEarly { left, remedy });
+    let code = error.exit_code();
+    // Dropping the sender ends the wait.
+    std::thread::spawn(move || {
+        terminal.error(&error);
+        drop(written);
+    });
+    let _ = wait.recv_timeout(LAST_MESSAGE);
+    std::process::exit(code.into());
+}
+
+/// Nothing for a verb that has nothing to undo, and so ends with the first request.
+fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
+    let evenkeel = program(name);
+    let undo = |action, left: &str, remedy| Some(Undo { action, left: left.to_owned(), remedy });
+    match verb {
+        Verb::Up(_) | Verb::Demo(_) => undo(
+            "removing what was started",
+            &format!("processes, cgroups, files and the link ek-{name} of the lab may be left"),
+            format!("remove them: {evenkeel} down"),
+        ),
+        Verb::Down => undo(
+            "the lab is still removed",
+            &format!("processes, cgroups, files and the link ek-{name} of the lab may be left"),
+            format!("remove them: {evenkeel} down"),
+        ),
+        Verb::Deploy(_) | Verb::Scale(_) => undo(
+            "stopping",
+            "the workload may be left in the middle of its rollout",
+            format!("deploy it again: {evenkeel} deploy; or remove the lab: {evenkeel} down"),
+        ),
+        Verb::Test(_) => undo(
+            "ending the run",
+            "routes to the pods may be left on this machine, and the workload in the middle of a change",
+            format!("deploy the workload again: {evenkeel} deploy; {evenkeel} down removes the lab and its routes"),
+        ),
+        Verb::Soak(_) => undo(
+            "ending the round and restoring the workload",
+            "the workload may be left with a setting or an image tag of the soak",
+            format!("deploy it again: {evenkeel} deploy; or remove the lab: {evenkeel} down"),
+        ),
+        Verb::Build | Verb::Doctor(_) => undo(
+            "stopping what was started",
+            "unfinished files may be left in the cache",
+            "the next build removes them".to_owned(),
+        ),
+        Verb::Report(_) | Verb::Logs(_) | Verb::Status | Verb::Completions(_) => None,
+        #[cfg(target_os = "linux")]
+        Verb::Sandbox(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Cli;
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn a_lab_of_another_name_is_named_in_the_command() {
+        let verb = |verb: &str| Cli::try_parse_from(["evenkeel", verb]).unwrap().verb;
+        let undo = undo_of(&verb("up"), "lab2").unwrap();
+        assert!(undo.left.contains("ek-lab2"), "{undo:?}");
+        assert_eq!(undo.remedy, "remove them: evenkeel --name lab2 down");
+        assert_eq!(undo_of(&verb("down"), "lab").unwrap().remedy, "remove them: evenkeel down");
+        assert_eq!(undo_of(&verb("status"), "lab"), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! What is printed of a series: tables as runs end, and the rest at its end.
+
+use super::context::Context;
+use super::judge::Judge;
+use super::output;
+use super::report_files::ReportFiles;
+use crate::error::Error;
+use crate::experiment::SeriesResult;
+use crate::report::{Exporter, Json, Report, Table};
+use evenkeel_measure::Measurement;
+
+/// Prints a series.
+pub(super) struct SeriesOutput<'a> {
+    context: &'a Context,
+    table: Table,
+    /// The URL that is requested.
+    target: String,
+    /// How many rounds there are.
+    rounds: u32,
+    printed: bool,
+}
+
+impl<'a> SeriesOutput<'a> {
+    /// Nothing is printed yet of a series of `rounds` against the URL `target`.
+    pub(super) fn new(context: &'a Context, target: String, rounds: u32) -> Self {
+        Self { context, table: Table::new(output::look()), target, rounds, printed: false }
+    }
+
+    /// Prints the tables of a run that has ended, unless there are several rounds.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn run(&mut self, run: &Measurement) -> Result<(), Error> {
+        if self.context.json || self.rounds > 1 {
+            return Ok(());
+        }
+        let space = if self.printed { "\n" } else { "" };
+        self.printed = true;
+        output::text(&format!("{space}{}", self.table.run(&self.target, run)))
+    }
+
+    /// Prints the rest, whatever the outcome of the series, writes the files and returns the outcome; if all went well,
+    /// whether the assertions hold.
+    ///
+    /// # Errors
+    /// The outcome's; [`Error::AssertionsMissed`]; [`Error::Io`] when a file cannot be written.
+    pub(super) fn finish(
+        self,
+        result: SeriesResult,
+        outcome: Result<(), Error>,
+        files: &ReportFiles,
+        judge: &Judge,
+    ) -> Result<(), Error> {
+        let Self { context, table, .. } = self;
+        let SeriesResult { target, environment, rounds, runs } = result;
+        let report = Report { environment, ..Report::new(target, runs) };
+        let written = files.write(&report, &context.progress);
+        let runs = &report.runs;
+        let (changes, verdicts) = match &outcome {
+            Ok(()) => (judge.changes(runs), judge.verdicts(runs)),
+            Err(_) => (Vec::new(), String::new()),
+        };
+        let printed = if context.json {
+            for change in changes {
+                context.progress.note(change);
+            }
+            Json.export(&report).and_then(|json| output::text(&json))
+        } else {
+            let table_of_rounds = if rounds > 1 && !runs.is_empty() { table.rounds(runs) } else { String::new() };
+            let mut parts = vec![table_of_rounds, table.comparison(runs), Table::sentences(&changes), verdicts];
+            parts.retain(|part| !part.is_empty());
+            let space = if rounds == 1 && !parts.is_empty() { "\n" } else { "" };
+            output::text(&format!("{space}{}", parts.join("\n")))
+        };
+        let judged = if outcome.is_ok() { judge.verdict(runs) } else { Ok(()) };
+        outcome.and(written).and(judged).and(printed)
+    }
+}

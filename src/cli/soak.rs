@@ -1,0 +1,112 @@
+//! `evenkeel soak`.
+
+use std::num::NonZeroU32;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use serde::Serialize;
+
+use super::context::{Context, require_root};
+use super::output;
+use crate::config::parse_positive;
+use crate::error::Error;
+use crate::experiment::Workplace;
+use crate::experiment::soak::{Part, PromiseResult, Soak, SoakPlan};
+use crate::report::{Align, plain_table};
+use crate::toolbox::Program;
+use crate::workload::{self, Baseline};
+use evenkeel_load as load;
+use evenkeel_measure::grouped_count;
+
+/// Arguments of `soak`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Rounds of each event; at most 20 of those that kill a component
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive::<NonZeroU32>)]
+    #[arg(allow_negative_numbers = true)]
+    rounds: NonZeroU32,
+    /// Connections, keep-alive or a new one for each request
+    #[arg(short, long, value_name = "N", default_value = "30", value_parser = parse_positive::<NonZeroU32>)]
+    #[arg(allow_negative_numbers = true)]
+    connections: NonZeroU32,
+    /// Only these parts
+    #[arg(long, value_parser = part(), value_name = "PART,…", value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Send the load of the first part by wrk as well, which must be installed
+    #[arg(long)]
+    wrk: bool,
+}
+
+/// The result as JSON.
+#[derive(Serialize)]
+struct SoakReport<'a> {
+    schema_version: u32,
+    connections: u32,
+    rows: &'a [PromiseResult],
+}
+
+/// A part, with the names and descriptions of all in the help.
+fn part() -> impl TypedValueParser<Value = Part> {
+    let values = Part::ALL.map(|part| PossibleValue::new(part.name()).help(part.description()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Part>())
+}
+
+impl Args {
+    /// Makes all rounds, and shows each promise with what was observed.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`], [`Error::NoLab`], [`Error::NoWorkload`] and more; after the table [`Error::PromisesBroken`],
+    /// [`Error::Interrupted`].
+    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+        load::ensure_descriptors(self.connections)?;
+        require_root("soak")?;
+        let (lab, _lock) = context.lab_to_change("soak").await?;
+        let toolbox = context.toolbox(false).await?;
+        let (access, link, ip) = (lab.access(Some(&toolbox)), context.name.link(), toolbox.path(Program::Ip));
+        let target = workload::endpoint(&lab.client).await?;
+        workload::guard(target.address, &link, ip).await?;
+        let plan =
+            SoakPlan { rounds: self.rounds, connections: self.connections, only: self.only.clone(), wrk: self.wrk };
+        let workplace = Workplace { access: &access, link: &link, ip };
+        let before = Baseline::now(&lab.client).await?;
+        let mut soak = Soak::new(workplace, &toolbox, target, before, plan, &context.progress, &context.shutdown);
+        let outcome = soak.run().await;
+        let results = soak.into_results();
+        if context.json {
+            let rows = &results[..];
+            output::json(&SoakReport { schema_version: 1, connections: self.connections.get(), rows })?;
+        } else {
+            output::text(&table(&results))?;
+        }
+        outcome?;
+        let broken: Vec<String> = results.iter().filter_map(PromiseResult::broken_sentence).collect();
+        if broken.is_empty() { Ok(()) } else { Err(Error::PromisesBroken { broken }) }
+    }
+}
+
+/// All results as a table; empty where there is none.
+fn table(results: &[PromiseResult]) -> String {
+    if results.is_empty() {
+        return String::new();
+    }
+    let header = ["EVENT", "LOAD", "ROUNDS", "REQUESTS", "FAILED", "LONGEST", "FULL AGAIN", "KEPT"];
+    // Failures that must occur, or that are known to, need no line each.
+    let unexpected = results.iter().filter(|result| result.broken.is_some());
+    let failures = unexpected.flat_map(|result| result.failures.iter().map(move |how| (&result.load, how)));
+    let failures: Vec<String> = failures.map(|(load, how)| format!("{how} ({load})\n")).collect();
+    let rows: Vec<Vec<String>> = results.iter().map(cells).collect();
+    format!("{}{}", plain_table(Align::Left, &header, &rows), failures.concat())
+}
+
+fn cells(result: &PromiseResult) -> Vec<String> {
+    let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "-".into(), |seconds| format!("{seconds:.1} s"));
+    vec![
+        result.event.clone(),
+        result.load.clone(),
+        result.rounds.to_string(),
+        grouped_count(result.requests),
+        grouped_count(result.failed),
+        seconds(result.longest_seconds),
+        seconds(result.full_again_seconds),
+        if result.broken.is_some() { "no".into() } else { "yes".into() },
+    ]
+}

@@ -1,0 +1,68 @@
+//! How a verb reaches a cluster: through its API server and, where the nodes run on this machine, through their kernels.
+
+use kube::Client;
+
+use super::node::{Cluster, RunningNode};
+use crate::error::Error;
+use crate::toolbox::Toolbox;
+
+/// A Kubernetes client and, optionally, the nodes' data plane. A lab has both; of any other cluster, only the API server
+/// can be reached.
+#[derive(Clone)]
+pub struct Access {
+    /// A client for the API server, with an administrator's rights.
+    pub client: Client,
+    data_plane: Option<DataPlane>,
+}
+
+/// Nodes that run on this machine. Their cgroups and processes are read without any program; their kube-proxy rules and
+/// their connection tracking are read with programs of the toolbox.
+#[derive(Clone, Debug)]
+struct DataPlane {
+    cluster: Cluster,
+    toolbox: Option<Toolbox>,
+}
+
+impl Access {
+    /// Access to a lab: its API server and its nodes. Without a toolbox, rules and connection tracking cannot be read.
+    #[must_use]
+    pub fn to_lab(cluster: Cluster, client: Client, toolbox: Option<Toolbox>) -> Self {
+        Self { client, data_plane: Some(DataPlane { cluster, toolbox }) }
+    }
+
+    /// Access to the API server alone.
+    #[must_use]
+    pub fn to_api_server(client: Client) -> Self {
+        Self { client, data_plane: None }
+    }
+
+    /// The nodes with their cgroups and processes, for what is only an extra where they can be reached.
+    #[must_use]
+    pub fn lab(&self) -> Option<&Cluster> {
+        self.data_plane.as_ref().map(|data_plane| &data_plane.cluster)
+    }
+
+    /// The nodes with their cgroups and processes, for something that cannot be done without them. `what` is the subject
+    /// of the error's sentence.
+    ///
+    /// # Errors
+    /// [`Error::NoDataPlane`] when only the API server can be reached.
+    pub fn require_lab(&self, what: &str) -> Result<&Cluster, Error> {
+        self.lab().ok_or_else(|| Error::NoDataPlane { what: what.to_owned() })
+    }
+
+    /// The nodes, and the programs that read their rules and connection tracking, for what is only an extra.
+    #[must_use]
+    pub fn kernels(&self) -> Option<(&[RunningNode], &Toolbox)> {
+        let data_plane = self.data_plane.as_ref()?;
+        Some((&data_plane.cluster.nodes, data_plane.toolbox.as_ref()?))
+    }
+
+    /// As [`Access::kernels`], for something that cannot be done without them.
+    ///
+    /// # Errors
+    /// [`Error::NoDataPlane`] when only the API server can be reached, or the programs are missing.
+    pub fn require_kernels(&self, what: &str) -> Result<(&[RunningNode], &Toolbox), Error> {
+        self.kernels().ok_or_else(|| Error::NoDataPlane { what: what.to_owned() })
+    }
+}

@@ -1,0 +1,128 @@
+//! Finds a running lab by its cgroups and processes. No state is needed: where the state is follows from what runs.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::node::{Cluster, MOST_NODES, Node, RunningNode};
+use super::{Layout, cgroup};
+use crate::config::{LabName, Paths};
+use crate::error::Error;
+
+/// Finds the running cluster of this name.
+///
+/// # Errors
+/// [`Error::NoLab`] when none runs; [`Error::StateElsewhere`] when one runs whose state is not where `paths` says;
+/// [`Error::HiddenLab`] when one runs whose processes cannot be seen from here.
+pub fn find(name: &LabName, paths: &Paths) -> Result<Cluster, Error> {
+    let nodes = running_nodes(name)?;
+    match nodes.first() {
+        Some(first) if first.node.is_control_plane() => {
+            if let Some(running) = elsewhere(&nodes, paths).into_iter().next() {
+                return Err(Error::StateElsewhere { name: name.to_string(), running, asked: paths.state.clone() });
+            }
+            Ok(Cluster { name: name.clone(), paths: paths.clone(), nodes })
+        }
+        _ if cgroup::members(&name.cgroup())?.hidden > 0 => Err(Error::HiddenLab { name: name.to_string() }),
+        _ => Err(Error::NoLab),
+    }
+}
+
+/// The state directories of the lab's running nodes, other than the one that `paths` names.
+///
+/// # Errors
+/// [`Error::Io`] when the cgroups cannot be read.
+pub(super) fn states_elsewhere(name: &LabName, paths: &Paths) -> Result<Vec<PathBuf>, Error> {
+    let states = elsewhere(&running_nodes(name)?, paths);
+    let is_of_lab = |state: &PathBuf| state.file_name() == Some(OsStr::new(name.as_str()));
+    Ok(states.into_iter().filter(is_of_lab).collect())
+}
+
+/// The nodes whose sandboxes run, in the order of their indexes.
+fn running_nodes(name: &LabName) -> Result<Vec<RunningNode>, Error> {
+    let mut nodes = Vec::new();
+    for (node, processes) in cgroup::nodes(&name.cgroup())? {
+        let index = node.rsplit('-').next().and_then(|index| index.parse().ok()).filter(|index| *index < MOST_NODES);
+        let first = processes.into_iter().find(|&pid| is_first_of_namespace(pid));
+        if let (Some(index), Some(pid)) = (index, first) {
+            nodes.push(RunningNode { node: Node::new(name, index), pid });
+        }
+    }
+    nodes.sort_by_key(|running| running.node.index);
+    Ok(nodes)
+}
+
+/// Where these nodes keep their state, as far as that is not where `paths` says; each directory once.
+fn elsewhere(nodes: &[RunningNode], paths: &Paths) -> Vec<PathBuf> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let states = nodes.iter().filter_map(state_of);
+    let mut states: Vec<PathBuf> = states.filter(|state| real(state) != real(&paths.state)).collect();
+    states.sort();
+    states.dedup();
+    states
+}
+
+/// A node's state directory, by the plan that its first process was given as an argument. `None` where the arguments
+/// cannot be read, or where the first process is another program.
+fn state_of(running: &RunningNode) -> Option<PathBuf> {
+    let arguments = fs::read(format!("/proc/{}/cmdline", running.pid)).ok()?;
+    let state = state_in(&arguments, &running.node)?;
+    // Earlier versions passed on a relative path.
+    let directory = fs::read_link(format!("/proc/{}/cwd", running.pid)).unwrap_or_default();
+    Some(directory.join(state))
+}
+
+/// The state directory in `PROGRAM sandbox init STATE/NODE/plan.json`, each argument ended by a zero byte.
+fn state_in(arguments: &[u8], node: &Node) -> Option<PathBuf> {
+    let arguments: Vec<&[u8]> = arguments.split(|&byte| byte == 0).collect();
+    let [_, b"sandbox", b"enter" | b"init", plan, ..] = arguments.as_slice() else { return None };
+    let plan = Path::new(OsStr::from_bytes(plan));
+    let directory = plan.parent().filter(|directory| directory.file_name() == Some(OsStr::new(&node.name)))?;
+    directory.parent().map(Path::to_owned)
+}
+
+/// Whether a cluster's boot is complete. It is not if `up` was killed before; then the cluster runs, but cannot be used. If
+/// this cannot be read, it counts as complete.
+#[must_use]
+pub fn is_booted(cluster: &Cluster) -> bool {
+    let booted = |running: &RunningNode| Layout::new(&cluster.paths, &running.node).booted();
+    cluster.nodes.iter().all(|running| booted(running).try_exists().unwrap_or(true))
+}
+
+/// Whether a process is number 1 of a PID namespace below ours.
+fn is_first_of_namespace(pid: i32) -> bool {
+    let ids = namespace_ids(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default());
+    ids.len() > 1 && ids.last() == Some(&1)
+}
+
+/// A process's ids in the text of its `/proc/PID/status`: from our namespace in to its own.
+pub(super) fn namespace_ids(status: &str) -> Vec<i32> {
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    ids.split_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_directory_follows_from_the_first_processs_arguments() {
+        let node = Node::new(&"lab".parse().unwrap(), 0);
+        let state = |arguments: &[u8]| state_in(arguments, &node);
+        let init = b"/var/lib/evenkeel/lab/bin/evenkeel\0sandbox\0init\0/srv/labs/lab/lab-0/plan.json\0";
+        assert_eq!(state(init), Some("/srv/labs/lab".into()));
+        // The first process is this one until it is replaced by the program.
+        let enter = b"evenkeel\0sandbox\0enter\0/srv/labs/lab/lab-0/plan.json\0";
+        assert_eq!(state(enter), Some("/srv/labs/lab".into()));
+        let others: [&[u8]; 4] = [
+            b"",
+            b"/usr/bin/sleep\x0060\0",
+            b"evenkeel\0sandbox\0external-ip\0/srv/labs/lab/lab-0/conf/kubeconfig\0",
+            b"evenkeel\0sandbox\0init\0/srv/labs/other/other-0/plan.json\0",
+        ];
+        for other in others {
+            assert_eq!(state(other), None, "{}", String::from_utf8_lossy(other));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A pidfd: the kernel's own handle of a process. After that process ends, the handle never refers to another one.
+
+use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::OwnedFd;
+
+use nix::sys::signal::Signal;
+
+/// A handle of one process, which can be signalled without the risk that another process has taken over its id.
+///
+/// The caller must check, after opening the handle, that the process is the intended one.
+#[derive(Debug)]
+pub(super) struct PidFd {
+    #[cfg(target_os = "linux")]
+    handle: OwnedFd,
+}
+
+#[cfg(target_os = "linux")]
+impl PidFd {
+    /// The process that has this id now; `None` when there is none.
+    ///
+    /// An id of 0 or below names no process: `kill` would take it for the caller's own group or for a whole group.
+    pub(super) fn open(pid: i32) -> Option<Self> {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        let pid = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw)?;
+        let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        Some(Self { handle })
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// `ESRCH` when the process has ended; see [`has_ended`].
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let number = rustix::process::Signal::from_named_raw(signal as i32).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(rustix::process::pidfd_send_signal(&self.handle, number)?)
+    }
+}
+
+/// Labs exist only on Linux.
+#[cfg(not(target_os = "linux"))]
+impl PidFd {
+    pub(super) fn open(_: i32) -> Option<Self> {
+        None
+    }
+
+    pub(super) fn signal(&self, _: Signal) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl PidFd {
+    /// Sends it a signal, unless it has ended: for a caller to whom a process that has ended is as good as one that
+    /// received the signal.
+    pub(super) fn signal_unless_ended(&self, signal: Signal) -> io::Result<()> {
+        match self.signal(signal) {
+            Err(error) if has_ended(&error) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// Whether a signal failed because its process has ended.
+fn has_ended(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::libc::ESRCH)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// `kill` takes 0 for the caller's own group, -1 for every process, and other negative ids for groups.
+    #[test]
+    fn only_a_positive_id_names_a_process() {
+        for pid in [0, -1, -2, i32::MIN] {
+            assert!(PidFd::open(pid).is_none(), "{pid}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_has_ended_needs_no_signal() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let process = PidFd::open(child.id().cast_signed()).unwrap();
+        process.signal_unless_ended(Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        let refused = process.signal(Signal::SIGKILL).unwrap_err();
+        assert!(has_ended(&refused), "{refused}");
+        process.signal_unless_ended(Signal::SIGKILL).unwrap();
+    }
+}

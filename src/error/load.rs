@@ -1,0 +1,81 @@
+//! The load's errors as the command line shows them: with the flag that was given, a hint and an exit code.
+
+use super::Error;
+use crate::io_error::IoError;
+use evenkeel_load::LoadError;
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        let bad = |what, given, why: &str| Self::BadValue { what, given, why: why.to_owned() };
+        let load = |target: String, why: String| Self::Load { target, why };
+        match error {
+            LoadError::Method { given, why } => bad("--method", given, why),
+            LoadError::Path { given, why } => bad("--path", given, why),
+            LoadError::Header { given, why } => bad("--header", given, why),
+            LoadError::Statuses { given, why } => bad("--expect", given, why),
+            LoadError::TooFewDescriptors { connections, limit } => {
+                let why = format!("each is an open file, and this process may have {limit} (ulimit -Hn)");
+                bad("--connections", connections.to_string(), &why)
+            }
+            LoadError::DescriptorLimit { source } => IoError::new("read the limit on open files", source).into(),
+            LoadError::Epoll { source } => IoError::new("set up epoll for the load", source).into(),
+            LoadError::Thread { source } => IoError::new("start a thread for the load", source).into(),
+            LoadError::NoAddress { target } => load(target.to_string(), "there is no address to send load to".into()),
+            LoadError::Poll { target, source } => {
+                load(target.to_string(), format!("waiting for the connections failed ({source})"))
+            }
+            LoadError::WorkerLost { target } => {
+                load(target.to_string(), "a thread of the load ended without a result".into())
+            }
+            other => load("the target".into(), other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenkeel_load::{RequestTemplate, StatusSet, ensure_descriptors};
+    use std::io;
+    use std::num::NonZeroU32;
+
+    #[test]
+    fn impossible_values_name_their_flag_and_exit_with_2() {
+        let request = RequestTemplate::default;
+        let errors = [
+            ("--method", request().method("GET /").unwrap_err()),
+            ("--path", request().path("x").unwrap_err()),
+            ("--header", request().header("X").unwrap_err()),
+            ("--expect", "2x".parse::<StatusSet>().unwrap_err()),
+            ("--connections", ensure_descriptors(NonZeroU32::MAX).unwrap_err()),
+        ];
+        for (flag, error) in errors {
+            // The library itself knows no flags.
+            assert!(!error.to_string().contains("--"), "{error}");
+            let error = Error::from(error);
+            assert_eq!(error.exit_code(), 2, "{error}");
+            assert!(error.to_string().contains(&format!("cannot be used for {flag}: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn failures_exit_with_1() {
+        let source = || io::Error::from(io::ErrorKind::OutOfMemory);
+        let target = "198.18.1.1:80".parse().unwrap();
+        let errors = [
+            (LoadError::DescriptorLimit { source: source() }, "could not read the limit on open files: "),
+            (LoadError::Epoll { source: source() }, "could not set up epoll for the load: "),
+            (LoadError::Thread { source: source() }, "could not start a thread for the load: "),
+            (LoadError::NoAddress { target }, "no load could be sent to 198.18.1.1:80: there is no address"),
+            (LoadError::Poll { target, source: source() }, "no load could be sent to 198.18.1.1:80: waiting for"),
+            (LoadError::WorkerLost { target }, "no load could be sent to 198.18.1.1:80: a thread"),
+            (LoadError::Histogram { why: "x".into() }, "no load could be sent to the target: a latency histogram"),
+        ];
+        for (error, sentence) in errors {
+            let error = Error::from(error);
+            assert_eq!(error.exit_code(), 1, "{error}");
+            assert!(error.to_string().starts_with(sentence), "{error}");
+            assert!(!error.hint().is_empty(), "{error}");
+        }
+    }
+}

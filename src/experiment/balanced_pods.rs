@@ -1,0 +1,35 @@
+//! The pods among which the client balances, as they come and go.
+
+use futures::StreamExt;
+
+use super::guarded::Guarded;
+use crate::cluster::Access;
+use crate::error::Error;
+use crate::workload;
+use evenkeel_load::Addresses;
+
+/// The pods among which the client balances.
+pub(super) struct BalancedPods<'a> {
+    access: &'a Access,
+    guarded: Guarded<'a>,
+    pub(super) addresses: Addresses,
+}
+
+impl<'a> BalancedPods<'a> {
+    /// The pods that are ready now. Each of them must be reached through the lab's link.
+    pub(super) async fn find(access: &'a Access, mut guarded: Guarded<'a>) -> Result<BalancedPods<'a>, Error> {
+        let backends = workload::backends(&access.client).await?;
+        guarded.check(&backends).await?;
+        Ok(Self { access, guarded, addresses: Addresses::new(&backends) })
+    }
+
+    /// Keeps the addresses as the Service's EndpointSlices have them; it ends only by an error.
+    pub(super) async fn follow(&mut self) -> Result<(), Error> {
+        let mut changes = std::pin::pin!(workload::backends_as_they_change(&self.access.client));
+        while let Some(backends) = changes.next().await {
+            self.guarded.check(&backends).await?;
+            self.addresses.set(&backends);
+        }
+        Ok(())
+    }
+}

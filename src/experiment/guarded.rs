@@ -1,0 +1,69 @@
+//! Pods' addresses that were found to be the lab's, each looked up once.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use crate::error::Error;
+use crate::workload;
+
+/// Refuses addresses that are not reached through the lab's link. A look-up is a process of its own, so while load runs
+/// only addresses that are new are looked up.
+pub(super) struct Guarded<'a> {
+    link: String,
+    ip: &'a Path,
+    known: BTreeSet<IpAddr>,
+}
+
+impl<'a> Guarded<'a> {
+    /// No address is known yet. `link` is the lab's, `ip` the program that knows the routes.
+    pub(super) fn new(link: String, ip: &'a Path) -> Self {
+        Self { link, ip, known: BTreeSet::new() }
+    }
+
+    /// Looks up those of `addresses` that are new.
+    ///
+    /// # Errors
+    /// [`Error::ForeignTarget`].
+    pub(super) async fn check(&mut self, addresses: &[SocketAddr]) -> Result<(), Error> {
+        for address in addresses {
+            if !self.known.contains(&address.ip()) {
+                workload::guard(*address, &self.link, self.ip).await?;
+                self.known.insert(address.ip());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::process::Invocation;
+
+    #[tokio::test]
+    async fn each_address_is_looked_up_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (ip, calls) = (directory.path().join("ip"), directory.path().join("calls"));
+        let script = format!("#!/bin/sh\necho \"$4\" >> {}\necho '[{{\"dev\":\"ek-lab\"}}]'\n", calls.display());
+        // Written by another process: a file that this one has open for writing cannot be run.
+        let text = directory.path().join("text");
+        fs::write(&text, script).unwrap();
+        Invocation::new("install", [Path::new("-m755"), &text, &ip]).run().unwrap();
+        let addresses = |last: &[u8]| -> Vec<SocketAddr> {
+            last.iter().map(|last| SocketAddr::from(([10, 244, 0, *last], 3000))).collect()
+        };
+        let mut guarded = Guarded::new("ek-lab".into(), &ip);
+        for pods in [&[2, 3][..], &[2, 3, 4], &[3, 4], &[2, 3, 4]] {
+            guarded.check(&addresses(pods)).await.unwrap();
+        }
+        assert_eq!(fs::read_to_string(&calls).unwrap(), "10.244.0.2\n10.244.0.3\n10.244.0.4\n");
+
+        let mut guarded = Guarded::new("ek-other".into(), &ip);
+        for _ in 0..2 {
+            assert!(guarded.check(&addresses(&[2])).await.is_err(), "an address that was refused stays refused");
+        }
+    }
+}

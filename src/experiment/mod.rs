@@ -1,0 +1,19 @@
+//! Runs of a test with scaling, events and comparison around them: what a trial is, how its runs are made in a cluster,
+//! and the soak that holds every promise against the load.
+
+mod balanced_pods;
+pub mod environment;
+mod guarded;
+mod live_line;
+pub mod run_data;
+mod series;
+mod single_run;
+pub mod soak;
+mod tracking;
+mod trial;
+mod workplace;
+
+pub use environment::Environment;
+pub use series::{Series, SeriesResult};
+pub use trial::{Case, LONGEST_RUN, Trial};
+pub use workplace::Workplace;

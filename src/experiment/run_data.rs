@@ -1,0 +1,210 @@
+//! From what the load generator, the workload and the nodes tell to the plain values that `measure` takes.
+//!
+//! This is the only place that knows both sides, so that the statistics need neither a load generator nor a cluster.
+
+use std::num::NonZeroU32;
+
+use crate::workload::PodCounters;
+use crate::workload::event::EventRecord;
+use evenkeel_load::{Fault, FaultAt, Pod, PodTimes, RunResult, Times};
+use evenkeel_measure::{
+    Failure, FailureClass, Latency, Mode, ObservedEvent, PodLatency, PodLoad, PodReading, RunData, ScheduledRun,
+    ThreadUsage, TimelineSecond, percentile_curve,
+};
+
+/// What a run of the load generator counted.
+#[must_use]
+pub fn run_data(run: &RunResult) -> RunData {
+    let schedule = run.plan.schedule.as_ref().zip(run.paced.as_ref());
+    RunData {
+        connections: run.plan.connections.get(),
+        mode: match run.plan.responses_per_connection.map(NonZeroU32::get) {
+            None => Some(Mode::Keepalive),
+            Some(1) => Some(Mode::NoKeepalive),
+            Some(_) => None,
+        },
+        planned: run.plan.duration,
+        planned_requests: run.plan.requests.map(Into::into),
+        elapsed: run.elapsed,
+        interrupted: run.interrupted,
+        expected_statuses: run.plan.expected.to_string(),
+        sent: run.sent,
+        answered: run.answered,
+        in_flight: run.in_flight,
+        connections_opened: run.opened,
+        latency: latency(&run.latency),
+        latency_curve: percentile_curve(
+            run.latency.count(),
+            |quantile| run.latency.quantile(quantile),
+            |us| run.latency.count_at_most(us),
+        ),
+        latency_histogram: run.latency.encoded(),
+        connect: latency(&run.connect),
+        scheduled: schedule.map(|(schedule, paced)| ScheduledRun {
+            target: schedule.mean_rate(run.elapsed),
+            unsent: paced.unsent,
+            uncorrected: latency(&paced.uncorrected),
+            late: latency(&paced.late),
+        }),
+        seconds: run
+            .seconds
+            .iter()
+            .map(|second| TimelineSecond { requests: second.requests, bytes: second.bytes })
+            .collect(),
+        tenths: run.tenths.clone(),
+        pods: run.pods.iter().map(pod_load).collect(),
+        failures: run.faults.iter().map(|(at, count)| failure(at, *count)).collect(),
+        threads: run
+            .threads
+            .iter()
+            .map(|thread| ThreadUsage {
+                cpu: thread.cpu,
+                voluntary_switches: thread.voluntary_switches,
+                involuntary_switches: thread.involuntary_switches,
+            })
+            .collect(),
+    }
+}
+
+/// A distribution of times, summarised.
+#[must_use]
+pub fn latency(times: &Times) -> Latency {
+    Latency::new(times.count(), times.mean(), times.stdev(), times.max(), |quantile| times.quantile(quantile))
+}
+
+fn pod_latency(times: &PodTimes) -> PodLatency {
+    PodLatency { p50: times.quantile(0.5), p99: times.quantile(0.99), max: times.quantile(1.0) }
+}
+
+fn pod_load(pod: &Pod) -> PodLoad {
+    PodLoad {
+        name: pod.name.clone(),
+        requests: pod.requests,
+        connections: pod.connections,
+        latency: pod.latency.as_ref().map(pod_latency),
+    }
+}
+
+fn failure(at: &FaultAt, count: u64) -> Failure {
+    let class = match at.fault {
+        Fault::TimedOut => FailureClass::Timeout,
+        fault if fault.is_response() => FailureClass::BadStatus,
+        _ => FailureClass::Error,
+    };
+    Failure { tenth: at.tenth, kind: at.fault.to_string(), class, pod: at.pod.clone(), count }
+}
+
+/// What was done during a run.
+#[must_use]
+pub fn observed_events(records: &[EventRecord]) -> Vec<ObservedEvent> {
+    let event = |record: &EventRecord| ObservedEvent {
+        began: record.began,
+        over: record.over,
+        what: record.what.clone(),
+        changes_pods: record.changes_pods,
+        trouble: record.trouble.clone(),
+    };
+    records.iter().map(event).collect()
+}
+
+/// The counters of pods.
+#[must_use]
+pub fn pod_readings(pods: &[PodCounters]) -> Vec<PodReading> {
+    let reading = |pod: &PodCounters| PodReading {
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+        restarts: pod.restarts,
+        cpu_us: pod.cgroup.cpu_us,
+        throttled_periods: pod.cgroup.throttled_periods,
+        memory_bytes: pod.cgroup.memory_bytes,
+    };
+    pods.iter().map(reading).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use evenkeel_load::{LoadPlan, PacedResult, Schedule, Second};
+    use evenkeel_measure::Measurement;
+
+    fn times(micros: &[u64]) -> Times {
+        let mut times = Times::new().unwrap();
+        for us in micros {
+            times.record(Duration::from_micros(*us));
+        }
+        times
+    }
+
+    /// Each number another one, so that none can stand in the place of another.
+    fn run() -> RunResult {
+        let fault = |fault, tenth, pod: Option<&str>| FaultAt { tenth, fault, pod: pod.map(str::to_owned) };
+        let thread = |ms| evenkeel_load::ThreadUsage {
+            cpu: Duration::from_millis(ms),
+            voluntary_switches: 3,
+            involuntary_switches: 4,
+        };
+        RunResult {
+            plan: LoadPlan {
+                schedule: Some(Schedule::constant(50.0)),
+                ..LoadPlan::new(NonZeroU32::new(7).unwrap(), Duration::from_secs(3))
+            },
+            elapsed: Duration::from_secs(2),
+            interrupted: true,
+            latency: times(&[100, 200, 900]),
+            paced: Some(PacedResult { uncorrected: times(&[90]), late: times(&[5, 6]), unsent: 11 }),
+            connect: times(&[40]),
+            seconds: vec![Second { requests: 13, bytes: 1_300 }, Second { requests: 17, bytes: 1_700 }],
+            tenths: vec![13, 17],
+            sent: 43,
+            answered: 30,
+            in_flight: 2,
+            opened: 8,
+            pods: vec![Pod { name: "a".into(), requests: 30, connections: 5, ..Pod::default() }],
+            faults: BTreeMap::from([
+                (fault(Fault::Status(503), 9, Some("a")), 5),
+                (fault(Fault::TimedOut, 11, None), 2),
+                (fault(Fault::Reset, 11, Some("a")), 4),
+            ]),
+            threads: vec![thread(500), thread(1_900)],
+        }
+    }
+
+    #[test]
+    fn every_figure_of_a_run_arrives() {
+        let measured = Measurement::new(&run_data(&run()), Some(1));
+        assert_eq!((measured.connections, measured.connections_opened), (7, 8));
+        assert_eq!((measured.planned_seconds, measured.elapsed_seconds, measured.interrupted), (3.0, 2.0, true));
+        let requests = &measured.requests;
+        assert_eq!((requests.sent, requests.answered, requests.non_2xx, requests.in_flight), (43, 30, 5, 2));
+        assert_eq!((measured.errors, measured.timeouts, measured.bytes), (6, 2, 3_000));
+        assert_eq!((measured.latency_us.count, measured.latency_us.p50, measured.latency_us.max), (3, 200, 900));
+        assert!((measured.latency_us.average - 400.0).abs() < 1e-9 && measured.latency_us.stdev > 0.0);
+        assert_eq!((measured.connect_us.max, measured.uncorrected_latency_us.as_ref().unwrap().max), (40, 90));
+        let rate = measured.rate.as_ref().unwrap();
+        assert_eq!((rate.target, rate.achieved, rate.unsent, rate.late_us.max), (50.0, 21.5, 11, 6));
+        assert_eq!(measured.latency_curve.last().unwrap().us, 900);
+        assert!(measured.latency_histogram.as_ref().unwrap().starts_with("HISTFAAA"));
+        assert_eq!(measured.mode, Some(Mode::Keepalive));
+        let faults: Vec<_> =
+            measured.faults.iter().map(|fault| (fault.second, fault.kind.as_str(), fault.count)).collect();
+        assert_eq!(faults, [(0, "status 503", 5), (1, "reset", 4), (1, "timed out", 2)]);
+        assert_eq!((measured.spread.pods[0].requests, measured.spread.pods[0].connections), (30, 5));
+        assert!(
+            (measured.generator_cpu_seconds - 2.4).abs() < 1e-9 && (measured.generator_busiest - 0.95).abs() < 1e-9
+        );
+        assert_eq!(measured.generator_context_switches.voluntary, 6);
+    }
+
+    #[test]
+    fn connections_that_are_replaced_have_their_own_mode() {
+        let mode = |answers| {
+            let mut run = run();
+            run.plan.responses_per_connection = NonZeroU32::new(answers);
+            run_data(&run).mode
+        };
+        assert_eq!([mode(0), mode(1), mode(2)], [Some(Mode::Keepalive), Some(Mode::NoKeepalive), None]);
+    }
+}

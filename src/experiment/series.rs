@@ -1,0 +1,187 @@
+//! The runs of a trial, one after the other.
+
+use super::environment::Environment;
+use super::single_run::SingleRun;
+use super::trial::{Case, Trial};
+use super::workplace::Workplace;
+use crate::cluster::Access;
+use crate::config::Replicas;
+use crate::error::Error;
+use crate::progress::{Progress, Step};
+use crate::shutdown::{Interrupted, Shutdown};
+use crate::workload::event::Stage;
+use crate::workload::{self, Baseline};
+use evenkeel_load::Target;
+use evenkeel_measure::{Measurement, some};
+
+/// Runs one after the other against the same target.
+pub struct Series<'a> {
+    workplace: Option<Workplace<'a>>,
+    target: Target,
+    trial: Trial,
+    progress: Progress,
+    shutdown: Shutdown,
+    /// The Deployment before the first run with events, which each run with events starts from.
+    before: Option<Baseline>,
+    /// The number of pods that was scaled to last.
+    scaled: Option<Replicas>,
+    runs: Vec<Measurement>,
+}
+
+/// All runs of a trial, and where they were made.
+#[derive(Clone, Debug)]
+pub struct SeriesResult {
+    /// The URL that was requested.
+    pub target: String,
+    /// Where the runs were made.
+    pub environment: Environment,
+    /// How many rounds there were to be.
+    pub rounds: u32,
+    /// The runs that were made, in their order.
+    pub runs: Vec<Measurement>,
+}
+
+impl<'a> Series<'a> {
+    /// The runs of `trial` against `target`, which belongs to the `workplace` where there is one.
+    #[must_use]
+    pub fn new(
+        workplace: Option<Workplace<'a>>,
+        target: Target,
+        trial: Trial,
+        progress: &Progress,
+        shutdown: &Shutdown,
+    ) -> Self {
+        let (progress, shutdown) = (progress.clone(), shutdown.clone());
+        Self { workplace, target, trial, progress, shutdown, before: None, scaled: None, runs: Vec::new() }
+    }
+
+    /// The URL that is requested.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.trial.plan.request.url(&self.target)
+    }
+
+    /// Makes all runs, and calls `finished` with each of them.
+    ///
+    /// # Errors
+    /// What kept the next run from being made; what `finished` returned; [`Error::NoAnswer`], [`Error::Event`] and
+    /// [`Error::Interrupted`] after a run.
+    pub async fn run(&mut self, mut finished: impl FnMut(&Measurement) -> Result<(), Error>) -> Result<(), Error> {
+        let turns: Vec<(u32, Case)> = self.trial.turns().collect();
+        let url = self.url();
+        for (round, case) in turns {
+            let pods = self.pods(case).await?;
+            let step = self.progress.step(format!("test {}", self.description(round, case, pods)));
+            let run = self.measure(case, pods, &step).await?;
+            if !run.interrupted {
+                step.done_with(summary(&run));
+            }
+            finished(&run)?;
+            let verdict = verdict(&url, &run);
+            self.runs.push(run);
+            verdict?;
+        }
+        Ok(())
+    }
+
+    /// What was made of the series, in `environment`.
+    #[must_use]
+    pub fn into_result(self, environment: Environment) -> SeriesResult {
+        SeriesResult { target: self.url(), environment, rounds: self.trial.rounds, runs: self.runs }
+    }
+
+    /// Makes the trial's first case once. Only `step` hears of it.
+    ///
+    /// # Errors
+    /// What kept the run from being made.
+    pub async fn run_once(&mut self, step: &Step) -> Result<Measurement, Error> {
+        let case = self.trial.cases.first().copied().unwrap_or(Case { mode: None, replicas: None });
+        let pods = self.pods(case).await?;
+        self.measure(case, pods, step).await
+    }
+
+    /// "keepalive, 10 pods, round 2 of 5"; "the target" where nothing tells runs apart.
+    fn description(&self, round: u32, case: Case, pods: Option<u32>) -> String {
+        let rounds = self.trial.rounds;
+        let parts = [
+            case.mode.map(|mode| mode.to_string()),
+            pods.map(|count| some(count, "pod")),
+            (rounds > 1).then(|| format!("round {round} of {rounds}")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { "the target".to_owned() } else { parts.join(", ") }
+    }
+
+    async fn measure(&self, case: Case, pods: Option<u32>, step: &Step) -> Result<Measurement, Error> {
+        let run = SingleRun {
+            workplace: self.workplace,
+            target: &self.target,
+            plan: self.trial.plan_in(case.mode),
+            mode: case.mode,
+            events: &self.trial.events,
+            ends_with_events: self.trial.ends_with_events,
+            progress: &self.progress,
+            shutdown: &self.shutdown,
+        };
+        run.measure(pods, self.trial.uniformity_tests(), step).await
+    }
+
+    /// Makes the workload what the run is about to be recorded with: as it was before the events of earlier runs, and
+    /// scaled where that is asked for. Returns how many pods there are, where that is known.
+    async fn pods(&mut self, case: Case) -> Result<Option<u32>, Error> {
+        let Some(Workplace { access, .. }) = self.workplace else { return Ok(None) };
+        let (progress, shutdown) = (&self.progress, &self.shutdown);
+        match self.before.take() {
+            Some(before) => {
+                let before = match case.replicas {
+                    Some(replicas) => before.with_replicas(replicas),
+                    None => before,
+                };
+                Box::pin(before.restore(&Stage { access, progress, shutdown })).await?;
+                self.before = Some(before);
+            }
+            None if self.trial.events.is_empty() => {}
+            None => self.before = Some(Baseline::now(&access.client).await?),
+        }
+        let ready = ready_pods(access).await?;
+        match case.replicas {
+            Some(replicas) if ready != replicas.get() || self.scaled != Some(replicas) => {
+                workload::scale(access, replicas, progress, shutdown).await?;
+                self.scaled = Some(replicas);
+                Ok(Some(replicas.get()))
+            }
+            _ => Ok(Some(ready)),
+        }
+    }
+}
+
+/// The number of pods that are ready.
+async fn ready_pods(access: &Access) -> Result<u32, Error> {
+    let pods = workload::status::workload(&access.client).await?.pods;
+    let ready = pods.iter().filter(|pod| pod.status == "Running" && pod.ready == pod.containers).count();
+    Ok(u32::try_from(ready).unwrap_or(u32::MAX))
+}
+
+/// "540123 answers, 90021 req/s, p99 1.02 ms, no errors".
+#[allow(clippy::cast_precision_loss, reason = "microseconds of a day")]
+fn summary(run: &Measurement) -> String {
+    let wrong = run.errors.saturating_add(run.requests.non_2xx);
+    let errors = if wrong == 0 { "no errors".to_owned() } else { some(wrong, "error") };
+    let (rate, p99) = (run.requests_per_second.average, run.latency_us.p99 as f64 / 1000.0);
+    format!("{}, {rate:.0} req/s, p99 {p99:.2} ms, {errors}", some(run.requests.answered, "answer"))
+}
+
+fn verdict(target: &str, run: &Measurement) -> Result<(), Error> {
+    if run.interrupted {
+        return Err(Interrupted.into());
+    }
+    if let Some((event, why)) = run.events.iter().find_map(|event| Some((event, event.trouble.as_ref()?))) {
+        return Err(Error::Event { what: event.what.clone(), why: why.clone() });
+    }
+    if run.requests.answered > 0 {
+        return Ok(());
+    }
+    let errors = run.errors;
+    let why = if errors == 0 { "none came in time".to_owned() } else { format!("{errors} tries failed") };
+    Err(Error::NoAnswer { target: target.to_owned(), why })
+}

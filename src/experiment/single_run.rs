@@ -1,0 +1,183 @@
+//! One run: the load, the events during it, and what is read from the pods and nodes before and after.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::balanced_pods::BalancedPods;
+use super::guarded::Guarded;
+use super::live_line::line;
+use super::run_data::{observed_events, pod_readings, run_data};
+use super::tracking::Tracking;
+use super::workplace::Workplace;
+use crate::cluster::{Access, PodRoutes};
+use crate::error::Error;
+use crate::progress::{Progress, Step};
+use crate::shutdown::Shutdown;
+use crate::workload::event::{EventRecord, Planned, Stage, drained, play};
+use crate::workload::{PodCounters, pod_counters};
+use evenkeel_load::{self as load, Live, LoadPlan, RunResult, Target};
+use evenkeel_measure::{Measurement, Mode, PodUse};
+
+/// How long a run goes on when its events are over and the last old pod is gone.
+const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// One run, before it is made.
+pub(super) struct SingleRun<'a> {
+    /// The cluster; `None` where the target is a server elsewhere.
+    pub(super) workplace: Option<Workplace<'a>>,
+    /// Where the load goes.
+    pub(super) target: &'a Target,
+    /// What load is sent.
+    pub(super) plan: LoadPlan,
+    /// How requests reach the pods; `None`: as the plan says.
+    pub(super) mode: Option<Mode>,
+    /// What happens during the run.
+    pub(super) events: &'a [Planned],
+    /// Whether the run ends when its events are over.
+    pub(super) ends_with_events: bool,
+    /// Where news of the events go.
+    pub(super) progress: &'a Progress,
+    /// What ends the run early.
+    pub(super) shutdown: &'a Shutdown,
+}
+
+/// What came of a run.
+struct Outcome {
+    run: RunResult,
+    pod_use: Vec<PodUse>,
+    /// Connections by pod, from the nodes' connection tracking.
+    tracked: Vec<(String, u64)>,
+    events: Vec<EventRecord>,
+}
+
+impl SingleRun<'_> {
+    /// Makes the run, at `pods` pods where that is known, as one of `uniformity_tests` runs that are tested for a uniform
+    /// choice of pods. `step` hears how far it is.
+    pub(super) async fn measure(
+        self,
+        pods: Option<u32>,
+        uniformity_tests: u32,
+        step: &Step,
+    ) -> Result<Measurement, Error> {
+        let outcome = match self.workplace {
+            Some(workplace) => Box::pin(self.in_cluster(workplace, step)).await?,
+            None => {
+                let run = load::run(self.target, &self.plan, self.shutdown, self.news(step)).await?;
+                Outcome { run, pod_use: Vec::new(), tracked: Vec::new(), events: Vec::new() }
+            }
+        };
+        let run = run_data(&outcome.run);
+        let measured = Measurement::new(&run, pods).with_tracked(&outcome.tracked).as_one_of(uniformity_tests);
+        let measured = measured.with_events(&run, &observed_events(&outcome.events)).with_pod_use(outcome.pod_use);
+        Ok(if self.mode == Some(Mode::Client) { measured.balanced_by_client() } else { measured })
+    }
+
+    fn news(&self, step: &Step) -> impl FnMut(Live) {
+        let end_known = !self.ends_with_events;
+        move |live| step.detail(line(&live, end_known))
+    }
+
+    async fn in_cluster(&self, workplace: Workplace<'_>, step: &Step) -> Result<Outcome, Error> {
+        let Self { plan, shutdown, .. } = self;
+        let access = workplace.access;
+        // Dropped, the routes are removed again, whatever becomes of the run.
+        let (_routes, pods) = match self.mode {
+            Some(Mode::Client) => {
+                let (routes, pods) = self.straight_to_pods(workplace).await?;
+                (Some(routes), Some(pods))
+            }
+            _ => (None, None),
+        };
+        let tracking = match self.mode {
+            // Connections straight to the pods are not to the Service.
+            Some(Mode::Client) => None,
+            _ => Tracking::begin(access, self.target.address).await,
+        };
+        let known = pod_counters(access).await.ok();
+        let (enough, over) = (shutdown.child_token(), shutdown.child_token());
+        let run = async {
+            let run = self.load(pods, &enough, step).await;
+            over.cancel();
+            run
+        };
+        let before = self.after_warm_up(known, access);
+        let events = self.play_events(access, Instant::now() + plan.warm_up, &enough, &over);
+        let (run, before, events) = futures::join!(run, before, events);
+        let mut run = run?;
+        if self.ends_with_events && !shutdown.is_cancelled() {
+            run.interrupted = false;
+            run.plan.duration = whole_tenths(run.elapsed);
+        }
+        let tracked = match tracking {
+            Some(tracking) => tracking.end(&run).await,
+            None => Vec::new(),
+        };
+        let after = pod_counters(access).await.ok();
+        let between = |(before, after): (Vec<PodCounters>, Vec<PodCounters>)| {
+            PodUse::between(&pod_readings(&before), &pod_readings(&after))
+        };
+        Ok(Outcome { run, pod_use: before.zip(after).map(between).unwrap_or_default(), tracked, events })
+    }
+
+    /// Routes to the pods, and the pods themselves. All of them are looked up before the clock of the run starts.
+    async fn straight_to_pods<'a>(&self, workplace: Workplace<'a>) -> Result<(PodRoutes, BalancedPods<'a>), Error> {
+        let Workplace { access, link, ip } = workplace;
+        let routes = PodRoutes::add(access.require_lab("balancing by the client")?, ip, self.progress)?;
+        Ok((routes, BalancedPods::find(access, Guarded::new(link.to_owned(), ip)).await?))
+    }
+
+    /// The counters of the `known` pods when the warm-up is over, which does not belong to the run.
+    async fn after_warm_up(&self, known: Option<Vec<PodCounters>>, access: &Access) -> Option<Vec<PodCounters>> {
+        tokio::select! {
+            () = sleep(self.plan.warm_up) => {}
+            () = self.shutdown.cancelled() => {}
+        }
+        known.map(|pods| pods.iter().map(|pod| pod.again(access)).collect())
+    }
+
+    /// Plays the events of a run that begins at `start`, until it is `over`; says when there is `enough` of it.
+    async fn play_events(
+        &self,
+        access: &Access,
+        start: Instant,
+        enough: &Shutdown,
+        over: &Shutdown,
+    ) -> Vec<EventRecord> {
+        let stage = Stage { access, progress: self.progress, shutdown: self.shutdown };
+        let records = play(self.events, start, &stage, over).await;
+        if self.ends_with_events {
+            // Pods that drain still respond, and a rollout may go wrong at its very end.
+            let drained = async {
+                let _ = drained(&stage).await;
+                sleep(AFTERMATH).await;
+            };
+            tokio::select! {
+                () = drained => {}
+                () = over.cancelled() => {}
+            }
+            enough.cancel();
+        }
+        records
+    }
+
+    /// Sends the load to the Service, or to `pods` as they come and go.
+    async fn load(&self, pods: Option<BalancedPods<'_>>, stop: &Shutdown, step: &Step) -> Result<RunResult, Error> {
+        let news = self.news(step);
+        let Some(mut pods) = pods else { return Ok(load::run(self.target, &self.plan, stop, news).await?) };
+        let addresses = pods.addresses.clone();
+        let run = load::run_balanced(self.target, &addresses, &self.plan, stop, news);
+        let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(pods.follow()));
+        tokio::select! {
+            run = &mut run => Ok(run?),
+            followed = &mut follow => match followed {
+                Ok(()) => Ok(run.await?),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
+
+fn whole_tenths(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis() / 100 * 100).unwrap_or(u64::MAX))
+}

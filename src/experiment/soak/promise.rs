@@ -1,0 +1,213 @@
+//! What is promised, of which event.
+
+use std::time::Duration;
+
+use crate::config::Replicas;
+use crate::workload::event::{Action, Planned};
+use evenkeel_measure::{Around, Measurement};
+
+/// The components, in the order in which they are killed.
+const COMPONENTS: [&str; 7] =
+    ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "containerd"];
+/// How long the API server is paused.
+const PAUSE: Duration = Duration::from_secs(30);
+/// A component is back within this time, in seconds.
+const BACK: f64 = 5.0;
+/// Throughput is full again within this time, in seconds.
+const FULL_AGAIN: f64 = 1.5;
+
+/// What is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// No request fails.
+    None,
+    /// None fails, the component is back in time, and no pod is restarted.
+    Back,
+    /// At most twice the connections that were open to the pod fail, and throughput, added up over all rounds, is full
+    /// again in time: of a single round, chance on a full machine makes more than the tenth that "full" allows.
+    TwiceTheConnections,
+    /// Some fail.
+    Some,
+}
+
+/// An event, and what is promised of it.
+#[derive(Clone, Debug)]
+pub(super) struct Promise {
+    pub(super) name: &'static str,
+    /// What one round consists of; of several lists, each round takes the next.
+    rounds: Vec<Vec<Action>>,
+    pub(super) limit: Limit,
+}
+
+impl Promise {
+    fn new(name: &'static str, limit: Limit, rounds: Vec<Vec<Action>>) -> Self {
+        Self { name, rounds, limit }
+    }
+
+    /// Whether an event of a run is one of this promise's.
+    pub(super) fn owns(&self, what: &str) -> bool {
+        self.rounds.iter().flatten().any(|action| action.to_string() == what)
+    }
+
+    /// How many events a round has.
+    pub(super) fn events_a_round(&self) -> usize {
+        self.rounds.first().map_or(1, |round| round.len().max(1))
+    }
+}
+
+/// Scaling, rolling and deleting; the images to roll out, in turn.
+pub(super) fn of_pods(images: [String; 2]) -> Vec<Promise> {
+    let steps = [Replicas::of::<10>(), Replicas::of::<2>()].map(Action::Scale).into();
+    vec![
+        Promise::new("scale 2 → 10 → 2", Limit::None, vec![steps]),
+        Promise::new("rolling restart", Limit::None, vec![vec![Action::Restart]]),
+        Promise::new("new image", Limit::None, images.map(|image| vec![Action::NewImage(image)]).into()),
+        Promise::new("pod delete", Limit::None, vec![vec![Action::DeletePod]]),
+    ]
+}
+
+/// A container that dies.
+pub(super) fn kill_pod() -> Promise {
+    Promise::new("SIGKILL of a container", Limit::TwiceTheConnections, vec![vec![Action::KillPod]])
+}
+
+/// Each component that dies.
+pub(super) fn of_components() -> Vec<Promise> {
+    let kill = |name: &'static str| Promise::new(name, Limit::Back, vec![vec![Action::Kill(name.to_owned())]]);
+    COMPONENTS.into_iter().map(kill).collect()
+}
+
+/// An API server that does not answer.
+pub(super) fn pause() -> Promise {
+    let pause = Action::Pause("kube-apiserver".to_owned(), PAUSE);
+    Promise::new("kube-apiserver paused 30 s", Limit::None, vec![vec![pause]])
+}
+
+/// A rolling restart that must lose requests.
+pub(super) fn control() -> Promise {
+    Promise::new("restart without a drain", Limit::Some, vec![vec![Action::Restart]])
+}
+
+/// So many rounds of all promises, in turn, when `made` have been made.
+pub(super) fn rounds(promises: &[Promise], rounds: u32, made: u32) -> Vec<Planned> {
+    let round = |number: u32| {
+        let of = move |promise: &Promise| {
+            let turn = number as usize % promise.rounds.len().max(1);
+            promise.rounds.get(turn).cloned().unwrap_or_default()
+        };
+        promises.iter().flat_map(of)
+    };
+    (made..made + rounds).flat_map(round).map(|action| Planned { at: None, action }).collect()
+}
+
+/// What was seen of a promise, over all its rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Seen {
+    pub(super) events: usize,
+    pub(super) requests: u64,
+    pub(super) failed: u64,
+    /// Of those, on connections that a pod held: each connection of a closed loop has one request under way.
+    broken: u64,
+    /// The longest that an event took, in seconds.
+    pub(super) took: f64,
+    /// How long throughput took to be full again, over all events, in seconds; none where it did not come back, or was
+    /// not measured.
+    pub(super) full_again: Option<f64>,
+    /// Events that did not come to their end.
+    pub(super) troubled: usize,
+    restarts: u32,
+}
+
+impl Seen {
+    /// The events of `promise` in `runs`.
+    pub(super) fn of(promise: &Promise, runs: &[Measurement]) -> Self {
+        let mut seen = Self { restarts: restarts(runs), ..Self::default() };
+        let events = runs.iter().flat_map(|run| &run.events).filter(|event| promise.owns(&event.what));
+        let around = events.clone().filter_map(|event| Some(&event.impact.as_ref()?.around));
+        seen.full_again = Around::together(around).dip().and_then(|dip| dip.full_again_seconds);
+        for event in events {
+            seen.events += 1;
+            seen.troubled += usize::from(event.trouble.is_some());
+            seen.took = seen.took.max(event.took_seconds().unwrap_or_default());
+            let Some(impact) = &event.impact else { continue };
+            seen.requests += impact.requests;
+            seen.failed += impact.failures;
+            let on_a_pod = impact.kinds.iter().filter(|kind| kind.pod.is_some() && kind.kind != "refused");
+            seen.broken += on_a_pod.map(|kind| kind.count).sum::<u64>();
+        }
+        seen
+    }
+
+    /// What was not as promised, if anything.
+    pub(super) fn broke(&self, limit: Limit) -> Option<String> {
+        if self.troubled > 0 {
+            return Some(format!("{} did not come to their end", self.troubled));
+        }
+        if self.events == 0 {
+            return Some("it never happened".into());
+        }
+        match limit {
+            Limit::None | Limit::Back if self.failed > 0 => Some(format!("{} requests failed", self.failed)),
+            Limit::Back if self.took > BACK => Some(format!("it was back after {:.1} s", self.took)),
+            Limit::Back if self.restarts > 0 => Some(format!("{} pods were restarted", self.restarts)),
+            Limit::TwiceTheConnections if self.failed > 2 * self.broken => {
+                Some(format!("{} requests failed, with {} connections open to the pods", self.failed, self.broken))
+            }
+            Limit::TwiceTheConnections => self.stayed_low(),
+            Limit::Some if self.failed == 0 => Some("no request failed".into()),
+            _ => None,
+        }
+    }
+
+    fn stayed_low(&self) -> Option<String> {
+        match self.full_again {
+            Some(seconds) if seconds <= FULL_AGAIN => None,
+            Some(seconds) => Some(format!("throughput was full again after {seconds:.1} s")),
+            None => Some("throughput was not full again".into()),
+        }
+    }
+}
+
+fn restarts(runs: &[Measurement]) -> u32 {
+    runs.iter().flat_map(|run| &run.pod_use).filter_map(|pod| pod.restarts).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_take_turns_and_images_alternate() {
+        let promises = of_pods(["b:2".into(), "a:1".into()]);
+        let events = |rounds_now, made| -> Vec<Action> {
+            rounds(&promises, rounds_now, made).into_iter().map(|event| event.action).collect()
+        };
+        assert_eq!(events(2, 0).len(), 10);
+        assert_eq!(events(1, 0)[3], Action::NewImage("b:2".into()));
+        assert_eq!(events(1, 1)[3], Action::NewImage("a:1".into()));
+        assert!(promises[0].owns("scale to 10 pods") && !promises[0].owns("rolling restart"));
+        assert_eq!(promises[0].events_a_round(), 2);
+    }
+
+    #[test]
+    fn a_promise_is_broken_by_what_it_is_about() {
+        let seen = Seen { events: 3, requests: 9, full_again: Some(1.5), ..Seen::default() };
+        for limit in [Limit::None, Limit::Back, Limit::TwiceTheConnections] {
+            assert_eq!(seen.broke(limit), None);
+        }
+        assert!(seen.broke(Limit::Some).is_some());
+        let failed = Seen { failed: 4, broken: 2, ..seen };
+        assert!(failed.broke(Limit::None).is_some() && failed.broke(Limit::Back).is_some());
+        assert_eq!((failed.broke(Limit::TwiceTheConnections), failed.broke(Limit::Some)), (None, None));
+        assert!(Seen { failed: 5, ..failed }.broke(Limit::TwiceTheConnections).is_some());
+        for full_again in [Some(1.6), None] {
+            assert!(Seen { full_again, ..seen }.broke(Limit::TwiceTheConnections).is_some());
+        }
+        assert!(Seen { took: 5.1, ..seen }.broke(Limit::Back).is_some());
+        assert!(Seen { restarts: 1, ..seen }.broke(Limit::Back).is_some());
+        for limit in [Limit::None, Limit::Some] {
+            assert!(Seen { troubled: 1, failed: 1, ..seen }.broke(limit).is_some());
+            assert!(Seen::default().broke(limit).is_some());
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What was observed of a promise.
+
+use serde::Serialize;
+
+use super::promise::{Limit, Promise, Seen};
+use evenkeel_measure::{Event, Measurement, Mode};
+
+/// A promise under one kind of load.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PromiseResult {
+    /// The event.
+    pub event: String,
+    /// "keepalive" or "no-keepalive", and "by wrk" where wrk sent it.
+    pub load: String,
+    /// Rounds that were made.
+    pub rounds: u32,
+    /// Requests that got a response during the events.
+    pub requests: u64,
+    /// Requests that failed, or got a response with an unexpected status.
+    pub failed: u64,
+    /// The longest time that an event took, in seconds.
+    pub longest_seconds: Option<f64>,
+    /// How long throughput took to be full again, over all rounds, in seconds. Only where that is promised; `None` where
+    /// it did not become full.
+    pub full_again_seconds: Option<f64>,
+    /// What failed at which of its events: "new image at 61.2 s: 1 refused".
+    pub failures: Vec<String>,
+    /// What was not as promised; `None` where the promise was kept.
+    pub broken: Option<String>,
+}
+
+impl PromiseResult {
+    /// What was seen of a promise.
+    pub(super) fn new(promise: &Promise, mode: Mode, runs: &[Measurement]) -> Self {
+        let seen = Seen::of(promise, runs);
+        let full_again = seen.full_again.filter(|_| promise.limit == Limit::TwiceTheConnections);
+        Self {
+            event: promise.name.into(),
+            load: mode.to_string(),
+            rounds: u32::try_from(seen.events / promise.events_a_round()).unwrap_or(u32::MAX),
+            requests: seen.requests,
+            failed: seen.failed,
+            longest_seconds: Some(seen.took),
+            full_again_seconds: full_again,
+            failures: failures(promise, runs),
+            broken: seen.broke(promise.limit),
+        }
+    }
+
+    /// Failures that no event of these promises explains: before the first one.
+    pub(super) fn between(promises: &[Promise], mode: Mode, runs: &[Measurement]) -> Option<Self> {
+        let all: u64 = runs.iter().map(|run| run.errors + run.requests.non_2xx).sum();
+        let known: u64 = promises.iter().map(|promise| Seen::of(promise, runs).failed).sum();
+        (all > known).then(|| Self {
+            event: "before any event".into(),
+            load: mode.to_string(),
+            rounds: 0,
+            requests: 0,
+            failed: all - known,
+            longest_seconds: None,
+            full_again_seconds: None,
+            failures: Vec::new(),
+            broken: Some(format!("{} requests failed", all - known)),
+        })
+    }
+
+    /// The sentence of a promise that was broken.
+    #[must_use]
+    pub fn broken_sentence(&self) -> Option<String> {
+        self.broken.as_ref().map(|why| format!("{} ({}): {why}", self.event, self.load))
+    }
+}
+
+/// What failed, event by event.
+fn failures(promise: &Promise, runs: &[Measurement]) -> Vec<String> {
+    let events = runs.iter().flat_map(|run| &run.events).filter(|event| promise.owns(&event.what));
+    let told = |event: &Event| {
+        let impact = event.impact.as_ref().filter(|impact| impact.failures > 0)?;
+        let kinds = impact.kinds.iter().map(|kind| format!("{} {}", kind.count, kind.kind));
+        let first = impact.first_failure_seconds.unwrap_or_default();
+        let kinds = kinds.collect::<Vec<_>>().join(", ");
+        Some(format!("{} at {:.1} s: {kinds}, the first after {first:.1} s", event.what, event.second))
+    };
+    events.filter_map(told).collect()
+}

@@ -1,0 +1,37 @@
+//! Which pod each connection of a run led to, for images whose answers do not say so: the nodes know.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::cluster::Access;
+use crate::workload::conntrack_table::{ConntrackTable, pod_names};
+use evenkeel_load::RunResult;
+
+/// The connections to the Service that the nodes knew before a run.
+pub(super) struct Tracking<'a> {
+    access: &'a Access,
+    service: SocketAddr,
+    before: ConntrackTable,
+    at: Instant,
+}
+
+impl<'a> Tracking<'a> {
+    /// Reads the tables before the run; `None` where they cannot be read.
+    pub(super) async fn begin(access: &'a Access, service: SocketAddr) -> Option<Self> {
+        let before = ConntrackTable::now(access, service).await.ok()?;
+        Some(Self { access, service, before, at: Instant::now() })
+    }
+
+    /// The connections on each pod since then, by its name, where no answer of `run` named a pod; empty where one did, or
+    /// where the tables cannot be read. A pod that is gone has its address for a name.
+    pub(super) async fn end(self, run: &RunResult) -> Vec<(String, u64)> {
+        if run.pods.iter().any(|pod| !pod.name.is_empty()) {
+            return Vec::new();
+        }
+        let Ok(after) = ConntrackTable::now(self.access, self.service).await else { return Vec::new() };
+        let names = pod_names(&self.access.client).await.unwrap_or_default();
+        let found = after.opened_since(&self.before, self.at.elapsed());
+        let by_name = |(pod, count)| (names.get(&pod).cloned().unwrap_or_else(|| pod.to_string()), count);
+        found.into_iter().map(by_name).collect()
+    }
+}

@@ -1,0 +1,99 @@
+//! Which runs a test makes, in which order.
+
+use std::time::Duration;
+
+use crate::config::Replicas;
+use crate::workload::event::Planned;
+use evenkeel_load::LoadPlan;
+use evenkeel_measure::Mode;
+
+/// The longest run, which one that ends after a number of requests or events may take.
+pub const LONGEST_RUN: Duration = Duration::from_secs(86_400);
+/// Rounds of a comparison where none are asked for. Each of its runs takes this fraction of the usual time. So many
+/// rounds are enough for a useful interval.
+const USUAL_ROUNDS: u32 = 5;
+
+/// One kind of run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// How requests reach the pods; `None`: as the plan says.
+    pub mode: Option<Mode>,
+    /// The number of pods that is scaled to; `None`: no scaling.
+    pub replicas: Option<Replicas>,
+}
+
+/// All runs of a test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// What each run does.
+    pub plan: LoadPlan,
+    /// What is compared; never empty.
+    pub cases: Vec<Case>,
+    /// How often each case is run.
+    pub rounds: u32,
+    /// What happens during each run.
+    pub events: Vec<Planned>,
+    /// Whether a run ends when its events are over.
+    pub ends_with_events: bool,
+}
+
+impl Trial {
+    /// One run of `plan`.
+    #[must_use]
+    pub fn of(plan: LoadPlan) -> Self {
+        let cases = vec![Case { mode: None, replicas: None }];
+        Self { plan, cases, rounds: 1, events: Vec::new(), ends_with_events: false }
+    }
+
+    /// The same plan, ended by its events.
+    #[must_use]
+    pub fn ended_by_events(mut self) -> Self {
+        self.plan.duration = LONGEST_RUN;
+        Self { ends_with_events: true, ..self }
+    }
+
+    /// One round at each of `counts`.
+    #[must_use]
+    pub fn at(counts: &[Replicas], plan: LoadPlan) -> Self {
+        let case = |replicas: &Replicas| Case { mode: None, replicas: Some(*replicas) };
+        Self { cases: counts.iter().map(case).collect(), ..Self::of(plan) }
+    }
+
+    /// The same total time, divided into the usual number of rounds.
+    #[must_use]
+    pub fn in_rounds(mut self) -> Self {
+        self.plan.duration /= USUAL_ROUNDS;
+        Self { rounds: USUAL_ROUNDS, ..self }
+    }
+
+    /// Every run: round by round, so that what slows the machine for some time slows everything that is compared.
+    pub fn turns(&self) -> impl Iterator<Item = (u32, Case)> {
+        (1..=self.rounds).flat_map(|round| self.cases.iter().map(move |case| (round, *case)))
+    }
+
+    /// The numbers of pods that are scaled to.
+    #[must_use]
+    pub fn counts(&self) -> Vec<u32> {
+        self.cases.iter().filter_map(|case| case.replicas).map(Replicas::get).collect()
+    }
+
+    /// How many runs are tested for a uniform choice of pods: all in which the client does not choose.
+    #[must_use]
+    pub fn uniformity_tests(&self) -> u32 {
+        let tests = self.turns().filter(|(_, case)| case.mode != Some(Mode::Client)).count();
+        u32::try_from(tests).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the client chooses the pods in one of the runs.
+    #[must_use]
+    pub fn knows_pods(&self) -> bool {
+        self.cases.iter().any(|case| case.mode == Some(Mode::Client))
+    }
+
+    /// What a run in this mode does.
+    #[must_use]
+    pub fn plan_in(&self, mode: Option<Mode>) -> LoadPlan {
+        let plan = self.plan.clone();
+        if mode == Some(Mode::NoKeepalive) { plan.without_keepalive() } else { plan }
+    }
+}

@@ -1,0 +1,26 @@
+//! What the operating system refused, with what was tried.
+
+use std::io;
+use std::path::Path;
+
+/// An operation on a file or on a kernel interface that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action}: {source}")]
+pub struct IoError {
+    /// What was tried, with the path: "read /proc/mounts".
+    pub action: String,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl IoError {
+    /// `action` failed: `IoError::new("read /proc/mounts", source)`.
+    pub fn new(action: impl Into<String>, source: io::Error) -> Self {
+        Self { action: action.into(), source }
+    }
+
+    /// A verb and a path: `IoError::file("read", path, source)`.
+    pub fn file(verb: &str, path: &Path, source: io::Error) -> Self {
+        Self::new(format!("{verb} {}", path.display()), source)
+    }
+}

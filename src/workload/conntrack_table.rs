@@ -1,0 +1,171 @@
+//! Connections to the Service, as the node's connection tracking lists them: where each was sent, whatever its answers
+//! say.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Client, ResourceExt};
+
+use super::pods::{has_ended, pods};
+use crate::cluster::{self, Access};
+use crate::error::Error;
+use crate::toolbox::Program;
+
+/// How far two looks at the same entry may differ from the time between them: the kernel tells whole seconds.
+const SLACK: Duration = Duration::from_secs(2);
+/// The states of connections that are over, or nearly so; the others belong to somebody who still talks.
+const OVER: [&str; 5] = ["FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE"];
+
+/// What is known of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    /// The pod it was sent to.
+    pod: IpAddr,
+    /// When the entry is forgotten, if nothing more comes.
+    left: Duration,
+    /// Whether it is over.
+    over: bool,
+}
+
+/// All that the nodes know of connections to one Service at one moment, by the client's address and port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConntrackTable(HashMap<SocketAddr, Entry>);
+
+impl ConntrackTable {
+    /// What is known now of connections to `service`.
+    ///
+    /// # Errors
+    /// [`Error::NoDataPlane`] when the nodes cannot be reached, [`Error::Program`] when the table of one cannot be read:
+    /// only root can.
+    pub async fn now(access: &Access, service: SocketAddr) -> Result<Self, Error> {
+        let (nodes, toolbox) = access.require_kernels("reading the connection tracking")?;
+        let conntrack = toolbox.path(Program::Conntrack);
+        let (ip, port) = (service.ip().to_string(), service.port().to_string());
+        let mut all = Self::default();
+        for node in nodes {
+            let arguments = ["-L", "-p", "tcp", "--orig-dst", &ip, "--orig-port-dst", &port];
+            let listed = cluster::inside(node, toolbox, conntrack, arguments).run_async().await?;
+            all.0.extend(String::from_utf8_lossy(&listed).lines().filter_map(entry));
+        }
+        Ok(all)
+    }
+
+    /// Connections on each pod's address that were opened since `before`, which was so long ago. Those forgotten since
+    /// are not among them: the kernel forgets one that was reset after ten seconds, one that was closed after two
+    /// minutes.
+    #[must_use]
+    pub fn opened_since(&self, before: &Self, elapsed: Duration) -> BTreeMap<IpAddr, u64> {
+        let is_new = |(client, entry): &(&SocketAddr, &Entry)| match before.0.get(client) {
+            None => true,
+            // The port has been used again if the entry will last longer than the old one could.
+            Some(old) => old.over && entry.left + elapsed > old.left + SLACK,
+        };
+        let mut pods = BTreeMap::new();
+        for (_, entry) in self.0.iter().filter(is_new) {
+            *pods.entry(entry.pod).or_default() += 1;
+        }
+        pods
+    }
+}
+
+/// Reads a line of `conntrack -L`:
+/// `tcp 6 119 TIME_WAIT src=CLIENT dst=SERVICE sport=N dport=N src=POD dst=CLIENT sport=N dport=N [ASSURED] mark=0 use=1`.
+fn entry(line: &str) -> Option<(SocketAddr, Entry)> {
+    let mut words = line.split_ascii_whitespace();
+    let (_protocol, _number) = (words.next().filter(|name| *name == "tcp")?, words.next()?);
+    let (left, state) = (words.next()?.parse().ok()?, words.next()?);
+    let value = |key: &str, at| words.clone().filter_map(|word| word.strip_prefix(key)).nth(at);
+    let client = SocketAddr::new(value("src=", 0)?.parse().ok()?, value("sport=", 0)?.parse().ok()?);
+    let pod = value("src=", 1)?.parse().ok()?;
+    Some((client, Entry { pod, left: Duration::from_secs(left), over: OVER.contains(&state) }))
+}
+
+/// The workload's pods by address, as they are now.
+///
+/// # Errors
+/// [`Error::Kubernetes`].
+pub async fn pod_names(client: &Client) -> Result<BTreeMap<IpAddr, String>, Error> {
+    let listed = pods(client).await?;
+    Ok(by_address(&listed))
+}
+
+/// A pod that has ended still has its address in its status, and another pod may have that address now.
+fn by_address(pods: &[Pod]) -> BTreeMap<IpAddr, String> {
+    let named = |pod: &Pod| Some((pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?, pod.name_any()));
+    pods.iter().filter(|pod| !has_ended(pod)).filter_map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tracked(lines: &[&str]) -> ConntrackTable {
+        ConntrackTable(lines.iter().filter_map(|line| entry(line)).collect())
+    }
+
+    fn line(port: u16, left: u32, state: &str, pod: &str) -> String {
+        format!(
+            "tcp      6 {left} {state} src=198.18.0.1 dst=198.18.1.1 sport={port} dport=80 src={pod} dst=198.18.0.2 \
+             sport=3000 dport={port} [ASSURED] mark=0 use=1"
+        )
+    }
+
+    fn opened(before: &[String], after: &[String], seconds: u64) -> Vec<(String, u64)> {
+        let of = |lines: &[String]| tracked(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let opened = of(after).opened_since(&of(before), Duration::from_secs(seconds));
+        opened.into_iter().map(|(pod, count)| (pod.to_string(), count)).collect()
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_pod_that_has_not_ended() {
+        let old = crate::workload::pods::tests::evicted("old", "2026-01-01T00:00:00Z");
+        let mut new = old.clone();
+        new.metadata.name = Some("new".into());
+        new.status.as_mut().unwrap().phase = Some("Running".into());
+        let address = "10.244.0.5".parse().unwrap();
+        for pods in [[old.clone(), new.clone()], [new, old]] {
+            assert_eq!(by_address(&pods), BTreeMap::from([(address, "new".to_owned())]));
+        }
+    }
+
+    #[test]
+    fn each_new_connection_is_its_pods() {
+        let after = [
+            line(40_001, 431_999, "ESTABLISHED", "10.244.0.5"),
+            line(40_002, 119, "TIME_WAIT", "10.244.0.6"),
+            line(40_003, 9, "CLOSE", "10.244.0.5"),
+        ];
+        assert_eq!(opened(&[], &after, 10), [("10.244.0.5".to_owned(), 2), ("10.244.0.6".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn those_of_before_are_not_counted() {
+        let before = [
+            line(40_001, 100, "TIME_WAIT", "10.244.0.5"),
+            line(40_002, 431_000, "ESTABLISHED", "10.244.0.5"),
+            line(40_003, 431_000, "ESTABLISHED", "10.244.0.5"),
+        ];
+        let after = [
+            line(40_001, 91, "TIME_WAIT", "10.244.0.5"),
+            line(40_002, 431_999, "ESTABLISHED", "10.244.0.5"),
+            line(40_003, 119, "TIME_WAIT", "10.244.0.5"),
+        ];
+        assert_eq!(opened(&before, &after, 10), []);
+    }
+
+    #[test]
+    fn a_port_that_is_used_again_is_a_new_connection() {
+        let before = [line(40_001, 100, "TIME_WAIT", "10.244.0.5"), line(40_002, 8, "CLOSE", "10.244.0.5")];
+        let after = [line(40_001, 118, "TIME_WAIT", "10.244.0.6"), line(40_002, 9, "CLOSE", "10.244.0.6")];
+        assert_eq!(opened(&before, &after, 5), [("10.244.0.6".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn what_is_no_entry_is_passed_over() {
+        let udp = "udp      17 29 src=198.18.0.1 dst=198.18.1.1 sport=1 dport=80 src=10.244.0.5 dst=198.18.0.2 sport=3 dport=1";
+        let cut = "tcp      6 119 TIME_WAIT src=198.18.0.1 dst=198.18.1.1 sport=40001 dport=80";
+        assert_eq!(tracked(&["", udp, cut, "tcp 6 x ESTABLISHED src=1 dst=2"]), ConntrackTable::default());
+    }
+}

@@ -1,0 +1,290 @@
+//! Follows the logs of pods. Each pod has a task that reads its log, and opens it again when the API server or the kubelet
+//! went away meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::{AsyncBufReadExt, StreamExt};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
+use kube::runtime::watcher::Event;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, ResourceExt};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::{Line, Wanted, has_started, is_wanted, params};
+use crate::error::Error;
+use crate::workload::SELECTOR;
+use crate::workload::observe::ConstantBackoff;
+
+/// How long to wait before a log that ended early, or a watch that broke, is opened again.
+const RETRY: Duration = Duration::from_millis(500);
+/// Lines that wait for the sink before their readers wait.
+const WAITING: usize = 64;
+
+/// Hands on the lines of every pod as they appear. Pods that appear meanwhile are added; containers that start again are
+/// followed on. It ends only with an error of `sink`.
+pub(super) async fn follow(
+    api: &Api<Pod>,
+    wanted: &Wanted,
+    sink: &mut dyn FnMut(Line) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let changes = watcher(api.clone(), watcher::Config::default().labels(SELECTOR));
+    let mut changes = std::pin::pin!(changes.backoff(ConstantBackoff(RETRY)));
+    let (sender, mut lines) = mpsc::channel(WAITING);
+    let mut following = Following { api, wanted, lines: sender, readers: JoinSet::new(), pods: BTreeMap::new() };
+    let mut listed = BTreeSet::new();
+    loop {
+        tokio::select! {
+            change = changes.next() => if let Some(Ok(event)) = change {
+                following.take(event, &mut listed);
+            },
+            Some(line) = lines.recv() => sink(line)?,
+            Some(_) = following.readers.join_next() => {}
+        }
+    }
+}
+
+/// The pods that are followed. Dropped, it ends their tasks.
+struct Following<'a> {
+    api: &'a Api<Pod>,
+    wanted: &'a Wanted,
+    lines: mpsc::Sender<Line>,
+    readers: JoinSet<()>,
+    pods: BTreeMap<String, Followed>,
+}
+
+/// A pod that is followed.
+struct Followed {
+    uid: String,
+    container: watch::Sender<Container>,
+}
+
+/// What a reader must know of the container whose log it reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Container {
+    /// Another one after each restart.
+    id: String,
+    running: bool,
+    /// Whether the pod was deleted.
+    deleted: bool,
+}
+
+impl Following<'_> {
+    /// Takes note of an event of the watch. `listed` holds the pods of a list that is not complete yet.
+    fn take(&mut self, event: Event<Pod>, listed: &mut BTreeSet<String>) {
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(pod) => {
+                listed.insert(pod.name_any());
+                self.apply(&pod);
+            }
+            // Pods that were deleted while the watch was broken.
+            Event::InitDone => {
+                let deleted: Vec<String> = self.pods.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                for name in deleted {
+                    self.delete(&name);
+                }
+            }
+            Event::Apply(pod) => self.apply(&pod),
+            Event::Delete(pod) => self.delete(&pod.name_any()),
+        }
+    }
+
+    fn apply(&mut self, pod: &Pod) {
+        let (name, uid, container) = (pod.name_any(), pod.uid().unwrap_or_default(), Container::of(pod));
+        match self.pods.get(&name) {
+            Some(followed) if followed.uid == uid => {
+                followed.container.send_if_modified(|known| {
+                    let changed = *known != container;
+                    *known = container;
+                    changed
+                });
+                return;
+            }
+            Some(_) => self.delete(&name),
+            None => {}
+        }
+        if !is_wanted(pod, self.wanted) || !has_started(pod) {
+            return;
+        }
+        let (sender, container) = watch::channel(container);
+        let reader = Reader {
+            api: self.api.clone(),
+            pod: name.clone(),
+            first: LogParams { follow: true, ..params(self.wanted) },
+            container,
+            lines: self.lines.clone(),
+            position: None,
+            rest: None,
+        };
+        self.readers.spawn(reader.run());
+        self.pods.insert(name, Followed { uid, container: sender });
+    }
+
+    /// What is left of the log is still read.
+    fn delete(&mut self, name: &str) {
+        if let Some(followed) = self.pods.remove(name) {
+            followed.container.send_modify(|container| container.deleted = true);
+        }
+    }
+}
+
+impl Container {
+    fn of(pod: &Pod) -> Self {
+        let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+        let Some(status) = statuses.and_then(|statuses| statuses.first()) else { return Self::default() };
+        Self {
+            id: status.container_id.clone().unwrap_or_default(),
+            running: status.state.as_ref().is_some_and(|state| state.running.is_some()),
+            deleted: false,
+        }
+    }
+}
+
+/// Reads the log of one pod until the pod is deleted.
+struct Reader {
+    api: Api<Pod>,
+    pod: String,
+    /// How the log is opened the first time.
+    first: LogParams,
+    container: watch::Receiver<Container>,
+    lines: mpsc::Sender<Line>,
+    /// Where to go on; nothing before the log was opened, or when it is read from its beginning and has no line yet.
+    position: Option<Position>,
+    /// The beginning of a line that was cut off.
+    rest: Option<Line>,
+}
+
+/// A place in a log: so many lines with this time were handed on, and all that are older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position {
+    time: Timestamp,
+    lines: usize,
+}
+
+/// How reading a log ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It could not be opened.
+    NotOpened,
+    /// The connection broke.
+    Broken,
+    /// The server ended it: the container has ended, or the kubelet has gone away.
+    Ended,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        // The container whose log was opened last.
+        let mut opened: Option<String> = None;
+        loop {
+            let container = self.container.borrow_and_update().clone();
+            if container.deleted {
+                // Another pod may have the name by now, so nothing is read any more.
+                self.hand_on_rest().await;
+                return;
+            }
+            let params = match &opened {
+                Some(id) => {
+                    // The container may have been restarted since the log ended: first the rest of the one before.
+                    if self.position.is_some() || *id != container.id {
+                        let params = LogParams { follow: false, previous: true, ..self.again() };
+                        if let (End::Ended, Some(rest)) = self.read(&params).await {
+                            self.hand_on(rest).await;
+                        }
+                    }
+                    self.again()
+                }
+                None => self.first.clone(),
+            };
+            let (end, rest) = self.read(&params).await;
+            if end != End::NotOpened {
+                opened = Some(container.id);
+                self.rest = rest;
+            }
+            let is_complete = end == End::Ended && !container.running;
+            if is_complete {
+                self.hand_on_rest().await;
+                // An error says that the pod was deleted, which the next turn looks at.
+                let _ = self.container.changed().await;
+            } else {
+                let _ = tokio::time::timeout(RETRY, self.container.changed()).await;
+            }
+        }
+    }
+
+    /// How the log is opened to go on.
+    fn again(&self) -> LogParams {
+        // The API takes whole seconds, and the client would round up.
+        let second = |position: &Position| Timestamp::from_second(position.time.as_second()).ok();
+        let since_time = self.position.as_ref().and_then(second);
+        LogParams { since_seconds: None, tail_lines: None, since_time, ..self.first.clone() }
+    }
+
+    /// Reads a log to its end, and hands on the lines that are new; returns the beginning of a line without an end, too.
+    async fn read(&mut self, params: &LogParams) -> (End, Option<Line>) {
+        let api = self.api.clone();
+        let Ok(log) = api.log_stream(&self.pod, params).await else { return (End::NotOpened, None) };
+        let mut log = std::pin::pin!(log);
+        let mut repeated = self.position;
+        let partly = params.since_seconds.is_some() || params.tail_lines.is_some();
+        if self.position.is_none() && partly {
+            // Where no line is young enough, or none is wanted, the log goes on from now.
+            self.position = Some(Position { time: Timestamp::now(), lines: 0 });
+        }
+        loop {
+            let mut bytes = Vec::new();
+            let outcome = log.read_until(b'\n', &mut bytes).await;
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some(text) = text.strip_suffix('\n') {
+                let line = Line::parse(&self.pod, text);
+                if !is_repeated(&mut repeated, &line) {
+                    self.hand_on(line).await;
+                }
+                continue;
+            }
+            let rest = (!text.is_empty()).then(|| Line::parse(&self.pod, &text));
+            let end = if outcome.is_ok() { End::Ended } else { End::Broken };
+            return (end, rest.filter(|rest| !is_repeated(&mut repeated, rest)));
+        }
+    }
+
+    /// The beginning of a line whose end will not come, unless the whole line was found elsewhere.
+    async fn hand_on_rest(&mut self) {
+        if let Some(rest) = self.rest.take().filter(|rest| !is_repeated(&mut self.position.clone(), rest)) {
+            self.hand_on(rest).await;
+        }
+    }
+
+    async fn hand_on(&mut self, line: Line) {
+        let time = line.time;
+        // Nobody listens any more only when this task is about to be ended.
+        let _ = self.lines.send(line).await;
+        if let Some(time) = time {
+            let before = self.position.filter(|position| position.time == time).map_or(0, |position| position.lines);
+            self.position = Some(Position { time, lines: before + 1 });
+        }
+    }
+}
+
+/// Whether a line of a log that was opened again was handed on already. `repeated` is where the log was cut off; nothing
+/// once a newer line has come.
+fn is_repeated(repeated: &mut Option<Position>, line: &Line) -> bool {
+    match (repeated.as_mut(), line.time) {
+        (Some(position), Some(time)) if time < position.time => true,
+        (Some(position), Some(time)) if time == position.time && position.lines > 0 => {
+            position.lines -= 1;
+            true
+        }
+        _ => {
+            *repeated = None;
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

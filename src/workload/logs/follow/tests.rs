@@ -1,0 +1,156 @@
+//! Logs that are cut off, by an API server on loopback that says what it is told to.
+
+use std::collections::VecDeque;
+
+use kube::{Client, Config};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// What the API server answers to one request for a log.
+enum Answer {
+    /// These bytes, as the whole log.
+    Whole(&'static str),
+    /// These bytes; then the connection breaks.
+    CutOff(&'static str),
+    /// 400, as for a container that never ran.
+    Refused,
+}
+
+/// Answers requests, one after the other; returns what was asked of them.
+async fn api_server(listener: TcpListener, mut answers: VecDeque<Answer>) -> Vec<String> {
+    let mut asked = Vec::new();
+    while let Some(answer) = answers.pop_front() {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(connection.read_u8().await.unwrap());
+        }
+        let request = String::from_utf8(request).unwrap();
+        asked.push(request.split_whitespace().nth(1).unwrap().split_once('?').unwrap().1.to_owned());
+        let (status, length, text) = match answer {
+            Answer::Whole(text) => ("200 OK", text.len(), text),
+            Answer::CutOff(text) => ("200 OK", text.len() + 100, text),
+            Answer::Refused => ("400 Bad Request", 0, ""),
+        };
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        connection.write_all(format!("{head}{text}").as_bytes()).await.unwrap();
+    }
+    asked
+}
+
+/// The lines that a reader hands on, and what it asked for. When all `answers` are used up, the pod is deleted.
+async fn read(first: LogParams, running: bool, answers: Vec<Answer>) -> (Vec<String>, Vec<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = Client::try_from(Config::new(format!("http://{address}").parse().unwrap())).unwrap();
+    let (container, receiver) = watch::channel(Container { id: "a".into(), running, deleted: false });
+    let (sender, mut lines) = mpsc::channel(WAITING);
+    let reader = Reader {
+        api: Api::namespaced(client, "evenkeel"),
+        pod: "p".into(),
+        first,
+        container: receiver,
+        lines: sender,
+        position: None,
+        rest: None,
+    };
+    let reader = tokio::spawn(reader.run());
+    let asked = api_server(listener, answers.into()).await;
+    container.send_modify(|container| container.deleted = true);
+    reader.await.unwrap();
+    let mut read = Vec::new();
+    while let Some(line) = lines.recv().await {
+        read.push(line.text);
+    }
+    (read, asked)
+}
+
+fn following() -> LogParams {
+    LogParams { follow: true, timestamps: true, ..LogParams::default() }
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_off_goes_on_where_it_was() {
+    let answers = vec![
+        // Two lines with one time, a second apart from the third; the fourth has no end.
+        Answer::CutOff(
+            "2026-01-01T00:00:01.1Z a\n2026-01-01T00:00:02.7Z b\n2026-01-01T00:00:02.7Z c\n2026-01-01T00:00:02.8Z cut",
+        ),
+        Answer::Refused,
+        Answer::Whole(
+            "2026-01-01T00:00:02.7Z b\n2026-01-01T00:00:02.7Z c\n2026-01-01T00:00:02.7Z d\n\
+             2026-01-01T00:00:02.8Z cut no more\n2026-01-01T00:00:02.75Z e\n",
+        ),
+    ];
+    let (lines, asked) = read(following(), true, answers).await;
+    assert_eq!(lines, ["a", "b", "c", "d", "cut no more", "e"]);
+    assert_eq!(asked[0], "&follow=true&timestamps=true");
+    assert_eq!(asked[1], "&previous=true&sinceTime=2026-01-01T00%3A00%3A02Z&timestamps=true");
+    assert_eq!(asked[2], "&follow=true&sinceTime=2026-01-01T00%3A00%3A02Z&timestamps=true");
+}
+
+#[tokio::test]
+async fn a_container_that_was_restarted_meanwhile_loses_no_line() {
+    let answers = vec![
+        Answer::CutOff("2026-01-01T00:00:01Z a\n"),
+        Answer::Whole("2026-01-01T00:00:01Z a\n2026-01-01T00:00:02Z last words"),
+        Answer::Whole("2026-01-01T00:00:03Z begin\n"),
+    ];
+    let (lines, _) = read(following(), true, answers).await;
+    assert_eq!(lines, ["a", "last words", "begin"]);
+}
+
+#[tokio::test]
+async fn a_line_without_an_end_is_handed_on_when_the_container_has_ended() {
+    let (lines, _) =
+        read(following(), false, vec![Answer::Whole("2026-01-01T00:00:01Z a\n2026-01-01T00:00:02Z b")]).await;
+    assert_eq!(lines, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn without_old_lines_the_log_goes_on_from_when_it_was_opened() {
+    let first = LogParams { tail_lines: Some(0), ..following() };
+    let answers = vec![
+        Answer::Refused,
+        Answer::CutOff(""),
+        Answer::Refused,
+        Answer::Whole("2026-01-01T00:00:01Z old\n2126-01-01T00:00:01Z new\n"),
+    ];
+    let (lines, asked) = read(first, true, answers).await;
+    assert_eq!(lines, ["new"]);
+    assert!(asked[0].contains("tailLines=0") && asked[1].contains("tailLines=0"), "{asked:?}");
+    assert!(!asked[3].contains("tailLines") && asked[3].contains("sinceTime="), "{asked:?}");
+}
+
+#[test]
+fn a_pod_of_the_same_name_is_another_pod() {
+    let pod = |uid: &str| -> Pod {
+        let status = json!([{"name": "server", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+            "containerID": "containerd://a", "state": {"running": {}}}]);
+        let metadata = json!({"name": "p", "uid": uid});
+        serde_json::from_value(json!({"metadata": metadata, "status": {"containerStatuses": status}})).unwrap()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = Client::try_from(Config::new("http://127.0.0.1:9".parse().unwrap())).unwrap();
+        let (api, wanted) = (Api::namespaced(client, "evenkeel"), Wanted::default());
+        let lines = mpsc::channel(WAITING).0;
+        let mut following =
+            Following { api: &api, wanted: &wanted, lines, readers: JoinSet::new(), pods: BTreeMap::new() };
+        let mut listed = BTreeSet::new();
+        for (uid, readers) in [("1", 1), ("1", 1), ("2", 2)] {
+            following.take(Event::Apply(pod(uid)), &mut listed);
+            assert_eq!((following.pods.len(), following.readers.len()), (1, readers), "{uid}");
+        }
+        following.take(Event::Init, &mut listed);
+        following.take(Event::InitApply(pod("2")), &mut listed);
+        following.take(Event::InitDone, &mut listed);
+        assert_eq!(following.pods.len(), 1);
+        following.take(Event::Init, &mut listed);
+        following.take(Event::InitDone, &mut listed);
+        assert_eq!(following.pods.len(), 0, "deleted while the watch was broken");
+    });
+}

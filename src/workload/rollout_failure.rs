@@ -1,0 +1,249 @@
+//! Why pods cannot start, as early and as plainly as Kubernetes knows it.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::observe::View;
+use super::pods::{has_ended, is_active};
+
+/// What Kubernetes says of a container that will not start without help.
+const HOPELESS: [&str; 8] = [
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "CrashLoopBackOff",
+];
+/// How long a refusal must last to count: a pod may wait for another to go, an admission for a cache to fill.
+const REFUSAL: SignedDuration = SignedDuration::from_secs(3);
+/// What the API server says to whom it does not know.
+const TURNED_AWAY: &str = "Unauthorized";
+/// How long a pod may find no node.
+const UNSCHEDULABLE: SignedDuration = SignedDuration::from_secs(15);
+/// Pods that ended count when they were created within this time: older ones were evicted, and replaced since.
+const RECENT: SignedDuration = SignedDuration::from_secs(15);
+
+/// A reason, and where there is more to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RolloutFailure {
+    /// The reason as Kubernetes tells it.
+    pub(super) reason: String,
+    /// The pod whose last words explain it.
+    pub(super) crashed: Option<String>,
+}
+
+impl RolloutFailure {
+    fn said(reason: String) -> Self {
+        Self { reason, crashed: None }
+    }
+}
+
+/// What keeps the newest pods from starting; nothing as long as there is hope.
+pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
+    let newest = newest(view)?;
+    let hash = newest.labels().get("pod-template-hash");
+    let pods = view.pods.iter().map(AsRef::as_ref).filter(|pod| pod.labels().get("pod-template-hash") == hash);
+    let of_active = pods.clone().filter(|pod| is_active(pod)).find_map(|pod| of_pod(pod, now));
+    of_active
+        .or_else(|| all_fail(pods.filter(|pod| has_ended(pod)), super::rollout::wanted(view), now))
+        .or_else(|| refused(newest, now))
+        .or_else(|| given_up(view.deployment.as_ref()?))
+}
+
+/// The ReplicaSet of the Deployment's current revision.
+fn newest(view: &View) -> Option<&Arc<ReplicaSet>> {
+    const REVISION: &str = "deployment.kubernetes.io/revision";
+    let current = view.deployment.as_ref()?.annotations().get(REVISION)?;
+    view.replica_sets.iter().find(|set| set.annotations().get(REVISION) == Some(current))
+}
+
+fn of_pod(pod: &Pod, now: Timestamp) -> Option<RolloutFailure> {
+    let name = pod.name_any();
+    let status = pod.status.as_ref()?;
+    if let Some(failure) =
+        status.container_statuses.iter().flatten().find_map(|container| of_container(&name, container))
+    {
+        return Some(failure);
+    }
+    let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
+    let unschedulable = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
+    (unschedulable && lasted(scheduled.last_transition_time.as_ref(), UNSCHEDULABLE, now)).then(|| {
+        RolloutFailure::said(format!(
+            "pod {name} fits on no node: {}",
+            scheduled.message.as_deref().unwrap_or("no reason given")
+        ))
+    })
+}
+
+/// New pods that all fail, as those do that the kubelet rejects. A single one is no reason to give up, since its
+/// ReplicaSet replaces it; more of them than there shall be pods, within a short time, are.
+fn all_fail<'a>(ended: impl Iterator<Item = &'a Pod>, wanted: i32, now: Timestamp) -> Option<RolloutFailure> {
+    let is_recent = |pod: &&Pod| !lasted(pod.metadata.creation_timestamp.as_ref(), RECENT, now);
+    let recent: Vec<&Pod> = ended.filter(is_recent).collect();
+    if recent.len() <= wanted.unsigned_abs() as usize {
+        return None;
+    }
+    let last = recent.into_iter().max_by_key(|pod| pod.creation_timestamp())?;
+    let status = last.status.as_ref();
+    let why = status.and_then(|status| status.message.as_deref().or(status.reason.as_deref()));
+    let (name, why) = (last.name_any(), why.unwrap_or("no reason given"));
+    Some(RolloutFailure::said(format!("new pods fail as soon as they are created; pod {name}: {why}")))
+}
+
+fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().filter(|reason| HOPELESS.contains(reason))?;
+    if reason != "CrashLoopBackOff" {
+        let message = waiting.message.as_deref().unwrap_or("no message given");
+        return Some(RolloutFailure::said(format!("pod {pod}, container {}: {reason}: {message}", container.name)));
+    }
+    let end = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
+    let how = end.map_or_else(String::new, |end| {
+        let why = end.reason.as_deref().filter(|why| *why != "Error");
+        format!(" (exit {}{})", end.exit_code, why.map(|why| format!(", {why}")).unwrap_or_default())
+    });
+    let reason = format!("pod {pod}, container {}: ends again and again{how}", container.name);
+    Some(RolloutFailure { reason, crashed: Some(pod.to_owned()) })
+}
+
+/// A ReplicaSet that may not make its pods: Pod Security, a quota, a webhook.
+fn refused(set: &ReplicaSet, now: Timestamp) -> Option<RolloutFailure> {
+    let conditions = set.status.as_ref()?.conditions.as_ref()?;
+    let failure =
+        conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    let message = failure.message.as_deref().or(failure.reason.as_deref()).unwrap_or("no reason given");
+    // The controller itself was turned away: its token is of before the clock jumped, and it gets another one.
+    if message == TURNED_AWAY {
+        return None;
+    }
+    lasted(failure.last_transition_time.as_ref(), REFUSAL, now).then(|| RolloutFailure::said(message.to_owned()))
+}
+
+/// A Deployment that made no progress for longer than it was given.
+fn given_up(deployment: &Deployment) -> Option<RolloutFailure> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let late = conditions.iter().find(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"))?;
+    Some(RolloutFailure::said(late.message.clone().unwrap_or_else(|| "no pod became ready in time".into())))
+}
+
+fn lasted(since: Option<&Time>, patience: SignedDuration, now: Timestamp) -> bool {
+    since.is_some_and(|since| now.duration_since(since.0) >= patience)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: &str = "2026-01-01T00:01:00Z";
+
+    fn object<T: serde::de::DeserializeOwned>(value: Value) -> Arc<T> {
+        Arc::new(serde_json::from_value(value).unwrap())
+    }
+
+    fn view(pod_status: &Value, set_status: &Value) -> View {
+        let revision = json!({"deployment.kubernetes.io/revision": "2"});
+        let labels = json!({"pod-template-hash": "new"});
+        View {
+            deployment: Some(object(json!({"metadata": {"annotations": revision}}))),
+            replica_sets: vec![object(
+                json!({"metadata": {"annotations": revision, "labels": labels}, "status": set_status}),
+            )],
+            pods: vec![object(json!({"metadata": {"name": "p", "labels": labels}, "status": pod_status}))],
+            ..View::default()
+        }
+    }
+
+    fn reason(pod_status: &Value, set_status: &Value) -> Option<String> {
+        find(&view(pod_status, set_status), NOW.parse().unwrap()).map(|failure| failure.reason)
+    }
+
+    fn container(state: &Value) -> Value {
+        json!({"containerStatuses": [{
+            "name": "server", "image": "", "imageID": "", "ready": false, "restartCount": 3, "state": state,
+            "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}},
+        }]})
+    }
+
+    #[test]
+    fn a_missing_image_is_named() {
+        let status =
+            container(&json!({"waiting": {"reason": "ErrImageNeverPull", "message": "image x is not present"}}));
+        let reason = reason(&status, &json!({"replicas": 1})).unwrap();
+        assert_eq!(reason, "pod p, container server: ErrImageNeverPull: image x is not present");
+    }
+
+    #[test]
+    fn a_crash_names_its_exit_and_its_pod() {
+        let status = container(&json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}));
+        let failure = find(&view(&status, &json!({"replicas": 1})), NOW.parse().unwrap()).unwrap();
+        assert_eq!(failure.reason, "pod p, container server: ends again and again (exit 2)");
+        assert_eq!(failure.crashed.as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn creating_is_no_failure() {
+        let status = container(&json!({"waiting": {"reason": "ContainerCreating"}}));
+        assert_eq!(reason(&status, &json!({"replicas": 1})), None);
+    }
+
+    #[test]
+    fn pods_of_an_older_revision_do_not_count() {
+        let status = container(&json!({"waiting": {"reason": "ErrImageNeverPull", "message": "gone"}}));
+        let mut view = view(&status, &json!({"replicas": 1}));
+        Arc::make_mut(&mut view.pods[0]).labels_mut().insert("pod-template-hash".into(), "old".into());
+        assert_eq!(find(&view, NOW.parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_pod_that_was_evicted_counts_only_when_every_new_pod_fails() {
+        let evicted = |number: usize, created: &str| {
+            Arc::new(crate::workload::pods::tests::evicted(&format!("evicted-{number}"), created))
+        };
+        let mut view = view(&json!({"phase": "Running"}), &json!({"replicas": 1}));
+        let found = |view: &View| find(view, NOW.parse().unwrap()).map(|failure| failure.reason);
+        view.pods.push(evicted(1, "2026-01-01T00:00:55Z"));
+        assert_eq!(found(&view), None, "the ReplicaSet replaced it");
+        view.pods.extend((2..9).map(|number| evicted(number, "2026-01-01T00:00:10Z")));
+        assert_eq!(found(&view), None, "pods that were evicted over time");
+        view.pods.push(evicted(9, "2026-01-01T00:00:58Z"));
+        let reason = found(&view).unwrap();
+        assert!(reason.contains("evicted-9") && reason.contains("low on resource"), "{reason}");
+    }
+
+    #[test]
+    fn refusals_count_when_they_last() {
+        let failure = |message: &str, since: &str| {
+            json!({"replicas": 0, "conditions": [{
+                "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+                "message": message, "lastTransitionTime": since,
+            }]})
+        };
+        let long_ago = "2026-01-01T00:00:50Z";
+        assert_eq!(reason(&json!({}), &failure("violates PodSecurity", "2026-01-01T00:00:59Z")), None);
+        assert_eq!(reason(&json!({}), &failure("violates PodSecurity", long_ago)).unwrap(), "violates PodSecurity");
+        assert_eq!(reason(&json!({}), &failure(TURNED_AWAY, long_ago)), None);
+    }
+
+    #[test]
+    fn a_pod_that_fits_nowhere_counts_when_it_lasts() {
+        let pending = |since: &str| {
+            json!({"conditions": [{
+                "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                "message": "0/1 nodes are available: 1 Too many pods", "lastTransitionTime": since,
+            }]})
+        };
+        let set = json!({"replicas": 1});
+        assert_eq!(reason(&pending("2026-01-01T00:00:55Z"), &set), None);
+        assert!(reason(&pending("2026-01-01T00:00:30Z"), &set).unwrap().contains("Too many pods"));
+    }
+}

@@ -1,0 +1,45 @@
+//! A cluster of which only the API server can be reached: what needs the nodes says so, and what does not works.
+
+use evenkeel::cluster::{self, Access};
+use evenkeel::error::Error;
+use evenkeel::progress::Progress;
+use evenkeel::shutdown::Shutdown;
+use evenkeel::workload::conntrack_table::ConntrackTable;
+use evenkeel::workload::event::{Planned, Stage, play};
+use evenkeel::workload::{self, pod_counters};
+use tokio::time::Instant;
+
+use crate::lab::Lab;
+use crate::supervision::cluster_of;
+
+#[test]
+fn without_the_nodes_scaling_waits_for_the_api_and_the_rest_says_what_it_needs() {
+    let Some(lab) = Lab::new() else { return };
+    lab.up();
+    lab.ok(&["deploy"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let access = Access::to_api_server(cluster::client(&cluster_of(&lab)).await.unwrap());
+        let (progress, shutdown) = (Progress::silent(), Shutdown::new());
+        let outcome = workload::scale(&access, "3".parse().unwrap(), &progress, &shutdown).await.unwrap();
+        assert_eq!((outcome.from, outcome.to, outcome.programmed_seconds), (2, 3, None));
+        workload::scale::settle(&access, &progress, &shutdown).await.unwrap();
+
+        let counters = pod_counters(&access).await.unwrap();
+        assert_eq!(counters.len(), 3);
+        assert!(counters.iter().all(|pod| pod.cgroup == cluster::PodCgroup::default()), "{counters:?}");
+
+        let service = workload::endpoint(&access.client).await.unwrap().address;
+        let refused = ConntrackTable::now(&access, service).await.unwrap_err();
+        assert!(matches!(refused, Error::NoDataPlane { .. }), "{refused}");
+
+        let stage = Stage { access: &access, progress: &progress, shutdown: &shutdown };
+        for (event, possible) in [("delete-pod@0", true), ("kill-pod@0", false), ("kill:etcd@0", false)] {
+            let planned = Planned::parse(event).unwrap();
+            let records = play(&planned, Instant::now(), &stage, &shutdown).await;
+            let trouble = records[0].trouble.clone().unwrap_or_default();
+            assert_eq!(trouble.is_empty(), possible, "{event}: {trouble}");
+            assert_eq!(trouble.contains("needs access to the cluster's nodes"), !possible, "{event}: {trouble}");
+        }
+    });
+}

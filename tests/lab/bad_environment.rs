@@ -1,0 +1,92 @@
+//! An environment that is not as a lab wants it: proxies that lead nowhere, and an undo that hangs.
+
+use std::os::unix::fs::PermissionsExt;
+
+use nix::sys::signal::Signal;
+
+use crate::begun::begun_in;
+use crate::host::{Host, lab_processes, lab_processes_named};
+use crate::lab::{Lab, eventually, text};
+
+/// Each way to name a proxy, with a value that leads nowhere or is none.
+const PROXIES: [(&str, &str); 8] = [
+    ("HTTPS_PROXY", "http://127.0.0.1:9"),
+    ("https_proxy", "http://127.0.0.1:9"),
+    ("HTTP_PROXY", "http://127.0.0.1:9"),
+    ("ALL_PROXY", "socks5://127.0.0.1:9"),
+    ("HTTPS_PROXY", "http://[::1"),
+    ("https_proxy", "\u{1}"),
+    ("NO_PROXY", "[,"),
+    ("no_proxy", "*"),
+];
+
+#[test]
+fn the_labs_api_server_is_never_asked_through_a_proxy() {
+    let Some(lab) = Lab::new() else { return };
+    let run = |arguments: &[&str], proxies: &[(&str, &str)]| {
+        let output = lab.command(arguments).envs(proxies.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?} with {proxies:?}: {}", text(&output.stderr));
+    };
+    // The last value of a variable counts: these lead nowhere.
+    run(&["up"], &PROXIES[..4]);
+    run(&["deploy", "--replicas", "1"], &PROXIES[..4]);
+    let inherited = lab_processes().into_iter().filter(|(pid, _)| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        text(&environment).to_lowercase().contains("_proxy=")
+    });
+    assert_eq!(inherited.collect::<Vec<_>>(), [], "components and pods that would ask a proxy");
+
+    let verbs: [&[&str]; 6] = [
+        &["status"],
+        &["scale", "2"],
+        &["logs"],
+        &["test", "-c", "2", "-d", "1s"],
+        &["test", "-c", "2", "-d", "1s", "--balance", "client"],
+        &["deploy", "--replicas", "1"],
+    ];
+    for verb in verbs {
+        run(verb, &PROXIES[..4]);
+    }
+    for proxy in PROXIES {
+        run(&["status"], &[proxy]);
+    }
+    run(&["down"], &PROXIES[..4]);
+}
+
+#[test]
+fn a_second_interrupt_ends_an_undo_that_hangs() {
+    let Some((lab, before)) = Lab::and_host() else { return };
+    let bin = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let hanging = bin.path().join("ip");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *'link del'*) exec sleep 600;; esac\nPATH={path}:/usr/sbin:/sbin; exec ip \"$@\"\n"
+    );
+    std::fs::write(&hanging, script).unwrap();
+    std::fs::set_permissions(&hanging, std::fs::Permissions::from_mode(0o755)).unwrap();
+
+    let mut up = begun_in(&lab, &["up"], &[("PATH", &format!("{}:{path}", bin.path().display()))]);
+    up.until(|event| event["event"] == "started" && event["step"] == "start kubelet");
+    // Held open, the network namespace and with it the link outlive the sandbox, so that the undo must remove the link.
+    let etcd = *lab_processes_named("etcd").first().unwrap();
+    let network = std::fs::File::open(format!("/proc/{etcd}/ns/net")).unwrap();
+    up.signal(Signal::SIGINT);
+    let said = up.until(|event| event["event"] == "note" && event["text"].as_str().unwrap().starts_with("interrupted"));
+    assert!(said["text"].as_str().unwrap().contains("Ctrl-C again"), "{said}");
+    up.until(|event| event["event"] == "started" && event["step"] == "undo what was done");
+    let code = eventually("the second Ctrl-C ends it", || {
+        let ended = up.child.try_wait().unwrap();
+        if ended.is_none() {
+            up.signal(Signal::SIGINT);
+        }
+        ended.map(|status| status.code())
+    });
+    assert_eq!(code, Some(130));
+    let error = up.until(|event| event["event"] == "error");
+    let (message, hint) = (error["message"].as_str().unwrap(), error["hint"].as_str().unwrap());
+    assert!(message.contains("before the undo was complete") && message.contains("link ek-ci"), "{error}");
+    assert!(hint.contains("evenkeel --name ci down"), "{error}");
+    drop(network);
+    lab.down();
+    Host::look().assert_same(&before);
+}

@@ -10,7 +10,7 @@ pub(super) fn lines(run: &Measurement) -> Vec<String> {
         lines.push(asked(rate));
         let sent = run.uncorrected_latency_us.as_ref().map_or((0, 0), |sent| (sent.p50, sent.p99));
         let (half, most) = (milliseconds(sent.0), milliseconds(sent.1));
-        let from = "latency is measured from when each request was due; from when it was sent";
+        let from = "latency counts from when each request was due; from when it was sent";
         lines.push(format!("{from}: 50% {half}, 99% {most}"));
     }
     if run.connections_opened > u64::from(run.connections) {
@@ -58,7 +58,7 @@ mod tests {
             lines(&run),
             [
                 "asked 200,000 req/s, reached 91,000: 1,090,000 requests were due and never sent",
-                "latency is measured from when each request was due; from when it was sent: 50% 0.31 ms, 99% 2.04 ms",
+                "latency counts from when each request was due; from when it was sent: 50% 0.31 ms, 99% 2.04 ms",
                 "40,000 connections opened, half of them within 0.21 ms",
                 "the load generator was the limit: its busiest thread used 97% of a processor",
             ]

@@ -1,4 +1,4 @@
-//! Where the load goes: the Service's external IP.
+//! The target of the load: the Service's external IP.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::error::Error;
 /// How long a Service may wait for its external IP.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An HTTP endpoint: where to connect, and what to ask for.
+/// An HTTP endpoint: the address to connect to, and the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
     /// The address to connect to.
     pub address: SocketAddr,
     /// The `Host` header.
     pub host: String,
-    /// The path to ask for.
+    /// The path of the request.
     pub path: String,
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// The workload's Service as an endpoint, as soon as it has an external IP.
+/// The endpoint of the workload's Service. Waits until the Service has an external IP.
 ///
 /// # Errors
 /// [`Error::NoWorkload`] when there is no Service; [`Error::Deadline`] when it gets no external IP.
@@ -59,11 +59,11 @@ pub async fn endpoint(client: &Client) -> Result<Endpoint, Error> {
     tokio::time::timeout(PATIENCE, waiting).await.ok().flatten().ok_or_else(|| Error::Deadline {
         what: format!("an external IP for Service {NAMESPACE}/{WORKLOAD}"),
         seconds: PATIENCE.as_secs(),
-        why: "its status names none; `kubectl describe service` shows whether the pool is exhausted".into(),
+        why: "its status has no IP; `kubectl describe service` shows whether the pool is exhausted".into(),
     })
 }
 
-/// The endpoint of a Service that has an external IP: its first port there.
+/// The external IP and the first port of a Service; `None` when it has no external IP.
 fn of_service(service: &Service) -> Option<Endpoint> {
     let ip = external_ips(service).next()?;
     let port = service.spec.as_ref()?.ports.as_ref()?.first()?.port;
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_without_one_is_none() {
+    fn a_service_without_an_ip_is_no_endpoint() {
         let service: Service =
             serde_json::from_str(r#"{"spec":{"ports":[{"port":80}]},"status":{"loadBalancer":{}}}"#).unwrap();
         assert_eq!(of_service(&service), None);

@@ -1,4 +1,4 @@
-//! Events as a person writes them: `scale:2..10..2@5s`.
+//! Parses events: `scale:2..10..2@5s`.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use crate::error::Error;
 
 /// The option that takes events.
 const WHAT: &str = "--during";
-/// What can be asked for.
-const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT and pause:COMPONENT=TIME, \
-                     each with @TIME behind it or not";
+/// The kinds of events.
+const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT or pause:COMPONENT=TIME, \
+                     each optionally followed by @TIME";
 
 impl Planned {
-    /// Reads one event: its kind, and behind an `@` when it begins. Several steps come of one that scales through several
-    /// numbers.
+    /// Parses one event: its kind, optionally followed by `@` and the time when it begins. An event that scales to several
+    /// numbers in turn becomes several planned actions.
     ///
     /// # Errors
     /// [`Error::BadValue`].
     pub fn parse(given: &str) -> Result<Vec<Self>, Error> {
         let bad = |why: String| Error::BadValue { what: WHAT, given: given.to_owned(), why };
-        // An image's reference may hold an @, too, and what follows it there is no time.
+        // An image reference may contain an @ as well, followed by a digest.
         let timed = given.rsplit_once('@').and_then(|(kind, time)| Some((kind, begin(time)?)));
         let (kind, at) = timed.map_or((given, None), |(kind, at)| (kind, Some(at)));
         let actions = actions(kind.trim()).map_err(bad)?;
@@ -45,23 +45,23 @@ fn actions(kind: &str) -> Result<Vec<Action>, String> {
         ("delete-pod", None) => one(Action::DeletePod),
         ("kill", Some(component)) if !component.is_empty() => one(Action::Kill(component.to_owned())),
         ("pause", Some(rest)) => pause(rest).map(|action| vec![action]),
-        _ => Err(format!("there is {KINDS}")),
+        _ => Err(format!("expected {KINDS}")),
     }
 }
 
 fn scale(counts: &str) -> Result<Vec<Action>, String> {
     let count = |text: &str| text.trim().parse().map(Action::Scale).map_err(|error: Error| error.to_string());
     let steps = counts.split("..").map(count).collect::<Result<Vec<Action>, String>>()?;
-    // Without a pod there is nobody who could answer.
+    // Without a pod no request could be answered.
     let none = |step: &Action| matches!(step, Action::Scale(replicas) if replicas.get() == 0);
     if steps.iter().any(none) {
-        return Err("without a pod every request would fail; scale to 1 at least".into());
+        return Err("without a pod every request would fail; scale to at least 1".into());
     }
     Ok(steps)
 }
 
 fn pause(rest: &str) -> Result<Action, String> {
-    let wanted = || "it takes a component and a time, like pause:kube-apiserver=5s".to_owned();
+    let wanted = || "expected a component and a time, such as pause:kube-apiserver=5s".to_owned();
     let (component, time) = rest.split_once('=').ok_or_else(wanted)?;
     let time = parse_duration(time).map_err(|_| wanted())?;
     if component.is_empty() { Err(wanted()) } else { Ok(Action::Pause(component.to_owned(), time)) }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_no_time() {
+    fn a_digest_is_not_a_time() {
         let image = |text: &str| match Planned::parse(text).unwrap().remove(0) {
             Planned { at, action: Action::NewImage(image) } => (image, at),
             other => panic!("{other:?}"),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_says_what_there_is() {
+    fn an_unknown_event_is_refused_with_the_kinds() {
         for bad in [
             "",
             "@5s",

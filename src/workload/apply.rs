@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
 use crate::progress::Progress;
 
-/// Applies `manifests` with `image`. Without `replicas`, a Deployment that exists keeps its count.
+/// Applies `manifests` with `image`. Without `replicas`, a Deployment that exists keeps its number of replicas.
 ///
 /// # Errors
 /// [`Error::Kubernetes`] with what could not be applied and why.
@@ -47,7 +47,7 @@ pub async fn apply(
     Ok(())
 }
 
-/// How many pods the Deployment asks for now; nothing when it does not exist.
+/// The replicas of the Deployment; `None` when it does not exist.
 async fn current_replicas(deployments: &Api<Deployment>) -> Result<Option<i32>, Error> {
     let found = deployments.get_opt(WORKLOAD).await;
     let found =

@@ -1,4 +1,4 @@
-//! The pods' own addresses, as the Service's EndpointSlices list them.
+//! The addresses of the pods behind the Service, from its EndpointSlices.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -16,13 +16,13 @@ use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
 
-/// A watch that broke is opened again after this long.
+/// How long to wait before a broken watch is opened again.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Where the pods of the workload's Service that are ready listen.
+/// The addresses and ports of the ready endpoints of the workload's Service.
 ///
 /// # Errors
-/// [`Error::Kubernetes`]; [`Error::NoWorkload`] when there is none.
+/// [`Error::Kubernetes`]; [`Error::NoWorkload`] when no endpoint is ready.
 pub async fn backends(client: &Client) -> Result<Vec<SocketAddr>, Error> {
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
     let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
@@ -32,8 +32,8 @@ pub async fn backends(client: &Client) -> Result<Vec<SocketAddr>, Error> {
     if found.is_empty() { Err(Error::NoWorkload) } else { Ok(found.into_iter().collect()) }
 }
 
-/// As [`backends`], first and then whenever they change, none among them; as long as the API server cannot be asked,
-/// nothing has changed. It never ends.
+/// The same as [`backends`] at first, and again after each change; the list may be empty. While the API server cannot be
+/// reached, no change is reported. The stream never ends.
 pub fn backends_as_they_change(client: &Client) -> impl Stream<Item = Vec<SocketAddr>> + use<> {
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
     let of_service = watcher::Config::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
@@ -47,7 +47,7 @@ pub fn backends_as_they_change(client: &Client) -> impl Stream<Item = Vec<Socket
     })
 }
 
-/// The addresses that slices list as ready.
+/// The ready addresses in EndpointSlices.
 pub(super) fn listed_as_ready<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> BTreeSet<SocketAddr> {
     let mut found = BTreeSet::new();
     for slice in slices {

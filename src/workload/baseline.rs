@@ -1,4 +1,4 @@
-//! What events change of the workload's Deployment, so that it can be put back.
+//! The state of the workload's Deployment that events change, so that it can be restored.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::config::{NAMESPACE, Replicas, WORKLOAD};
 use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
 
-/// How long an API server that restarts is asked again.
+/// How long requests to an API server that restarts are repeated.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long to wait before it is asked again.
+/// How long to wait before a request is repeated.
 const RETRY: Duration = Duration::from_millis(250);
 
 /// The replicas of the Deployment, and the image and environment of the workload's container.
@@ -69,11 +69,11 @@ impl Baseline {
         Self { replicas: replicas.get(), ..self }
     }
 
-    /// Puts back what differs, and waits until the pods and the load balancer have followed. After an interruption the
-    /// Deployment is still changed, but what follows is not waited for.
+    /// Restores what differs, and waits for the rollout and the load balancer. After an interruption the Deployment is still
+    /// restored, but nothing is waited for.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when it was not waited for; [`Error::NoWorkload`], [`Error::RolloutStuck`],
+    /// [`Error::Interrupted`] when nothing was waited for; [`Error::NoWorkload`], [`Error::RolloutStuck`],
     /// [`Error::Kubernetes`] and more.
     pub async fn restore(&self, stage: &Stage<'_>) -> Result<(), Error> {
         let client = &stage.access.client;
@@ -91,7 +91,7 @@ impl Baseline {
         Ok(())
     }
 
-    /// Changes the Deployment where it differs; returns whether it did.
+    /// Patches the Deployment if it differs; returns whether it did.
     async fn put_back(&self, client: &Client) -> Result<bool, Error> {
         let Some(patch) = self.patch_from(&Self::now(client).await?) else { return Ok(false) };
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
@@ -100,7 +100,7 @@ impl Baseline {
         Ok(true)
     }
 
-    /// The strategic merge patch that makes this of `now`; nothing where they are the same.
+    /// The strategic merge patch from `now` to this state; `None` when they are equal.
     fn patch_from(&self, now: &Self) -> Option<Value> {
         let mut spec = json!({});
         if self.replicas != now.replicas {
@@ -111,7 +111,7 @@ impl Baseline {
             container["image"] = json!(self.image);
         }
         if self.env != now.env {
-            // Without the directive, variables that were added since would stay.
+            // Without the directive, variables that were added would remain.
             let directive = std::iter::once(json!({"$patch": "replace"}));
             container["env"] = directive.chain(self.env.iter().map(|variable| json!(variable))).collect();
         }
@@ -126,7 +126,7 @@ fn deployments(client: &Client) -> Api<Deployment> {
     Api::namespaced(client.clone(), NAMESPACE)
 }
 
-/// Whether the API server could not be asked, or could not answer for the moment.
+/// Whether the API server could not be reached, or could not answer at the moment.
 fn is_unavailable(error: &Error) -> bool {
     match error {
         Error::Kubernetes(KubernetesError { source, .. }) => match source.as_ref() {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_put_back_and_nothing_else() {
+    fn only_what_differs_is_restored() {
         let before = baseline(5, "a:1", "3");
         assert_eq!(before.patch_from(&before), None);
         assert_eq!(before.patch_from(&baseline(2, "a:1", "3")), Some(json!({"spec": {"replicas": 5}})));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_api_server_that_is_away_is_asked_again() {
+    fn only_requests_to_an_unavailable_api_server_are_repeated() {
         let status = |code| kube::core::Status::failure("no", "No").with_code(code).boxed();
         let error = |code| Error::from(KubernetesError::new("get Deployment", kube::Error::Api(status(code))));
         assert!(is_unavailable(&error(503)) && is_unavailable(&error(429)));

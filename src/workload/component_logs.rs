@@ -1,4 +1,4 @@
-//! What the cluster's components wrote to their log files.
+//! The logs of the cluster's components.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,23 +12,24 @@ use crate::io_error::IoError;
 use crate::process::last_lines;
 use crate::shutdown::Shutdown;
 
-/// How often a file is looked at again while it is followed.
+/// How often a file that is followed is read again.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// One component's log on one node.
+/// The log of a component on one node.
 struct Log {
     node: String,
     path: PathBuf,
-    /// How much has been read.
+    /// The bytes that have been read.
     read: u64,
-    /// The beginning of a line whose end is not written yet.
+    /// The beginning of a line that is not complete yet.
     rest: Vec<u8>,
 }
 
-/// Hands the lines of a component's logs (one a node that has it) to `sink`; with `follow`, goes on until `shutdown`.
+/// Passes the lines of a component's logs to `sink`, one log for each node that runs the component. With `follow`, it
+/// continues with new lines until `shutdown`.
 ///
 /// # Errors
-/// [`Error::BadValue`] for a component that has no log; [`Error::Io`]; what `sink` says.
+/// [`Error::BadValue`] for a component that has no log; [`Error::Io`]; the errors of `sink`.
 pub async fn component(
     cluster: &Cluster,
     name: &str,
@@ -44,7 +45,7 @@ pub async fn component(
         text.lines().try_for_each(|line| sink(&log.node, line))?;
     }
     if !follow {
-        // What stands without an end is a line as well, when nothing follows.
+        // Without `follow`, an incomplete last line is a line as well.
         let mut unended = logs.iter().filter(|log| !log.rest.is_empty());
         return unended.try_for_each(|log| sink(&log.node, &String::from_utf8_lossy(&log.rest)));
     }
@@ -91,18 +92,18 @@ fn components(directory: &Path) -> Result<BTreeSet<String>, Error> {
 }
 
 impl Log {
-    /// The whole lines that were written since the last time.
+    /// The complete lines that were written since the last call.
     fn more(&mut self) -> Result<String, Error> {
         let failed = |source| IoError::file("read", &self.path, source);
         let mut file = File::open(&self.path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length < self.read {
-            // It was begun anew.
+            // The file was truncated.
             self.read = 0;
             self.rest.clear();
         }
         file.seek(SeekFrom::Start(self.read)).map_err(failed)?;
-        // Bytes, since a character may be half written.
+        // Bytes, because the file may end in the middle of a character.
         let mut bytes = std::mem::take(&mut self.rest);
         self.read += file.read_to_end(&mut bytes).map_err(failed)? as u64;
         let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_lines_are_read_and_a_new_beginning_is_noticed() {
+    fn only_complete_lines_are_read_and_truncation_is_noticed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("kubelet.log");
         let mut log = Log { node: "lab-0".into(), path: path.clone(), read: 0, rest: Vec::new() };
@@ -128,14 +129,14 @@ mod tests {
         append("o\nthré\n".as_bytes().split_at(6).0).unwrap();
         assert_eq!(log.more().unwrap(), "two\n");
         append("o\nthré\n".as_bytes().split_at(6).1).unwrap();
-        assert_eq!(log.more().unwrap(), "thré\n", "a character that was half written");
+        assert_eq!(log.more().unwrap(), "thré\n", "the file ended in the middle of a character");
         assert_eq!(log.more().unwrap(), "");
         fs::write(&path, "new\n").unwrap();
         assert_eq!(log.more().unwrap(), "new\n");
     }
 
     #[test]
-    fn logs_name_the_components() {
+    fn component_names_come_from_the_log_files() {
         let directory = tempfile::tempdir().unwrap();
         for file in ["etcd.log", "etcd.command", "kubelet.log"] {
             fs::write(directory.path().join(file), "").unwrap();

@@ -1,5 +1,5 @@
-//! Connections to the Service, as the node's connection tracking lists them: where each was sent, whatever its answers
-//! say.
+//! Connections to the Service in the connection tracking of the nodes: which pod each connection was sent to, even when
+//! responses do not name it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -13,28 +13,28 @@ use crate::cluster::{self, Access};
 use crate::error::Error;
 use crate::toolbox::Program;
 
-/// How far two looks at the same entry may differ from the time between them: the kernel tells whole seconds.
+/// Tolerance when the timeouts of an entry are compared: the kernel reports whole seconds.
 const SLACK: Duration = Duration::from_secs(2);
-/// The states of connections that are over, or nearly so; the others belong to somebody who still talks.
+/// The states of connections that are closed or closing; connections in other states are still in use.
 const OVER: [&str; 5] = ["FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE"];
 
-/// What is known of one connection.
+/// A connection in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     /// The pod it was sent to.
     pod: IpAddr,
-    /// When the entry is forgotten, if nothing more comes.
+    /// Time until the kernel removes the entry, if no more packets come.
     left: Duration,
-    /// Whether it is over.
+    /// Whether the connection is closed or closing.
     over: bool,
 }
 
-/// All that the nodes know of connections to one Service at one moment, by the client's address and port.
+/// The tracked connections to one Service at one moment, by the client's address and port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConntrackTable(HashMap<SocketAddr, Entry>);
 
 impl ConntrackTable {
-    /// What is known now of connections to `service`.
+    /// Reads the tables of all nodes for connections to `service`.
     ///
     /// # Errors
     /// [`Error::NoDataPlane`] when the nodes cannot be reached, [`Error::Program`] when the table of one cannot be read:
@@ -52,14 +52,14 @@ impl ConntrackTable {
         Ok(all)
     }
 
-    /// Connections on each pod's address that were opened since `before`, which was so long ago. Those forgotten since
-    /// are not among them: the kernel forgets one that was reset after ten seconds, one that was closed after two
-    /// minutes.
+    /// The number of connections to each pod's address that were opened since `before`, which was read `elapsed` ago. Entries
+    /// that the kernel has removed meanwhile are missing: it removes a connection that was reset after ten seconds, and one
+    /// that was closed after two minutes.
     #[must_use]
     pub fn opened_since(&self, before: &Self, elapsed: Duration) -> BTreeMap<IpAddr, u64> {
         let is_new = |(client, entry): &(&SocketAddr, &Entry)| match before.0.get(client) {
             None => true,
-            // The port has been used again if the entry will last longer than the old one could.
+            // The port was reused if the new entry lasts longer than the old one could.
             Some(old) => old.over && entry.left + elapsed > old.left + SLACK,
         };
         let mut pods = BTreeMap::new();
@@ -70,7 +70,7 @@ impl ConntrackTable {
     }
 }
 
-/// Reads a line of `conntrack -L`:
+/// Parses a line of `conntrack -L`:
 /// `tcp 6 119 TIME_WAIT src=CLIENT dst=SERVICE sport=N dport=N src=POD dst=CLIENT sport=N dport=N [ASSURED] mark=0 use=1`.
 fn entry(line: &str) -> Option<(SocketAddr, Entry)> {
     let mut words = line.split_ascii_whitespace();
@@ -82,7 +82,7 @@ fn entry(line: &str) -> Option<(SocketAddr, Entry)> {
     Some((client, Entry { pod, left: Duration::from_secs(left), over: OVER.contains(&state) }))
 }
 
-/// The workload's pods by address, as they are now.
+/// The names of the workload's pods by address.
 ///
 /// # Errors
 /// [`Error::Kubernetes`].
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn each_new_connection_is_its_pods() {
+    fn new_connections_are_counted_by_pod() {
         let after = [
             line(40_001, 431_999, "ESTABLISHED", "10.244.0.5"),
             line(40_002, 119, "TIME_WAIT", "10.244.0.6"),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn those_of_before_are_not_counted() {
+    fn earlier_connections_are_not_counted() {
         let before = [
             line(40_001, 100, "TIME_WAIT", "10.244.0.5"),
             line(40_002, 431_000, "ESTABLISHED", "10.244.0.5"),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_used_again_is_a_new_connection() {
+    fn a_reused_port_is_a_new_connection() {
         let before = [line(40_001, 100, "TIME_WAIT", "10.244.0.5"), line(40_002, 8, "CLOSE", "10.244.0.5")];
         let after = [line(40_001, 118, "TIME_WAIT", "10.244.0.6"), line(40_002, 9, "CLOSE", "10.244.0.6")];
         assert_eq!(opened(&before, &after, 5), [("10.244.0.6".to_owned(), 2)]);

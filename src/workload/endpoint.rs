@@ -1,4 +1,4 @@
-//! The external IP of the workload's Service, as the target of a load.
+//! The target of the load: the Service's external IP.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use evenkeel_load::Target;
 /// How long a Service may wait for its external IP.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The workload's Service as the target of a load, as soon as it has an external IP.
+/// The Service as the target of a load. Waits until the Service has an external IP.
 ///
 /// # Errors
 /// [`Error::NoWorkload`] when there is no Service; [`Error::Deadline`] when it gets no external IP.
@@ -43,11 +43,11 @@ pub async fn endpoint(client: &Client) -> Result<Target, Error> {
     tokio::time::timeout(PATIENCE, waiting).await.ok().flatten().ok_or_else(|| Error::Deadline {
         what: format!("an external IP for Service {NAMESPACE}/{WORKLOAD}"),
         seconds: PATIENCE.as_secs(),
-        why: "its status names none; `kubectl describe service` shows whether the pool is exhausted".into(),
+        why: "its status has no IP; `kubectl describe service` shows whether the pool is exhausted".into(),
     })
 }
 
-/// The target for a Service that has an external IP: its first port there.
+/// The external IP and the first port of a Service; `None` when it has no external IP.
 fn of_service(service: &Service) -> Option<Target> {
     let ip = external_ips(service).next()?;
     let port = service.spec.as_ref()?.ports.as_ref()?.first()?.port;
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_without_one_is_none() {
+    fn a_service_without_an_ip_is_no_endpoint() {
         let service: Service =
             serde_json::from_str(r#"{"spec":{"ports":[{"port":80}]},"status":{"loadBalancer":{}}}"#).unwrap();
         assert_eq!(of_service(&service), None);

@@ -18,32 +18,32 @@ use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
 use crate::shutdown::Shutdown;
 
-/// Which lines.
+/// The lines to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Whether to go on as new lines, and new pods, appear.
+    /// Whether to continue with new lines and new pods.
     pub follow: bool,
     /// Only lines younger than this.
     pub since: Option<Duration>,
-    /// At most so many of the last lines of each pod.
+    /// At most this number of the last lines of each pod.
     pub tail: Option<u32>,
     /// Only this pod.
     pub pod: Option<String>,
 }
 
-/// One line of one pod.
+/// A line of a pod's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
     /// The pod.
     pub pod: String,
-    /// When it was written; the containerd's clock.
+    /// When it was written, by the clock of the node.
     pub time: Option<Timestamp>,
-    /// The line.
+    /// The line, without its end.
     pub text: String,
 }
 
 impl Line {
-    /// Splits what the kubelet writes in front when it is asked for timestamps.
+    /// Splits off the timestamp that the kubelet writes in front of the line.
     fn parse(pod: &str, raw: &str) -> Self {
         let split = raw.split_once(' ').and_then(|(time, text)| Some((time.parse().ok()?, text)));
         let (time, text) = split.map_or((None, raw), |(time, text)| (Some(time), text));
@@ -51,12 +51,11 @@ impl Line {
     }
 }
 
-/// Hands the pods' lines to `sink`: those that are there in the order of their time; with `follow`, then each as it
-/// comes, until `shutdown`.
+/// Passes the pods' lines to `sink`, ordered by time. With `follow`, it passes each line as it arrives, until `shutdown`.
 ///
 /// # Errors
-/// [`Error::NoWorkload`] when there are no pods, [`Error::BadValue`] when not the one that was named;
-/// [`Error::Kubernetes`]; what `sink` says.
+/// [`Error::NoWorkload`] when there are no pods; [`Error::BadValue`] when the pod that was named does not exist;
+/// [`Error::Kubernetes`]; the errors of `sink`.
 pub async fn pods(
     client: &Client,
     wanted: &Wanted,
@@ -84,19 +83,15 @@ pub async fn pods(
 }
 
 fn no_such_pod(pod: &str, names: &BTreeSet<String>) -> Error {
-    let there = if names.is_empty() {
-        "there are none".to_owned()
-    } else {
-        names.iter().cloned().collect::<Vec<_>>().join(", ")
-    };
+    let there = if names.is_empty() { "none".to_owned() } else { names.iter().cloned().collect::<Vec<_>>().join(", ") };
     Error::BadValue {
         what: "--pod",
         given: pod.to_owned(),
-        why: format!("no pod is called that; the pods are: {there}"),
+        why: format!("there is no such pod; the pods are: {there}"),
     }
 }
 
-/// Whoever follows ends it with Ctrl-C, and nothing has failed.
+/// Ctrl-C is the normal end of following, not an error.
 async fn shutdown_is_the_end<T: Default>(
     work: impl Future<Output = Result<T, Error>>,
     shutdown: &Shutdown,
@@ -107,7 +102,7 @@ async fn shutdown_is_the_end<T: Default>(
     }
 }
 
-/// All lines that are there now, of all pods at once.
+/// The lines that all pods have written so far.
 async fn all(api: &Api<Pod>, pods: Vec<String>, wanted: &Wanted) -> Result<Vec<Line>, Error> {
     let params = &params(wanted);
     let one = |pod: String| async move {
@@ -118,7 +113,7 @@ async fn all(api: &Api<Pod>, pods: Vec<String>, wanted: &Wanted) -> Result<Vec<L
         };
         Ok(text.lines().map(|line| Line::parse(&pod, line)).collect::<Vec<_>>())
     };
-    // The kubelet is asked for a few at a time: there may be hundreds.
+    // A few at a time, because there may be hundreds of pods.
     let mut each = stream::iter(pods).map(one).buffer_unordered(16);
     let mut lines = Vec::new();
     while let Some(more) = each.next().await {
@@ -141,7 +136,7 @@ fn is_wanted(pod: &Pod, wanted: &Wanted) -> bool {
     wanted.pod.as_ref().is_none_or(|name| *name == pod.name_any())
 }
 
-/// Whether the pod's container has ever run: else there is no log.
+/// Whether the pod's container has ever run. Otherwise it has no log.
 fn has_started(pod: &Pod) -> bool {
     let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
     statuses.into_iter().flatten().any(|container| {
@@ -150,7 +145,7 @@ fn has_started(pod: &Pod) -> bool {
     })
 }
 
-/// A pod that went between the list and the question.
+/// Whether the pod was deleted after it was listed.
 fn is_gone(source: &kube::Error) -> bool {
     matches!(source, kube::Error::Api(status) if status.is_not_found() || status.code == 400)
 }
@@ -160,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_parted_from_its_time() {
+    fn a_line_is_split_from_its_time() {
         let line = Line::parse("p", "2026-01-01T00:00:00.123456789Z {\"message\":\"start\"}");
         assert_eq!(line.text, "{\"message\":\"start\"}");
         assert_eq!(line.time.unwrap().to_string(), "2026-01-01T00:00:00.123456789Z");

@@ -1,4 +1,4 @@
-//! The workload's manifests as typed values: the files under `manifests/`, embedded, or those of a directory.
+//! The workload's manifests as typed values: the embedded files of `manifests/`, or the files of a directory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,26 +21,26 @@ const DEPLOYMENT: &str = include_str!("../../manifests/deployment.yaml");
 const SERVICE: &str = include_str!("../../manifests/service.yaml");
 const DISRUPTION_BUDGET: &str = include_str!("../../manifests/poddisruptionbudget.yaml");
 
-/// Everything the workload consists of.
+/// The objects of the workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifests {
-    /// Where it lives, with Pod Security `restricted`.
+    /// Its namespace, with Pod Security `restricted`.
     pub namespace: Namespace,
     /// The pods' identity, without a token.
     pub service_account: ServiceAccount,
     /// The pods.
     pub deployment: Deployment,
-    /// What balances the load between them.
+    /// The Service that balances the load between the pods.
     pub service: Service,
-    /// How many of them may be evicted at once.
+    /// How many pods may be evicted at once.
     pub disruption_budget: PodDisruptionBudget,
 }
 
 impl Manifests {
-    /// What `directory` holds; without one, what the program carries.
+    /// Reads the manifests in `directory`, or the embedded ones.
     ///
     /// # Errors
-    /// [`Error::Manifest`] when a file is missing, is not what its name says, or names what no verb would find.
+    /// [`Error::Manifest`] when a file is missing or invalid, or when the other verbs would not find the object.
     pub fn load(directory: Option<&Path>) -> Result<Self, Error> {
         let manifests = Self {
             namespace: parse(directory, "namespace.yaml", NAMESPACE)?,
@@ -55,7 +55,7 @@ impl Manifests {
         }
     }
 
-    /// What the other verbs would not find, since they look for fixed names and labels: the file, and why.
+    /// The first file whose object the other verbs would not find, because they expect fixed names and labels, and why.
     fn stranger(&self) -> Option<(&'static str, String)> {
         let service = self.service.spec.clone().unwrap_or_default();
         let port = service.ports.unwrap_or_default().into_iter().next().unwrap_or_default();
@@ -80,7 +80,7 @@ impl Manifests {
         ];
         let strange = wanted.into_iter().find(|(_, _, is, must)| is.as_deref() != Some(*must));
         strange.map(|(file, what, is, must)| {
-            (file, format!("{what} is {}, and the lab looks for {must}", is.unwrap_or_else(|| "not there".into())))
+            (file, format!("expected {what} to be {must}, found {}", is.unwrap_or_else(|| "none".into())))
         })
     }
 
@@ -92,7 +92,7 @@ impl Manifests {
         }
     }
 
-    /// Sets how many pods there shall be.
+    /// Sets the number of replicas.
     pub fn set_replicas(&mut self, replicas: i32) {
         if let Some(spec) = &mut self.deployment.spec {
             spec.replicas = Some(replicas);
@@ -100,7 +100,7 @@ impl Manifests {
     }
 }
 
-/// Where a manifest is; one that is carried along is named as in the source tree.
+/// The path of a manifest; an embedded one has its path in the source tree.
 fn place(directory: Option<&Path>, file: &str) -> PathBuf {
     directory.unwrap_or(Path::new("manifests")).join(file)
 }
@@ -114,16 +114,16 @@ fn parse<T: DeserializeOwned + Serialize>(directory: Option<&Path>, file: &str, 
     text.and_then(|text| strict(&text)).map_err(|why| Error::Manifest { file: place, why })
 }
 
-/// Parses a manifest of which nothing is lost: what the type does not know would never reach the API server, which would
-/// have refused it.
+/// Parses a manifest, and refuses fields that the type does not know. Such fields would never reach the API server, which
+/// would refuse them.
 fn strict<T: DeserializeOwned + Serialize>(text: &str) -> Result<T, String> {
     let parsed: T = serde_saphyr::from_str(text).map_err(|source| source.to_string())?;
     let given: Value = serde_saphyr::from_str(text).map_err(|source| source.to_string())?;
     let kept = serde_json::to_value(&parsed).map_err(|source| source.to_string())?;
-    lost(&given, &kept, "").map_or(Ok(parsed), |field| Err(format!("{field} is no field of its kind")))
+    lost(&given, &kept, "").map_or(Ok(parsed), |field| Err(format!("unknown field {field}")))
 }
 
-/// The first field of `given` that `kept` has not.
+/// The first field of `given` that is missing in `kept`.
 fn lost(given: &Value, kept: &Value, path: &str) -> Option<String> {
     match (given, kept) {
         (Value::Object(given), Value::Object(kept)) => {
@@ -146,7 +146,7 @@ fn selector(labels: BTreeMap<String, String>) -> String {
     labels.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
-/// Of a pod's labels, those that the selector asks for.
+/// Those of a pod's labels that the selector uses.
 fn chosen(mut labels: BTreeMap<String, String>) -> String {
     labels.retain(|key, _| super::SELECTOR.split([',', '=']).any(|part| part == key));
     selector(labels)
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn typed_parsing_loses_nothing_of_the_files() {
+    fn typed_parsing_keeps_every_field() {
         fn same(text: &str, typed: &impl Serialize) {
             let plain: Value = serde_saphyr::from_str(text).unwrap();
             assert_eq!(plain, serde_json::to_value(typed).unwrap());
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn image_and_replicas_are_set_on_the_value() {
+    fn image_and_replicas_are_set() {
         let mut manifests = Manifests::load(None).unwrap();
         manifests.set_image("evenkeel.local/server:abc");
         manifests.set_replicas(7);
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(images, [Some("evenkeel.local/server:abc".to_owned())]);
     }
 
-    /// A directory with the program's own manifests, `file` replaced.
+    /// A directory with the embedded manifests, of which `file` is changed.
     fn directory(file: &str, change: impl Fn(&str) -> String) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         for (name, text) in [
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_read_instead() {
+    fn a_directory_replaces_the_embedded_manifests() {
         let directory = directory("deployment.yaml", |text| text.replace("replicas: 2", "replicas: 7"));
         let given = Manifests::load(Some(directory.path())).unwrap();
         let mut own = Manifests::load(None).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_verbs_would_not_find_is_refused() {
+    fn manifests_that_the_verbs_would_not_find_are_refused() {
         let refused = |file: &str, change: &dyn Fn(&str) -> String| {
             let directory = directory(file, change);
             let error = Manifests::load(Some(directory.path())).unwrap_err();
@@ -222,11 +222,11 @@ mod tests {
         }
         let elsewhere = |text: &str| text.replace("namespace: evenkeel", "namespace: default");
         for file in ["serviceaccount.yaml", "deployment.yaml", "service.yaml", "poddisruptionbudget.yaml"] {
-            assert!(refused(file, &elsewhere).contains("its namespace is default"));
+            assert!(refused(file, &elsewhere).contains("found default"));
         }
         assert!(refused("service.yaml", &|text| text.replace("LoadBalancer", "ClusterIP")).contains("ClusterIP"));
         let typo = |text: &str| text.replace("periodSeconds: 10", "periodsSeconds: 10");
-        let field = "spec.template.spec.containers[0].livenessProbe.periodsSeconds is no field of its kind";
+        let field = "unknown field spec.template.spec.containers[0].livenessProbe.periodsSeconds";
         assert!(refused("deployment.yaml", &typo).contains(field));
         assert!(refused("service.yaml", &|_| "{".to_owned()).contains("service.yaml cannot be used"));
         assert!(refused("namespace.yaml", &|_| "kind: Namespace".to_owned()).contains("namespace.yaml"));

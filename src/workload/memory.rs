@@ -1,4 +1,4 @@
-//! How much memory a pod takes, by the kubelet's own count.
+//! The memory that a pod uses, as the kubelet reports it.
 
 use kube::Client;
 use serde::Deserialize;
@@ -8,12 +8,12 @@ use crate::config::NAMESPACE;
 use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
 
-/// The memory of some pods.
+/// The memory of the pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// The pods the kubelets have counted.
+    /// The number of pods whose memory is known.
     pub pods: u64,
-    /// Their working sets, pause processes included.
+    /// The sum of their working sets in bytes, including the pause processes.
     pub bytes: u64,
 }
 
@@ -59,7 +59,7 @@ pub async fn memory(cluster: &Cluster, client: &Client) -> Result<Memory, Error>
 }
 
 impl Memory {
-    /// The mean; nothing without pods.
+    /// The mean in bytes; `None` without pods.
     #[must_use]
     pub fn per_pod(self) -> Option<u64> {
         self.bytes.checked_div(self.pods)

@@ -1,4 +1,4 @@
-//! What runs in the cluster: applied, followed, scaled, watched, shown; and the external IPs of its Services.
+//! The workload: it is applied, rolled out, scaled, watched and shown. Also the external IPs of its Services.
 
 pub mod apply;
 pub mod backends;
@@ -36,14 +36,14 @@ pub use rollout::rollout;
 pub use scale::{ScaleOutcome, scale};
 pub use status::status;
 
-/// Who owns the fields that Evenkeel sets, in the eyes of server-side apply.
+/// The field manager of everything that Evenkeel applies or patches.
 pub const FIELD_MANAGER: &str = "evenkeel";
-/// Selects the workload's pods and ReplicaSets.
+/// The label selector of the workload's pods and ReplicaSets.
 pub const SELECTOR: &str = "app.kubernetes.io/name=server,app.kubernetes.io/part-of=evenkeel";
 /// The name of the Service's only port.
 pub const PORT_NAME: &str = "http";
 
-/// The error for a Deployment of the workload that Kubernetes did not change: it may not be there.
+/// The error for a change of the workload's Deployment that failed: the Deployment may not exist.
 fn unchanged(action: String, source: kube::Error) -> Error {
     match &source {
         kube::Error::Api(status) if status.is_not_found() => Error::NoWorkload,

@@ -1,4 +1,4 @@
-//! The workload as the API server tells it, kept up to date by watches.
+//! The workload's objects, kept up to date by watches.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use serde::de::DeserializeOwned;
 use super::SELECTOR;
 use crate::config::{NAMESPACE, WORKLOAD};
 
-/// A watch that broke is opened again after this long: the API server is a neighbour, not to be spared.
+/// Waits for the same time before each attempt to open a broken watch. The API server is near, and needs no growing
+/// backoff.
 #[derive(Clone, Debug)]
 pub(super) struct ConstantBackoff(pub(super) Duration);
 
@@ -33,7 +34,7 @@ impl Backoff for ConstantBackoff {
     fn reset(&mut self) {}
 }
 
-/// Everything the workload's state depends on, at one moment.
+/// The objects that the workload's state depends on, at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
     pub(super) deployment: Option<Arc<Deployment>>,
@@ -43,13 +44,13 @@ pub(super) struct View {
     pub(super) service: Option<Arc<Service>>,
 }
 
-/// What one watch has to say.
+/// News of one watch.
 enum Change {
     /// Its first list is complete.
     Complete,
-    /// Something is different.
+    /// An object has changed.
     Some,
-    /// It broke, and will be opened again.
+    /// The watch broke, and will be opened again.
     Broken(String),
 }
 
@@ -66,7 +67,7 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// Begins to watch.
+    /// Starts the watches.
     pub(super) fn new(client: &Client) -> Self {
         let mut changes = stream::SelectAll::new();
         let named = watcher::Config::default().fields(&format!("metadata.name={WORKLOAD}"));
@@ -84,7 +85,7 @@ impl Observed {
         }
     }
 
-    /// Waits for the next change, and takes all that are there already.
+    /// Waits for the next change, and handles all changes that have arrived.
     pub(super) async fn changed(&mut self) {
         let mut next = self.changes.next().await;
         while let Some(change) = next {
@@ -97,12 +98,12 @@ impl Observed {
         }
     }
 
-    /// Why the API server could not be watched, as long as it cannot.
+    /// Why a watch is broken; `None` when it works.
     pub(super) fn broken(&self) -> Option<&str> {
         self.broken.as_deref()
     }
 
-    /// What is known now; nothing before every first list is complete.
+    /// The objects as they are known now; `None` until the first list of every watch is complete.
     pub(super) fn view(&self) -> Option<View> {
         (self.incomplete == 0).then(|| View {
             deployment: self.deployments.state().pop(),

@@ -1,4 +1,4 @@
-//! What is counted of each pod, by the kubelet and the kernel.
+//! The counters of each pod, from the kubelet and the kernel.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -12,16 +12,16 @@ use crate::error::Error;
 pub struct PodCounters {
     /// Its name.
     pub name: String,
-    /// Its uid, which no other pod ever has.
+    /// Its UID.
     pub uid: String,
     /// How often its containers were restarted.
     pub restarts: u32,
-    /// What the kernel counts.
+    /// The kernel's counters.
     pub cgroup: PodCgroup,
 }
 
 impl PodCounters {
-    /// The same pod, with what the kernel counts now.
+    /// The same pod with the current counters of the kernel.
     #[must_use]
     pub fn again(&self, access: &Access) -> Self {
         Self { cgroup: cgroup(access, &self.uid), ..self.clone() }

@@ -20,7 +20,7 @@ pub(super) async fn pods(client: &Client) -> Result<Vec<Pod>, Error> {
 }
 
 /// Whether all containers of a pod have stopped for good, because it was evicted or rejected, or because it completed.
-/// Its controller replaces such a pod, and it stays in the list until it is collected.
+/// Its controller replaces such a pod, but the pod stays in the list until it is garbage-collected.
 pub(super) fn has_ended(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Failed" | "Succeeded"))

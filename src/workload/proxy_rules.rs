@@ -1,4 +1,4 @@
-//! What kube-proxy has programmed into a node's kernel, read back from the rules themselves.
+//! The rules that kube-proxy has programmed into a node's kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -9,16 +9,16 @@ use crate::config::{NAMESPACE, WORKLOAD};
 use crate::error::Error;
 use crate::toolbox::{Program, Toolbox};
 
-/// What the rules of one node say of one Service port.
+/// What the rules of one node contain for a port of a Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Programmed {
-    /// Where connections go.
+    /// The endpoints to which connections are sent.
     pub backends: BTreeSet<SocketAddr>,
-    /// The addresses under which the Service answers, cluster IP and external IPs.
+    /// The addresses of the Service: its cluster IP and its external IPs.
     pub addresses: BTreeSet<IpAddr>,
 }
 
-/// What `node`'s kube-proxy has programmed for the workload's Service, whichever of its modes it runs in.
+/// What kube-proxy has programmed on `node` for the workload's Service, in nftables or iptables mode.
 ///
 /// # Errors
 /// [`Error::Program`] when neither kind of rules can be read.
@@ -33,11 +33,10 @@ pub async fn programmed(node: &RunningNode, toolbox: &Toolbox) -> Result<Program
     Ok(parse_iptables(&String::from_utf8_lossy(&rules)))
 }
 
-/// Reads `nft list table ip kube-proxy`.
+/// Parses the output of `nft list table ip kube-proxy`.
 ///
-/// A Service's chain picks an address itself; with session affinity, and in older versions, it picks a chain named
-/// after the address. Either counts only while something leads to the Service's chain: kube-proxy leaves stale ones for
-/// a second.
+/// A Service's chain contains the endpoints' addresses, or, with session affinity and in older versions, jumps to chains that
+/// are named after the addresses. Chains that no rule leads to are ignored: kube-proxy removes stale chains a second later.
 fn parse_nftables(rules: &str) -> Programmed {
     let port = format!("-{NAMESPACE}/{WORKLOAD}/tcp/{PORT_NAME}");
     let is_ours = |chain: &str| chain.starts_with("service-") && chain.ends_with(&port);
@@ -76,19 +75,19 @@ fn parse_nftables(rules: &str) -> Programmed {
     Programmed { backends: ours.flat_map(|(_, backends)| backends).collect(), addresses }
 }
 
-/// The chain, map or set that this line begins.
+/// The name of the chain, map or set that begins in this line.
 fn opened(line: &str) -> Option<&str> {
     let (kind, name) = line.strip_suffix('{')?.trim_end().split_once(' ')?;
     matches!(kind, "chain" | "map" | "set").then(|| name.trim_matches('"'))
 }
 
-/// The address in a chain's name such as `endpoint-5OJB2KTY-evenkeel/server/tcp/http__10.244.0.5/3000`.
+/// The address in the name of a chain, such as `endpoint-5OJB2KTY-evenkeel/server/tcp/http__10.244.0.5/3000`.
 fn named_after(chain: &str) -> Option<SocketAddr> {
     let (ip, port) = chain.strip_prefix("endpoint-")?.rsplit_once("__")?.1.rsplit_once('/')?;
     Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
 }
 
-/// Reads `iptables-save -t nat`. An endpoint's chain counts only while the Service's chain leads to it.
+/// Parses the output of `iptables-save -t nat`. Endpoint chains that the Service's chain does not lead to are ignored.
 fn parse_iptables(rules: &str) -> Programmed {
     let port = format!("\"{NAMESPACE}/{WORKLOAD}:{PORT_NAME}");
     let mut destinations = BTreeMap::new();
@@ -160,7 +159,7 @@ mod tests {
 "#;
 
     #[test]
-    fn nftables_that_pick_addresses() {
+    fn nftables_chains_with_addresses() {
         let (backends, addresses) = found(&parse_nftables(PICKS_ADDRESSES));
         assert_eq!(backends, ["10.244.0.2:3000", "10.244.0.3:3000", "10.244.0.4:3000"]);
         assert_eq!(addresses, ["10.96.204.186", "198.18.1.1"]);
@@ -189,7 +188,7 @@ mod tests {
 "#;
 
     #[test]
-    fn nftables_that_pick_chains_count_no_chain_that_nothing_leads_to() {
+    fn nftables_chains_that_jump_to_chains_ignore_stale_ones() {
         let (backends, addresses) = found(&parse_nftables(PICKS_CHAINS));
         assert_eq!(backends, ["10.244.0.5:3000", "10.244.0.6:3000"]);
         assert_eq!(addresses, ["10.96.9.9"]);

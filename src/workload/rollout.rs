@@ -1,4 +1,4 @@
-//! Follows a rollout to its end, or to the reason why it has none.
+//! Waits until a rollout is complete, or until it is known that it cannot be.
 
 use std::time::Duration;
 
@@ -15,22 +15,22 @@ use crate::error::Error;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown};
 
-/// An answer that comes within this time needs no word.
+/// Only when the API server takes longer than this to answer, it is reported.
 const PROMPT: Duration = Duration::from_millis(500);
 
-/// How far something has come.
+/// Whether a condition holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is there.
+    /// It holds.
     Done,
-    /// Not yet; what is still missing.
+    /// Not yet, and what is missing.
     Waiting(String),
 }
 
-/// Follows the Deployment until every pod is of the newest revision and available.
+/// Waits until every pod of the Deployment is of the newest revision and available.
 ///
 /// # Errors
-/// [`Error::RolloutStuck`] with the reason when the pods cannot start; [`Error::Deadline`] when they just do not.
+/// [`Error::RolloutStuck`] with the reason when the pods cannot start; [`Error::Deadline`] when it takes too long.
 pub async fn rollout(client: &Client, shutdown: &Shutdown, progress: &Progress) -> Result<(), Error> {
     let step = progress.step("roll out the pods");
     let mut observed = Observed::new(client);
@@ -43,26 +43,26 @@ pub async fn rollout(client: &Client, shutdown: &Shutdown, progress: &Progress) 
     Ok(())
 }
 
-/// The pods a Deployment asks for.
+/// The replicas of the Deployment.
 pub(super) fn wanted(view: &View) -> i32 {
     view.deployment.as_ref().and_then(|deployment| deployment.spec.as_ref()?.replicas).unwrap_or(1)
 }
 
-/// As `kubectl rollout status` judges.
+/// Decides as `kubectl rollout status` does.
 fn judge(view: &View) -> Verdict {
     let Some(deployment) = &view.deployment else { return Verdict::Waiting("the Deployment does not exist".into()) };
     let status = deployment.status.clone().unwrap_or_default();
     if status.observed_generation < deployment.metadata.generation {
-        return Verdict::Waiting("the new specification has not been seen yet".into());
+        return Verdict::Waiting("the new specification has not been observed yet".into());
     }
     let wanted = wanted(view);
     let updated = status.updated_replicas.unwrap_or(0);
     let available = status.available_replicas.unwrap_or(0);
     let old = status.replicas.unwrap_or(0) - updated;
     if updated < wanted {
-        Verdict::Waiting(format!("{updated} of {wanted} pods made"))
+        Verdict::Waiting(format!("{updated} of {wanted} pods created"))
     } else if old > 0 {
-        Verdict::Waiting(format!("{old} old pods still to go"))
+        Verdict::Waiting(format!("{} still running", super::scale::some(old.unsigned_abs() as usize, "old pod")))
     } else if available < updated {
         Verdict::Waiting(format!("{available} of {wanted} pods ready"))
     } else {
@@ -70,7 +70,7 @@ fn judge(view: &View) -> Verdict {
     }
 }
 
-/// Patience, and what ends it.
+/// A wait with a deadline, which ends early when the pods cannot start.
 pub(super) struct Watch<'a> {
     what: &'static str,
     client: &'a Client,
@@ -81,19 +81,19 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// `what` is a noun phrase, for the error when it does not happen.
+    /// `what` is a noun phrase for the error when the deadline passes.
     pub(super) fn new(what: &'static str, client: &'a Client, shutdown: &'a Shutdown) -> Self {
         Self { what, client, shutdown, began: Instant::now(), patience: Duration::from_secs(60), said: String::new() }
     }
 
-    /// Waits until `judge` says so, and returns what it saw.
+    /// Waits until `judge` returns [`Verdict::Done`], and returns the view for which it did.
     pub(super) async fn until(
         &mut self,
         observed: &mut Observed,
         step: &Step,
         judge: impl Fn(&View) -> Verdict,
     ) -> Result<View, Error> {
-        // Some failures count only when they last, so time passing is news as well.
+        // Some failures count only after a while, so the view is judged again even without a change.
         let mut clock = tokio::time::interval(Duration::from_secs(1));
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -121,7 +121,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Says what is still missing, once; an error when patience has ended.
+    /// Reports what is missing, once; an error when the deadline has passed.
     pub(super) fn still(&mut self, step: &Step, why: &str) -> Result<(), Error> {
         if self.began.elapsed() > self.patience {
             let (what, seconds) = (self.what.to_owned(), self.patience.as_secs());
@@ -134,15 +134,18 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Adds the last words of a pod that crashed.
+    /// Adds the end of the log of a pod that crashed.
     async fn explain(&self, failure: RolloutFailure) -> Error {
         let Some(pod) = &failure.crashed else { return Error::RolloutStuck { reason: failure.reason } };
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
         let params = LogParams { previous: true, tail_lines: Some(10), ..LogParams::default() };
         let words = pods.logs(pod, &params).await.unwrap_or_default();
         let words = words.trim_end().replace('\n', "\n  ");
-        let reason =
-            if words.is_empty() { failure.reason } else { format!("{}; its last words:\n  {words}", failure.reason) };
+        let reason = if words.is_empty() {
+            failure.reason
+        } else {
+            format!("{}; the end of its log:\n  {words}", failure.reason)
+        };
         Error::RolloutStuck { reason }
     }
 }
@@ -168,15 +171,15 @@ mod tests {
         let waiting = |text: &str| Verdict::Waiting(text.into());
         assert_eq!(
             judged(&json!({"observedGeneration": 1, "replicas": 4, "updatedReplicas": 4, "availableReplicas": 4})),
-            waiting("the new specification has not been seen yet")
+            waiting("the new specification has not been observed yet")
         );
         assert_eq!(
             judged(&json!({"observedGeneration": 2, "replicas": 5, "updatedReplicas": 1, "availableReplicas": 4})),
-            waiting("1 of 4 pods made")
+            waiting("1 of 4 pods created")
         );
         assert_eq!(
             judged(&json!({"observedGeneration": 2, "replicas": 5, "updatedReplicas": 4, "availableReplicas": 4})),
-            waiting("1 old pods still to go")
+            waiting("1 old pod still running")
         );
         assert_eq!(
             judged(&json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 4, "availableReplicas": 3})),

@@ -1,4 +1,4 @@
-//! Why pods cannot start, as early and as plainly as Kubernetes knows it.
+//! Why pods cannot start, as soon as Kubernetes reports it.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use super::observe::View;
 use super::pods::{has_ended, is_active};
 
-/// What Kubernetes says of a container that will not start without help.
+/// The reasons with which a container waits that will not start without a change.
 const HOPELESS: [&str; 8] = [
     "ErrImageNeverPull",
     "ErrImagePull",
@@ -22,21 +22,22 @@ const HOPELESS: [&str; 8] = [
     "RunContainerError",
     "CrashLoopBackOff",
 ];
-/// How long a refusal must last to count: a pod may wait for another to go, an admission for a cache to fill.
+/// How long a refusal must last to count. A quota may be full until another pod ends, and an admission plugin may wait for
+/// its cache.
 const REFUSAL: SignedDuration = SignedDuration::from_secs(3);
-/// What the API server says to whom it does not know.
+/// The API server's message for a token that it does not accept.
 const TURNED_AWAY: &str = "Unauthorized";
-/// How long a pod may find no node.
+/// How long a pod may be unschedulable.
 const UNSCHEDULABLE: SignedDuration = SignedDuration::from_secs(15);
-/// Pods that ended count when they were created within this time: older ones were evicted, and replaced since.
+/// Pods that ended count only when they were created within this time. Older ones were evicted and replaced.
 const RECENT: SignedDuration = SignedDuration::from_secs(15);
 
-/// A reason, and where there is more to read.
+/// The reason why a rollout cannot succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RolloutFailure {
-    /// The reason as Kubernetes tells it.
+    /// The reason as Kubernetes reports it.
     pub(super) reason: String,
-    /// The pod whose last words explain it.
+    /// The crashed pod whose log may explain it.
     pub(super) crashed: Option<String>,
 }
 
@@ -46,7 +47,7 @@ impl RolloutFailure {
     }
 }
 
-/// What keeps the newest pods from starting; nothing as long as there is hope.
+/// What keeps the pods of the newest revision from starting; `None` while they may still start.
 pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
     let newest = newest(view)?;
     let hash = newest.labels().get("pod-template-hash");
@@ -77,14 +78,14 @@ fn of_pod(pod: &Pod, now: Timestamp) -> Option<RolloutFailure> {
     let unschedulable = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
     (unschedulable && lasted(scheduled.last_transition_time.as_ref(), UNSCHEDULABLE, now)).then(|| {
         RolloutFailure::said(format!(
-            "pod {name} fits on no node: {}",
+            "pod {name} cannot be scheduled: {}",
             scheduled.message.as_deref().unwrap_or("no reason given")
         ))
     })
 }
 
-/// New pods that all fail, as those do that the kubelet rejects. A single one is no reason to give up, since its
-/// ReplicaSet replaces it; more of them than there shall be pods, within a short time, are.
+/// Finds out whether all new pods fail, for example because the kubelet rejects them. A few pods that ended are no failure,
+/// because the ReplicaSet replaces them; more pods than wanted that ended within a short time are.
 fn all_fail<'a>(ended: impl Iterator<Item = &'a Pod>, wanted: i32, now: Timestamp) -> Option<RolloutFailure> {
     let is_recent = |pod: &&Pod| !lasted(pod.metadata.creation_timestamp.as_ref(), RECENT, now);
     let recent: Vec<&Pod> = ended.filter(is_recent).collect();
@@ -110,24 +111,24 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure
         let why = end.reason.as_deref().filter(|why| *why != "Error");
         format!(" (exit {}{})", end.exit_code, why.map(|why| format!(", {why}")).unwrap_or_default())
     });
-    let reason = format!("pod {pod}, container {}: ends again and again{how}", container.name);
+    let reason = format!("pod {pod}, container {}: crashes repeatedly{how}", container.name);
     Some(RolloutFailure { reason, crashed: Some(pod.to_owned()) })
 }
 
-/// A ReplicaSet that may not make its pods: Pod Security, a quota, a webhook.
+/// Whether the ReplicaSet is not allowed to create its pods: by Pod Security, a quota or a webhook.
 fn refused(set: &ReplicaSet, now: Timestamp) -> Option<RolloutFailure> {
     let conditions = set.status.as_ref()?.conditions.as_ref()?;
     let failure =
         conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
     let message = failure.message.as_deref().or(failure.reason.as_deref()).unwrap_or("no reason given");
-    // The controller itself was turned away: its token is of before the clock jumped, and it gets another one.
+    // The controller's own token was refused, because the clock jumped. It gets a new token.
     if message == TURNED_AWAY {
         return None;
     }
     lasted(failure.last_transition_time.as_ref(), REFUSAL, now).then(|| RolloutFailure::said(message.to_owned()))
 }
 
-/// A Deployment that made no progress for longer than it was given.
+/// Whether the Deployment exceeded its progress deadline.
 fn given_up(deployment: &Deployment) -> Option<RolloutFailure> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
     let late = conditions.iter().find(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"))?;
@@ -186,7 +187,7 @@ mod tests {
     fn a_crash_names_its_exit_and_its_pod() {
         let status = container(&json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}));
         let failure = find(&view(&status, &json!({"replicas": 1})), NOW.parse().unwrap()).unwrap();
-        assert_eq!(failure.reason, "pod p, container server: ends again and again (exit 2)");
+        assert_eq!(failure.reason, "pod p, container server: crashes repeatedly (exit 2)");
         assert_eq!(failure.crashed.as_deref(), Some("p"));
     }
 

@@ -1,4 +1,4 @@
-//! Scales the Deployment and waits until the change has reached every node's rules.
+//! Scales the Deployment, and waits until the change has reached the rules of every node.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -25,20 +25,20 @@ use crate::error::Error;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 
-/// Rules cannot be watched, so they are read again after this long.
+/// How often the rules are read, since they cannot be watched.
 const REREAD: Duration = Duration::from_millis(20);
 
-/// What scaling came to.
+/// The result of scaling.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ScaleOutcome {
-    /// The pods there were.
+    /// The number of pods before.
     pub from: u32,
-    /// The pods there are.
+    /// The number of pods now.
     pub to: u32,
-    /// From the request until exactly these pods were ready.
+    /// Seconds from the request until exactly these pods were ready.
     pub ready_seconds: f64,
-    /// From the request until every node sent connections to exactly these pods; absent where the nodes' rules cannot be
-    /// read.
+    /// Seconds from the request until every node sent connections to exactly these pods; `None` where the nodes' rules cannot
+    /// be read.
     pub programmed_seconds: Option<f64>,
 }
 
@@ -74,7 +74,7 @@ pub async fn settle(access: &Access, progress: &Progress, shutdown: &Shutdown) -
     Ok(())
 }
 
-/// Asks for `replicas`; returns how many were asked for before.
+/// Sets the number of replicas; returns the previous number.
 async fn set(client: &Client, replicas: Replicas) -> Result<u32, Error> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     let refused = |source| unchanged(format!("scale Deployment {NAMESPACE}/{WORKLOAD} to {replicas}"), source);
@@ -109,7 +109,7 @@ async fn settled(
     }
 }
 
-/// Whether exactly the pods asked for are ready, and listed as endpoints.
+/// Whether exactly the wanted number of pods is ready and listed as endpoints.
 fn judge(view: &View, replicas: Option<Replicas>) -> Verdict {
     let wanted = replicas.map_or_else(|| super::rollout::wanted(view).unsigned_abs(), Replicas::get) as usize;
     let active: Vec<&Pod> = view.pods.iter().map(AsRef::as_ref).filter(|pod| is_active(pod)).collect();
@@ -129,7 +129,7 @@ fn judge(view: &View, replicas: Option<Replicas>) -> Verdict {
 }
 
 /// "1 pod", "3 pods".
-fn some(count: usize, what: &str) -> String {
+pub(super) fn some(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
@@ -138,7 +138,7 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// What the rules of the nodes still lack, or still have too much; nothing when all agree with `view`.
+/// The first difference between `view` and the rules of a node; `None` when all agree, or when no rules can be read.
 async fn unprogrammed(access: &Access, view: &View) -> Result<Option<String>, Error> {
     let Some((nodes, toolbox)) = access.kernels() else { return Ok(None) };
     let wanted = listed_as_ready(view.slices.iter().map(AsRef::as_ref));
@@ -158,7 +158,7 @@ fn difference(rules: &Programmed, wanted: &BTreeSet<SocketAddr>, ips: &BTreeSet<
         let extra = if extra > 0 { format!(", and {} too many", some(extra, "endpoint")) } else { String::new() };
         return Some(format!("{have} of {} endpoints programmed{extra}", wanted.len()));
     }
-    // A Service without endpoints is refused elsewhere in the rules.
+    // The rules for a Service without endpoints are elsewhere.
     let unreachable = ips.difference(&rules.addresses).next().filter(|_| !wanted.is_empty());
     unreachable.map(|ip| format!("the external IP {ip} is not programmed yet"))
 }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn scaling_is_over_when_pods_and_endpoints_agree() {
+    fn scaling_is_done_when_pods_and_endpoints_agree() {
         let waiting = |text: &str| Verdict::Waiting(text.into());
         let listed = |addresses: &[&str]| slice(&addresses.iter().map(|a| json!({"addresses": [a]})).collect());
         let mut view = View { pods: vec![pod(true, false), pod(false, false)], service: service(), ..View::default() };

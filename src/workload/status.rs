@@ -1,4 +1,4 @@
-//! How the lab is doing: its components by their supervisor's word, the rest by the API server's.
+//! The status of the lab: its components as their supervisors report them, everything else from the API server.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::config::{NAMESPACE, ProxyMode};
 use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
 
-/// The version of the JSON that [`Status`] becomes.
+/// The version of the JSON schema of [`Status`].
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// How long the API server may take to answer.
@@ -30,13 +30,13 @@ pub struct Status {
     pub lab: String,
     /// Where the kubeconfig is.
     pub kubeconfig: String,
-    /// How kube-proxy balances, where that may be looked up: by root.
+    /// The mode of kube-proxy, if it can be read: only root can.
     pub proxy_mode: Option<ProxyMode>,
-    /// The nodes, where the API server answers.
+    /// The nodes, if the API server answers.
     pub nodes: Option<Vec<NodeRow>>,
-    /// The programs the nodes run.
+    /// The components of each node.
     pub components: Vec<NodeComponents>,
-    /// The workload, where the API server answers.
+    /// The workload, if the API server answers.
     #[serde(flatten)]
     pub workload: Option<Workload>,
 }
@@ -46,7 +46,7 @@ pub struct Status {
 pub struct NodeComponents {
     /// The node.
     pub node: String,
-    /// What runs there.
+    /// The components that run there.
     pub components: Vec<ComponentStatus>,
 }
 
@@ -59,11 +59,11 @@ pub struct Workload {
     pub services: Vec<ServiceRow>,
 }
 
-/// The lab's status, as far as it can be known: when the API server does not answer, the components are still told,
-/// and the error beside them. A component that was given up is the error that counts: it may be why.
+/// The lab's status. When the API server does not answer, the components and the error are returned. If a component is no
+/// longer restarted, that is the error, since it may be the cause.
 ///
 /// # Errors
-/// [`Error::Io`] when not even the supervisors' word can be read.
+/// [`Error::Io`] when the status of the components cannot be read.
 pub async fn status(cluster: &Cluster, client: Result<Client, Error>) -> Result<(Status, Option<Error>), Error> {
     let components = cluster::components(cluster)?.into_iter();
     let components = components.map(|(node, components)| NodeComponents { node: node.name, components }).collect();
@@ -83,7 +83,7 @@ pub async fn status(cluster: &Cluster, client: Result<Client, Error>) -> Result<
     let late = |_| Error::Deadline {
         what: "an answer of the API server".into(),
         seconds: PATIENCE.as_secs(),
-        why: "it takes connections but says nothing".into(),
+        why: "it accepts connections but does not answer".into(),
     };
     let problem = match tokio::time::timeout(PATIENCE, told).await.map_err(late).flatten() {
         Ok((nodes, workload)) => {

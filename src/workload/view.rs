@@ -1,4 +1,4 @@
-//! Kubernetes objects as the rows that `kubectl get` shows: plain values for tables and JSON.
+//! Kubernetes objects as the rows that `kubectl get` shows, as values for tables and JSON.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
@@ -17,7 +17,7 @@ pub struct NodeRow {
     pub version: String,
     /// Its address on the lab's link.
     pub address: Option<String>,
-    /// How long it has existed.
+    /// Its age in seconds.
     pub age_seconds: u64,
 }
 
@@ -26,21 +26,21 @@ pub struct NodeRow {
 pub struct PodRow {
     /// Its name.
     pub name: String,
-    /// Containers that are ready.
+    /// The number of containers that are ready.
     pub ready: usize,
-    /// All its containers.
+    /// The number of containers.
     pub containers: usize,
-    /// As kubectl sums it up: `Running`, `ContainerCreating`, `CrashLoopBackOff`, `Terminating`.
+    /// Its status as kubectl shows it: `Running`, `ContainerCreating`, `CrashLoopBackOff`, `Terminating`.
     pub status: String,
-    /// How often its containers started again.
+    /// How often its containers were restarted.
     pub restarts: i32,
-    /// How long ago the last of them ended.
+    /// Seconds since a container last ended.
     pub last_restart_seconds: Option<u64>,
     /// Its address.
     pub address: Option<String>,
     /// The node it runs on.
     pub node: Option<String>,
-    /// How long it has existed.
+    /// Its age in seconds.
     pub age_seconds: u64,
 }
 
@@ -52,13 +52,13 @@ pub struct ServiceRow {
     /// `LoadBalancer`, `ClusterIP`, …
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its address inside the cluster.
+    /// Its cluster IP.
     pub cluster_ip: Option<String>,
-    /// Its addresses outside.
+    /// Its external IPs.
     pub external_ips: Vec<String>,
-    /// As kubectl writes them: `80/TCP`, `80:30080/TCP`.
+    /// Its ports as kubectl writes them: `80/TCP`, `80:30080/TCP`.
     pub ports: Vec<String>,
-    /// How long it has existed.
+    /// Its age in seconds.
     pub age_seconds: u64,
 }
 
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_read_as_kubectls() {
+    fn ages_are_written_as_by_kubectl() {
         let ages = [(0, "0s"), (119, "119s"), (120, "2m"), (192, "3m12s"), (1020, "17m"), (10_799, "179m")];
         let more = [(10_800, "3h"), (14_700, "4h5m"), (90_000, "25h"), (183_600, "2d3h"), (1_036_800, "12d")];
         for (seconds, text) in ages.into_iter().chain(more) {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_waits_ends_or_goes() {
+    fn a_pod_that_waits_has_ended_or_terminates() {
         let metadata = json!({"name": "p"});
         assert_eq!(row(&metadata, &json!({"waiting": {"reason": "CrashLoopBackOff"}})).status, "CrashLoopBackOff");
         assert_eq!(row(&metadata, &json!({"terminated": {"exitCode": 3}})).status, "ExitCode:3");

@@ -82,7 +82,7 @@ impl Followed {
     fn messages(&self) -> Vec<String> {
         let message = |line: &String| {
             let line: Value = serde_json::from_str(line).unwrap();
-            let text: Value = serde_json::from_str(line["text"].as_str().unwrap()).unwrap();
+            let text: Value = serde_json::from_str(line["text"].as_str().unwrap()).unwrap_or_else(|_| panic!("{line}"));
             text["message"].as_str().unwrap().to_owned()
         };
         let messages: Vec<String> = self.lines().iter().map(message).collect();

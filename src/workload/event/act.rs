@@ -1,4 +1,4 @@
-//! Does what an event says, and waits until it is over.
+//! Performs an event's action, and waits until it is over.
 
 use std::time::Duration;
 
@@ -17,25 +17,25 @@ use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 use crate::workload::{FIELD_MANAGER, rollout, scale, unchanged};
 
-/// What the supervisor knows of a component is read again after this long.
+/// How often the supervisor's status of a component is read.
 const REREAD: Duration = Duration::from_millis(20);
-/// How long a component that was killed may take to be back.
+/// How long a killed component may take to run again.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// When a template was restarted, where `kubectl rollout restart` writes it, too.
+/// The annotation that `kubectl rollout restart` sets on the pod template.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
-/// What events happen to, and with what they are done.
+/// The cluster that events act on.
 #[derive(Clone, Copy)]
 pub struct Stage<'a> {
     /// The cluster.
     pub access: &'a Access,
-    /// Where news go.
+    /// Receives the progress.
     pub progress: &'a Progress,
-    /// What breaks it off.
+    /// Interrupts the events.
     pub shutdown: &'a Shutdown,
 }
 
-/// Does it. `turn` counts events, so that each that takes one pod of many takes another.
+/// Performs the action. `turn` counts the events, so that each event that affects one pod picks another pod.
 pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> Result<(), Error> {
     let Stage { access, progress, shutdown } = *stage;
     match action {
@@ -76,7 +76,7 @@ async fn settle(stage: &Stage<'_>) -> Result<(), Error> {
     scale::settle(stage.access, stage.progress, stage.shutdown).await
 }
 
-/// Waits until no pod is on its way out any more.
+/// Waits until no pod is terminating.
 ///
 /// # Errors
 /// [`Error::Kubernetes`].
@@ -84,7 +84,7 @@ pub async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
     pods::drained(stage).await
 }
 
-/// Changes the Deployment's template, and follows what comes of it.
+/// Changes the Deployment's pod template, and waits for the rollout and the load balancer.
 async fn roll(stage: &Stage<'_>, template: &Value) -> Result<(), Error> {
     let deployments: Api<Deployment> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
@@ -96,7 +96,7 @@ async fn roll(stage: &Stage<'_>, template: &Value) -> Result<(), Error> {
 }
 
 fn restarted() -> Value {
-    // Two restarts within a second are two.
+    // With fractions of a second, since two restarts within a second would else be one.
     let now = jiff::Timestamp::now().to_string();
     json!({"metadata": {"annotations": {RESTARTED_AT: now}}})
 }
@@ -105,7 +105,7 @@ fn with_image(image: &str) -> Value {
     json!({"spec": {"containers": [{"name": WORKLOAD, "image": image}]}})
 }
 
-/// Replaces every pod by another of the same image.
+/// Replaces every pod by a new one with the same image.
 ///
 /// # Errors
 /// As [`set_variable`].
@@ -113,7 +113,7 @@ pub async fn restart(stage: &Stage<'_>) -> Result<(), Error> {
     roll(stage, &restarted()).await
 }
 
-/// Gives the workload's container a variable of the environment, and follows the rollout that comes of it.
+/// Sets an environment variable of the workload's container, and waits for the rollout.
 ///
 /// # Errors
 /// [`Error::NoWorkload`], [`Error::RolloutStuck`], [`Error::Kubernetes`] and more.
@@ -122,12 +122,12 @@ pub async fn set_variable(stage: &Stage<'_>, name: &str, value: &str) -> Result<
     roll(stage, &json!({"spec": {"containers": [{"name": WORKLOAD, "env": [variable]}]}})).await
 }
 
-/// Gives the workload's container an image that the nodes have, and follows the rollout that comes of it.
+/// Sets the image of the workload's container, which the nodes must have, and waits for the rollout.
 async fn set_image(stage: &Stage<'_>, image: &str) -> Result<(), Error> {
     roll(stage, &with_image(image)).await
 }
 
-/// Kills a component, and waits until the supervisor has brought it back.
+/// Kills a component, and waits until the supervisor has restarted it.
 async fn kill(cluster: &Cluster, component: &str) -> Result<(), Error> {
     let process = cluster::component_process(cluster, component)?;
     // A process that has just ended by itself is restarted all the same.
@@ -140,7 +140,7 @@ async fn kill(cluster: &Cluster, component: &str) -> Result<(), Error> {
         }
         if Instant::now() > deadline {
             let why = format!("{component} is {state:?} after {restarts} restarts");
-            let what = format!("the return of {component}");
+            let what = format!("the restart of {component}");
             return Err(Error::Deadline { what, seconds: PATIENCE.as_secs(), why });
         }
         sleep(REREAD).await;
@@ -152,7 +152,7 @@ fn restarts(cluster: &Cluster, component: &str) -> Result<(u32, State), Error> {
     Ok(status.map_or((0, State::Waiting), |status| (status.restarts, status.state)))
 }
 
-/// Stops a component, and lets it go on after `time`, whatever happens meanwhile.
+/// Pauses a component for `time`.
 async fn pause(cluster: &Cluster, component: &str, time: Duration) -> Result<(), Error> {
     let paused = Paused(cluster::component_process(cluster, component)?);
     paused.0.signal(Signal::SIGSTOP)?;
@@ -161,12 +161,12 @@ async fn pause(cluster: &Cluster, component: &str, time: Duration) -> Result<(),
     Ok(paused.0.signal_unless_ended(Signal::SIGCONT)?)
 }
 
-/// Goes on when dropped: a run that is broken off must not leave a component stopped.
+/// A paused component. Dropped, it continues, so that an interrupted run leaves no component paused.
 struct Paused(ComponentProcess);
 
 impl Drop for Paused {
     fn drop(&mut self) {
-        // To one that goes on already it means nothing.
+        // The signal has no effect on a process that runs.
         let _ = self.0.signal(Signal::SIGCONT);
     }
 }

@@ -1,4 +1,4 @@
-//! Events: what is done to the workload, or to the cluster below it, while load runs.
+//! Events: actions on the workload or on the cluster while load runs.
 
 mod act;
 mod parse;
@@ -13,18 +13,18 @@ pub use play::play;
 
 use crate::config::Replicas;
 
-/// What is done.
+/// An action on the workload or on a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Scale to so many pods.
+    /// Scale to this number of pods.
     Scale(Replicas),
-    /// Replace every pod by another of the same image.
+    /// Replace every pod by a new one with the same image.
     Restart,
-    /// Replace every pod by one of this image, which the nodes have.
+    /// Replace every pod by one with this image, which the nodes must have.
     NewImage(String),
     /// SIGKILL to the server in one pod's container.
     KillPod,
-    /// Delete one pod, as a drain or a person would.
+    /// Delete one pod, as `kubectl delete pod` does.
     DeletePod,
     /// SIGKILL to a component of the cluster.
     Kill(String),
@@ -32,32 +32,33 @@ pub enum Action {
     Pause(String, Duration),
 }
 
-/// An action, and when it begins.
+/// An action that is planned for a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Since the run began; none for a second after the one before is over, or two after the beginning.
+    /// When it begins, since the start of the run. `None` means one second after the end of the previous action, or two
+    /// seconds after the start of the run.
     pub at: Option<Duration>,
-    /// What is done.
+    /// The action.
     pub action: Action,
 }
 
-/// What was done.
+/// An action that was performed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRecord {
-    /// When it began, since the run did.
+    /// When it began, since the start of the run.
     pub began: Duration,
-    /// When it was over: the pods ready and the rules in place, the component back.
+    /// When it was over, since the start of the run: the pods were ready and the rules programmed, or the component ran again.
     pub over: Duration,
-    /// What, in a few words: "scale to 10 pods".
+    /// The action in a few words: "scale to 10 pods".
     pub what: String,
-    /// Whether pods came or went, or took part no more for a while.
+    /// Whether pods were added or removed, or were not ready for a while.
     pub changes_pods: bool,
-    /// Why it did not come to its end.
+    /// Why it failed.
     pub trouble: Option<String>,
 }
 
 impl Action {
-    /// The component it happens to.
+    /// The component that it acts on.
     #[must_use]
     pub fn component(&self) -> Option<&str> {
         match self {
@@ -66,7 +67,7 @@ impl Action {
         }
     }
 
-    /// Whether pods come or go by it, or take part no more for a while.
+    /// Whether it adds or removes pods, or makes them not ready for a while.
     #[must_use]
     pub fn changes_pods(&self) -> bool {
         !matches!(self, Self::Kill(_) | Self::Pause(..))

@@ -1,20 +1,20 @@
-//! Events as a person writes them: `scale:2..10..2@5s`.
+//! Parses events: `scale:2..10..2@5s`.
 
 use super::{Action, Planned};
 use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero};
 
-/// What can be asked for.
+/// The kinds of events.
 const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT or pause:COMPONENT=TIME, \
-                     each with or without @TIME after it";
+                     each optionally followed by @TIME";
 
 impl Planned {
-    /// Reads one event: its kind, and behind an `@` when it begins. Several steps come of one that scales through several
-    /// numbers.
+    /// Parses one event: its kind, optionally followed by `@` and the time when it begins. An event that scales to several
+    /// numbers in turn becomes several planned actions.
     ///
     /// # Errors
     /// [`InvalidValue`].
     pub fn parse(given: &str) -> Result<Vec<Self>, InvalidValue> {
-        // An image's reference may hold an @, too, and what follows it there is no time.
+        // An image reference may contain an @ as well, followed by a digest.
         let timed =
             given.rsplit_once('@').and_then(|(kind, time)| Some((kind, parse_duration_or_zero(time.trim()).ok()?)));
         let (kind, at) = timed.map_or((given, None), |(kind, at)| (kind, Some(at)));
@@ -42,7 +42,7 @@ fn actions(kind: &str) -> Result<Vec<Action>, InvalidValue> {
 fn scale(counts: &str) -> Result<Vec<Action>, InvalidValue> {
     let count = |text: &str| text.trim().parse().map(Action::Scale);
     let steps = counts.split("..").map(count).collect::<Result<Vec<Action>, _>>()?;
-    // Without a pod, nothing could respond.
+    // Without a pod no request could be answered.
     let none = |step: &Action| matches!(step, Action::Scale(replicas) if replicas.get() == 0);
     if steps.iter().any(none) {
         return Err(InvalidValue::expected("at least 1 pod, because without one every request would fail"));
@@ -51,7 +51,7 @@ fn scale(counts: &str) -> Result<Vec<Action>, InvalidValue> {
 }
 
 fn pause(rest: &str) -> Result<Action, InvalidValue> {
-    let wanted = || InvalidValue::expected("a component and a time, like pause:kube-apiserver=5s");
+    let wanted = || InvalidValue::expected("a component and a time, such as pause:kube-apiserver=5s");
     let (component, time) = rest.split_once('=').ok_or_else(wanted)?;
     let time = parse_duration(time).map_err(|_| wanted())?;
     if component.is_empty() { Err(wanted()) } else { Ok(Action::Pause(component.to_owned(), time)) }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_no_time() {
+    fn a_digest_is_not_a_time() {
         let image = |text: &str| match Planned::parse(text).unwrap().remove(0) {
             Planned { at, action: Action::NewImage(image) } => (image, at),
             other => panic!("{other:?}"),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_says_what_there_is() {
+    fn an_unknown_event_is_refused_with_the_kinds() {
         for bad in [
             "",
             "@5s",

@@ -1,4 +1,4 @@
-//! Plays events in time.
+//! Plays events at their times.
 
 use std::time::Duration;
 
@@ -10,20 +10,21 @@ use super::{EventRecord, Planned};
 use crate::error::Error;
 use crate::shutdown::Shutdown;
 
-/// When the first event begins, where it does not say: late enough to know what is usual.
+/// When the first event begins, unless it has a time: late enough to measure the usual throughput before.
 const FIRST: Duration = Duration::from_secs(2);
-/// Between the end of an event and the next, where that does not say when: so that each is felt by itself.
+/// The time between the end of an event and the next one, unless that has a time, so that their effects can be told apart.
 const GAP: Duration = Duration::from_secs(1);
 
-/// Plays `events`, in a run that begins at `start`, until `over`: what has not begun by then never does, what has is
-/// carried to its end. An event without a time follows the one before it, so events go in chains, and chains side by side.
+/// Plays `events` in a run that begins at `start`, until `over` is cancelled. Events that have not begun by then are dropped;
+/// events that have begun are completed. An event without a time follows the previous event, which makes chains of events;
+/// the chains are played concurrently.
 pub async fn play(events: &[Planned], start: Instant, stage: &Stage<'_>, over: &Shutdown) -> Vec<EventRecord> {
     let chains = chains(events).into_iter().enumerate();
     let played = chains.map(|(number, (at, chain))| one_chain(number, at, chain, start, stage, over));
     join_all(played).await.into_iter().flatten().collect()
 }
 
-/// Each with its beginning.
+/// The chains, each with the time when it begins.
 fn chains(events: &[Planned]) -> Vec<(Duration, &[Planned])> {
     let mut chains = Vec::new();
     let mut begin = 0;
@@ -70,7 +71,7 @@ async fn one_chain(
             changes_pods: event.action.changes_pods(),
             trouble: done.err().map(|error| said(&error)),
         });
-        // What comes next was meant for another state of things.
+        // The next events of the chain expect that this one succeeded.
         if failed {
             break;
         }
@@ -80,7 +81,7 @@ async fn one_chain(
 
 fn said(error: &Error) -> String {
     match error {
-        Error::Interrupted(_) => "it was broken off".into(),
+        Error::Interrupted(_) => "it was interrupted".into(),
         other => other.to_string(),
     }
 }

@@ -1,4 +1,4 @@
-//! Events that take one pod of many.
+//! Events that affect one of the pods.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::pods::{has_ended, is_active, pods};
 
-/// The API server is asked again after this long.
+/// How long to wait before the API server is asked again.
 const REREAD: Duration = Duration::from_millis(100);
-/// How long a container that was killed may take to run again.
+/// How long a killed container may take to run again, and terminating pods to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills the server in one pod, and waits until its container runs again; returns the pod's name.
@@ -34,8 +34,7 @@ pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, E
     let uid = pod.uid().ok_or_else(no_container)?;
     let container = before.id.clone().ok_or_else(no_container)?;
     cluster::kill_container(cluster, &uid, &container)?;
-    // Watched, since asking again and again would cost as much as making the container anew; a watch that breaks is opened
-    // again.
+    // A watch, because polling would cost as much as the restart itself. A broken watch is opened again.
     let again = |now: Option<&Pod>| now.is_some_and(|now| state(now).is_after(&before));
     let restarted = async {
         while await_condition(api.clone(), &name, again).await.is_err() {
@@ -51,7 +50,7 @@ pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, E
     Ok(name)
 }
 
-/// Deletes one pod, as a person would; returns its name.
+/// Deletes one pod; returns its name.
 pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String, Error> {
     let api: Api<Pod> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
     let name = pick(&stage.access.client, turn).await?.name_any();
@@ -60,7 +59,7 @@ pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String,
     Ok(name)
 }
 
-/// Waits until no pod is on its way out, but no longer than the longest drain.
+/// Waits until no pod is terminating, but at most [`PATIENCE`].
 pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
@@ -73,7 +72,7 @@ pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// One of the active pods that are ready, another each turn.
+/// One of the active pods that are ready: another one for each `turn`.
 async fn pick(client: &Client, turn: usize) -> Result<Pod, Error> {
     let mut ready: Vec<Pod> =
         pods(client).await?.into_iter().filter(|pod| is_active(pod) && state(pod).ready).collect();
@@ -84,17 +83,17 @@ async fn pick(client: &Client, turn: usize) -> Result<Pod, Error> {
     Ok(ready.swap_remove(turn % ready.len()))
 }
 
-/// How the server's container is.
+/// The state of the server's container.
 #[derive(Default)]
 struct ContainerState {
     restarts: i32,
     ready: bool,
-    /// Its id, without the runtime's name.
+    /// Its ID, without the name of the runtime.
     id: Option<String>,
 }
 
 impl ContainerState {
-    /// Whether it was restarted since `before`, and takes requests.
+    /// Whether it was restarted since `before`, and is ready.
     fn is_after(&self, before: &Self) -> bool {
         self.restarts > before.restarts && self.ready
     }

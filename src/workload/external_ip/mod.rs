@@ -1,7 +1,7 @@
-//! External IPs for Services of type LoadBalancer: what a cloud's load balancer controller does, in small.
+//! External IPs for Services of type LoadBalancer: a small load balancer controller, as clouds have one.
 //!
-//! The Services themselves are the only record: an address in a status is taken, and free again when the Service is
-//! gone. So nothing is lost when this watcher or the API server starts anew.
+//! The Services are the only record: an address in a Service's status is taken, and it is free again when the Service is
+//! deleted. So nothing is lost when this controller or the API server restarts.
 
 pub mod pool;
 
@@ -25,17 +25,17 @@ use super::observe::ConstantBackoff;
 use crate::error::Error;
 use crate::shutdown::Shutdown;
 
-/// The `loadBalancerClass` that asks for this allocator by name; a Service without any class is its business too.
+/// The `loadBalancerClass` of this controller. It also serves Services without a class.
 pub const CLASS: &str = "evenkeel.local/external-ip";
-/// Asks for one address, as `spec.loadBalancerIP` does, which Kubernetes has deprecated.
+/// The annotation that requests a certain address, as the deprecated field `spec.loadBalancerIP` does.
 pub const WANTED_IP: &str = "evenkeel.local/external-ip";
 
-/// Gives every Service of type LoadBalancer an address of the pool, until `shutdown`.
+/// Assigns an address of the pool to every Service of type LoadBalancer, until `shutdown`.
 ///
-/// Broken watches are opened again for ever: the API server may restart.
+/// A broken watch is always opened again, because the API server may restart.
 ///
 /// # Errors
-/// None today; a watcher that ends by itself would be one.
+/// None.
 pub async fn run(client: Client, shutdown: Shutdown) -> Result<(), Error> {
     let (services, writer) = reflector::store();
     let events = watcher(Api::<Service>::all(client.clone()), watcher::Config::default());
@@ -48,12 +48,12 @@ pub async fn run(client: Client, shutdown: Shutdown) -> Result<(), Error> {
             () = shutdown.cancelled() => return Ok(()),
             event = events.next() => match event {
                 Some(Ok(watcher::Event::InitDone)) => complete = true,
-                // While a list comes in, the store still holds what was known before.
+                // Until a new list is complete, the store holds the previous one.
                 Some(Ok(watcher::Event::Init | watcher::Event::InitApply(_)) | Err(_)) => continue,
                 Some(Ok(_)) => {}
                 None => return Ok(()),
             },
-            // What could not be written is tried again.
+            // Writes that failed are tried again.
             _ = again.tick(), if complete && allocator.unwritten => {}
         }
         if complete {
@@ -62,16 +62,16 @@ pub async fn run(client: Client, shutdown: Shutdown) -> Result<(), Error> {
     }
 }
 
-/// The Services as last seen, and what was decided since.
+/// The Services as last seen, and the decisions made since.
 struct Allocator {
     client: Client,
     services: Store<Service>,
     recorder: Recorder,
-    /// Written, but perhaps not yet seen in the watch.
+    /// Addresses that were written, but that the watch may not have shown yet.
     given: BTreeMap<String, Ipv4Addr>,
-    /// Who has been told that there is no address.
+    /// Services that have a warning event because they get no address.
     told: BTreeSet<String>,
-    /// Whether the last attempt left something unwritten.
+    /// Whether a write of the last attempt failed.
     unwritten: bool,
 }
 
@@ -82,7 +82,7 @@ impl Allocator {
         Self { client, services, recorder, given: BTreeMap::new(), told: BTreeSet::new(), unwritten: false }
     }
 
-    /// Decides on all Services anew, and carries out what differs from what is.
+    /// Decides on all Services, and writes what differs from their status.
     async fn settle(&mut self) {
         let services: BTreeMap<String, Arc<Service>> =
             self.services.state().into_iter().filter_map(|service| Some((service.uid()?, service))).collect();
@@ -99,7 +99,7 @@ impl Allocator {
                 Decision::TakeBack => write_status(&self.client, service, &json!([])).await.is_ok(),
                 Decision::Exhausted => self.tell(&uid, service, "ExternalIPPoolExhausted", exhausted()).await,
                 Decision::Unavailable(ip) => {
-                    let note = format!("{ip} is not free, or not of the lab's pool {}", pool::description());
+                    let note = format!("{ip} is not free, or is not in the lab's pool {}", pool::description());
                     self.tell(&uid, service, "ExternalIPUnavailable", note).await
                 }
             };
@@ -126,13 +126,13 @@ impl Allocator {
                 self.told.remove(uid);
                 true
             }
-            // Changed or gone meanwhile: the watch brings what it is now.
+            // The Service was changed or deleted meanwhile, and the watch will show it.
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => true,
             Err(_) => false,
         }
     }
 
-    /// Writes a warning beside the Service, once as long as it stays without an address.
+    /// Writes a warning event for the Service, once for as long as it has no address.
     async fn tell(&mut self, uid: &str, service: &Service, reason: &str, note: String) -> bool {
         if self.told.contains(uid) {
             return true;
@@ -152,7 +152,7 @@ impl Allocator {
     }
 }
 
-/// Sets the Service's ingress, unless it has changed since it was seen.
+/// Sets the ingress in the Service's status, unless the Service has changed since it was seen.
 async fn write_status(client: &Client, service: &Service, ingress: &Value) -> Result<(), kube::Error> {
     let api: Api<Service> = Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());
     let patch = json!({
@@ -170,26 +170,26 @@ fn exhausted() -> String {
     )
 }
 
-/// A Service that wants an address from here.
+/// Whether this controller assigns an address to the Service.
 fn is_ours(service: &Service) -> bool {
     let spec = service.spec.as_ref();
     let balanced = spec.and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer");
     balanced && !is_foreign(service) && service.metadata.deletion_timestamp.is_none()
 }
 
-/// A Service whose class names somebody else.
+/// Whether another controller is responsible for the Service, by its class.
 fn is_foreign(service: &Service) -> bool {
     let class = service.spec.as_ref().and_then(|spec| spec.load_balancer_class.as_deref());
     class.is_some_and(|class| class != CLASS)
 }
 
-/// The address in the status; whatever else may stand there is none of the pool's.
+/// The address in the status, if it is an IPv4 address.
 fn current(service: &Service) -> Option<Ipv4Addr> {
     let balancer = service.status.as_ref()?.load_balancer.as_ref()?;
     balancer.ingress.as_ref()?.first()?.ip.as_ref()?.parse().ok()
 }
 
-/// The address asked for, by annotation or by the deprecated field.
+/// The address that is requested, by annotation or by the deprecated field.
 fn wanted(service: &Service) -> Option<Ipv4Addr> {
     let by_field = || service.spec.as_ref()?.load_balancer_ip.as_ref();
     service.annotations().get(WANTED_IP).or_else(by_field)?.parse().ok()

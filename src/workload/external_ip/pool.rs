@@ -1,4 +1,4 @@
-//! Who gets which address: pure decisions on all Services at once.
+//! Decides which Service gets which address: a pure function of all Services.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -7,33 +7,33 @@ use jiff::Timestamp;
 
 use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX};
 
-/// What one Service has and wants.
+/// What one Service has and requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Which Service; a new one of the same name is another.
+    /// The UID of the Service.
     pub uid: String,
-    /// Since when it exists: the older goes first.
+    /// When it was created: older Services go first.
     pub created: Option<Timestamp>,
-    /// Whether it shall have an address.
+    /// Whether it needs an address from the pool.
     pub ours: bool,
-    /// Whether somebody else looks after it.
+    /// Whether another controller is responsible for it.
     pub foreign: bool,
     /// The address it has.
     pub current: Option<Ipv4Addr>,
-    /// The one address it asks for.
+    /// The address it requests.
     pub wanted: Option<Ipv4Addr>,
 }
 
-/// What is to be done about a Service.
+/// What to do for a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It gets this address.
+    /// Assign this address.
     Give(Ipv4Addr),
-    /// It has one and shall not.
+    /// Remove the address that it has.
     TakeBack,
     /// Every address is taken.
     Exhausted,
-    /// The address it asks for is another's, or not of the pool.
+    /// The requested address belongs to another Service, or is not in the pool.
     Unavailable(Ipv4Addr),
 }
 
@@ -43,20 +43,20 @@ pub fn description() -> String {
     format!("{EXTERNAL_POOL}/{EXTERNAL_POOL_PREFIX}")
 }
 
-/// Every address that can be given, in order.
+/// Every address that can be assigned, in order.
 fn pool() -> impl Iterator<Item = Ipv4Addr> {
     let first = u32::from(EXTERNAL_POOL);
     let size = 1_u32 << (32 - EXTERNAL_POOL_PREFIX);
     (1..size - 1).map(move |host| Ipv4Addr::from(first + host))
 }
 
-/// Decides on all Services, from nothing but what they are: the same claims always bring the same decisions, and a
-/// Service whose address is right gets none.
+/// Decides on all Services. The same claims always lead to the same decisions; a Service whose address is right gets no
+/// decision.
 #[must_use]
 pub fn decide(mut claims: Vec<Claim>) -> Vec<(String, Decision)> {
     claims.sort_by(|a, b| (a.created, &a.uid).cmp(&(b.created, &b.uid)));
     let pool: BTreeSet<Ipv4Addr> = pool().collect();
-    // An address that somebody else gave out counts as taken, but is never touched.
+    // An address that another controller assigned is taken, and is never changed.
     let mut taken: BTreeSet<Ipv4Addr> =
         claims.iter().filter(|claim| claim.foreign).filter_map(|claim| claim.current).collect();
     let mut decisions = Vec::new();
@@ -72,7 +72,7 @@ pub fn decide(mut claims: Vec<Claim>) -> Vec<(String, Decision)> {
             pending.push(claim);
         }
     }
-    // Those who ask for one address go first, lest it be given to one who would take any.
+    // Services that request an address go first, so that it is not assigned to one that accepts any.
     pending.sort_by_key(|claim| claim.wanted.is_none());
     for claim in pending {
         let decision = match claim.wanted {
@@ -99,7 +99,7 @@ mod tests {
         Ipv4Addr::new(198, 18, 1, last)
     }
 
-    /// A Service of ours, older the smaller its number.
+    /// A Service of this controller; a smaller number is an older Service.
     fn claim(number: u8) -> Claim {
         let created = Timestamp::from_second(i64::from(number)).ok();
         Claim { uid: format!("{number:03}"), created, ours: true, foreign: false, current: None, wanted: None }
@@ -121,35 +121,35 @@ mod tests {
     }
 
     #[test]
-    fn each_gets_the_lowest_free_address_the_oldest_first() {
+    fn the_oldest_service_gets_the_lowest_free_address() {
         let decisions = decided(&[claim(2), having(1, 2), claim(3)]);
         assert_eq!(decisions, [("002".into(), Decision::Give(ip(1))), ("003".into(), Decision::Give(ip(3)))]);
     }
 
     #[test]
-    fn who_has_one_keeps_it() {
+    fn a_service_keeps_its_address() {
         assert_eq!(decided(&[having(1, 7), having(2, 1)]), []);
     }
 
     #[test]
-    fn an_address_that_two_have_stays_with_the_older() {
+    fn of_two_services_with_one_address_the_older_keeps_it() {
         assert_eq!(decided(&[having(2, 7), having(1, 7)]), [("002".into(), Decision::Give(ip(1)))]);
     }
 
     #[test]
-    fn an_address_from_elsewhere_is_replaced() {
+    fn an_address_outside_the_pool_is_replaced() {
         let strange = Claim { current: Some(Ipv4Addr::new(203, 0, 113, 9)), ..claim(1) };
         assert_eq!(decided(&[strange]), [("001".into(), Decision::Give(ip(1)))]);
     }
 
     #[test]
-    fn a_free_wish_is_granted_before_those_who_take_any() {
+    fn a_requested_address_is_assigned_before_others() {
         let decisions = decided(&[claim(1), wanting(2, ip(1))]);
         assert_eq!(decisions, [("002".into(), Decision::Give(ip(1))), ("001".into(), Decision::Give(ip(2)))]);
     }
 
     #[test]
-    fn a_wish_that_cannot_be_granted_is_refused() {
+    fn a_request_for_an_unavailable_address_is_refused() {
         let outside = Ipv4Addr::new(10, 0, 0, 1);
         let decisions =
             decided(&[having(1, 9), wanting(2, ip(9)), wanting(3, outside), wanting(4, ip(0)), wanting(5, ip(255))]);
@@ -165,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_another_keeps_the_old_until_the_new_is_free() {
+    fn a_service_keeps_its_address_until_the_requested_one_is_free() {
         let moving = Claim { wanted: Some(ip(9)), ..having(1, 4) };
         assert_eq!(decided(&[moving.clone(), having(2, 9)]), [("001".into(), Decision::Unavailable(ip(9)))]);
         assert_eq!(decided(&[moving]), [("001".into(), Decision::Give(ip(9)))]);
     }
 
     #[test]
-    fn a_full_pool_is_said_and_a_released_address_given_on() {
+    fn a_full_pool_is_reported_and_a_released_address_is_assigned_again() {
         let mut claims: Vec<Claim> = (1..=254).map(|number| having(number, number)).collect();
         claims.push(claim(255));
         assert_eq!(decided(&claims), [("255".into(), Decision::Exhausted)]);
@@ -181,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_is_no_load_balancer_any_more_gives_its_address_back() {
+    fn a_service_that_changed_its_type_loses_its_address() {
         let changed = Claim { ours: false, ..having(1, 1) };
         let decisions = decided(&[changed, claim(2)]);
         assert_eq!(decisions, [("001".into(), Decision::TakeBack), ("002".into(), Decision::Give(ip(1)))]);
     }
 
     #[test]
-    fn another_class_is_left_alone_and_its_address_respected() {
+    fn a_service_of_another_class_keeps_its_address() {
         let foreign = Claim { ours: false, foreign: true, ..having(1, 1) };
         assert_eq!(decided(&[foreign, claim(2)]), [("002".into(), Decision::Give(ip(2)))]);
     }

@@ -1,5 +1,5 @@
-//! Follows the logs of pods. Each pod has a task that reads its log, and opens it again when the API server or the kubelet
-//! went away meanwhile.
+//! Follows the logs of pods. Each pod has a task that reads its log, and opens the log again when the API server or the
+//! kubelet was restarted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,13 +19,13 @@ use crate::error::Error;
 use crate::workload::SELECTOR;
 use crate::workload::observe::ConstantBackoff;
 
-/// How long to wait before a log that ended early, or a watch that broke, is opened again.
+/// How long to wait before a log that ended early, or a broken watch, is opened again.
 const RETRY: Duration = Duration::from_millis(500);
-/// Lines that wait for the sink before their readers wait.
+/// The number of lines that can wait for the sink before the readers wait.
 const WAITING: usize = 64;
 
-/// Hands on the lines of every pod as they appear. Pods that appear meanwhile are added; containers that start again are
-/// followed on. It ends only with an error of `sink`.
+/// Passes on the lines of every pod as they arrive. New pods are added, and restarted containers are followed as well. It
+/// ends only with an error of `sink`.
 pub(super) async fn follow(
     api: &Api<Pod>,
     wanted: &Wanted,
@@ -47,7 +47,7 @@ pub(super) async fn follow(
     }
 }
 
-/// The pods that are followed. Dropped, it ends their tasks.
+/// The pods that are followed. Dropping it ends their tasks.
 struct Following<'a> {
     api: &'a Api<Pod>,
     wanted: &'a Wanted,
@@ -62,10 +62,10 @@ struct Followed {
     container: watch::Sender<Container>,
 }
 
-/// What a reader must know of the container whose log it reads.
+/// The state of the container whose log is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Container {
-    /// Another one after each restart.
+    /// The container's ID, which changes with each restart.
     id: String,
     running: bool,
     /// Whether the pod was deleted.
@@ -73,7 +73,7 @@ struct Container {
 }
 
 impl Following<'_> {
-    /// Takes note of an event of the watch. `listed` holds the pods of a list that is not complete yet.
+    /// Handles an event of the watch. `listed` collects the pods of a list until it is complete.
     fn take(&mut self, event: Event<Pod>, listed: &mut BTreeSet<String>) {
         match event {
             Event::Init => listed.clear(),
@@ -124,7 +124,7 @@ impl Following<'_> {
         self.pods.insert(name, Followed { uid, container: sender });
     }
 
-    /// What is left of the log is still read.
+    /// The reader still reads the rest of a log that is open.
     fn delete(&mut self, name: &str) {
         if let Some(followed) = self.pods.remove(name) {
             followed.container.send_modify(|container| container.deleted = true);
@@ -152,13 +152,13 @@ struct Reader {
     first: LogParams,
     container: watch::Receiver<Container>,
     lines: mpsc::Sender<Line>,
-    /// Where to go on; nothing before the log was opened, or when it is read from its beginning and has no line yet.
+    /// Where to continue; `None` before the log was opened, or while a log that is read from its beginning has no line.
     position: Option<Position>,
     /// The beginning of a line that was cut off.
     rest: Option<Line>,
 }
 
-/// A place in a log: so many lines with this time were handed on, and all that are older.
+/// A position in a log: all lines before this time were passed on, and this number of lines with exactly this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Position {
     time: Timestamp,
@@ -172,7 +172,7 @@ enum End {
     NotOpened,
     /// The connection broke.
     Broken,
-    /// The server ended it: the container has ended, or the kubelet has gone away.
+    /// The server ended it, because the container has ended or the kubelet has stopped.
     Ended,
 }
 
@@ -183,13 +183,13 @@ impl Reader {
         loop {
             let container = self.container.borrow_and_update().clone();
             if container.deleted {
-                // Another pod may have the name by now, so nothing is read any more.
+                // Another pod may have this name by now, so the log is not opened again.
                 self.hand_on_rest().await;
                 return;
             }
             let params = match &opened {
                 Some(id) => {
-                    // The container may have been restarted since the log ended: first the rest of the one before.
+                    // The container may have been restarted since the log ended. The rest of its previous log comes first.
                     if self.position.is_some() || *id != container.id {
                         let params = LogParams { follow: false, previous: true, ..self.again() };
                         if let (End::Ended, Some(rest)) = self.read(&params).await {
@@ -208,7 +208,7 @@ impl Reader {
             let is_complete = end == End::Ended && !container.running;
             if is_complete {
                 self.hand_on_rest().await;
-                // An error says that the pod was deleted, which the next turn looks at.
+                // It is an error when the pod was deleted, which is handled at the start of the loop.
                 let _ = self.container.changed().await;
             } else {
                 let _ = tokio::time::timeout(RETRY, self.container.changed()).await;
@@ -216,15 +216,15 @@ impl Reader {
         }
     }
 
-    /// How the log is opened to go on.
+    /// The parameters that open the log at the position.
     fn again(&self) -> LogParams {
-        // The API takes whole seconds, and the client would round up.
+        // The API takes whole seconds, and the client would round to the nearest one, which may be too late.
         let second = |position: &Position| Timestamp::from_second(position.time.as_second()).ok();
         let since_time = self.position.as_ref().and_then(second);
         LogParams { since_seconds: None, tail_lines: None, since_time, ..self.first.clone() }
     }
 
-    /// Reads a log to its end, and hands on the lines that are new; returns the beginning of a line without an end, too.
+    /// Reads a log to its end, and passes on the lines that are new. Also returns the last line when it is incomplete.
     async fn read(&mut self, params: &LogParams) -> (End, Option<Line>) {
         let api = self.api.clone();
         let Ok(log) = api.log_stream(&self.pod, params).await else { return (End::NotOpened, None) };
@@ -232,7 +232,7 @@ impl Reader {
         let mut repeated = self.position;
         let partly = params.since_seconds.is_some() || params.tail_lines.is_some();
         if self.position.is_none() && partly {
-            // Where no line is young enough, or none is wanted, the log goes on from now.
+            // If no line is recent enough, or none was asked for, the log continues from now.
             self.position = Some(Position { time: Timestamp::now(), lines: 0 });
         }
         loop {
@@ -241,18 +241,24 @@ impl Reader {
             let text = String::from_utf8_lossy(&bytes);
             if let Some(text) = text.strip_suffix('\n') {
                 let line = Line::parse(&self.pod, text);
-                if !is_repeated(&mut repeated, &line) {
+                if self.is_of_log(&line) && !is_repeated(&mut repeated, &line) {
                     self.hand_on(line).await;
                 }
                 continue;
             }
             let rest = (!text.is_empty()).then(|| Line::parse(&self.pod, &text));
             let end = if outcome.is_ok() { End::Ended } else { End::Broken };
-            return (end, rest.filter(|rest| !is_repeated(&mut repeated, rest)));
+            return (end, rest.filter(|rest| self.is_of_log(rest) && !is_repeated(&mut repeated, rest)));
         }
     }
 
-    /// The beginning of a line whose end will not come, unless the whole line was found elsewhere.
+    /// Whether a line is the container's. The kubelet ends a log that it cannot read any more with an error message, which has
+    /// no time; such a log is opened again.
+    fn is_of_log(&self, line: &Line) -> bool {
+        line.time.is_some() || self.position.is_none()
+    }
+
+    /// Passes on an incomplete line that will not be completed, unless the whole line was passed on already.
     async fn hand_on_rest(&mut self) {
         if let Some(rest) = self.rest.take().filter(|rest| !is_repeated(&mut self.position.clone(), rest)) {
             self.hand_on(rest).await;
@@ -261,7 +267,7 @@ impl Reader {
 
     async fn hand_on(&mut self, line: Line) {
         let time = line.time;
-        // Nobody listens any more only when this task is about to be ended.
+        // It fails only when the receiver is dropped, and then this task is ended as well.
         let _ = self.lines.send(line).await;
         if let Some(time) = time {
             let before = self.position.filter(|position| position.time == time).map_or(0, |position| position.lines);
@@ -270,8 +276,8 @@ impl Reader {
     }
 }
 
-/// Whether a line of a log that was opened again was handed on already. `repeated` is where the log was cut off; nothing
-/// once a newer line has come.
+/// Whether a line was already passed on before the log was opened again. `repeated` is the position at that time, and
+/// becomes `None` with the first new line.
 fn is_repeated(repeated: &mut Option<Position>, line: &Line) -> bool {
     match (repeated.as_mut(), line.time) {
         (Some(position), Some(time)) if time < position.time => true,

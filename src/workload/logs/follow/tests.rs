@@ -97,6 +97,8 @@ async fn a_container_that_was_restarted_meanwhile_loses_no_line() {
     let answers = vec![
         Answer::CutOff("2026-01-01T00:00:01Z a\n"),
         Answer::Whole("2026-01-01T00:00:01Z a\n2026-01-01T00:00:02Z last words"),
+        Answer::Whole("an error of the kubelet"),
+        Answer::Whole("2026-01-01T00:00:02Z last words"),
         Answer::Whole("2026-01-01T00:00:03Z begin\n"),
     ];
     let (lines, _) = read(following(), true, answers).await;

@@ -11,7 +11,7 @@
 
 pub mod clock;
 pub mod config;
-pub mod error;
+
 pub mod io_error;
 pub mod kubernetes_error;
 pub mod process;

@@ -140,6 +140,7 @@ async fn run(options: Options) -> Result<ExitCode> {
     let toolbox = match toolbox::ensure(&paths.cache, InstallPolicy::Never, &progress, &shutdown).await {
         Ok(toolbox) => toolbox,
         Err(error) => {
+            let error = evenkeel::cli::error::Error::from(error);
             eprintln!("error: {error}\nhint: {}", error.hint());
             return Ok(ExitCode::from(2));
         }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::output;
-use crate::error::Error;
+use crate::cli::error::Error;
 use crate::image::{Image, build_pause, build_server};
 use crate::report::{Align, plain_table};
 
@@ -29,9 +29,9 @@ pub async fn run(context: &Context) -> Result<(), Error> {
     let server = build_server(&paths.cache, progress, shutdown).await?;
     let pause = build_pause(&paths.cache, progress, shutdown).await?;
     if context.json {
-        output::json(&Built { schema_version: SCHEMA_VERSION, server, pause })
+        Ok(output::json(&Built { schema_version: SCHEMA_VERSION, server, pause })?)
     } else {
-        output::text(&table(&[server, pause]))
+        Ok(output::text(&table(&[server, pause]))?)
     }
 }
 

@@ -3,7 +3,7 @@
 use clap_complete::Shell;
 
 use super::output;
-use crate::error::Error;
+use crate::cli::error::Error;
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,6 @@ impl Args {
     pub fn run(&self) -> Result<(), Error> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut super::command(), "evenkeel", &mut script);
-        output::text(&String::from_utf8_lossy(&script))
+        Ok(output::text(&String::from_utf8_lossy(&script))?)
     }
 }

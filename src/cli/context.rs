@@ -6,9 +6,9 @@ use std::path::Path;
 use kube::Client;
 
 use super::Global;
-use crate::cluster::{self, Access, Cluster, LabLock};
+use crate::cli::error::Error;
+use crate::cluster::{self, Access, Cluster, ClusterError, LabLock};
 use crate::config::{LabName, Paths};
-use crate::error::Error;
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 use crate::toolbox::{self, InstallPolicy, Toolbox};
@@ -70,7 +70,7 @@ impl Context {
     pub async fn lab(&self) -> Result<Lab, Error> {
         let cluster = self.cluster()?;
         if !cluster::is_booted(&cluster) {
-            return Err(Error::NotBooted);
+            return Err(ClusterError::NotBooted.into());
         }
         let client = cluster::client(&cluster).await?;
         Ok(Lab { cluster, client })
@@ -82,7 +82,7 @@ impl Context {
     /// [`Error::NeedsRoot`], [`Error::Interrupted`], [`Error::Io`].
     pub async fn lock(&self, verb: &'static str) -> Result<LabLock, Error> {
         require_root(verb)?;
-        LabLock::wait(&self.name, verb, &self.progress, &self.shutdown).await
+        Ok(LabLock::wait(&self.name, verb, &self.progress, &self.shutdown).await?)
     }
 
     /// The lab that is up, and the right to change it; it may come up, or go, while that is waited for.
@@ -99,7 +99,7 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::NoLab`].
-    pub fn cluster(&self) -> Result<Cluster, Error> {
+    pub fn cluster(&self) -> Result<Cluster, ClusterError> {
         cluster::find(&self.name, &self.paths)
     }
 
@@ -113,7 +113,7 @@ impl Context {
             (false, true) => InstallPolicy::Never,
             (false, false) => InstallPolicy::Ask(Box::new(agreed)),
         };
-        toolbox::ensure(&self.paths.cache, policy, &self.progress, &self.shutdown).await
+        Ok(toolbox::ensure(&self.paths.cache, policy, &self.progress, &self.shutdown).await?)
     }
 
     /// The program's name with what must be said to reach this lab again.

@@ -8,9 +8,9 @@ use super::judge::Judge;
 use super::report_files::ReportFiles;
 use super::trial_flags::at_least_one_pod;
 use super::{deploy, output, terminal, test, up};
-use crate::cluster::{self, Cluster};
+use crate::cli::error::Error;
+use crate::cluster::{self, Cluster, ClusterError};
 use crate::config::{ProxyMode, Replicas, parse_duration, parse_positive};
-use crate::error::Error;
 use crate::experiment::{Trial, Workplace};
 use crate::image::{self, Image};
 use crate::toolbox::{Program, Toolbox, kernel};
@@ -82,22 +82,22 @@ impl Args {
             Ok(cluster) if cluster::is_booted(&cluster) => {
                 return Err(Error::LabIsUp { name: context.name.to_string() });
             }
-            Ok(_) | Err(Error::NoLab) => {}
-            Err(other) => return Err(other),
+            Ok(_) | Err(ClusterError::NoLab) => {}
+            Err(other) => return Err(other.into()),
         }
         let mut laps = Laps::default();
         let toolbox = laps.lap("programs", self.programs(context)).await?;
         let (server, pause) = laps.lap("images", images(context)).await?;
         let cluster = laps.lap("boot", self.boot(context, &toolbox, &pause)).await?;
         let outcome = Box::pin(self.shown(context, &cluster, &toolbox, (manifests, server), trial, &mut laps)).await;
-        if self.keep && !matches!(outcome, Err(Error::Interrupted(_))) {
+        if self.keep && !outcome.as_ref().is_err_and(Error::is_interrupted) {
             let summary = outcome?;
             return tell(context, &summary, &laps, &up::next(context, &cluster, false));
         }
         // The lab goes whatever happened; what happened comes first.
         let gone = laps.lap("down", async {
             let ip = toolbox.path(Program::Ip);
-            cluster::down(&context.name, &context.paths, ip, &context.progress)
+            Ok(cluster::down(&context.name, &context.paths, ip, &context.progress)?)
         });
         let gone = gone.await;
         let summary = outcome?;
@@ -114,7 +114,7 @@ impl Args {
     async fn boot(&self, context: &Context, toolbox: &Toolbox, pause: &Image) -> Result<Cluster, Error> {
         let Context { name, paths, progress, shutdown, .. } = context;
         let request = cluster::Request { name, paths, toolbox, pause, proxy_mode: self.proxy_mode, keep: self.keep };
-        cluster::up(&request, progress, shutdown).await
+        Ok(cluster::up(&request, progress, shutdown).await?)
     }
 
     /// What the lab shows: the workload, and the load at each count.
@@ -161,7 +161,7 @@ fn tell(context: &Context, summary: &str, laps: &Laps, next: &str) -> Result<(),
         return Ok(());
     }
     let space = if next.is_empty() { "" } else { "\n" };
-    output::text(&format!("\n{summary}It took: {}.\n{space}{next}", laps.told()))
+    Ok(output::text(&format!("\n{summary}It took: {}.\n{space}{next}", laps.told()))?)
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use super::context::{Context, Lab, is_file};
 use super::status;
+use crate::cli::error::Error;
 use crate::cluster;
 use crate::config::Replicas;
-use crate::error::Error;
 use crate::image::{self, Image};
 use crate::toolbox::Toolbox;
-use crate::workload::{self, manifests::Manifests};
+use crate::workload::{self, WorkloadError, manifests::Manifests};
 
 /// Arguments of `deploy`.
 #[derive(Debug, Default, clap::Args)]
@@ -39,7 +39,7 @@ impl ManifestsArg {
     ///
     /// # Errors
     /// [`Error::Manifest`].
-    pub fn load(&self) -> Result<Manifests, Error> {
+    pub fn load(&self) -> Result<Manifests, WorkloadError> {
         Manifests::load(self.manifests.as_deref().filter(|directory| !directory.as_os_str().is_empty()))
     }
 }
@@ -108,7 +108,7 @@ async fn deploy(context: &Context, lab: &Lab, toolbox: &Toolbox, wanted: Wanted)
     let applied = workload::apply(&lab.client, manifests, &reference, replicas, progress);
     crate::shutdown::unless(shutdown, Box::pin(applied)).await??;
     Box::pin(workload::rollout(&lab.client, shutdown, progress)).await?;
-    Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), progress, shutdown)).await
+    Ok(Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), progress, shutdown)).await?)
 }
 
 /// Hands an image to the nodes; returns its reference.

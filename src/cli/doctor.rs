@@ -7,8 +7,8 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::output;
+use crate::cli::error::Error;
 use crate::config::Paths;
-use crate::error::Error;
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 use crate::toolbox::{self, Found, PassedOver, Program, kernel};

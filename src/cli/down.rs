@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::context::{Context, require_root};
 use super::output;
+use crate::cli::error::Error;
 use crate::cluster::{self, LabLock, Removed};
-use crate::error::Error;
-use crate::toolbox::{self, Program};
+use crate::toolbox::{self, Program, ToolboxError};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -26,20 +26,20 @@ pub async fn run(context: &Context) -> Result<(), Error> {
     let removed = remove(context).await?;
     drop(lock);
     if context.json {
-        return output::json(&Report { schema_version: 1, lab: context.name.as_str(), removed: &removed });
+        return Ok(output::json(&Report { schema_version: 1, lab: context.name.as_str(), removed: &removed })?);
     }
-    output::text(&told(&removed))
+    Ok(output::text(&told(&removed))?)
 }
 
 /// Removes the lab, and says what that was.
 async fn remove(context: &Context) -> Result<Removed, Error> {
     // The rest of the toolbox may be gone, and the lab must go all the same.
     let found = toolbox::find_one(Program::Ip, &context.paths.cache).await;
-    let ip = found.path.ok_or_else(|| Error::MissingPrograms {
+    let ip = found.path.ok_or_else(|| ToolboxError::MissingPrograms {
         missing: vec![Program::Ip.to_string()],
         remedy: toolbox::remedy(Program::Ip),
     })?;
-    cluster::down(&context.name, &context.paths, &ip, &context.progress)
+    Ok(cluster::down(&context.name, &context.paths, &ip, &context.progress)?)
 }
 
 fn told(removed: &Removed) -> String {

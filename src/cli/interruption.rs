@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Verb;
 use super::context::program;
 use super::terminal::Terminal;
-use crate::error::Error;
+use crate::cli::error::Error;
 use crate::progress::Progress;
 use crate::shutdown::{Interrupted, StopRequest};
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::report;
-use crate::error::Error;
+use crate::cli::error::Error;
 use crate::report::Report;
 use evenkeel_measure::{Assertion, AssertionResult, Measurement, against_baseline, change_sentences};
 

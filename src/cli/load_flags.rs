@@ -4,8 +4,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::cli::error::Error;
 use crate::config::{parse_duration, parse_duration_or_zero};
-use crate::error::Error;
 use crate::experiment::LONGEST_RUN;
 use evenkeel_load::{LoadPlan, RateStage, RequestTemplate, Schedule};
 

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::output;
+use crate::cli::error::Error;
 use crate::config::parse_duration;
-use crate::error::Error;
 use crate::workload::component_logs;
 use crate::workload::logs::{self, Line, Wanted};
 
@@ -57,7 +57,8 @@ impl Args {
         let wanted = Wanted { follow: self.follow, since: self.since, tail: self.tail, pod: self.pod.clone() };
         let mut sink =
             |line: Line| if context.json { output::json_line(&line) } else { output::text(&pod_line(&line)) };
-        logs::pods(&lab.client, &wanted, &context.shutdown, &mut sink).await
+        logs::pods(&lab.client, &wanted, &context.shutdown, &mut sink).await?;
+        Ok(())
     }
 
     async fn component(&self, context: &Context, name: &str) -> Result<(), Error> {
@@ -68,7 +69,8 @@ impl Args {
             (false, true) => output::text(&format!("{} {text}\n", coloured(node))),
             (false, false) => output::text(&format!("{text}\n")),
         };
-        component_logs::component(&cluster, name, self.follow, self.tail, &context.shutdown, &mut sink).await
+        component_logs::component(&cluster, name, self.follow, self.tail, &context.shutdown, &mut sink).await?;
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod deploy;
 pub mod doctor;
 pub mod down;
+pub mod error;
 mod interruption;
 pub mod judge;
 pub mod load_flags;
@@ -35,8 +36,8 @@ use clap::{Parser, Subcommand};
 
 use self::context::Context;
 use self::terminal::Terminal;
+use crate::cli::error::Error;
 use crate::config::LabName;
-use crate::error::Error;
 use crate::io_error::IoError;
 use crate::shutdown;
 

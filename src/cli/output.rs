@@ -4,17 +4,19 @@ use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::cli::error::Error;
+use crate::experiment::ExperimentError;
 use crate::io_error::IoError;
 use crate::report::Look;
+use crate::workload::WorkloadError;
 
 const ACTION: &str = "write to stdout";
 
 /// Writes a text as it is.
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn text(text: &str) -> Result<(), Error> {
+/// [`IoError`].
+pub fn text(text: &str) -> Result<(), IoError> {
     let mut stdout = std::io::stdout().lock();
     Ok(stdout
         .write_all(text.as_bytes())
@@ -25,8 +27,8 @@ pub fn text(text: &str) -> Result<(), Error> {
 /// Writes a value as indented JSON.
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn json(value: &impl Serialize) -> Result<(), Error> {
+/// [`IoError`].
+pub fn json(value: &impl Serialize) -> Result<(), IoError> {
     let json = serde_json::to_string_pretty(value).map_err(|source| IoError::new(ACTION, source.into()))?;
     text(&format!("{json}\n"))
 }
@@ -34,8 +36,8 @@ pub fn json(value: &impl Serialize) -> Result<(), Error> {
 /// Writes a value as one line of JSON.
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn json_line(value: &impl Serialize) -> Result<(), Error> {
+/// [`IoError`].
+pub fn json_line(value: &impl Serialize) -> Result<(), IoError> {
     let json = serde_json::to_string(value).map_err(|source| IoError::new(ACTION, source.into()))?;
     text(&format!("{json}\n"))
 }
@@ -43,7 +45,11 @@ pub fn json_line(value: &impl Serialize) -> Result<(), Error> {
 /// Whether the reader of stdout has gone.
 #[must_use]
 pub fn is_closed(error: &Error) -> bool {
-    matches!(error, Error::Io(IoError { action, source }) if action == ACTION && source.kind() == ErrorKind::BrokenPipe)
+    let io = match error {
+        Error::Io(io) | Error::Workload(WorkloadError::Io(io)) | Error::Experiment(ExperimentError::Io(io)) => io,
+        _ => return false,
+    };
+    io.action == ACTION && io.source.kind() == ErrorKind::BrokenPipe
 }
 
 /// How tables look on stdout.

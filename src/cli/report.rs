@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::load_flags::positive;
 use super::output;
-use crate::error::Error;
-use crate::report::{self, Format, Report};
+use crate::cli::error::Error;
+use crate::report::{self, Format, Report, ReportError};
 use evenkeel_measure::Measurement;
 
 /// Arguments of `report`.
@@ -65,8 +65,8 @@ impl Args {
             report.runs = vec![nth(&mut report, number)?];
         }
         match &self.output {
-            Some(path) => report::write(path, format, &report),
-            None => output::text(&format.export(&report, output::look())?),
+            Some(path) => Ok(report::write(path, format, &report)?),
+            None => Ok(output::text(&format.export(&report, output::look())?)?),
         }
     }
 
@@ -119,6 +119,6 @@ pub(super) fn load(path: &Path) -> Result<Report, Error> {
         ErrorKind::InvalidData => "it is not text".to_owned(),
         _ => source.to_string(),
     };
-    let text = text.map_err(|source| Error::BadReport { name: name.clone(), why: why(source) })?;
-    report::read(&text, &name)
+    let text = text.map_err(|source| ReportError::BadReport { name: name.clone(), why: why(source) })?;
+    Ok(report::read(&text, &name)?)
 }

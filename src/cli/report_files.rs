@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::error::Error;
+use crate::cli::error::Error;
 use crate::progress::Progress;
-use crate::report::{self, Format, Report};
+use crate::report::{self, Format, Report, ReportError};
 use crate::write_file::follow_links;
 
 /// Files for the report, each in its format.
@@ -57,7 +57,7 @@ impl ReportFiles {
     ///
     /// # Errors
     /// [`Error::Io`] with the first that could not be written, after all have been tried.
-    pub fn write(&self, report: &Report, progress: &Progress) -> Result<(), Error> {
+    pub fn write(&self, report: &Report, progress: &Progress) -> Result<(), ReportError> {
         let mut outcome = Ok(());
         for (_, path, format) in self.wanted().filter(|_| !report.runs.is_empty()) {
             match report::write(path, format, report) {

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
 
+use crate::cli::error::Error;
+use crate::cluster::ClusterError;
 use crate::cluster::sandbox::{enter, prepare, say};
 use crate::cluster::{BootPlan, Message, client_by, supervisor};
-use crate::error::Error;
 use crate::io_error::IoError;
 use crate::shutdown;
 use crate::workload::external_ip;
@@ -44,10 +45,10 @@ impl Args {
     /// Whatever the part says.
     pub fn run(self) -> Result<(), Error> {
         match self.part {
-            Part::Enter { plan } => enter(&plan),
+            Part::Enter { plan } => Ok(enter(&plan)?),
             Part::Init { plan } => init(&plan),
             Part::ExternalIp { kubeconfig } => runtime()?.block_on(async {
-                external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal(|_| {})?).await
+                Ok(external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal(|_| {})?).await?)
             }),
         }
     }
@@ -64,12 +65,12 @@ fn init(plan_file: &Path) -> Result<(), Error> {
             std::thread::park();
         }
     }
-    Err(error)
+    Err(error.into())
 }
 
-fn failed(error: &Error) -> Message {
+fn failed(error: &ClusterError) -> Message {
     match error {
-        Error::Component { component, what, .. } => {
+        ClusterError::Component { component, what, .. } => {
             Message::Failed { component: component.clone(), what: what.clone() }
         }
         other => Message::Failed { component: "sandbox".into(), what: format!("could not be made: {other}") },

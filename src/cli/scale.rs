@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::{output, status};
+use crate::cli::error::Error;
 use crate::config::Replicas;
-use crate::error::Error;
 use crate::workload::status::Workload;
 use crate::workload::{self, ScaleOutcome};
 
@@ -18,7 +18,7 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct ScaleReport<'a> {
     schema_version: u32,
     #[serde(flatten)]
     outcome: ScaleOutcome,
@@ -39,12 +39,9 @@ impl Args {
         let outcome = Box::pin(workload::scale(&access, self.replicas, progress, shutdown)).await?;
         let workload = workload::status::workload(&lab.client).await?;
         if context.json {
-            return output::json(&Report {
-                schema_version: workload::status::SCHEMA_VERSION,
-                outcome,
-                workload: &workload,
-            });
+            let schema_version = workload::status::SCHEMA_VERSION;
+            return Ok(output::json(&ScaleReport { schema_version, outcome, workload: &workload })?);
         }
-        output::text(&status::workload_text(&workload))
+        Ok(output::text(&status::workload_text(&workload))?)
     }
 }

@@ -4,9 +4,10 @@ use super::context::Context;
 use super::judge::Judge;
 use super::output;
 use super::report_files::ReportFiles;
-use crate::error::Error;
+use crate::cli::error::Error;
 use crate::experiment::SeriesResult;
-use crate::report::{Exporter, Json, Report, Table};
+use crate::io_error::IoError;
+use crate::report::{Exporter, Json, Report, ReportError, Table};
 use evenkeel_measure::Measurement;
 
 /// Prints a series.
@@ -29,8 +30,8 @@ impl<'a> SeriesOutput<'a> {
     /// Prints the tables of a run that has ended, unless there are several rounds.
     ///
     /// # Errors
-    /// [`Error::Io`].
-    pub(super) fn run(&mut self, run: &Measurement) -> Result<(), Error> {
+    /// [`IoError`].
+    pub(super) fn run(&mut self, run: &Measurement) -> Result<(), IoError> {
         if self.context.json || self.rounds > 1 {
             return Ok(());
         }
@@ -64,15 +65,18 @@ impl<'a> SeriesOutput<'a> {
             for change in changes {
                 context.progress.note(change);
             }
-            Json.export(&report).and_then(|json| output::text(&json))
+            Json.export(&report).and_then(|json| Ok(output::text(&json)?))
         } else {
             let table_of_rounds = if rounds > 1 && !runs.is_empty() { table.rounds(runs) } else { String::new() };
             let mut parts = vec![table_of_rounds, table.comparison(runs), Table::sentences(&changes), verdicts];
             parts.retain(|part| !part.is_empty());
             let space = if rounds == 1 && !parts.is_empty() { "\n" } else { "" };
-            output::text(&format!("{space}{}", parts.join("\n")))
+            output::text(&format!("{space}{}", parts.join("\n"))).map_err(ReportError::from)
         };
         let judged = if outcome.is_ok() { judge.verdict(runs) } else { Ok(()) };
-        outcome.and(written).and(judged).and(printed)
+        outcome?;
+        written?;
+        judged?;
+        Ok(printed?)
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::context::{Context, require_root};
 use super::output;
+use crate::cli::error::Error;
 use crate::config::parse_positive;
-use crate::error::Error;
 use crate::experiment::Workplace;
 use crate::experiment::soak::{Part, PromiseResult, Soak, SoakPlan};
 use crate::report::{Align, plain_table};

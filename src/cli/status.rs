@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::output;
+use crate::cli::error::Error;
 use crate::clock::now;
 use crate::cluster::{self, ComponentStatus, State};
-use crate::error::Error;
 use crate::report::{Align, plain_table};
 use crate::workload::status::{NodeComponents, SCHEMA_VERSION, Status, Workload};
 use crate::workload::view::{NodeRow, PodRow, ServiceRow, human_age};
@@ -27,7 +27,7 @@ pub async fn run(context: &Context) -> Result<(), Error> {
     } else {
         output::text(&text(&status))?;
     }
-    problem.map_or(Ok(()), Err)
+    problem.map_or(Ok(()), |problem| Err(problem.into()))
 }
 
 /// Shows the pods and the Service.
@@ -43,9 +43,9 @@ pub async fn show_workload(context: &Context, client: &Client) -> Result<(), Err
     }
     let workload = workload::status::workload(client).await?;
     if context.json {
-        return output::json(&Report { schema_version: SCHEMA_VERSION, workload: &workload });
+        return Ok(output::json(&Report { schema_version: SCHEMA_VERSION, workload: &workload })?);
     }
-    output::text(&workload_text(&workload))
+    Ok(output::text(&workload_text(&workload))?)
 }
 
 /// The pods and the Services, as `kubectl get` shows them.

@@ -9,7 +9,7 @@ use http::Uri;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::error::Error;
+use crate::cli::error::Error;
 use crate::workload::guard;
 use evenkeel_load::Target;
 
@@ -60,13 +60,13 @@ impl TargetUrl {
     /// loopback (RFC 6761, section 6.3), whatever the system's files say.
     ///
     /// # Errors
-    /// [`Error::Load`] when the name cannot be resolved.
+    /// [`Error::NoTarget`] when the name cannot be resolved.
     pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         let name = self.host.trim_end_matches('.').to_ascii_lowercase();
         if name == "localhost" || name.ends_with(".localhost") {
             return Ok(vec![(Ipv4Addr::LOCALHOST, self.port).into(), (Ipv6Addr::LOCALHOST, self.port).into()]);
         }
-        let failed = |why: String| Error::Load { target: self.authority.clone(), why };
+        let failed = |why: String| Error::NoTarget { target: self.authority.clone(), why };
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
         let found = found.map_err(|why| failed(format!("the name has no address ({why})")))?;
         let mut addresses: Vec<SocketAddr> = found.collect();
@@ -78,10 +78,10 @@ impl TargetUrl {
     /// The target of the load, at the first of `addresses` that accepts a connection within `patience`.
     ///
     /// # Errors
-    /// [`Error::Load`] when there are no addresses.
+    /// [`Error::NoTarget`] when there are no addresses.
     pub async fn target(&self, addresses: &[SocketAddr], patience: Duration) -> Result<Target, Error> {
         let address = first_open(addresses, patience).await;
-        let failed = || Error::Load { target: self.authority.clone(), why: "the name has no address".into() };
+        let failed = || Error::NoTarget { target: self.authority.clone(), why: "the name has no address".into() };
         let address = address.ok_or_else(failed)?;
         Ok(Target { address, host: self.authority.clone(), path: self.path.clone() })
     }
@@ -115,6 +115,7 @@ async fn first_open(addresses: &[SocketAddr], patience: Duration) -> Option<Sock
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::WorkloadError;
 
     #[test]
     fn urls() {
@@ -157,7 +158,7 @@ mod tests {
             assert_eq!(url.addresses().await.unwrap(), addresses, "{host}");
         }
         let none: TargetUrl = "http://does-not-exist.invalid/".parse().unwrap();
-        assert!(matches!(none.addresses().await, Err(Error::Load { .. })));
+        assert!(matches!(none.addresses().await, Err(Error::NoTarget { .. })));
     }
 
     #[tokio::test]
@@ -180,7 +181,7 @@ mod tests {
         guard_all(&[own, own], "ek-lab", missing).await.unwrap();
         for addresses in [[own, foreign], [foreign, own]] {
             let refused = guard_all(&addresses, "ek-lab", missing).await;
-            assert!(matches!(refused, Err(Error::ForeignTarget { .. })), "{refused:?}");
+            assert!(matches!(refused, Err(Error::Workload(WorkloadError::ForeignTarget { .. }))), "{refused:?}");
         }
     }
 }

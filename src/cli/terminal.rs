@@ -9,7 +9,7 @@ use console::Style;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::error::Error;
+use crate::cli::error::Error;
 use crate::progress::{Event, Progress};
 
 /// In a pipe, a step that takes long is heard of at most so often.

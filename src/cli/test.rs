@@ -10,8 +10,8 @@ use super::report_files::ReportFiles;
 use super::series_output::SeriesOutput;
 use super::target::{TargetUrl, guard_all};
 use super::trial_flags::TrialFlags;
+use crate::cli::error::Error;
 use crate::cluster;
-use crate::error::Error;
 use crate::experiment::{Environment, Series, Trial, Workplace, environment};
 use crate::shutdown::unless;
 use crate::toolbox::{self, Program, Toolbox};
@@ -118,7 +118,7 @@ async fn make(
     let mut series = Series::new(workplace, target, trial, &context.progress, &context.shutdown);
     let mut output = SeriesOutput::new(context, series.url(), rounds);
     let outcome = Box::pin(series.run(|run| output.run(run))).await;
-    output.finish(series.into_result(environment), outcome, files, judge)
+    output.finish(series.into_result(environment), outcome.map_err(Error::from), files, judge)
 }
 
 /// What of a trial changes the lab, if anything, as the verb that needs root for it.

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use crate::cli::error::Error;
 use crate::config::{InvalidValue, Replicas, parse_positive};
-use crate::error::Error;
 use crate::experiment::{Case, Trial};
 use crate::workload::event::Planned;
 use evenkeel_load::LoadPlan;

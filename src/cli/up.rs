@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::output;
-use crate::cluster::{self, Cluster};
+use crate::cli::error::Error;
+use crate::cluster::{self, Cluster, ClusterError};
 use crate::config::ProxyMode;
-use crate::error::Error;
 use crate::image;
 use crate::toolbox::kernel;
 
@@ -51,8 +51,8 @@ impl Args {
         let (cluster, was_up) = match context.cluster() {
             // One whose `up` was killed half-way is no lab yet; booting removes it first.
             Ok(cluster) if cluster::is_booted(&cluster) => (cluster, true),
-            Ok(_) | Err(Error::NoLab) => (self.boot(context).await?, false),
-            Err(other) => return Err(other),
+            Ok(_) | Err(ClusterError::NoLab) => (self.boot(context).await?, false),
+            Err(other) => return Err(other.into()),
         };
         let mode = cluster::proxy_mode(&cluster)?;
         if let Some(asked) = self.proxy_mode.filter(|asked| *asked != mode) {
@@ -60,9 +60,9 @@ impl Args {
             return Err(Error::BadValue { what: "--proxy-mode", given: asked.to_string(), why });
         }
         if context.json {
-            output::json(&report(&cluster, was_up, mode))
+            Ok(output::json(&report(&cluster, was_up, mode))?)
         } else {
-            output::text(&next(context, &cluster, was_up))
+            Ok(output::text(&next(context, &cluster, was_up))?)
         }
     }
 
@@ -82,7 +82,7 @@ impl Args {
             proxy_mode: self.proxy_mode.unwrap_or_default(),
             keep: self.keep,
         };
-        cluster::up(&request, &context.progress, &context.shutdown).await
+        Ok(cluster::up(&request, &context.progress, &context.shutdown).await?)
     }
 }
 

@@ -3,7 +3,7 @@
 use kube::Client;
 
 use super::node::{Cluster, RunningNode};
-use crate::error::Error;
+use crate::cluster::ClusterError;
 use crate::toolbox::Toolbox;
 
 /// A Kubernetes client and, optionally, the nodes' data plane. A lab has both; of any other cluster, only the API server
@@ -46,9 +46,9 @@ impl Access {
     /// of the error's sentence.
     ///
     /// # Errors
-    /// [`Error::NoDataPlane`] when only the API server can be reached.
-    pub fn require_lab(&self, what: &str) -> Result<&Cluster, Error> {
-        self.lab().ok_or_else(|| Error::NoDataPlane { what: what.to_owned() })
+    /// [`ClusterError::NoDataPlane`] when only the API server can be reached.
+    pub fn require_lab(&self, what: &str) -> Result<&Cluster, ClusterError> {
+        self.lab().ok_or_else(|| ClusterError::NoDataPlane { what: what.to_owned() })
     }
 
     /// The nodes, and the programs that read their rules and connection tracking, for what is only an extra.
@@ -61,8 +61,8 @@ impl Access {
     /// As [`Access::kernels`], for something that cannot be done without them.
     ///
     /// # Errors
-    /// [`Error::NoDataPlane`] when only the API server can be reached, or the programs are missing.
-    pub fn require_kernels(&self, what: &str) -> Result<(&[RunningNode], &Toolbox), Error> {
-        self.kernels().ok_or_else(|| Error::NoDataPlane { what: what.to_owned() })
+    /// [`ClusterError::NoDataPlane`] when only the API server can be reached, or the programs are missing.
+    pub fn require_kernels(&self, what: &str) -> Result<(&[RunningNode], &Toolbox), ClusterError> {
+        self.kernels().ok_or_else(|| ClusterError::NoDataPlane { what: what.to_owned() })
     }
 }

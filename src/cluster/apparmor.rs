@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::lock;
+use crate::cluster::ClusterError;
 use crate::config::LabName;
-use crate::error::Error;
 use crate::io_error::IoError;
 
 /// The profile's name, which is fixed in containerd.
@@ -22,15 +22,15 @@ const INTERFACE: &str = "/sys/kernel/security/apparmor";
 /// outside the state directory, so that `down` needs no state.
 ///
 /// # Errors
-/// [`Error::Io`] when the note cannot be written.
-pub(super) fn note_absence(lab: &LabName) -> Result<(), Error> {
+/// [`ClusterError::Io`] when the note cannot be written.
+pub(super) fn note_absence(lab: &LabName) -> Result<(), ClusterError> {
     note_absence_in(Path::new(INTERFACE), &note(lab))
 }
 
 /// Removes the profile if a lab loaded it; the lab's processes must have ended.
 ///
 /// # Errors
-/// [`Error::Io`] when the kernel refuses, or when the note cannot be removed.
+/// [`ClusterError::Io`] when the kernel refuses, or when the note cannot be removed.
 pub(super) fn unload(lab: &LabName) -> Result<(), IoError> {
     unload_from(Path::new(INTERFACE), &note(lab), is_used)
 }
@@ -39,7 +39,7 @@ fn note(lab: &LabName) -> PathBuf {
     Path::new(lock::DIRECTORY).join(format!("evenkeel-{lab}.apparmor"))
 }
 
-fn note_absence_in(interface: &Path, note: &Path) -> Result<(), Error> {
+fn note_absence_in(interface: &Path, note: &Path) -> Result<(), ClusterError> {
     if is_loaded(interface) == Some(false) {
         fs::write(note, "").map_err(|source| IoError::file("write", note, source))?;
     }

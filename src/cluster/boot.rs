@@ -15,8 +15,8 @@ use kube::{Api, Client};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout};
 
+use crate::cluster::ClusterError;
 use crate::config::{LabName, Paths, ProxyMode};
-use crate::error::Error;
 use crate::image::Image;
 use crate::io_error::IoError;
 use crate::process::{self, Invocation};
@@ -58,14 +58,16 @@ pub struct Request<'a> {
 /// logs is removed, unless `keep` is set. When it is interrupted, everything is removed.
 ///
 /// # Errors
-/// [`Error::StateElsewhere`] or [`Error::HiddenLab`] for a running lab that `paths` does not lead to, [`Error::Component`]
-/// with the failing component's last lines, [`Error::Taken`], [`Error::LittleMemory`],
-/// [`Error::Unreachable`], [`Error::Program`], [`Error::Io`], [`Error::Interrupted`].
-pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, Error> {
+/// [`ClusterError::StateElsewhere`] or [`ClusterError::HiddenLab`] for a running lab that `paths` does not lead to, [`ClusterError::Component`]
+/// with the failing component's last lines, [`ClusterError::Taken`], [`ClusterError::LittleMemory`],
+/// [`ClusterError::Unreachable`], [`ClusterError::Program`], [`ClusterError::Io`], [`ClusterError::Interrupted`].
+pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, ClusterError> {
     let ip = request.toolbox.path(Program::Ip);
     request.paths.refuse_file()?;
     // A running lab that has its state in another place must not be removed below.
-    if let Err(error @ (Error::StateElsewhere { .. } | Error::HiddenLab { .. })) = find(request.name, request.paths) {
+    if let Err(error @ (ClusterError::StateElsewhere { .. } | ClusterError::HiddenLab { .. })) =
+        find(request.name, request.paths)
+    {
         return Err(error);
     }
     residue::remove(request.name, request.paths, ip, Keep::Nothing, &Progress::silent())?;
@@ -74,7 +76,7 @@ pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown)
     memory::require()?;
     let booted = boot(request, progress, shutdown).await;
     if let Err(error) = booted {
-        let interrupted = matches!(error, Error::Interrupted(_));
+        let interrupted = matches!(error, ClusterError::Interrupted(_));
         if !request.keep || interrupted {
             let keep = if interrupted { Keep::Nothing } else { Keep::Logs };
             let undo = progress.step("undo what was done");
@@ -87,7 +89,7 @@ pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown)
     booted
 }
 
-async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, Error> {
+async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, ClusterError> {
     let nodes: Vec<Node> = (0..NODES).map(|index| Node::new(request.name, index)).collect();
 
     let step = progress.step("write certificates and configuration");
@@ -131,7 +133,7 @@ async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -
 }
 
 /// Writes everything that the sandboxes read: links to the programs, certificates, configuration, a plan for each node.
-fn prepare(request: &Request, nodes: &[Node]) -> Result<Vec<BootPlan>, Error> {
+fn prepare(request: &Request, nodes: &[Node]) -> Result<Vec<BootPlan>, ClusterError> {
     let (Some(first), Some(control_plane)) = (nodes.first(), nodes.iter().find(|node| node.is_control_plane())) else {
         return Err(IoError::new("plan the lab", io::Error::other("no node runs the control plane")).into());
     };
@@ -153,7 +155,7 @@ fn prepare_node(
     control_plane: &Node,
     nodes: &[Node],
     programs: &[PathBuf],
-) -> Result<BootPlan, Error> {
+) -> Result<BootPlan, ClusterError> {
     let layout = Layout::new(request.paths, node);
     for directory in [layout.node(), layout.logs()] {
         create_directory(&directory)?;
@@ -211,7 +213,7 @@ fn create_directory(path: &Path) -> Result<(), IoError> {
 /// the programs are.
 ///
 /// Each link leads to the real file, because another link on the way may be below a directory that the sandbox masks.
-fn link_programs(toolbox: &Toolbox, layout: &Layout) -> Result<Vec<PathBuf>, Error> {
+fn link_programs(toolbox: &Toolbox, layout: &Layout) -> Result<Vec<PathBuf>, ClusterError> {
     let mut directories = Vec::new();
     for (name, path) in toolbox.programs() {
         let real = path.canonicalize().map_err(|source| IoError::file("find", path, source))?;
@@ -237,7 +239,7 @@ struct Sandbox {
 
 impl Sandbox {
     /// Makes the namespaces; the first process then waits for [`Sandbox::go`].
-    async fn start(layout: &Layout) -> Result<Self, Error> {
+    async fn start(layout: &Layout) -> Result<Self, ClusterError> {
         let log = layout.log("sandbox");
         let log_file = fs::File::create(&log).map_err(|source| IoError::file("create", &log, source))?;
         let plan = layout.plan();
@@ -265,7 +267,7 @@ impl Sandbox {
     }
 
     /// Passes on the progress of the boot until the boot is complete.
-    async fn follow(&mut self, plan: &BootPlan, progress: &Progress) -> Result<(), Error> {
+    async fn follow(&mut self, plan: &BootPlan, progress: &Progress) -> Result<(), ClusterError> {
         loop {
             match self.receive().await? {
                 Some(Message::Progress(event)) => progress.emit(event),
@@ -285,14 +287,14 @@ impl Sandbox {
         .transpose()
     }
 
-    fn failed(&self, component: &str, what: String) -> Error {
+    fn failed(&self, component: &str, what: String) -> ClusterError {
         let tail = process::tail_of(&self.log, 8);
-        Error::Component { component: component.to_owned(), what, tail, log: self.log.clone() }
+        ClusterError::Component { component: component.to_owned(), what, tail, log: self.log.clone() }
     }
 }
 
 /// Waits until the node's Ready condition is true.
-async fn node_ready(client: &Client, plan: &BootPlan) -> Result<(), Error> {
+async fn node_ready(client: &Client, plan: &BootPlan) -> Result<(), ClusterError> {
     let nodes: Api<core::Node> = Api::all(client.clone());
     let config = watcher::Config::default().fields(&format!("metadata.name={}", plan.node.name));
     let mut events = watcher(nodes, config).default_backoff().applied_objects().boxed();

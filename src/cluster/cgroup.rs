@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 
 use super::pid_fd::PidFd;
-use crate::error::Error;
+use crate::cluster::ClusterError;
 use crate::io_error::IoError;
 
 /// The group below a node's group that holds the sandbox's first process and the components.
@@ -46,14 +46,14 @@ fn hierarchies_in(mountinfo: &str) -> Vec<Hierarchy> {
     found
 }
 
-fn hierarchies() -> Result<Vec<Hierarchy>, Error> {
+fn hierarchies() -> Result<Vec<Hierarchy>, ClusterError> {
     let text = fs::read_to_string("/proc/self/mountinfo")
         .map_err(|source| IoError::new("read /proc/self/mountinfo", source))?;
     Ok(hierarchies_in(&text))
 }
 
 /// Creates `LAB/NODE/init` in every hierarchy, and enables the controllers that the kubelet needs in each group above it.
-pub(super) fn create(lab: &str, node: &str) -> Result<(), Error> {
+pub(super) fn create(lab: &str, node: &str) -> Result<(), ClusterError> {
     for Hierarchy { root, unified } in hierarchies()? {
         let mut parent = root.clone();
         for part in [lab, node, INIT] {
@@ -115,7 +115,7 @@ fn enable_controllers(group: &Path) {
 }
 
 /// A new cpuset of v1 has no CPU and no memory node, and accepts no process until it has both.
-fn inherit_cpuset(parent: &Path, group: &Path) -> Result<(), Error> {
+fn inherit_cpuset(parent: &Path, group: &Path) -> Result<(), ClusterError> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let (from, to) = (parent.join(file), group.join(file));
         let is_v1 = group.join("tasks").exists();
@@ -129,7 +129,7 @@ fn inherit_cpuset(parent: &Path, group: &Path) -> Result<(), Error> {
 }
 
 /// Moves the calling process into `LAB/NODE/init` of every hierarchy.
-pub(super) fn enter(lab: &str, node: &str) -> Result<(), Error> {
+pub(super) fn enter(lab: &str, node: &str) -> Result<(), ClusterError> {
     for hierarchy in hierarchies()? {
         let procs = hierarchy.root.join(lab).join(node).join(INIT).join("cgroup.procs");
         fs::write(&procs, "0").map_err(|source| IoError::file("enter the cgroup", &procs, source))?;
@@ -138,7 +138,7 @@ pub(super) fn enter(lab: &str, node: &str) -> Result<(), Error> {
 }
 
 /// The lab's nodes, each with the processes of its `init` group.
-pub(super) fn nodes(lab: &str) -> Result<Vec<(String, Vec<i32>)>, Error> {
+pub(super) fn nodes(lab: &str) -> Result<Vec<(String, Vec<i32>)>, ClusterError> {
     let mut found: Vec<(String, Vec<i32>)> = Vec::new();
     for hierarchy in hierarchies()? {
         for group in subgroups(&hierarchy.root.join(lab)) {
@@ -177,7 +177,7 @@ impl Members {
 }
 
 /// Every process of the lab.
-pub(super) fn members(lab: &str) -> Result<Members, Error> {
+pub(super) fn members(lab: &str) -> Result<Members, ClusterError> {
     let mut members = Members::default();
     for hierarchy in hierarchies()? {
         let mut listed = Vec::new();
@@ -188,7 +188,7 @@ pub(super) fn members(lab: &str) -> Result<Members, Error> {
 }
 
 /// Kills every process of the lab with SIGKILL. Does not wait for their end, and continues after an error.
-pub(super) fn kill(lab: &str) -> Result<(), Error> {
+pub(super) fn kill(lab: &str) -> Result<(), ClusterError> {
     for hierarchy in hierarchies()? {
         kill_below(&hierarchy.root.join(lab));
     }
@@ -224,7 +224,7 @@ fn open(group: &Path) -> Vec<PidFd> {
 }
 
 /// The lab's root group in each hierarchy that has one.
-pub(super) fn roots(lab: &str) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn roots(lab: &str) -> Result<Vec<PathBuf>, ClusterError> {
     Ok(hierarchies()?.into_iter().map(|hierarchy| hierarchy.root.join(lab)).filter(|root| root.exists()).collect())
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
-use crate::error::Error;
+use crate::cluster::ClusterError;
 use crate::io_error::IoError;
 
 use super::find::namespace_ids;
@@ -33,7 +33,7 @@ impl ComponentProcess {
     /// Sends it a signal.
     ///
     /// # Errors
-    /// [`Error::Io`] when it has ended.
+    /// [`ClusterError::Io`] when it has ended.
     pub fn signal(&self, signal: Signal) -> Result<(), IoError> {
         self.handle.signal(signal).map_err(|source| self.refused(signal, source))
     }
@@ -41,7 +41,7 @@ impl ComponentProcess {
     /// Sends it a signal, unless it has ended.
     ///
     /// # Errors
-    /// [`Error::Io`] when the kernel refuses.
+    /// [`ClusterError::Io`] when the kernel refuses.
     pub fn signal_unless_ended(&self, signal: Signal) -> Result<(), IoError> {
         self.handle.signal_unless_ended(signal).map_err(|source| self.refused(signal, source))
     }
@@ -54,12 +54,11 @@ impl ComponentProcess {
 /// The process of the component called `name`, on the first node that has one.
 ///
 /// # Errors
-/// [`Error::BadValue`] with the names of all when there is none of that name, [`Error::Component`] when it does not run
-/// at the moment, [`Error::Io`].
-pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProcess, Error> {
+/// [`ClusterError::UnknownComponent`] with the names of all when there is none of that name, [`ClusterError::Component`] when it does not run
+/// at the moment, [`ClusterError::Io`].
+pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProcess, ClusterError> {
     let Some((running, before)) = status_of(cluster, name)? else {
-        let why = format!("the components are: {}", component_names(cluster)?.join(", "));
-        return Err(Error::BadValue { what: "a component", given: name.to_owned(), why });
+        return Err(ClusterError::UnknownComponent { given: name.to_owned(), components: component_names(cluster)? });
     };
     let found = before.pid.map(|inside| held(cluster, running, inside)).transpose()?.flatten();
     // Since the id was read, the process may have ended and another one may have got its id. So the handle is opened first.
@@ -77,13 +76,13 @@ pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProce
 /// The status of the component called `name` on the first node that has one; `None` if no node has one.
 ///
 /// # Errors
-/// [`Error::Io`] when a supervisor's status file cannot be read.
-pub fn component_status(cluster: &Cluster, name: &str) -> Result<Option<ComponentStatus>, Error> {
+/// [`ClusterError::Io`] when a supervisor's status file cannot be read.
+pub fn component_status(cluster: &Cluster, name: &str) -> Result<Option<ComponentStatus>, ClusterError> {
     Ok(status_of(cluster, name)?.map(|(_, status)| status))
 }
 
 /// The first node that has the component, and the component's status there.
-fn status_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNode, ComponentStatus)>, Error> {
+fn status_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNode, ComponentStatus)>, ClusterError> {
     let all = cluster.nodes.iter().zip(components(cluster)?);
     let mut named = all.filter_map(|(running, (_, statuses))| {
         statuses.into_iter().find(|status| status.name == name).map(|status| (running, status))
@@ -92,7 +91,7 @@ fn status_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a Running
 }
 
 /// The process with this id inside a node's sandbox: its id on the host, and a handle that was opened before the check.
-fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<(i32, PidFd)>, Error> {
+fn held(cluster: &Cluster, running: &RunningNode, inside: i32) -> Result<Option<(i32, PidFd)>, ClusterError> {
     let namespace = namespace_of(running.pid);
     for (node, processes) in cgroup::nodes(&cluster.name.cgroup())? {
         for pid in processes.into_iter().filter(|_| node == running.node.name) {
@@ -111,10 +110,10 @@ fn namespace_of(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
 }
 
-fn not_running(cluster: &Cluster, running: &RunningNode, status: &ComponentStatus) -> Error {
+fn not_running(cluster: &Cluster, running: &RunningNode, status: &ComponentStatus) -> ClusterError {
     let log = Layout::new(&cluster.paths, &running.node).log(&status.name);
     let last = status.last_exit.as_ref().map(|exit| format!("; it ended with {exit}")).unwrap_or_default();
-    Error::Component {
+    ClusterError::Component {
         component: status.name.clone(),
         what: format!("does not run at the moment{last}"),
         tail: status.last_words.clone().unwrap_or_default(),

@@ -7,40 +7,44 @@ use std::path::{Path, PathBuf};
 
 use super::node::{Cluster, MOST_NODES, Node, RunningNode};
 use super::{Layout, cgroup};
+use crate::cluster::ClusterError;
 use crate::config::{LabName, Paths};
-use crate::error::Error;
 
 /// Finds the running cluster of this name.
 ///
 /// # Errors
-/// [`Error::NoLab`] when none runs; [`Error::StateElsewhere`] when one runs whose state is not where `paths` says;
-/// [`Error::HiddenLab`] when one runs whose processes cannot be seen from here.
-pub fn find(name: &LabName, paths: &Paths) -> Result<Cluster, Error> {
+/// [`ClusterError::NoLab`] when none runs; [`ClusterError::StateElsewhere`] when one runs whose state is not where `paths` says;
+/// [`ClusterError::HiddenLab`] when one runs whose processes cannot be seen from here.
+pub fn find(name: &LabName, paths: &Paths) -> Result<Cluster, ClusterError> {
     let nodes = running_nodes(name)?;
     match nodes.first() {
         Some(first) if first.node.is_control_plane() => {
             if let Some(running) = elsewhere(&nodes, paths).into_iter().next() {
-                return Err(Error::StateElsewhere { name: name.to_string(), running, asked: paths.state.clone() });
+                return Err(ClusterError::StateElsewhere {
+                    name: name.to_string(),
+                    running,
+                    asked: paths.state.clone(),
+                });
             }
             Ok(Cluster { name: name.clone(), paths: paths.clone(), nodes })
         }
-        _ if cgroup::members(&name.cgroup())?.hidden > 0 => Err(Error::HiddenLab { name: name.to_string() }),
-        _ => Err(Error::NoLab),
+        _ if cgroup::members(&name.cgroup())?.hidden > 0 => Err(ClusterError::HiddenLab { name: name.to_string() }),
+        _ => Err(ClusterError::NoLab),
     }
 }
 
 /// The state directories of the lab's running nodes, other than the one that `paths` names.
 ///
 /// # Errors
-/// [`Error::Io`] when the cgroups cannot be read.
-pub(super) fn states_elsewhere(name: &LabName, paths: &Paths) -> Result<Vec<PathBuf>, Error> {
+/// [`ClusterError::Io`] when the cgroups cannot be read.
+pub(super) fn states_elsewhere(name: &LabName, paths: &Paths) -> Result<Vec<PathBuf>, ClusterError> {
     let states = elsewhere(&running_nodes(name)?, paths);
     let is_of_lab = |state: &PathBuf| state.file_name() == Some(OsStr::new(name.as_str()));
     Ok(states.into_iter().filter(is_of_lab).collect())
 }
 
 /// The nodes whose sandboxes run, in the order of their indexes.
-fn running_nodes(name: &LabName) -> Result<Vec<RunningNode>, Error> {
+fn running_nodes(name: &LabName) -> Result<Vec<RunningNode>, ClusterError> {
     let mut nodes = Vec::new();
     for (node, processes) in cgroup::nodes(&name.cgroup())? {
         let index = node.rsplit('-').next().and_then(|index| index.parse().ok()).filter(|index| *index < MOST_NODES);

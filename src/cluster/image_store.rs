@@ -2,7 +2,7 @@
 
 use nix::sys::statvfs::statvfs;
 
-use crate::error::Error;
+use crate::cluster::ClusterError;
 use crate::image::Image;
 use crate::process::ProgramError;
 
@@ -17,8 +17,8 @@ const FULL: &str = "no space left on device";
 /// Refuses an image that cannot fit into one of the nodes. A node whose free space cannot be read is not judged.
 ///
 /// # Errors
-/// [`Error::ImageTooLarge`] with both sizes.
-pub(super) fn require_room(cluster: &Cluster, image: &Image) -> Result<(), Error> {
+/// [`ClusterError::ImageTooLarge`] with both sizes.
+pub(super) fn require_room(cluster: &Cluster, image: &Image) -> Result<(), ClusterError> {
     // All nodes take their memory from the same machine.
     let nodes = cluster.nodes.len() as u64;
     let memory = memory::free_bytes().map(|free| free / nodes.max(1));
@@ -30,9 +30,9 @@ pub(super) fn require_room(cluster: &Cluster, image: &Image) -> Result<(), Error
 }
 
 /// The error for an import that failed: a full store is named, whatever else containerd says.
-pub(super) fn import_failed(image: &Image, error: Error) -> Error {
+pub(super) fn import_failed(image: &Image, error: ClusterError) -> ClusterError {
     match &error {
-        Error::Program(ProgramError { tail, .. }) if tail.to_lowercase().contains(FULL) => {
+        ClusterError::Program(ProgramError { tail, .. }) if tail.to_lowercase().contains(FULL) => {
             too_large(image, "the store became full during the import".to_owned())
         }
         _ => error,
@@ -45,8 +45,8 @@ fn free_in_store(running: &RunningNode) -> Option<u64> {
     Some(u64::from(store.blocks_available()).saturating_mul(u64::from(store.fragment_size())))
 }
 
-fn too_large(image: &Image, why: String) -> Error {
-    Error::ImageTooLarge { image: image.reference.clone(), why }
+fn too_large(image: &Image, why: String) -> ClusterError {
+    ClusterError::ImageTooLarge { image: image.reference.clone(), why }
 }
 
 /// "it takes 812 MB, and 300 MB are free"; what is needed is rounded up and what is there down.
@@ -77,6 +77,6 @@ mod tests {
         };
         let full = failed("ctr: failed to extract layer: write /x: no space left on device: unknown");
         assert!(full.to_string().contains("a.local/x:1") && full.to_string().contains("became full"), "{full}");
-        assert!(matches!(failed("ctr: connection refused"), Error::Program { .. }));
+        assert!(matches!(failed("ctr: connection refused"), ClusterError::Program { .. }));
     }
 }

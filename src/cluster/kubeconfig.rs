@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use crate::error::Error;
+use crate::cluster::ClusterError;
 use crate::io_error::IoError;
 use crate::write_file::WriteFile;
 
@@ -42,10 +42,10 @@ pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), Io
 /// A client for the kubeconfig at `path`, which asks the API server directly whatever proxy the environment names.
 ///
 /// # Errors
-/// [`Error::Kubeconfig`] when it is missing, malformed, or names files that are not there; [`Error::Io`] when it may not
+/// [`ClusterError::Kubeconfig`] when it is missing, malformed, or names files that are not there; [`ClusterError::Io`] when it may not
 /// be read.
-pub async fn client(path: &Path) -> Result<Client, Error> {
-    let broken = |why: String| Error::Kubeconfig { path: path.to_owned(), why };
+pub async fn client(path: &Path) -> Result<Client, ClusterError> {
+    let broken = |why: String| ClusterError::Kubeconfig { path: path.to_owned(), why };
     let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
         // Root's file: the kubeconfig itself is well.
         ErrorKind::PermissionDenied => IoError::file("read the kubeconfig", path, source).into(),

@@ -17,8 +17,8 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now;
+use crate::cluster::ClusterError;
 use crate::config::LabName;
-use crate::error::Error;
 use crate::io_error::IoError;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
@@ -56,8 +56,13 @@ impl LabLock {
     /// Takes the lock for `verb`. While another verb holds it, waits, and reports which one.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when `shutdown` comes first, [`Error::Io`] when the file cannot be locked.
-    pub async fn wait(name: &LabName, verb: &str, progress: &Progress, shutdown: &Shutdown) -> Result<Self, Error> {
+    /// [`ClusterError::Interrupted`] when `shutdown` comes first, [`ClusterError::Io`] when the file cannot be locked.
+    pub async fn wait(
+        name: &LabName,
+        verb: &str,
+        progress: &Progress,
+        shutdown: &Shutdown,
+    ) -> Result<Self, ClusterError> {
         let path = path_of(name);
         if let Some(lock) = Self::attempt(&path, verb)? {
             return Ok(lock);
@@ -67,7 +72,7 @@ impl LabLock {
         let waited = async {
             loop {
                 if let Some(lock) = Self::attempt(&path, verb)? {
-                    return Ok::<_, Error>(lock);
+                    return Ok::<_, ClusterError>(lock);
                 }
                 let news = Owner::read(&path).map(|owner| format!("waiting for {owner}"));
                 if news != told {
@@ -89,7 +94,7 @@ impl LabLock {
     ///
     /// # Errors
     /// As [`LabLock::wait`].
-    pub async fn take_over(name: &LabName, progress: &Progress, shutdown: &Shutdown) -> Result<Self, Error> {
+    pub async fn take_over(name: &LabName, progress: &Progress, shutdown: &Shutdown) -> Result<Self, ClusterError> {
         let path = path_of(name);
         let mut asked: Option<(Owner, Instant)> = None;
         let mut unknown = 0;

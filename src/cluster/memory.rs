@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::error::Error;
+use crate::cluster::ClusterError;
 
 /// In megabytes. A cluster that has just booted uses 450 MB that cannot be reclaimed; the rest is for the code of its
 /// programs and a few pods. docs/failures.md has the command that measures it.
@@ -11,10 +11,10 @@ const NEEDED: u64 = 600;
 /// Refuses a machine that has too little memory. A machine whose memory cannot be read is accepted.
 ///
 /// # Errors
-/// [`Error::LittleMemory`].
-pub(super) fn require() -> Result<(), Error> {
+/// [`ClusterError::LittleMemory`].
+pub(super) fn require() -> Result<(), ClusterError> {
     match free_bytes().map(|free| free / 1_000_000) {
-        Some(free) if free < NEEDED => Err(Error::LittleMemory { free, needed: NEEDED }),
+        Some(free) if free < NEEDED => Err(ClusterError::LittleMemory { free, needed: NEEDED }),
         _ => Ok(()),
     }
 }

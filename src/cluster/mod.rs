@@ -8,6 +8,7 @@ pub mod component;
 mod component_process;
 mod container;
 mod encryption;
+mod error;
 mod find;
 mod image_store;
 mod kubeconfig;
@@ -30,6 +31,8 @@ mod supervision;
 #[cfg(target_os = "linux")]
 pub mod supervisor;
 
+pub use error::ClusterError;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -51,7 +54,6 @@ pub use pod_route::PodRoutes;
 pub use residue::Removed;
 
 use crate::config::{LabName, Paths, ProxyMode};
-use crate::error::Error;
 use crate::image::Image;
 use crate::io_error::IoError;
 use crate::process::Invocation;
@@ -61,16 +63,16 @@ use crate::toolbox::{Program, Toolbox};
 /// A client for the cluster's API server, as its administrator.
 ///
 /// # Errors
-/// [`Error::Kubeconfig`] when the kubeconfig is missing or broken.
-pub async fn client(cluster: &Cluster) -> Result<Client, Error> {
+/// [`ClusterError::Kubeconfig`] when the kubeconfig is missing or broken.
+pub async fn client(cluster: &Cluster) -> Result<Client, ClusterError> {
     client_by(&cluster.paths.kubeconfig()).await
 }
 
 /// Loads an image into every node.
 ///
 /// # Errors
-/// [`Error::ImageTooLarge`] when it does not fit, [`Error::Program`] when containerd refuses it.
-pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, image: &Image) -> Result<(), Error> {
+/// [`ClusterError::ImageTooLarge`] when it does not fit, [`ClusterError::Program`] when containerd refuses it.
+pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, image: &Image) -> Result<(), ClusterError> {
     image_store::require_room(cluster, image)?;
     let imported = images(cluster, toolbox, &[OsStr::new("import"), image.archive.as_os_str()]).await;
     imported.map_err(|error| image_store::import_failed(image, error))
@@ -79,21 +81,21 @@ pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, image: &Image) -
 /// Adds a name to an image that every node has.
 ///
 /// # Errors
-/// [`Error::Program`] when containerd refuses it.
-pub async fn tag_image(cluster: &Cluster, toolbox: &Toolbox, from: &str, to: &str) -> Result<(), Error> {
+/// [`ClusterError::Program`] when containerd refuses it.
+pub async fn tag_image(cluster: &Cluster, toolbox: &Toolbox, from: &str, to: &str) -> Result<(), ClusterError> {
     images(cluster, toolbox, &["tag", "--force", from, to]).await
 }
 
 /// Removes a name of an image on every node.
 ///
 /// # Errors
-/// [`Error::Program`] when containerd refuses it.
-pub async fn untag_image(cluster: &Cluster, toolbox: &Toolbox, name: &str) -> Result<(), Error> {
+/// [`ClusterError::Program`] when containerd refuses it.
+pub async fn untag_image(cluster: &Cluster, toolbox: &Toolbox, name: &str) -> Result<(), ClusterError> {
     images(cluster, toolbox, &["rm", name]).await
 }
 
 /// `ctr images` with these arguments on every node.
-async fn images<A: AsRef<OsStr>>(cluster: &Cluster, toolbox: &Toolbox, arguments: &[A]) -> Result<(), Error> {
+async fn images<A: AsRef<OsStr>>(cluster: &Cluster, toolbox: &Toolbox, arguments: &[A]) -> Result<(), ClusterError> {
     for running in &cluster.nodes {
         let socket = format!("/proc/{}/root{}", running.pid, component::CONTAINERD_SOCKET);
         let head = ["--address", &socket, "--namespace", "k8s.io", "images"].map(OsStr::new);
@@ -120,8 +122,8 @@ pub fn inside<A: AsRef<OsStr>>(
 /// How the cluster's kube-proxy balances, by the plan it was booted from.
 ///
 /// # Errors
-/// [`Error::Io`] when the plan cannot be read.
-pub fn proxy_mode(cluster: &Cluster) -> Result<ProxyMode, Error> {
+/// [`ClusterError::Io`] when the plan cannot be read.
+pub fn proxy_mode(cluster: &Cluster) -> Result<ProxyMode, ClusterError> {
     let plan = Layout::new(&cluster.paths, &cluster.first().node).plan();
     Ok(BootPlan::read(&plan)?.proxy_mode)
 }
@@ -129,8 +131,8 @@ pub fn proxy_mode(cluster: &Cluster) -> Result<ProxyMode, Error> {
 /// The status of the components of each node, as the supervisors report it.
 ///
 /// # Errors
-/// [`Error::Io`] when a supervisor's status file cannot be read.
-pub fn components(cluster: &Cluster) -> Result<Vec<(Node, Vec<ComponentStatus>)>, Error> {
+/// [`ClusterError::Io`] when a supervisor's status file cannot be read.
+pub fn components(cluster: &Cluster) -> Result<Vec<(Node, Vec<ComponentStatus>)>, ClusterError> {
     let read = |running: &RunningNode| {
         let path = Layout::new(&cluster.paths, &running.node).components();
         let statuses = match fs::read(&path) {
@@ -147,8 +149,8 @@ pub fn components(cluster: &Cluster) -> Result<Vec<(Node, Vec<ComponentStatus>)>
 /// The names of the cluster's components, each once, in the order in which they start.
 ///
 /// # Errors
-/// [`Error::Io`] when a supervisor's status file cannot be read.
-pub fn component_names(cluster: &Cluster) -> Result<Vec<String>, Error> {
+/// [`ClusterError::Io`] when a supervisor's status file cannot be read.
+pub fn component_names(cluster: &Cluster) -> Result<Vec<String>, ClusterError> {
     let mut names = Vec::new();
     for (_, statuses) in components(cluster)? {
         for status in statuses {
@@ -163,7 +165,7 @@ pub fn component_names(cluster: &Cluster) -> Result<Vec<String>, Error> {
 /// Removes everything that a lab has on the machine, whether it runs or not. Does nothing when there is nothing.
 ///
 /// # Errors
-/// [`Error::Residue`] with what could not be removed.
-pub fn down(name: &LabName, paths: &Paths, ip: &Path, progress: &Progress) -> Result<Removed, Error> {
+/// [`ClusterError::Residue`] with what could not be removed.
+pub fn down(name: &LabName, paths: &Paths, ip: &Path, progress: &Progress) -> Result<Removed, ClusterError> {
     residue::remove(name, paths, ip, residue::Keep::Nothing, progress)
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::cluster::ClusterError;
 use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX, HOST_ADDRESS, LINK_PREFIX, LabName};
-use crate::error::Error;
 use crate::io_error::IoError;
 use crate::process::{self, Invocation, ProgramError};
 
@@ -32,16 +32,16 @@ struct Link {
 }
 
 /// Checks that nothing else on the host uses the lab's addresses.
-pub(super) fn check_free(ip: &Path) -> Result<(), Error> {
+pub(super) fn check_free(ip: &Path) -> Result<(), ClusterError> {
     check_free_of_others(ip, &format!("{}/{}", RANGE.0, RANGE.1), "")
 }
 
 /// Checks that the host has no route into `range`, apart from routes through `link`.
-pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result<(), Error> {
+pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result<(), ClusterError> {
     let routes: Vec<Route> = list(ip, &["-4", "route", "show", "table", "all", "root", range])?;
     match routes.iter().find(|route| route.dev.as_deref() != Some(link)) {
         None => Ok(()),
-        Some(route) => Err(Error::Taken {
+        Some(route) => Err(ClusterError::Taken {
             what: format!("address range {range}"),
             by: format!("a route to {} through {}", route.dst, route.dev.as_deref().unwrap_or("no device")),
         }),
@@ -66,7 +66,7 @@ fn list<T: DeserializeOwned>(ip: &Path, arguments: &[&str]) -> Result<Vec<T>, Pr
 
 /// Connects the host to the lab by a veth pair, and routes the external IPs to it. The host has only this link, however
 /// many nodes there are: it leads to the node that runs the control plane.
-pub(super) fn connect(ip: &Path, lab: &LabName, nodes: &[RunningNode]) -> Result<(), Error> {
+pub(super) fn connect(ip: &Path, lab: &LabName, nodes: &[RunningNode]) -> Result<(), ClusterError> {
     let link = lab.link();
     let host = format!("{HOST_ADDRESS}/{LINK_PREFIX}");
     let pool = format!("{EXTERNAL_POOL}/{EXTERNAL_POOL_PREFIX}");
@@ -81,7 +81,7 @@ pub(super) fn connect(ip: &Path, lab: &LabName, nodes: &[RunningNode]) -> Result
 }
 
 /// Configures the link's end in a node's sandbox, and the routes to the pods of the other nodes; runs inside.
-pub(super) fn configure_inside(ip: &Path, node: &Node, nodes: &[Node]) -> Result<(), Error> {
+pub(super) fn configure_inside(ip: &Path, node: &Node, nodes: &[Node]) -> Result<(), ClusterError> {
     run(ip, &["link", "set", "lo", "up"])?;
     run(ip, &["address", "add", &node.link_address(), "dev", INSIDE])?;
     set_up(ip, INSIDE)?;
@@ -106,20 +106,20 @@ fn run(ip: &Path, arguments: &[&str]) -> Result<(), ProgramError> {
 }
 
 /// Whether the host's end of the link exists. It must be a veth: an interface of another kind does not belong to a lab.
-pub(super) fn link_exists(ip: &Path, lab: &LabName) -> Result<bool, Error> {
+pub(super) fn link_exists(ip: &Path, lab: &LabName) -> Result<bool, ClusterError> {
     Ok(device_exists(&lab.link()) && is_veth(ip, &lab.link())?)
 }
 
-fn is_veth(ip: &Path, link: &str) -> Result<bool, Error> {
+fn is_veth(ip: &Path, link: &str) -> Result<bool, ClusterError> {
     let links: Vec<Link> = list(ip, &["link", "show", "type", "veth"])?;
     Ok(links.iter().any(|veth| veth.ifname.as_deref() == Some(link)))
 }
 
 /// Checks that no interface has the link's name. The lab's own link must have been removed before.
-pub(super) fn check_name_is_free(lab: &LabName) -> Result<(), Error> {
+pub(super) fn check_name_is_free(lab: &LabName) -> Result<(), ClusterError> {
     let what = format!("link {}", lab.link());
     let by = "an interface of that name that does not belong to a lab".to_owned();
-    if device_exists(&lab.link()) { Err(Error::Taken { what, by }) } else { Ok(()) }
+    if device_exists(&lab.link()) { Err(ClusterError::Taken { what, by }) } else { Ok(()) }
 }
 
 /// Whether the host has an interface of this name. Asks the kernel, because `/sys` may show another network namespace.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::ClusterError;
 use crate::config::ProxyMode;
-use crate::error::Error;
 use crate::io_error::IoError;
 use crate::process::{self, Invocation};
 use crate::progress::Event;
@@ -133,7 +133,7 @@ impl BootPlan {
     /// Reads a plan that `up` wrote.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read.
+    /// [`ClusterError::Io`] when it cannot be read.
     pub fn read(path: &Path) -> Result<Self, IoError> {
         let text = fs::read(path).map_err(|source| IoError::file("read", path, source))?;
         serde_json::from_slice(&text).map_err(|source| IoError::file("parse", path, source.into()))
@@ -159,8 +159,8 @@ impl BootPlan {
 
     /// The error for a component that failed: with the end of its log, and where the log is.
     #[must_use]
-    pub fn failure(&self, component: &str, what: String) -> Error {
+    pub fn failure(&self, component: &str, what: String) -> ClusterError {
         let (tail, log) = (self.last_words(component), self.log(component));
-        Error::Component { component: component.to_owned(), what, tail, log }
+        ClusterError::Component { component: component.to_owned(), what, tail, log }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
+use crate::cluster::ClusterError;
 use crate::process::Invocation;
 use crate::progress::Progress;
 
@@ -23,8 +23,8 @@ impl PodRoutes {
     /// Adds the routes.
     ///
     /// # Errors
-    /// [`Error::Taken`] when something else on the host uses the pods' addresses, [`Error::Program`].
-    pub fn add(cluster: &Cluster, ip: &Path, progress: &Progress) -> Result<Self, Error> {
+    /// [`ClusterError::Taken`] when something else on the host uses the pods' addresses, [`ClusterError::Program`].
+    pub fn add(cluster: &Cluster, ip: &Path, progress: &Progress) -> Result<Self, ClusterError> {
         let link = cluster.name.link();
         let nodes = || cluster.nodes.iter().map(|running| &running.node);
         nodes().try_for_each(|node| network::check_free_of_others(ip, &node.pod_cidr, &link))?;

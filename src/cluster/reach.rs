@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use crate::cluster::ClusterError;
 use crate::config::LabName;
-use crate::error::Error;
 use crate::process::Invocation;
 
 use super::component::{API_PORT, KUBELET_PORT};
@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// kubelet.
 ///
 /// # Errors
-/// [`Error::Unreachable`] for the first node that does not answer.
-pub(super) async fn check(lab: &LabName, nodes: &[Node], nft: &Path) -> Result<(), Error> {
+/// [`ClusterError::Unreachable`] for the first node that does not answer.
+pub(super) async fn check(lab: &LabName, nodes: &[Node], nft: &Path) -> Result<(), ClusterError> {
     for node in nodes {
         let port = if node.is_control_plane() { API_PORT } else { KUBELET_PORT };
         let address = SocketAddr::from((node.address, port));
@@ -33,7 +33,7 @@ pub(super) async fn check(lab: &LabName, nodes: &[Node], nft: &Path) -> Result<(
         let ruleset = Invocation::new(nft, ["list", "chains"]).run().unwrap_or_default();
         let dropping = dropping_chains(&String::from_utf8_lossy(&ruleset));
         let why = if dropping.is_empty() { why } else { format!("{why}; {} by default", dropping.join(" and ")) };
-        return Err(Error::Unreachable { address: address.to_string(), why, link: lab.link() });
+        return Err(ClusterError::Unreachable { address: address.to_string(), why, link: lab.link() });
     }
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::cluster::ClusterError;
 use crate::config::{LabName, Paths};
-use crate::error::Error;
 use crate::io_error::IoError;
 use crate::progress::Progress;
 
@@ -58,10 +58,10 @@ pub(super) fn remove(
     ip: &Path,
     keep: Keep,
     progress: &Progress,
-) -> Result<Removed, Error> {
+) -> Result<Removed, ClusterError> {
     let mut removed = Removed::default();
     let mut left = Vec::new();
-    let mut attempt = |what: &str, result: Result<(), Error>| {
+    let mut attempt = |what: &str, result: Result<(), ClusterError>| {
         if let Err(error) = result {
             progress.note(format!("{what}: {error}"));
             left.push(format!("{what}: {error}"));
@@ -78,28 +78,28 @@ pub(super) fn remove(
     if matches!(link_exists, Ok(true)) {
         let step = progress.step(format!("remove the link {}", name.link()));
         removed.link = Some(name.link());
-        attempt("link", network::disconnect(ip, name).map_err(Error::from));
+        attempt("link", network::disconnect(ip, name).map_err(ClusterError::from));
         step.done();
     }
     attempt("link", link_exists.map(drop));
     for root in cgroup::roots(&name.cgroup())? {
-        attempt("cgroup", remove_cgroup(&root).map_err(Error::from));
+        attempt("cgroup", remove_cgroup(&root).map_err(ClusterError::from));
         removed.cgroups.push(root);
     }
-    attempt("AppArmor profile", apparmor::unload(name).map_err(Error::from));
+    attempt("AppArmor profile", apparmor::unload(name).map_err(ClusterError::from));
     if paths.state.is_dir() {
-        attempt("state", remove_state(paths, keep).map_err(Error::from));
+        attempt("state", remove_state(paths, keep).map_err(ClusterError::from));
         removed.state = Some(paths.state.clone());
     }
     for state in other_states.into_iter().filter(|state| state.is_dir()) {
-        attempt("state", remove_tree(&state).map_err(Error::from));
+        attempt("state", remove_tree(&state).map_err(ClusterError::from));
         removed.other_states.push(state);
     }
-    if left.is_empty() { Ok(removed) } else { Err(Error::Residue { left }) }
+    if left.is_empty() { Ok(removed) } else { Err(ClusterError::Residue { left }) }
 }
 
 /// Kills every process in the lab's cgroups, and waits until all of them are gone.
-fn end_processes(name: &LabName) -> Result<usize, Error> {
+fn end_processes(name: &LabName) -> Result<usize, ClusterError> {
     let lab = name.cgroup();
     let count = cgroup::members(&lab)?.count();
     let deadline = Instant::now() + PATIENCE;

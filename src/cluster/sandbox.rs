@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::error::Error;
+use crate::cluster::ClusterError;
 use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::shutdown::Interrupted;
@@ -39,8 +39,8 @@ const COVERED_SYSCTLS: [(&str, &str); 6] = [
 /// reports its process id on stdout. Must run in a process with one thread.
 ///
 /// # Errors
-/// [`Error::Io`] when the kernel refuses, [`Error::Program`] when the first process cannot be started.
-pub fn enter(plan_file: &Path) -> Result<(), Error> {
+/// [`ClusterError::Io`] when the kernel refuses, [`ClusterError::Program`] when the first process cannot be started.
+pub fn enter(plan_file: &Path) -> Result<(), ClusterError> {
     close_inherited();
     let plan = BootPlan::read(plan_file)?;
     cgroup::enter(&plan.cgroup, &plan.node.name)?;
@@ -74,8 +74,8 @@ fn close_inherited() {
 /// Sets up the namespaces: hostname and mounts, and the network once the link exists.
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::Program`], naming what the kernel refused; [`Error::Interrupted`] when `up` is gone.
-pub fn prepare(plan: &BootPlan) -> Result<(), Error> {
+/// [`ClusterError::Io`] or [`ClusterError::Program`], naming what the kernel refused; [`ClusterError::Interrupted`] when `up` is gone.
+pub fn prepare(plan: &BootPlan) -> Result<(), ClusterError> {
     nix::unistd::sethostname(&plan.node.name).map_err(|errno| IoError::new("set the hostname", errno.into()))?;
     mounts(plan)?;
     let mut go = String::new();

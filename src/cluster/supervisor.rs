@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use crate::clock::now;
-use crate::error::Error;
+use crate::cluster::ClusterError;
 use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
 use crate::write_file::WriteFile;
@@ -28,9 +28,9 @@ use super::supervision::{Decision, History};
 /// Boots the node and supervises it until the process is killed; returns only when the boot fails.
 ///
 /// # Errors
-/// [`Error::Component`] for a component that died or was not ready in time, [`Error::Io`] or [`Error::Program`] for one
+/// [`ClusterError::Component`] for a component that died or was not ready in time, [`ClusterError::Io`] or [`ClusterError::Program`] for one
 /// that could not be started.
-pub async fn run(plan: &BootPlan) -> Result<(), Error> {
+pub async fn run(plan: &BootPlan) -> Result<(), ClusterError> {
     let mut supervisor = Supervisor::new(plan)?;
     for phase in [Phase::Base, Phase::Cluster, Phase::Network] {
         if let Err(error) = supervisor.boot(phase).await {
@@ -79,7 +79,7 @@ enum Happening {
 }
 
 impl<'a> Supervisor<'a> {
-    fn new(plan: &'a BootPlan) -> Result<Self, Error> {
+    fn new(plan: &'a BootPlan) -> Result<Self, ClusterError> {
         let child_ended = signal(SignalKind::child()).map_err(|source| IoError::new("listen for signals", source))?;
         let (answer, answers) = mpsc::unbounded_channel();
         let components = plan.components.iter().map(Supervised::new).collect();
@@ -87,7 +87,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Starts all components of a phase, and waits until all of them are ready.
-    async fn boot(&mut self, phase: Phase) -> Result<(), Error> {
+    async fn boot(&mut self, phase: Phase) -> Result<(), ClusterError> {
         let progress = Progress::new(|event| say(&Message::Progress(event)));
         let mut waiting: BTreeMap<usize, Step> = BTreeMap::new();
         for index in 0..self.components.len() {
@@ -117,7 +117,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Restarts components that end, for ever.
-    async fn supervise(&mut self) -> Result<(), Error> {
+    async fn supervise(&mut self) -> Result<(), ClusterError> {
         loop {
             match self.next().await {
                 Happening::Ready(index) => self.set(index, State::Running),
@@ -180,7 +180,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn start(&mut self, index: usize) -> Result<(), Error> {
+    fn start(&mut self, index: usize) -> Result<(), ClusterError> {
         let component = &mut self.components[index];
         let pid = spawn(self.plan, component.spec)?;
         component.started = Instant::now();
@@ -209,14 +209,14 @@ impl<'a> Supervisor<'a> {
         self.set(index, state);
     }
 
-    fn died_in_boot(&mut self, index: usize, how: &str) -> Error {
+    fn died_in_boot(&mut self, index: usize, how: &str) -> ClusterError {
         let component = &mut self.components[index];
         component.ended(self.plan, how.to_owned());
         component.status.state = State::GivenUp;
         self.plan.failure(&component.spec.name, format!("ended while starting ({how})"))
     }
 
-    fn too_slow(&self, waiting: impl Iterator<Item = usize>) -> Error {
+    fn too_slow(&self, waiting: impl Iterator<Item = usize>) -> ClusterError {
         let mut slow = waiting.map(|index| &self.components[index]);
         let (name, why) = slow.next().map_or(("sandbox", ""), |c| (c.spec.name.as_str(), c.last_no.as_str()));
         self.plan.failure(name, format!("was not ready after {} s ({why})", self.plan.deadline.as_secs()))
@@ -274,7 +274,7 @@ impl<'a> Supervised<'a> {
 }
 
 /// Starts a component, with its log and a file with its exact command.
-fn spawn(plan: &BootPlan, spec: &ComponentSpec) -> Result<i32, Error> {
+fn spawn(plan: &BootPlan, spec: &ComponentSpec) -> Result<i32, ClusterError> {
     let invocation = spec.invocation(&plan.path);
     let command_file = plan.command(&spec.name);
     std::fs::write(&command_file, format!("{invocation}\n"))

@@ -4,7 +4,7 @@ use futures::StreamExt;
 
 use super::guarded::Guarded;
 use crate::cluster::Access;
-use crate::error::Error;
+use crate::experiment::ExperimentError;
 use crate::workload;
 use evenkeel_load::Addresses;
 
@@ -17,14 +17,17 @@ pub(super) struct BalancedPods<'a> {
 
 impl<'a> BalancedPods<'a> {
     /// The pods that are ready now. Each of them must be reached through the lab's link.
-    pub(super) async fn find(access: &'a Access, mut guarded: Guarded<'a>) -> Result<BalancedPods<'a>, Error> {
+    pub(super) async fn find(
+        access: &'a Access,
+        mut guarded: Guarded<'a>,
+    ) -> Result<BalancedPods<'a>, ExperimentError> {
         let backends = workload::backends(&access.client).await?;
         guarded.check(&backends).await?;
         Ok(Self { access, guarded, addresses: Addresses::new(&backends) })
     }
 
     /// Keeps the addresses as the Service's EndpointSlices have them; it ends only by an error.
-    pub(super) async fn follow(&mut self) -> Result<(), Error> {
+    pub(super) async fn follow(&mut self) -> Result<(), ExperimentError> {
         let mut changes = std::pin::pin!(workload::backends_as_they_change(&self.access.client));
         while let Some(backends) = changes.next().await {
             self.guarded.check(&backends).await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use crate::error::Error;
+use crate::experiment::ExperimentError;
 use crate::workload;
 
 /// Refuses addresses that are not reached through the lab's link. A look-up is a process of its own, so while load runs
@@ -24,8 +24,8 @@ impl<'a> Guarded<'a> {
     /// Looks up those of `addresses` that are new.
     ///
     /// # Errors
-    /// [`Error::ForeignTarget`].
-    pub(super) async fn check(&mut self, addresses: &[SocketAddr]) -> Result<(), Error> {
+    /// [`ExperimentError::ForeignTarget`].
+    pub(super) async fn check(&mut self, addresses: &[SocketAddr]) -> Result<(), ExperimentError> {
         for address in addresses {
             if !self.known.contains(&address.ip()) {
                 workload::guard(*address, &self.link, self.ip).await?;

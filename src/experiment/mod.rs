@@ -3,6 +3,7 @@
 
 mod balanced_pods;
 pub mod environment;
+mod error;
 mod guarded;
 mod live_line;
 pub mod run_data;
@@ -12,6 +13,8 @@ pub mod soak;
 mod tracking;
 mod trial;
 mod workplace;
+
+pub use error::ExperimentError;
 
 pub use environment::Environment;
 pub use series::{Series, SeriesResult};

@@ -6,7 +6,8 @@ use super::trial::{Case, Trial};
 use super::workplace::Workplace;
 use crate::cluster::Access;
 use crate::config::Replicas;
-use crate::error::Error;
+use crate::experiment::ExperimentError;
+use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown};
 use crate::workload::event::Stage;
@@ -64,9 +65,12 @@ impl<'a> Series<'a> {
     /// Makes all runs, and calls `finished` with each of them.
     ///
     /// # Errors
-    /// What kept the next run from being made; what `finished` returned; [`Error::NoAnswer`], [`Error::Event`] and
-    /// [`Error::Interrupted`] after a run.
-    pub async fn run(&mut self, mut finished: impl FnMut(&Measurement) -> Result<(), Error>) -> Result<(), Error> {
+    /// What kept the next run from being made; what `finished` returned; [`ExperimentError::NoAnswer`], [`ExperimentError::Event`] and
+    /// [`ExperimentError::Interrupted`] after a run.
+    pub async fn run(
+        &mut self,
+        mut finished: impl FnMut(&Measurement) -> Result<(), IoError>,
+    ) -> Result<(), ExperimentError> {
         let turns: Vec<(u32, Case)> = self.trial.turns().collect();
         let url = self.url();
         for (round, case) in turns {
@@ -94,7 +98,7 @@ impl<'a> Series<'a> {
     ///
     /// # Errors
     /// What kept the run from being made.
-    pub async fn run_once(&mut self, step: &Step) -> Result<Measurement, Error> {
+    pub async fn run_once(&mut self, step: &Step) -> Result<Measurement, ExperimentError> {
         let case = self.trial.cases.first().copied().unwrap_or(Case { mode: None, replicas: None });
         let pods = self.pods(case).await?;
         self.measure(case, pods, step).await
@@ -112,7 +116,7 @@ impl<'a> Series<'a> {
         if parts.is_empty() { "the target".to_owned() } else { parts.join(", ") }
     }
 
-    async fn measure(&self, case: Case, pods: Option<u32>, step: &Step) -> Result<Measurement, Error> {
+    async fn measure(&self, case: Case, pods: Option<u32>, step: &Step) -> Result<Measurement, ExperimentError> {
         let run = SingleRun {
             workplace: self.workplace,
             target: &self.target,
@@ -128,7 +132,7 @@ impl<'a> Series<'a> {
 
     /// Makes the workload what the run is about to be recorded with: as it was before the events of earlier runs, and
     /// scaled where that is asked for. Returns how many pods there are, where that is known.
-    async fn pods(&mut self, case: Case) -> Result<Option<u32>, Error> {
+    async fn pods(&mut self, case: Case) -> Result<Option<u32>, ExperimentError> {
         let Some(Workplace { access, .. }) = self.workplace else { return Ok(None) };
         let (progress, shutdown) = (&self.progress, &self.shutdown);
         match self.before.take() {
@@ -156,7 +160,7 @@ impl<'a> Series<'a> {
 }
 
 /// The number of pods that are ready.
-async fn ready_pods(access: &Access) -> Result<u32, Error> {
+async fn ready_pods(access: &Access) -> Result<u32, ExperimentError> {
     let pods = workload::status::workload(&access.client).await?.pods;
     let ready = pods.iter().filter(|pod| pod.status == "Running" && pod.ready == pod.containers).count();
     Ok(u32::try_from(ready).unwrap_or(u32::MAX))
@@ -171,17 +175,17 @@ fn summary(run: &Measurement) -> String {
     format!("{}, {rate:.0} req/s, p99 {p99:.2} ms, {errors}", some(run.requests.answered, "answer"))
 }
 
-fn verdict(target: &str, run: &Measurement) -> Result<(), Error> {
+fn verdict(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
     if run.interrupted {
         return Err(Interrupted.into());
     }
     if let Some((event, why)) = run.events.iter().find_map(|event| Some((event, event.trouble.as_ref()?))) {
-        return Err(Error::Event { what: event.what.clone(), why: why.clone() });
+        return Err(ExperimentError::Event { what: event.what.clone(), why: why.clone() });
     }
     if run.requests.answered > 0 {
         return Ok(());
     }
     let errors = run.errors;
     let why = if errors == 0 { "none came in time".to_owned() } else { format!("{errors} tries failed") };
-    Err(Error::NoAnswer { target: target.to_owned(), why })
+    Err(ExperimentError::NoAnswer { target: target.to_owned(), why })
 }

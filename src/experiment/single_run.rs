@@ -11,7 +11,7 @@ use super::run_data::{observed_events, pod_readings, run_data};
 use super::tracking::Tracking;
 use super::workplace::Workplace;
 use crate::cluster::{Access, PodRoutes};
-use crate::error::Error;
+use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::workload::event::{EventRecord, Planned, Stage, drained, play};
@@ -59,7 +59,7 @@ impl SingleRun<'_> {
         pods: Option<u32>,
         uniformity_tests: u32,
         step: &Step,
-    ) -> Result<Measurement, Error> {
+    ) -> Result<Measurement, ExperimentError> {
         let outcome = match self.workplace {
             Some(workplace) => Box::pin(self.in_cluster(workplace, step)).await?,
             None => {
@@ -78,7 +78,7 @@ impl SingleRun<'_> {
         move |live| step.detail(line(&live, end_known))
     }
 
-    async fn in_cluster(&self, workplace: Workplace<'_>, step: &Step) -> Result<Outcome, Error> {
+    async fn in_cluster(&self, workplace: Workplace<'_>, step: &Step) -> Result<Outcome, ExperimentError> {
         let Self { plan, shutdown, .. } = self;
         let access = workplace.access;
         // Dropped, the routes are removed again, whatever becomes of the run.
@@ -121,7 +121,10 @@ impl SingleRun<'_> {
     }
 
     /// Routes to the pods, and the pods themselves. All of them are looked up before the clock of the run starts.
-    async fn straight_to_pods<'a>(&self, workplace: Workplace<'a>) -> Result<(PodRoutes, BalancedPods<'a>), Error> {
+    async fn straight_to_pods<'a>(
+        &self,
+        workplace: Workplace<'a>,
+    ) -> Result<(PodRoutes, BalancedPods<'a>), ExperimentError> {
         let Workplace { access, link, ip } = workplace;
         let routes = PodRoutes::add(access.require_lab("balancing by the client")?, ip, self.progress)?;
         Ok((routes, BalancedPods::find(access, Guarded::new(link.to_owned(), ip)).await?))
@@ -162,7 +165,12 @@ impl SingleRun<'_> {
     }
 
     /// Sends the load to the Service, or to `pods` as they come and go.
-    async fn load(&self, pods: Option<BalancedPods<'_>>, stop: &Shutdown, step: &Step) -> Result<RunResult, Error> {
+    async fn load(
+        &self,
+        pods: Option<BalancedPods<'_>>,
+        stop: &Shutdown,
+        step: &Step,
+    ) -> Result<RunResult, ExperimentError> {
         let news = self.news(step);
         let Some(mut pods) = pods else { return Ok(load::run(self.target, &self.plan, stop, news).await?) };
         let addresses = pods.addresses.clone();

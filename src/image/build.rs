@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::cargo::{self, Cargo};
 use super::{Image, ImageSpec, Packed, elf, inspect, pack};
-use crate::error::Error;
+use crate::image::{BuildNeed, BuildRemedy, ImageError};
 use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::{Progress, Step};
@@ -28,6 +28,13 @@ struct Recipe {
     /// The binary of [`PACKAGE`].
     binary: &'static str,
     spec: ImageSpec,
+}
+
+impl Recipe {
+    fn cannot_be_built(&self, why: String, missing: BuildNeed) -> ImageError {
+        let remedy = Some(BuildRemedy { missing, variable: self.variable });
+        ImageError::BuildFailed { what: self.what.into(), why, remedy }
+    }
 }
 
 const SERVER: Recipe = Recipe {
@@ -57,9 +64,9 @@ const PAUSE: Recipe = Recipe {
 /// The image of the server: the archive that `EVENKEEL_SERVER_IMAGE` names, or built from the source tree.
 ///
 /// # Errors
-/// [`Error::BadImage`] when the named archive has no image; [`Error::BuildFailed`] or [`Error::Program`] when the build
+/// [`ImageError::BadImage`] when the named archive has no image; [`ImageError::BuildFailed`] or [`ImageError::Program`] when the build
 /// fails.
-pub async fn build_server(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, Error> {
+pub async fn build_server(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, ImageError> {
     provide(&SERVER, cache, progress, shutdown).await
 }
 
@@ -67,11 +74,11 @@ pub async fn build_server(cache: &Path, progress: &Progress, shutdown: &Shutdown
 ///
 /// # Errors
 /// As [`build_server`].
-pub async fn build_pause(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, Error> {
+pub async fn build_pause(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, ImageError> {
     provide(&PAUSE, cache, progress, shutdown).await
 }
 
-async fn provide(recipe: &Recipe, cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, Error> {
+async fn provide(recipe: &Recipe, cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, ImageError> {
     if let Some(archive) = env::var_os(recipe.variable).filter(|path| !path.is_empty()) {
         return inspect(Path::new(&archive));
     }
@@ -80,8 +87,8 @@ async fn provide(recipe: &Recipe, cache: &Path, progress: &Progress, shutdown: &
     let binary = unless(shutdown, compile(recipe, &source, cache, &step)).await??;
     let content = fs::read(&binary).map_err(|problem| IoError::file("read", &binary, problem))?;
     if let Some(why) = elf::problem(&content) {
-        let hint = format!("install the static C library, or name an existing image: {}=FILE", recipe.variable);
-        return Err(Error::BuildFailed { what: recipe.what.into(), why: format!("{}: {why}", binary.display()), hint });
+        let why = format!("{}: {why}", binary.display());
+        return Err(recipe.cannot_be_built(why, BuildNeed::StaticLibrary));
     }
     let image = keep(&pack(&content, &recipe.spec)?, &cache.join("images"))?;
     step.done_with(format!("{}, {:.2} MB", image.reference, image.megabytes()));
@@ -89,29 +96,21 @@ async fn provide(recipe: &Recipe, cache: &Path, progress: &Progress, shutdown: &
 }
 
 /// The source tree: `EVENKEEL_SOURCE`, or the directory in which this program was built.
-fn source_tree(recipe: &Recipe) -> Result<PathBuf, Error> {
+fn source_tree(recipe: &Recipe) -> Result<PathBuf, ImageError> {
     let given = env::var_os("EVENKEEL_SOURCE").filter(|path| !path.is_empty());
     let source = given.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     let manifest = fs::read_to_string(source.join("Cargo.toml")).unwrap_or_default();
     if manifest.lines().any(|line| line == "name = \"evenkeel\"") {
         return Ok(source);
     }
-    Err(Error::BuildFailed {
-        what: recipe.what.into(),
-        why: format!("Evenkeel's source tree is not at {}", source.display()),
-        hint: format!(
-            "name the source tree with EVENKEEL_SOURCE=DIRECTORY, or an existing image with {}=FILE",
-            recipe.variable
-        ),
-    })
+    let why = format!("Evenkeel's source tree is not at {}", source.display());
+    Err(recipe.cannot_be_built(why, BuildNeed::SourceTree))
 }
 
 /// Compiles the binary and returns its path.
-async fn compile(recipe: &Recipe, source: &Path, cache: &Path, step: &Step) -> Result<PathBuf, Error> {
-    let cargo = Cargo::find(cache).ok_or_else(|| Error::BuildFailed {
-        what: recipe.what.into(),
-        why: "cargo was found neither on PATH nor in ~/.cargo/bin".into(),
-        hint: format!("install Rust (https://rustup.rs), or name an existing image: {}=FILE", recipe.variable),
+async fn compile(recipe: &Recipe, source: &Path, cache: &Path, step: &Step) -> Result<PathBuf, ImageError> {
+    let cargo = Cargo::find(cache).ok_or_else(|| {
+        recipe.cannot_be_built("cargo was found neither on PATH nor in ~/.cargo/bin".into(), BuildNeed::Rust)
     })?;
     // A separate directory, so that a developer's build and this one do not wait for each other. Both binaries share it
     // and their dependencies.
@@ -148,7 +147,7 @@ fn host_target() -> String {
 }
 
 /// Writes the archive into `directory`, named by its digest.
-fn keep(packed: &Packed, directory: &Path) -> Result<Image, Error> {
+fn keep(packed: &Packed, directory: &Path) -> Result<Image, ImageError> {
     let archive = directory.join(format!("{}.tar", packed.tag()));
     if !fs::read(&archive).is_ok_and(|kept| kept == packed.archive) {
         fs::create_dir_all(directory).map_err(|source| IoError::file("create", directory, source))?;

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-use crate::error::Error;
+use crate::image::ImageError;
 use crate::process::{Invocation, ProgramError, last_lines, outcome};
 use crate::progress::Step;
 
@@ -65,7 +65,7 @@ impl Cargo {
 }
 
 /// Runs cargo until it exits and reports its output as progress.
-pub(super) async fn run(invocation: &Invocation, step: &Step) -> Result<(), Error> {
+pub(super) async fn run(invocation: &Invocation, step: &Step) -> Result<(), ImageError> {
     let mut command = invocation.command();
     for name in inherited().filter(|name| !invocation.env.iter().any(|(set, _)| set == name)) {
         command.env_remove(name);
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    fn run_shell(script: &str) -> (Result<(), Error>, Vec<Event>) {
+    fn run_shell(script: &str) -> (Result<(), ImageError>, Vec<Event>) {
         let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let sink = events.clone();
         let progress = Progress::new(move |event| sink.lock().unwrap().push(event));

@@ -11,7 +11,7 @@ use oci_spec::image::{Digest, ImageIndex, ImageManifest};
 use serde::Deserialize;
 
 use super::Image;
-use crate::error::Error;
+use crate::image::ImageError;
 
 /// The maximum length of an index.
 const LONGEST_INDEX: u64 = 4 << 20;
@@ -23,9 +23,9 @@ const MOST_OF_MANIFESTS: usize = 16 << 20;
 /// Reads which image an archive contains, and whether all its files are there.
 ///
 /// # Errors
-/// [`Error::BadImage`] when the file does not exist, when it contains no image, or when the image has no name with a tag.
-pub fn inspect(path: &Path) -> Result<Image, Error> {
-    let bad = |why: String| Error::BadImage { path: path.to_owned(), why };
+/// [`ImageError::BadImage`] when the file does not exist, when it contains no image, or when the image has no name with a tag.
+pub fn inspect(path: &Path) -> Result<Image, ImageError> {
+    let bad = |why: String| ImageError::BadImage { path: path.to_owned(), why };
     let read_problem = |source: io::Error| bad(read_problem(&source));
     // Before it is opened: opening a pipe that nobody writes to would wait for ever.
     let metadata = path.metadata().map_err(read_problem)?;
@@ -246,7 +246,7 @@ mod tests {
         archive.into_inner().unwrap()
     }
 
-    fn inspected(content: &[u8]) -> Result<Image, Error> {
+    fn inspected(content: &[u8]) -> Result<Image, ImageError> {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("image.tar");
         std::fs::write(&path, content).unwrap();
@@ -255,9 +255,8 @@ mod tests {
 
     fn why_not(content: &[u8]) -> String {
         let error = inspected(content).unwrap_err();
-        assert_eq!(error.exit_code(), 2);
         match error {
-            Error::BadImage { why, .. } => why,
+            ImageError::BadImage { why, .. } => why,
             other => panic!("{other} should be a bad image"),
         }
     }

@@ -3,8 +3,11 @@
 mod build;
 mod cargo;
 mod elf;
+mod error;
 mod inspect;
 mod pack;
+
+pub use error::{BuildNeed, BuildRemedy, ImageError};
 
 use std::path::PathBuf;
 

@@ -12,7 +12,7 @@ use oci_spec::image::{
 use serde::Serialize;
 use sha2::Digest as _;
 
-use crate::error::Error;
+use crate::image::ImageError;
 
 /// The user that the binary runs as; most images without a shell call it "nonroot".
 const USER: &str = "65532:65532";
@@ -74,20 +74,20 @@ pub struct TarFile<'a> {
 /// Packs `binary` as the only file of an image.
 ///
 /// # Errors
-/// [`Error::BuildFailed`] when the archive cannot be created.
-pub fn pack(binary: &[u8], spec: &ImageSpec) -> Result<Packed, Error> {
+/// [`ImageError::BuildFailed`] when the archive cannot be created.
+pub fn pack(binary: &[u8], spec: &ImageSpec) -> Result<Packed, ImageError> {
     pack_files(&[TarFile { path: spec.entrypoint, mode: 0o755, content: binary }], spec)
 }
 
 /// Packs `files`, one of which is the spec's entrypoint, as an image.
 ///
 /// # Errors
-/// [`Error::BuildFailed`] when the archive cannot be created.
-pub fn pack_files(files: &[TarFile<'_>], spec: &ImageSpec) -> Result<Packed, Error> {
-    assemble(files, spec).map_err(|problem| Error::BuildFailed {
+/// [`ImageError::BuildFailed`] when the archive cannot be created.
+pub fn pack_files(files: &[TarFile<'_>], spec: &ImageSpec) -> Result<Packed, ImageError> {
+    assemble(files, spec).map_err(|problem| ImageError::BuildFailed {
         what: format!("the image {}", spec.name),
         why: problem.to_string(),
-        hint: String::new(),
+        remedy: None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Exporter, Report};
-use crate::error::Error;
+use crate::report::ReportError;
 use evenkeel_measure::{FaultCount, Measurement, Mode};
 
 /// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of
@@ -14,7 +14,7 @@ use evenkeel_measure::{FaultCount, Measurement, Mode};
 pub struct Csv;
 
 impl Exporter for Csv {
-    fn export(&self, report: &Report) -> Result<String, Error> {
+    fn export(&self, report: &Report) -> Result<String, ReportError> {
         let mut text = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx,mode\n".to_owned();
         for (at, run) in report.runs.iter().enumerate() {
             rows(at + 1, run, &mut text);

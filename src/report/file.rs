@@ -5,17 +5,17 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Format, Look, Report, SCHEMA_VERSION};
-use crate::error::Error;
 use crate::io_error::IoError;
+use crate::report::ReportError;
 use crate::write_file::WriteFile;
 use evenkeel_measure::count_uniformity_tests;
 
 /// The report in `json`; an error calls it `name`.
 ///
 /// # Errors
-/// [`Error::BadReport`] for anything that is not a report of this version.
-pub fn read(json: &str, name: &str) -> Result<Report, Error> {
-    let bad = |why: String| Error::BadReport { name: name.to_owned(), why };
+/// [`ReportError::BadReport`] for anything that is not a report of this version.
+pub fn read(json: &str, name: &str) -> Result<Report, ReportError> {
+    let bad = |why: String| ReportError::BadReport { name: name.to_owned(), why };
     if json.trim().is_empty() {
         return Err(bad("it is empty".into()));
     }
@@ -41,8 +41,8 @@ pub fn read(json: &str, name: &str) -> Result<Report, Error> {
 /// Writes the report to `path`, a file that the user named; see [`WriteFile::named`].
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn write(path: &Path, format: Format, report: &Report) -> Result<(), Error> {
+/// [`ReportError::Io`].
+pub fn write(path: &Path, format: Format, report: &Report) -> Result<(), ReportError> {
     let text = format.export(report, Look::default())?;
     Ok(WriteFile::named().write(path, text.as_bytes()).map_err(|source| IoError::file("write", path, source))?)
 }
@@ -54,7 +54,7 @@ mod tests {
 
     fn why(json: &str) -> String {
         match read(json, "report.json") {
-            Err(Error::BadReport { name, why }) if name == "report.json" => why,
+            Err(ReportError::BadReport { name, why }) if name == "report.json" => why,
             other => panic!("{other:?}"),
         }
     }

@@ -1,7 +1,7 @@
 //! The formats by name.
 
 use super::{Csv, Exporter, Hgrm, Hlog, Html, Json, Look, Markdown, Report, Table};
-use crate::error::Error;
+use crate::report::ReportError;
 
 /// A format that a report can be written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Format {
     ///
     /// # Errors
     /// As [`Exporter::export`].
-    pub fn export(self, report: &Report, look: Look) -> Result<String, Error> {
+    pub fn export(self, report: &Report, look: Look) -> Result<String, ReportError> {
         match self {
             Self::Table => Table::new(look).export(report),
             Self::Html => Html.export(report),

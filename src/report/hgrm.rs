@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::number::to_f64;
 use super::{Exporter, Report, rounds};
-use crate::error::Error;
+use crate::report::ReportError;
 use evenkeel_measure::Measurement;
 
 /// `HdrHistogram`'s percentile distribution, in milliseconds. Each of several runs begins with a line that says which.
@@ -15,7 +15,7 @@ use evenkeel_measure::Measurement;
 pub struct Hgrm;
 
 impl Exporter for Hgrm {
-    fn export(&self, report: &Report) -> Result<String, Error> {
+    fn export(&self, report: &Report) -> Result<String, ReportError> {
         let run = |(run, name)| {
             let name = if report.runs.len() > 1 { format!("# {name}\n") } else { String::new() };
             name + &distribution(run)

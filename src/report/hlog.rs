@@ -10,8 +10,8 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Interv
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
 use super::{Exporter, Report, rounds};
-use crate::error::Error;
 use crate::io_error::IoError;
+use crate::report::ReportError;
 use evenkeel_measure::Measurement;
 
 /// The first line of a log.
@@ -25,7 +25,7 @@ const DIVISOR: f64 = 1000.0;
 pub struct Hlog;
 
 impl Exporter for Hlog {
-    fn export(&self, report: &Report) -> Result<String, Error> {
+    fn export(&self, report: &Report) -> Result<String, ReportError> {
         let failed = |why: String| IoError::new("write the report as an HDR log", io::Error::other(why));
         let mut log = Vec::new();
         let mut serializer = V2DeflateSerializer::new();

@@ -1,15 +1,15 @@
 //! The whole report for programs. Every other format can be made from it.
 
 use super::{Exporter, Report};
-use crate::error::Error;
 use crate::io_error::IoError;
+use crate::report::ReportError;
 
 /// Indented JSON with a final newline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json;
 
 impl Exporter for Json {
-    fn export(&self, report: &Report) -> Result<String, Error> {
+    fn export(&self, report: &Report) -> Result<String, ReportError> {
         let text = serde_json::to_string_pretty(report);
         Ok(text.map(|text| text + "\n").map_err(|source| IoError::new("write the report as JSON", source.into()))?)
     }

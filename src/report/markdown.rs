@@ -6,7 +6,7 @@ use super::figures::{self, Figure};
 use super::number::{count, grouped, milliseconds};
 use super::words::{self, went_wrong};
 use super::{Exporter, Report, events, pods, rounds};
-use crate::error::Error;
+use crate::report::ReportError;
 use evenkeel_measure::Measurement;
 
 /// GitHub's Markdown: the findings, the comparison, and the details folded.
@@ -14,7 +14,7 @@ use evenkeel_measure::Measurement;
 pub struct Markdown;
 
 impl Exporter for Markdown {
-    fn export(&self, report: &Report) -> Result<String, Error> {
+    fn export(&self, report: &Report) -> Result<String, ReportError> {
         let mut text = format!("## {}\n\n", escape(&words::headline(report)));
         let _ = writeln!(text, "{} against {}.", words::tested(report), escape(&report.target));
         for sentence in words::sentences(report) {

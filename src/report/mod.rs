@@ -3,6 +3,7 @@
 mod autocannon;
 mod comparison;
 mod csv;
+mod error;
 mod events;
 mod figures;
 mod file;
@@ -23,6 +24,8 @@ mod tail;
 mod text_table;
 mod words;
 
+pub use error::ReportError;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -38,7 +41,6 @@ pub use markdown::Markdown;
 pub use table::Table;
 pub use text_table::{Align, Look, plain_table};
 
-use crate::error::Error;
 use evenkeel_measure::{Measurement, count_uniformity_tests};
 
 /// The version of [`Report`]'s JSON: it increases when a reader of the old version would misread the new one.
@@ -80,6 +82,6 @@ pub trait Exporter {
     /// The report in this format.
     ///
     /// # Errors
-    /// [`Error::Io`] when the report cannot be written in this format.
-    fn export(&self, report: &Report) -> Result<String, Error>;
+    /// [`ReportError::Io`] when the report cannot be written in this format.
+    fn export(&self, report: &Report) -> Result<String, ReportError>;
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::number::count;
 use super::text_table::Look;
 use super::{Exporter, Report, autocannon, comparison, events, generator, pods, rounds, tail, words};
-use crate::error::Error;
+use crate::report::ReportError;
 use evenkeel_measure::{Measurement, Mode};
 
 /// Text: the tables of autocannon, followed by what autocannon does not measure.
@@ -63,7 +63,7 @@ impl Table {
 
 impl Exporter for Table {
     /// All tables of each run, and the comparison. If there are rounds, one row for each run instead of its tables.
-    fn export(&self, report: &Report) -> Result<String, Error> {
+    fn export(&self, report: &Report) -> Result<String, ReportError> {
         let mut parts: Vec<String> = if rounds::has_rounds(&report.runs) {
             let first = report.runs.first().map(|run| self.look.bold(&load(&report.target, run)));
             vec![format!("{}\n\n{}", first.unwrap_or_default(), self.rounds(&report.runs))]

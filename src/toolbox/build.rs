@@ -14,11 +14,11 @@ use super::find::{is_executable, on_path};
 use super::module::{Module, Pins, root};
 use super::program::Program;
 use super::{on_thread, version};
-use crate::error::Error;
 use crate::io_error::IoError;
 use crate::process::{Invocation, outcome};
 use crate::progress::{Progress, Step};
 use crate::shutdown::{self, Shutdown};
+use crate::toolbox::{InstallRemedy, ToolboxError};
 
 /// Where Go usually is, for a PATH that does not contain it, as under sudo.
 const GO_DIRECTORIES: &[&str] = &["/usr/local/go/bin", "/usr/lib/go/bin", "/usr/lib/golang/bin"];
@@ -42,7 +42,7 @@ pub(super) async fn build(
     cache: &Path,
     progress: &Progress,
     shutdown: &Shutdown,
-) -> Result<(), Error> {
+) -> Result<(), ToolboxError> {
     let step = progress.step(format!("build {} {}", pins.module.title(), pins.version()));
     let root = root(cache);
     fs::create_dir_all(&root).map_err(|source| IoError::file("create", &root, source))?;
@@ -60,10 +60,10 @@ pub(super) async fn build(
         let (built, wanted) = (directory.bin().join(program.built_name()), directory.bin().join(program.name()));
         fs::rename(&built, &wanted).map_err(|source| IoError::file("rename", &wanted, source))?;
     }
-    check(pins.module, &directory.bin()).await.map_err(|why| Error::InstallFailed {
+    check(pins.module, &directory.bin()).await.map_err(|why| ToolboxError::InstallFailed {
         what: pins.module.title().to_owned(),
         why: format!("the built program cannot be used: {why}"),
-        hint: format!("run the build yourself to see all output: {command}"),
+        remedy: InstallRemedy::ByHand { command: command.to_string() },
     })?;
     directory.move_to(&place)?;
     let count = Program::of_module(pins.module).count();
@@ -72,7 +72,7 @@ pub(super) async fn build(
 }
 
 /// Waits until no other process builds the module. The lock is released when the file is closed.
-async fn lock(path: &Path, step: &Step, shutdown: &Shutdown) -> Result<File, Error> {
+async fn lock(path: &Path, step: &Step, shutdown: &Shutdown) -> Result<File, ToolboxError> {
     let failed = |source| IoError::file("lock", path, source);
     let file = File::create(path).map_err(failed)?;
     match file.try_lock() {
@@ -115,7 +115,7 @@ fn remove_leftovers(root: &Path, module: Module) {
 struct BuildDir(PathBuf);
 
 impl BuildDir {
-    fn new(pins: &Pins, root: &Path) -> Result<Self, Error> {
+    fn new(pins: &Pins, root: &Path) -> Result<Self, ToolboxError> {
         let directory = Self(root.join(format!("{}{}", unfinished(pins.module), std::process::id())));
         let fill = || {
             fs::create_dir(&directory.0)?;
@@ -179,7 +179,7 @@ fn go_install(pins: &Pins, go: &Path, directory: &Path) -> Invocation {
 }
 
 /// Runs Go and reports its progress. On shutdown, Go and all compilers that it started are killed.
-async fn run(command: &Invocation, module: Module, step: &Step, shutdown: &Shutdown) -> Result<(), Error> {
+async fn run(command: &Invocation, module: Module, step: &Step, shutdown: &Shutdown) -> Result<(), ToolboxError> {
     let mut process = Command::from(command.command());
     let process = process.kill_on_drop(true).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = process.spawn().map_err(|source| command.not_started(&source))?;
@@ -239,35 +239,29 @@ impl BuildProgress {
 }
 
 /// The error for a build that failed; the most common causes have their own messages.
-fn failure(module: Module, command: &Invocation, outcome: &str, tail: &[String]) -> Error {
+fn failure(module: Module, command: &Invocation, outcome: &str, tail: &[String]) -> ToolboxError {
     let said = tail.join("\n");
     let first = tail.iter().find(|line| !line.starts_with('#')).map_or("", |line| line.trim());
     let has = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
     let network = ["dial tcp", "no such host", "network is unreachable", "i/o timeout", "connection refused"];
-    let (why, hint) = if has(&network) {
-        (
-            format!("Go could not download what it needs ({first})"),
-            "connect this machine to the network, or set GOPROXY to a module proxy that it can reach, then try again"
-                .to_owned(),
-        )
+    let (why, remedy) = if has(&network) {
+        (format!("Go could not download what it needs ({first})"), InstallRemedy::Network)
     } else if has(&["go.mod requires go", "unknown directive: tool", "invalid go version", "toolchain not available"]) {
-        (format!("the installed Go is too old ({first})"), "install a newer Go: https://go.dev/dl".to_owned())
+        (format!("the installed Go is too old ({first})"), InstallRemedy::NewerGo)
     } else if has(&["no space left"]) {
-        (
-            format!("the disk is full ({first})"),
-            "free 5 GB, or choose another directory with EVENKEEL_CACHE_DIR".to_owned(),
-        )
+        (format!("the disk is full ({first})"), InstallRemedy::Space { gigabytes: 5 })
     } else {
-        (format!("Go failed ({outcome}): {}", said.trim()), format!("run it yourself to see all output: {command}"))
+        let remedy = InstallRemedy::ByHand { command: command.to_string() };
+        (format!("Go failed ({outcome}): {}", said.trim()), remedy)
     };
-    Error::InstallFailed { what: module.title().to_owned(), why, hint }
+    ToolboxError::InstallFailed { what: module.title().to_owned(), why, remedy }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn failed(tail: &[&str]) -> Error {
+    fn failed(tail: &[&str]) -> ToolboxError {
         let tail: Vec<String> = tail.iter().map(ToString::to_string).collect();
         failure(Module::Runc, &Invocation::new("go", ["install"]), "exit 1", &tail)
     }
@@ -284,14 +278,19 @@ mod tests {
     }
 
     #[test]
-    fn common_failures_have_their_own_hints() {
-        let net =
-            failed(&["go: x@v1: Get \"https://modules.invalid/x\": dial tcp: lookup modules.invalid: no such host"]);
-        assert!(net.hint().contains("connect this machine"), "{net} {}", net.hint());
-        let old = failed(&["go: go.mod requires go >= 1.26.3 (running go 1.24.4; GOTOOLCHAIN=local)"]);
-        assert!(old.hint().contains("newer Go"), "{old} {}", old.hint());
-        let other = failed(&["# example.org/x", "x.go:1: undefined: y"]);
-        assert!(other.to_string().contains("undefined: y") && other.hint().contains("go install"), "{other}");
+    fn common_failures_have_their_own_remedies() {
+        let remedy = |tail: &[&str]| match failed(tail) {
+            ToolboxError::InstallFailed { remedy, .. } => remedy,
+            other => panic!("{other} should be a failed installation"),
+        };
+        let network = "go: x@v1: Get \"https://modules.invalid/x\": dial tcp: lookup modules.invalid: no such host";
+        assert_eq!(remedy(&[network]), InstallRemedy::Network);
+        let old = "go: go.mod requires go >= 1.26.3 (running go 1.24.4; GOTOOLCHAIN=local)";
+        assert_eq!(remedy(&[old]), InstallRemedy::NewerGo);
+        assert_eq!(remedy(&["write x: no space left on device"]), InstallRemedy::Space { gigabytes: 5 });
+        let other = ["# example.org/x", "x.go:1: undefined: y"];
+        assert_eq!(remedy(&other), InstallRemedy::ByHand { command: "go install".into() });
+        assert!(failed(&other).to_string().contains("undefined: y"));
     }
 
     #[tokio::test]
@@ -301,7 +300,7 @@ mod tests {
         fs::create_dir_all(root(cache.path()).join(".unfinished-runc-1/bin")).unwrap();
         let pins = Module::Cni.pins();
         let built = build(&pins, Path::new("/bin/false"), cache.path(), &Progress::silent(), &Shutdown::new()).await;
-        assert!(matches!(built, Err(Error::InstallFailed { .. })), "{built:?}");
+        assert!(matches!(built, Err(ToolboxError::InstallFailed { .. })), "{built:?}");
         assert_eq!(
             kept(cache.path()),
             [".cni.lock", ".unfinished-runc-1"],
@@ -323,7 +322,7 @@ mod tests {
             }
         });
         let built = build(&Module::Cni.pins(), Path::new("/bin/false"), cache.path(), &progress, &shutdown).await;
-        assert!(matches!(built, Err(Error::Interrupted(_))), "{built:?}");
+        assert!(matches!(built, Err(ToolboxError::Interrupted(_))), "{built:?}");
     }
 
     fn kept(cache: &Path) -> Vec<String> {
@@ -344,7 +343,7 @@ mod tests {
         let stopped = Shutdown::new();
         stopped.cancel();
         let interrupted = build(&pins, &go, cache, &silent, &stopped).await;
-        assert!(matches!(interrupted, Err(Error::Interrupted(_))), "{interrupted:?}");
+        assert!(matches!(interrupted, Err(ToolboxError::Interrupted(_))), "{interrupted:?}");
         assert_eq!(kept(cache), [".cni.lock"]);
 
         build(&pins, &go, cache, &silent, &Shutdown::new()).await.unwrap();

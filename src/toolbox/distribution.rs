@@ -6,10 +6,10 @@ use std::process::Stdio;
 
 use super::find::on_path;
 use super::program::Package;
-use crate::error::Error;
 use crate::process::{Invocation, last_lines, outcome};
 use crate::progress::Step;
 use crate::shutdown::{self, Interrupted, Shutdown};
+use crate::toolbox::{InstallRemedy, ToolboxError};
 
 /// A package manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,14 +157,14 @@ pub(super) async fn install(
     names: &[&'static str],
     step: &Step,
     shutdown: &Shutdown,
-) -> Result<(), Error> {
+) -> Result<(), ToolboxError> {
     let command =
         |args: &[&str]| Invocation::new(path, args).env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
     let install = command(&manager.install_args(names));
-    let failed = |why: String| Error::InstallFailed {
+    let failed = |why: String| ToolboxError::InstallFailed {
         what: names.join(", "),
         why,
-        hint: format!("run it yourself to see all output, then try again: {}", manager.user_command(names)),
+        remedy: InstallRemedy::ByHand { command: manager.user_command(names) },
     };
     let refresh = async || {
         step.detail("refreshing the package lists");
@@ -185,7 +185,7 @@ pub(super) async fn install(
 }
 
 /// Runs a package manager until it exits, even on shutdown. The inner error has the last lines of its output.
-async fn run(command: &Invocation, step: &Step, shutdown: &Shutdown) -> Result<Result<(), String>, Error> {
+async fn run(command: &Invocation, step: &Step, shutdown: &Shutdown) -> Result<Result<(), String>, ToolboxError> {
     let mut child = tokio::process::Command::from(command.detached_command());
     let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let ended = child.map_err(|source| command.not_started(&source))?.wait_with_output();

@@ -11,11 +11,11 @@ use super::find::{Found, find, on_path};
 use super::module::{self, Module};
 use super::program::{Package, Program, Source};
 use super::{build, describe_missing};
-use crate::error::Error;
 use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
+use crate::toolbox::{InstallRemedy, ToolboxError};
 
 /// What will be installed, and how. It is checked before anything is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +49,8 @@ impl fmt::Display for InstallPlan {
 /// Plans the installation of everything that is missing in `found`.
 ///
 /// # Errors
-/// [`Error::InstallFailed`] when it is impossible on this machine: not root, no Go, unknown distribution.
-pub fn plan(found: &[Found]) -> Result<InstallPlan, Error> {
+/// [`ToolboxError::InstallFailed`] when it is impossible on this machine: not root, no Go, unknown distribution.
+pub fn plan(found: &[Found]) -> Result<InstallPlan, ToolboxError> {
     let missing: Vec<Program> = found.iter().filter(|found| found.is_missing()).map(|found| found.program).collect();
     let modules = modules(&missing);
     let mut packages = packages(&missing);
@@ -101,31 +101,31 @@ fn build_needs() -> Vec<Package> {
     needs
 }
 
-fn no_go(modules: &[Module]) -> Error {
+fn no_go(modules: &[Module]) -> ToolboxError {
     let titles: Vec<&str> = modules.iter().map(|module| module.title()).collect();
-    Error::InstallFailed {
+    ToolboxError::InstallFailed {
         what: titles.join(", "),
         why: "building it needs Go, which was not found".to_owned(),
-        hint: "install Go 1.21 or newer (https://go.dev/dl), then try again".to_owned(),
+        remedy: InstallRemedy::Go,
     }
 }
 
 /// How packages are installed on this machine.
-fn packages_here(packages: &[Package]) -> Result<Packages, Error> {
+fn packages_here(packages: &[Package]) -> Result<Packages, ToolboxError> {
     let (manager, program) = Manager::of_this_machine().map_err(|why| {
-        let names = Manager::Apt.packages(packages).join(", ");
-        Error::InstallFailed {
-            what: names.clone(),
+        let debian = Manager::Apt.packages(packages);
+        ToolboxError::InstallFailed {
+            what: debian.join(", "),
             why,
-            hint: format!("install them yourself, then try again; in Debian they are called: {names}"),
+            remedy: InstallRemedy::Packages { debian: debian.iter().map(ToString::to_string).collect() },
         }
     })?;
     let names = manager.packages(packages);
     if !Uid::effective().is_root() {
-        return Err(Error::InstallFailed {
+        return Err(ToolboxError::InstallFailed {
             what: names.join(", "),
             why: "only root may install packages".to_owned(),
-            hint: format!("run this again as root, or: sudo {}", manager.user_command(&names)),
+            remedy: InstallRemedy::AsRoot { command: manager.user_command(&names) },
         });
     }
     Ok(Packages { manager, program, names })
@@ -144,8 +144,8 @@ pub fn remedy(program: Program) -> String {
 /// Installs the missing programs: packages with the distribution's package manager, the rest built into `cache`.
 ///
 /// # Errors
-/// [`Error::InstallFailed`] with the reason, [`Error::Interrupted`]. No partial installation is left.
-pub async fn install(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<(), Error> {
+/// [`ToolboxError::InstallFailed`] with the reason, [`ToolboxError::Interrupted`]. No partial installation is left.
+pub async fn install(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<(), ToolboxError> {
     let found = shutdown::unless(shutdown, find(cache)).await?;
     carry_out(&plan(&found)?, cache, progress, shutdown).await?;
     let missing: Vec<String> =
@@ -153,14 +153,19 @@ pub async fn install(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> 
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Error::InstallFailed {
+    Err(ToolboxError::InstallFailed {
         what: missing.join(", "),
         why: "the installation succeeded, but the program still cannot be used".to_owned(),
-        hint: "install a suitable version yourself, put it on PATH, and try again".to_owned(),
+        remedy: InstallRemedy::SuitableVersion,
     })
 }
 
-async fn carry_out(plan: &InstallPlan, cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<(), Error> {
+async fn carry_out(
+    plan: &InstallPlan,
+    cache: &Path,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<(), ToolboxError> {
     let root = module::root(cache);
     fs::create_dir_all(&root).map_err(|source| IoError::file("create", &root, source))?;
     if let Some(packages) = &plan.packages {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
 use crate::io_error::IoError;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 
 mod build;
 mod distribution;
+mod error;
 mod find;
 mod install;
 pub mod kernel;
@@ -18,6 +18,8 @@ mod module;
 mod program;
 mod remembered_versions;
 mod version;
+
+pub use error::{InstallRemedy, ToolboxError};
 
 pub use find::{Found, PassedOver, find, find_one};
 pub use install::{InstallPlan, install, plan, remedy};
@@ -63,14 +65,14 @@ pub enum InstallPolicy {
 /// Makes a toolbox of the programs that were found.
 ///
 /// # Errors
-/// [`Error::MissingPrograms`] when a required program is missing.
-pub fn resolve(found: Vec<Found>) -> Result<Toolbox, Error> {
+/// [`ToolboxError::MissingPrograms`] when a required program is missing.
+pub fn resolve(found: Vec<Found>) -> Result<Toolbox, ToolboxError> {
     let missing: Vec<String> = found.iter().filter(|found| found.is_missing()).map(describe_missing).collect();
     if missing.is_empty() {
         let programs = found.into_iter().filter_map(|found| Some((found.program, found.path?))).collect();
         Ok(Toolbox { programs })
     } else {
-        Err(Error::MissingPrograms { missing, remedy: REMEDY.to_owned() })
+        Err(ToolboxError::MissingPrograms { missing, remedy: REMEDY.to_owned() })
     }
 }
 
@@ -84,14 +86,14 @@ fn describe_missing(found: &Found) -> String {
 /// Finds all programs, installs the missing ones if `policy` allows it, and returns the toolbox.
 ///
 /// # Errors
-/// [`Error::MissingPrograms`] when a required program is missing and may not be installed, [`Error::InstallFailed`] when
-/// the installation fails, [`Error::Interrupted`].
+/// [`ToolboxError::MissingPrograms`] when a required program is missing and may not be installed, [`ToolboxError::InstallFailed`] when
+/// the installation fails, [`ToolboxError::Interrupted`].
 pub async fn ensure(
     cache: &Path,
     policy: InstallPolicy,
     progress: &Progress,
     shutdown: &Shutdown,
-) -> Result<Toolbox, Error> {
+) -> Result<Toolbox, ToolboxError> {
     let found = shutdown::unless(shutdown, find(cache)).await?;
     if !found.iter().any(Found::is_missing) {
         return resolve(found);
@@ -141,7 +143,9 @@ mod tests {
 
         let error = resolve(all(Program::Runc)).unwrap_err();
         assert!(error.to_string().ends_with("not here: runc"), "{error}");
-        assert_eq!((error.hint().as_str(), error.exit_code()), ("bring them with: evenkeel up --install-tools", 1));
+        assert!(
+            matches!(error, ToolboxError::MissingPrograms { remedy, .. } if remedy == "evenkeel up --install-tools")
+        );
     }
 
     #[test]

@@ -9,21 +9,21 @@ use serde::de::DeserializeOwned;
 use super::FIELD_MANAGER;
 use super::manifests::Manifests;
 use crate::config::{NAMESPACE, Replicas, WORKLOAD};
-use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
 use crate::progress::Progress;
+use crate::workload::WorkloadError;
 
 /// Applies `manifests` with `image`. Without `replicas`, a Deployment that exists keeps its number of replicas.
 ///
 /// # Errors
-/// [`Error::Kubernetes`] with what could not be applied and why.
+/// [`WorkloadError::Kubernetes`] with what could not be applied and why.
 pub async fn apply(
     client: &Client,
     mut manifests: Manifests,
     image: &str,
     replicas: Option<Replicas>,
     progress: &Progress,
-) -> Result<(), Error> {
+) -> Result<(), WorkloadError> {
     let step = progress.step("apply the manifests");
     manifests.set_image(image);
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
@@ -48,7 +48,7 @@ pub async fn apply(
 }
 
 /// The replicas of the Deployment; `None` when it does not exist.
-async fn current_replicas(deployments: &Api<Deployment>) -> Result<Option<i32>, Error> {
+async fn current_replicas(deployments: &Api<Deployment>) -> Result<Option<i32>, WorkloadError> {
     let found = deployments.get_opt(WORKLOAD).await;
     let found =
         found.map_err(|source| KubernetesError::new(format!("get Deployment {NAMESPACE}/{WORKLOAD}"), source))?;

@@ -13,8 +13,8 @@ use kube::{Api, Client};
 use super::PORT_NAME;
 use super::observe::ConstantBackoff;
 use crate::config::{NAMESPACE, WORKLOAD};
-use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
+use crate::workload::WorkloadError;
 
 /// How long to wait before a broken watch is opened again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -22,14 +22,14 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// The addresses and ports of the ready endpoints of the workload's Service.
 ///
 /// # Errors
-/// [`Error::Kubernetes`]; [`Error::NoWorkload`] when no endpoint is ready.
-pub async fn backends(client: &Client) -> Result<Vec<SocketAddr>, Error> {
+/// [`WorkloadError::Kubernetes`]; [`WorkloadError::NoWorkload`] when no endpoint is ready.
+pub async fn backends(client: &Client) -> Result<Vec<SocketAddr>, WorkloadError> {
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
     let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
     let listed = slices.list(&of_service).await;
     let listed = listed.map_err(|source| KubernetesError::new("list EndpointSlices", source))?;
     let found = listed_as_ready(listed.items.iter());
-    if found.is_empty() { Err(Error::NoWorkload) } else { Ok(found.into_iter().collect()) }
+    if found.is_empty() { Err(WorkloadError::NoWorkload) } else { Ok(found.into_iter().collect()) }
 }
 
 /// The same as [`backends`] at first, and again after each change; the list may be empty. While the API server cannot be

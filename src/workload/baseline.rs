@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 use super::event::Stage;
 use super::{FIELD_MANAGER, rollout, scale, unchanged};
 use crate::config::{NAMESPACE, Replicas, WORKLOAD};
-use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
+use crate::workload::WorkloadError;
 
 /// How long requests to an API server that restarts are repeated.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,12 +32,12 @@ impl Baseline {
     /// The Deployment as it is now.
     ///
     /// # Errors
-    /// [`Error::NoWorkload`], [`Error::Kubernetes`].
-    pub async fn now(client: &Client) -> Result<Self, Error> {
+    /// [`WorkloadError::NoWorkload`], [`WorkloadError::Kubernetes`].
+    pub async fn now(client: &Client) -> Result<Self, WorkloadError> {
         let found = deployments(client).get_opt(WORKLOAD).await;
         let found =
             found.map_err(|source| KubernetesError::new(format!("get Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
-        found.as_ref().and_then(Self::of).ok_or(Error::NoWorkload)
+        found.as_ref().and_then(Self::of).ok_or(WorkloadError::NoWorkload)
     }
 
     fn of(deployment: &Deployment) -> Option<Self> {
@@ -73,9 +73,9 @@ impl Baseline {
     /// restored, but nothing is waited for.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when nothing was waited for; [`Error::NoWorkload`], [`Error::RolloutStuck`],
-    /// [`Error::Kubernetes`] and more.
-    pub async fn restore(&self, stage: &Stage<'_>) -> Result<(), Error> {
+    /// [`WorkloadError::Interrupted`] when nothing was waited for; [`WorkloadError::NoWorkload`], [`WorkloadError::RolloutStuck`],
+    /// [`WorkloadError::Kubernetes`] and more.
+    pub async fn restore(&self, stage: &Stage<'_>) -> Result<(), WorkloadError> {
         let client = &stage.access.client;
         let deadline = Instant::now() + PATIENCE;
         let changed = loop {
@@ -92,7 +92,7 @@ impl Baseline {
     }
 
     /// Patches the Deployment if it differs; returns whether it did.
-    async fn put_back(&self, client: &Client) -> Result<bool, Error> {
+    async fn put_back(&self, client: &Client) -> Result<bool, WorkloadError> {
         let Some(patch) = self.patch_from(&Self::now(client).await?) else { return Ok(false) };
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
         let patched = deployments(client).patch(WORKLOAD, &params, &Patch::Strategic(patch)).await;
@@ -127,9 +127,9 @@ fn deployments(client: &Client) -> Api<Deployment> {
 }
 
 /// Whether the API server could not be reached, or could not answer at the moment.
-fn is_unavailable(error: &Error) -> bool {
+fn is_unavailable(error: &WorkloadError) -> bool {
     match error {
-        Error::Kubernetes(KubernetesError { source, .. }) => match source.as_ref() {
+        WorkloadError::Kubernetes(KubernetesError { source, .. }) => match source.as_ref() {
             kube::Error::Api(status) => status.code >= 500 || status.code == 429,
             _ => true,
         },
@@ -165,8 +165,8 @@ mod tests {
     #[test]
     fn only_requests_to_an_unavailable_api_server_are_repeated() {
         let status = |code| kube::core::Status::failure("no", "No").with_code(code).boxed();
-        let error = |code| Error::from(KubernetesError::new("get Deployment", kube::Error::Api(status(code))));
+        let error = |code| WorkloadError::from(KubernetesError::new("get Deployment", kube::Error::Api(status(code))));
         assert!(is_unavailable(&error(503)) && is_unavailable(&error(429)));
-        assert!(!is_unavailable(&error(403)) && !is_unavailable(&Error::NoWorkload));
+        assert!(!is_unavailable(&error(403)) && !is_unavailable(&WorkloadError::NoWorkload));
     }
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::error::Error;
+use crate::cluster::ClusterError;
 use crate::io_error::IoError;
 use crate::process::last_lines;
 use crate::shutdown::Shutdown;
+use crate::workload::WorkloadError;
 
 /// How often a file that is followed is read again.
 const LOOK: Duration = Duration::from_millis(200);
@@ -29,15 +30,15 @@ struct Log {
 /// continues with new lines until `shutdown`.
 ///
 /// # Errors
-/// [`Error::BadValue`] for a component that has no log; [`Error::Io`]; the errors of `sink`.
+/// [`ClusterError::UnknownComponent`] for a component that has no log; [`WorkloadError::Io`]; the errors of `sink`.
 pub async fn component(
     cluster: &Cluster,
     name: &str,
     follow: bool,
     tail: Option<u32>,
     shutdown: &Shutdown,
-    sink: &mut dyn FnMut(&str, &str) -> Result<(), Error>,
-) -> Result<(), Error> {
+    sink: &mut dyn FnMut(&str, &str) -> Result<(), IoError>,
+) -> Result<(), WorkloadError> {
     let mut logs = find(cluster, name)?;
     for log in &mut logs {
         let text = log.more()?;
@@ -47,7 +48,7 @@ pub async fn component(
     if !follow {
         // Without `follow`, an incomplete last line is a line as well.
         let mut unended = logs.iter().filter(|log| !log.rest.is_empty());
-        return unended.try_for_each(|log| sink(&log.node, &String::from_utf8_lossy(&log.rest)));
+        return Ok(unended.try_for_each(|log| sink(&log.node, &String::from_utf8_lossy(&log.rest)))?);
     }
     loop {
         tokio::select! {
@@ -60,7 +61,7 @@ pub async fn component(
     }
 }
 
-fn find(cluster: &Cluster, name: &str) -> Result<Vec<Log>, Error> {
+fn find(cluster: &Cluster, name: &str) -> Result<Vec<Log>, WorkloadError> {
     let directory = |node: &str| cluster.paths.logs().join(node);
     let mut there = BTreeSet::new();
     let mut logs = Vec::new();
@@ -73,18 +74,14 @@ fn find(cluster: &Cluster, name: &str) -> Result<Vec<Log>, Error> {
         there.extend(names);
     }
     if logs.is_empty() {
-        let there = there.into_iter().collect::<Vec<_>>().join(", ");
-        return Err(Error::BadValue {
-            what: "--component",
-            given: name.to_owned(),
-            why: format!("the components are: {there}"),
-        });
+        let components = there.into_iter().collect();
+        return Err(ClusterError::UnknownComponent { given: name.to_owned(), components }.into());
     }
     Ok(logs)
 }
 
 /// The components that have a log in `directory`.
-fn components(directory: &Path) -> Result<BTreeSet<String>, Error> {
+fn components(directory: &Path) -> Result<BTreeSet<String>, WorkloadError> {
     let entries = fs::read_dir(directory).map_err(|source| IoError::file("read", directory, source))?;
     let names =
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log").map(str::to_owned));
@@ -93,7 +90,7 @@ fn components(directory: &Path) -> Result<BTreeSet<String>, Error> {
 
 impl Log {
     /// The complete lines that were written since the last call.
-    fn more(&mut self) -> Result<String, Error> {
+    fn more(&mut self) -> Result<String, WorkloadError> {
         let failed = |source| IoError::file("read", &self.path, source);
         let mut file = File::open(&self.path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();

@@ -10,8 +10,8 @@ use kube::{Client, ResourceExt};
 
 use super::pods::{has_ended, pods};
 use crate::cluster::{self, Access};
-use crate::error::Error;
 use crate::toolbox::Program;
+use crate::workload::WorkloadError;
 
 /// Tolerance when the timeouts of an entry are compared: the kernel reports whole seconds.
 const SLACK: Duration = Duration::from_secs(2);
@@ -37,9 +37,9 @@ impl ConntrackTable {
     /// Reads the tables of all nodes for connections to `service`.
     ///
     /// # Errors
-    /// [`Error::NoDataPlane`] when the nodes cannot be reached, [`Error::Program`] when the table of one cannot be read:
+    /// [`WorkloadError::NoDataPlane`] when the nodes cannot be reached, [`WorkloadError::Program`] when the table of one cannot be read:
     /// only root can.
-    pub async fn now(access: &Access, service: SocketAddr) -> Result<Self, Error> {
+    pub async fn now(access: &Access, service: SocketAddr) -> Result<Self, WorkloadError> {
         let (nodes, toolbox) = access.require_kernels("reading the connection tracking")?;
         let conntrack = toolbox.path(Program::Conntrack);
         let (ip, port) = (service.ip().to_string(), service.port().to_string());
@@ -85,8 +85,8 @@ fn entry(line: &str) -> Option<(SocketAddr, Entry)> {
 /// The names of the workload's pods by address.
 ///
 /// # Errors
-/// [`Error::Kubernetes`].
-pub async fn pod_names(client: &Client) -> Result<BTreeMap<IpAddr, String>, Error> {
+/// [`WorkloadError::Kubernetes`].
+pub async fn pod_names(client: &Client) -> Result<BTreeMap<IpAddr, String>, WorkloadError> {
     let listed = pods(client).await?;
     Ok(by_address(&listed))
 }

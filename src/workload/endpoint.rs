@@ -9,8 +9,8 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 
 use crate::config::{NAMESPACE, WORKLOAD};
-use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
+use crate::workload::WorkloadError;
 use evenkeel_load::Target;
 
 /// How long a Service may wait for its external IP.
@@ -19,12 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The Service as the target of a load. Waits until the Service has an external IP.
 ///
 /// # Errors
-/// [`Error::NoWorkload`] when there is no Service; [`Error::Deadline`] when it gets no external IP.
-pub async fn endpoint(client: &Client) -> Result<Target, Error> {
+/// [`WorkloadError::NoWorkload`] when there is no Service; [`WorkloadError::Deadline`] when it gets no external IP.
+pub async fn endpoint(client: &Client) -> Result<Target, WorkloadError> {
     let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
     let found = services.get_opt(WORKLOAD).await;
     let found = found.map_err(|source| KubernetesError::new(format!("get Service {NAMESPACE}/{WORKLOAD}"), source))?;
-    let service = found.ok_or(Error::NoWorkload)?;
+    let service = found.ok_or(WorkloadError::NoWorkload)?;
     if let Some(endpoint) = of_service(&service) {
         return Ok(endpoint);
     }
@@ -40,7 +40,7 @@ pub async fn endpoint(client: &Client) -> Result<Target, Error> {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.ok().flatten().ok_or_else(|| Error::Deadline {
+    tokio::time::timeout(PATIENCE, waiting).await.ok().flatten().ok_or_else(|| WorkloadError::Deadline {
         what: format!("an external IP for Service {NAMESPACE}/{WORKLOAD}"),
         seconds: PATIENCE.as_secs(),
         why: "its status has no IP; `kubectl describe service` shows whether the pool is exhausted".into(),

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::error::Error;
 use crate::io_error::IoError;
 use crate::process::Invocation;
+use crate::workload::WorkloadError;
 
 #[derive(Deserialize)]
 struct Route {
@@ -19,8 +19,8 @@ struct Route {
 /// path of the program that reads the routes. No packet is sent.
 ///
 /// # Errors
-/// [`Error::ForeignTarget`] when it is neither, or when the routes cannot be read.
-pub async fn guard(target: SocketAddr, link: &str, ip: &Path) -> Result<(), Error> {
+/// [`WorkloadError::ForeignTarget`] when it is neither, or when the routes cannot be read.
+pub async fn guard(target: SocketAddr, link: &str, ip: &Path) -> Result<(), WorkloadError> {
     let address = target.ip().to_canonical();
     if address.is_loopback() {
         return Ok(());
@@ -28,12 +28,14 @@ pub async fn guard(target: SocketAddr, link: &str, ip: &Path) -> Result<(), Erro
     match device(address, ip).await {
         // Traffic to one of this machine's own addresses does not leave it.
         Ok(device) if device == link || device == "lo" => Ok(()),
-        Ok(device) => Err(Error::ForeignTarget { target: target.to_string(), via: device }),
-        Err(_) => Err(Error::ForeignTarget { target: target.to_string(), via: "a route that cannot be told".into() }),
+        Ok(device) => Err(WorkloadError::ForeignTarget { target: target.to_string(), via: device }),
+        Err(_) => {
+            Err(WorkloadError::ForeignTarget { target: target.to_string(), via: "a route that cannot be told".into() })
+        }
     }
 }
 
-async fn device(address: IpAddr, ip: &Path) -> Result<String, Error> {
+async fn device(address: IpAddr, ip: &Path) -> Result<String, WorkloadError> {
     let output = Invocation::new(ip, ["-json", "route", "get", &address.to_string()]).run_async().await?;
     let unreadable = || IoError::new("read the routes", std::io::Error::from(std::io::ErrorKind::InvalidData));
     Ok(device_in(&output).ok_or_else(unreadable)?)
@@ -67,6 +69,6 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_told_is_refused() {
         let refused = guard("192.0.2.1:80".parse().unwrap(), "ek-lab", Path::new("/does/not/exist")).await;
-        assert!(matches!(refused, Err(Error::ForeignTarget { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(WorkloadError::ForeignTarget { .. })), "{refused:?}");
     }
 }

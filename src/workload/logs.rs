@@ -14,9 +14,10 @@ use serde::Serialize;
 
 use super::SELECTOR;
 use crate::config::NAMESPACE;
-use crate::error::Error;
+use crate::io_error::IoError;
 use crate::kubernetes_error::KubernetesError;
 use crate::shutdown::Shutdown;
+use crate::workload::WorkloadError;
 
 /// The lines to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,24 +55,24 @@ impl Line {
 /// Passes the pods' lines to `sink`, ordered by time. With `follow`, it passes each line as it arrives, until `shutdown`.
 ///
 /// # Errors
-/// [`Error::NoWorkload`] when there are no pods; [`Error::BadValue`] when the pod that was named does not exist;
-/// [`Error::Kubernetes`]; the errors of `sink`.
+/// [`WorkloadError::NoWorkload`] when there are no pods; [`WorkloadError::UnknownPod`] when the pod that was named does not exist;
+/// [`WorkloadError::Kubernetes`]; the errors of `sink`.
 pub async fn pods(
     client: &Client,
     wanted: &Wanted,
     shutdown: &Shutdown,
-    sink: &mut dyn FnMut(Line) -> Result<(), Error>,
-) -> Result<(), Error> {
+    sink: &mut dyn FnMut(Line) -> Result<(), IoError>,
+) -> Result<(), WorkloadError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let refused = |source| KubernetesError::new("list pods", source);
     let list = api.list(&ListParams::default().labels(SELECTOR)).await.map_err(refused)?;
     let names: BTreeSet<String> = list.items.iter().map(ResourceExt::name_any).collect();
     if let Some(pod) = &wanted.pod {
         if !names.contains(pod) {
-            return Err(no_such_pod(pod, &names));
+            return Err(WorkloadError::UnknownPod { given: pod.clone(), pods: names.into_iter().collect() });
         }
     } else if names.is_empty() && !wanted.follow {
-        return Err(Error::NoWorkload);
+        return Err(WorkloadError::NoWorkload);
     }
     if wanted.follow {
         return shutdown_is_the_end(follow::follow(&api, wanted, sink), shutdown).await;
@@ -79,23 +80,14 @@ pub async fn pods(
     let started = list.items.iter().filter(|pod| is_wanted(pod, wanted) && has_started(pod)).map(ResourceExt::name_any);
     let mut lines = shutdown_is_the_end(all(&api, started.collect(), wanted), shutdown).await?;
     lines.sort_by_key(|line| line.time);
-    lines.into_iter().try_for_each(sink)
-}
-
-fn no_such_pod(pod: &str, names: &BTreeSet<String>) -> Error {
-    let there = if names.is_empty() { "none".to_owned() } else { names.iter().cloned().collect::<Vec<_>>().join(", ") };
-    Error::BadValue {
-        what: "--pod",
-        given: pod.to_owned(),
-        why: format!("there is no such pod; the pods are: {there}"),
-    }
+    Ok(lines.into_iter().try_for_each(sink)?)
 }
 
 /// Ctrl-C is the normal end of following, not an error.
 async fn shutdown_is_the_end<T: Default>(
-    work: impl Future<Output = Result<T, Error>>,
+    work: impl Future<Output = Result<T, WorkloadError>>,
     shutdown: &Shutdown,
-) -> Result<T, Error> {
+) -> Result<T, WorkloadError> {
     tokio::select! {
         () = shutdown.cancelled() => Ok(T::default()),
         result = work => result,
@@ -103,7 +95,7 @@ async fn shutdown_is_the_end<T: Default>(
 }
 
 /// The lines that all pods have written so far.
-async fn all(api: &Api<Pod>, pods: Vec<String>, wanted: &Wanted) -> Result<Vec<Line>, Error> {
+async fn all(api: &Api<Pod>, pods: Vec<String>, wanted: &Wanted) -> Result<Vec<Line>, WorkloadError> {
     let params = &params(wanted);
     let one = |pod: String| async move {
         let text = match api.logs(&pod, params).await {

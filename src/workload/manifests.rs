@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config;
-use crate::error::Error;
+use crate::workload::WorkloadError;
 
 const NAMESPACE: &str = include_str!("../../manifests/namespace.yaml");
 const SERVICE_ACCOUNT: &str = include_str!("../../manifests/serviceaccount.yaml");
@@ -40,8 +40,8 @@ impl Manifests {
     /// Reads the manifests in `directory`, or the embedded ones.
     ///
     /// # Errors
-    /// [`Error::Manifest`] when a file is missing or invalid, or when the other verbs would not find the object.
-    pub fn load(directory: Option<&Path>) -> Result<Self, Error> {
+    /// [`WorkloadError::Manifest`] when a file is missing or invalid, or when the other verbs would not find the object.
+    pub fn load(directory: Option<&Path>) -> Result<Self, WorkloadError> {
         let manifests = Self {
             namespace: parse(directory, "namespace.yaml", NAMESPACE)?,
             service_account: parse(directory, "serviceaccount.yaml", SERVICE_ACCOUNT)?,
@@ -51,7 +51,7 @@ impl Manifests {
         };
         match manifests.stranger() {
             None => Ok(manifests),
-            Some((file, why)) => Err(Error::Manifest { file: place(directory, file), why }),
+            Some((file, why)) => Err(WorkloadError::Manifest { file: place(directory, file), why }),
         }
     }
 
@@ -105,13 +105,17 @@ fn place(directory: Option<&Path>, file: &str) -> PathBuf {
     directory.unwrap_or(Path::new("manifests")).join(file)
 }
 
-fn parse<T: DeserializeOwned + Serialize>(directory: Option<&Path>, file: &str, carried: &str) -> Result<T, Error> {
+fn parse<T: DeserializeOwned + Serialize>(
+    directory: Option<&Path>,
+    file: &str,
+    carried: &str,
+) -> Result<T, WorkloadError> {
     let place = place(directory, file);
     let text = match directory {
         None => Ok(Cow::Borrowed(carried)),
         Some(_) => fs::read_to_string(&place).map(Cow::Owned).map_err(|source| source.to_string()),
     };
-    text.and_then(|text| strict(&text)).map_err(|why| Error::Manifest { file: place, why })
+    text.and_then(|text| strict(&text)).map_err(|why| WorkloadError::Manifest { file: place, why })
 }
 
 /// Parses a manifest, and refuses fields that the type does not know. Such fields would never reach the API server, which
@@ -212,7 +216,7 @@ mod tests {
         let refused = |file: &str, change: &dyn Fn(&str) -> String| {
             let directory = directory(file, change);
             let error = Manifests::load(Some(directory.path())).unwrap_err();
-            assert_eq!(error.exit_code(), 2);
+            assert!(matches!(error, WorkloadError::Manifest { .. }), "{error}");
             error.to_string()
         };
         let renamed = |text: &str| text.replace("name: server", "name: mine");

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::cluster::Cluster;
 use crate::config::NAMESPACE;
-use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
+use crate::workload::WorkloadError;
 
 /// The memory of the pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ struct MemoryStats {
 /// Asks every node's kubelet for the workload's memory.
 ///
 /// # Errors
-/// [`Error::Kubernetes`].
-pub async fn memory(cluster: &Cluster, client: &Client) -> Result<Memory, Error> {
+/// [`WorkloadError::Kubernetes`].
+pub async fn memory(cluster: &Cluster, client: &Client) -> Result<Memory, WorkloadError> {
     let mut sum = Memory { pods: 0, bytes: 0 };
     for node in &cluster.nodes {
         let path = format!("/api/v1/nodes/{}/proxy/stats/summary", node.node.name);

@@ -6,6 +6,7 @@ pub mod baseline;
 pub mod component_logs;
 pub mod conntrack_table;
 pub mod endpoint;
+mod error;
 pub mod event;
 pub mod external_ip;
 mod guard;
@@ -22,7 +23,8 @@ pub mod scale;
 pub mod status;
 pub mod view;
 
-use crate::error::Error;
+pub use error::WorkloadError;
+
 use crate::kubernetes_error::KubernetesError;
 
 pub use apply::apply;
@@ -44,9 +46,9 @@ pub const SELECTOR: &str = "app.kubernetes.io/name=server,app.kubernetes.io/part
 pub const PORT_NAME: &str = "http";
 
 /// The error for a change of the workload's Deployment that failed: the Deployment may not exist.
-fn unchanged(action: String, source: kube::Error) -> Error {
+fn unchanged(action: String, source: kube::Error) -> WorkloadError {
     match &source {
-        kube::Error::Api(status) if status.is_not_found() => Error::NoWorkload,
+        kube::Error::Api(status) if status.is_not_found() => WorkloadError::NoWorkload,
         _ => KubernetesError::new(action, source).into(),
     }
 }

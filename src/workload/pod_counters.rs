@@ -5,7 +5,7 @@ use kube::ResourceExt;
 
 use super::pods::{has_ended, pods};
 use crate::cluster::{Access, PodCgroup};
-use crate::error::Error;
+use crate::workload::WorkloadError;
 
 /// A pod's counters at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +32,8 @@ impl PodCounters {
 /// of the kernel are absent.
 ///
 /// # Errors
-/// [`Error::Kubernetes`].
-pub async fn pod_counters(access: &Access) -> Result<Vec<PodCounters>, Error> {
+/// [`WorkloadError::Kubernetes`].
+pub async fn pod_counters(access: &Access) -> Result<Vec<PodCounters>, WorkloadError> {
     let listed = pods(&access.client).await?;
     let counters = |pod: &Pod| {
         let uid = pod.uid()?;

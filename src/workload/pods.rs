@@ -6,14 +6,14 @@ use kube::{Api, Client};
 
 use super::SELECTOR;
 use crate::config::NAMESPACE;
-use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
+use crate::workload::WorkloadError;
 
 /// All pods of the workload, also those that are terminating or have ended.
 ///
 /// # Errors
-/// [`Error::Kubernetes`].
-pub(super) async fn pods(client: &Client) -> Result<Vec<Pod>, Error> {
+/// [`WorkloadError::Kubernetes`].
+pub(super) async fn pods(client: &Client) -> Result<Vec<Pod>, WorkloadError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let listed = pods.list(&ListParams::default().labels(SELECTOR)).await;
     Ok(listed.map_err(|source| KubernetesError::new("list pods", source))?.items)

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::PORT_NAME;
 use crate::cluster::{self, RunningNode};
 use crate::config::{NAMESPACE, WORKLOAD};
-use crate::error::Error;
 use crate::toolbox::{Program, Toolbox};
+use crate::workload::WorkloadError;
 
 /// What the rules of one node contain for a port of a Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Programmed {
 /// What kube-proxy has programmed on `node` for the workload's Service, in nftables or iptables mode.
 ///
 /// # Errors
-/// [`Error::Program`] when neither kind of rules can be read.
-pub async fn programmed(node: &RunningNode, toolbox: &Toolbox) -> Result<Programmed, Error> {
+/// [`WorkloadError::Program`] when neither kind of rules can be read.
+pub async fn programmed(node: &RunningNode, toolbox: &Toolbox) -> Result<Programmed, WorkloadError> {
     let nft = toolbox.path(Program::Nft);
     let listed = cluster::inside(node, toolbox, nft, ["list", "table", "ip", "kube-proxy"]).run_async().await;
     if let Ok(rules) = listed {

@@ -11,9 +11,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::observe::{Observed, View};
 use super::rollout_failure::{self, RolloutFailure};
 use crate::config::NAMESPACE;
-use crate::error::Error;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown};
+use crate::workload::WorkloadError;
 
 /// Only when the API server takes longer than this to answer, it is reported.
 const PROMPT: Duration = Duration::from_millis(500);
@@ -30,8 +30,8 @@ pub(super) enum Verdict {
 /// Waits until every pod of the Deployment is of the newest revision and available.
 ///
 /// # Errors
-/// [`Error::RolloutStuck`] with the reason when the pods cannot start; [`Error::Deadline`] when it takes too long.
-pub async fn rollout(client: &Client, shutdown: &Shutdown, progress: &Progress) -> Result<(), Error> {
+/// [`WorkloadError::RolloutStuck`] with the reason when the pods cannot start; [`WorkloadError::Deadline`] when it takes too long.
+pub async fn rollout(client: &Client, shutdown: &Shutdown, progress: &Progress) -> Result<(), WorkloadError> {
     let step = progress.step("roll out the pods");
     let mut observed = Observed::new(client);
     let mut watch = Watch::new("the rollout", client, shutdown);
@@ -92,7 +92,7 @@ impl<'a> Watch<'a> {
         observed: &mut Observed,
         step: &Step,
         judge: impl Fn(&View) -> Verdict,
-    ) -> Result<View, Error> {
+    ) -> Result<View, WorkloadError> {
         // Some failures count only after a while, so the view is judged again even without a change.
         let mut clock = tokio::time::interval(Duration::from_secs(1));
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -122,10 +122,10 @@ impl<'a> Watch<'a> {
     }
 
     /// Reports what is missing, once; an error when the deadline has passed.
-    pub(super) fn still(&mut self, step: &Step, why: &str) -> Result<(), Error> {
+    pub(super) fn still(&mut self, step: &Step, why: &str) -> Result<(), WorkloadError> {
         if self.began.elapsed() > self.patience {
             let (what, seconds) = (self.what.to_owned(), self.patience.as_secs());
-            return Err(Error::Deadline { what, seconds, why: why.to_owned() });
+            return Err(WorkloadError::Deadline { what, seconds, why: why.to_owned() });
         }
         if self.said != why {
             why.clone_into(&mut self.said);
@@ -135,8 +135,8 @@ impl<'a> Watch<'a> {
     }
 
     /// Adds the end of the log of a pod that crashed.
-    async fn explain(&self, failure: RolloutFailure) -> Error {
-        let Some(pod) = &failure.crashed else { return Error::RolloutStuck { reason: failure.reason } };
+    async fn explain(&self, failure: RolloutFailure) -> WorkloadError {
+        let Some(pod) = &failure.crashed else { return WorkloadError::RolloutStuck { reason: failure.reason } };
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
         let params = LogParams { previous: true, tail_lines: Some(10), ..LogParams::default() };
         let words = pods.logs(pod, &params).await.unwrap_or_default();
@@ -146,7 +146,7 @@ impl<'a> Watch<'a> {
         } else {
             format!("{}; the end of its log:\n  {words}", failure.reason)
         };
-        Error::RolloutStuck { reason }
+        WorkloadError::RolloutStuck { reason }
     }
 }
 

@@ -108,7 +108,7 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure
     }
     let end = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
     let how = end.map_or_else(String::new, |end| {
-        let why = end.reason.as_deref().filter(|why| *why != "Error");
+        let why = end.reason.as_deref().filter(|why| *why != "WorkloadError");
         format!(" (exit {}{})", end.exit_code, why.map(|why| format!(", {why}")).unwrap_or_default())
     });
     let reason = format!("pod {pod}, container {}: crashes repeatedly{how}", container.name);
@@ -171,7 +171,7 @@ mod tests {
     fn container(state: &Value) -> Value {
         json!({"containerStatuses": [{
             "name": "server", "image": "", "imageID": "", "ready": false, "restartCount": 3, "state": state,
-            "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}},
+            "lastState": {"terminated": {"exitCode": 2, "reason": "WorkloadError"}},
         }]})
     }
 

@@ -21,9 +21,9 @@ use super::rollout::{Verdict, Watch};
 use super::{FIELD_MANAGER, unchanged};
 use crate::cluster::Access;
 use crate::config::{NAMESPACE, Replicas, WORKLOAD};
-use crate::error::Error;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
+use crate::workload::WorkloadError;
 
 /// How often the rules are read, since they cannot be watched.
 const REREAD: Duration = Duration::from_millis(20);
@@ -46,13 +46,13 @@ pub struct ScaleOutcome {
 /// Where the nodes' rules cannot be read, the wait ends when the pods are ready and listed in the EndpointSlices.
 ///
 /// # Errors
-/// [`Error::NoWorkload`] when nothing is deployed; [`Error::RolloutStuck`] when pods cannot start; [`Error::Deadline`].
+/// [`WorkloadError::NoWorkload`] when nothing is deployed; [`WorkloadError::RolloutStuck`] when pods cannot start; [`WorkloadError::Deadline`].
 pub async fn scale(
     access: &Access,
     replicas: Replicas,
     progress: &Progress,
     shutdown: &Shutdown,
-) -> Result<ScaleOutcome, Error> {
+) -> Result<ScaleOutcome, WorkloadError> {
     let step = progress.step(format!("scale to {replicas}"));
     let began = Instant::now();
     let from = set(&access.client, replicas).await?;
@@ -67,7 +67,7 @@ pub async fn scale(
 ///
 /// # Errors
 /// As [`scale`].
-pub async fn settle(access: &Access, progress: &Progress, shutdown: &Shutdown) -> Result<(), Error> {
+pub async fn settle(access: &Access, progress: &Progress, shutdown: &Shutdown) -> Result<(), WorkloadError> {
     let step = progress.step("program the load balancer");
     settled(access, None, &step, shutdown, Instant::now()).await?;
     step.done();
@@ -75,7 +75,7 @@ pub async fn settle(access: &Access, progress: &Progress, shutdown: &Shutdown) -
 }
 
 /// Sets the number of replicas; returns the previous number.
-async fn set(client: &Client, replicas: Replicas) -> Result<u32, Error> {
+async fn set(client: &Client, replicas: Replicas) -> Result<u32, WorkloadError> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     let refused = |source| unchanged(format!("scale Deployment {NAMESPACE}/{WORKLOAD} to {replicas}"), source);
     let before = deployments.get_scale(WORKLOAD).await.map_err(refused)?;
@@ -91,7 +91,7 @@ async fn settled(
     step: &Step,
     shutdown: &Shutdown,
     began: Instant,
-) -> Result<(Duration, Duration), Error> {
+) -> Result<(Duration, Duration), WorkloadError> {
     let mut observed = Observed::new(&access.client);
     let mut watch = Watch::new("balancing between exactly the pods asked for", &access.client, shutdown);
     let mut ready = None;
@@ -139,7 +139,7 @@ fn is_ready(pod: &Pod) -> bool {
 }
 
 /// The first difference between `view` and the rules of a node; `None` when all agree, or when no rules can be read.
-async fn unprogrammed(access: &Access, view: &View) -> Result<Option<String>, Error> {
+async fn unprogrammed(access: &Access, view: &View) -> Result<Option<String>, WorkloadError> {
     let Some((nodes, toolbox)) = access.kernels() else { return Ok(None) };
     let wanted = listed_as_ready(view.slices.iter().map(AsRef::as_ref));
     let ips: BTreeSet<IpAddr> = view.service.iter().flat_map(|service| external_ips(service)).collect();

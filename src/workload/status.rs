@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::SELECTOR;
 use super::view::{NodeRow, PodRow, ServiceRow};
-use crate::cluster::{self, Cluster, ComponentStatus, State};
+use crate::cluster::{self, Cluster, ClusterError, ComponentStatus, State};
 use crate::config::{NAMESPACE, ProxyMode};
-use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
+use crate::workload::WorkloadError;
 
 /// The version of the JSON schema of [`Status`].
 pub const SCHEMA_VERSION: u32 = 1;
@@ -63,8 +63,11 @@ pub struct Workload {
 /// longer restarted, that is the error, since it may be the cause.
 ///
 /// # Errors
-/// [`Error::Io`] when the status of the components cannot be read.
-pub async fn status(cluster: &Cluster, client: Result<Client, Error>) -> Result<(Status, Option<Error>), Error> {
+/// [`WorkloadError::Io`] when the status of the components cannot be read.
+pub async fn status(
+    cluster: &Cluster,
+    client: Result<Client, ClusterError>,
+) -> Result<(Status, Option<WorkloadError>), WorkloadError> {
     let components = cluster::components(cluster)?.into_iter();
     let components = components.map(|(node, components)| NodeComponents { node: node.name, components }).collect();
     let mut status = Status {
@@ -80,7 +83,7 @@ pub async fn status(cluster: &Cluster, client: Result<Client, Error>) -> Result<
         let client = client?;
         futures::try_join!(nodes(&client), workload(&client))
     };
-    let late = |_| Error::Deadline {
+    let late = |_| WorkloadError::Deadline {
         what: "an answer of the API server".into(),
         seconds: PATIENCE.as_secs(),
         why: "it accepts connections but does not answer".into(),
@@ -94,21 +97,21 @@ pub async fn status(cluster: &Cluster, client: Result<Client, Error>) -> Result<
         Err(error) => Some(error),
     };
     let given_up = given_up(status.components.iter().flat_map(|node| &node.components));
-    let not_booted = (!cluster::is_booted(cluster)).then_some(Error::NotBooted);
+    let not_booted = (!cluster::is_booted(cluster)).then_some(WorkloadError::Cluster(ClusterError::NotBooted));
     Ok((status, given_up.or(not_booted).or(problem)))
 }
 
-fn given_up<'a>(components: impl Iterator<Item = &'a ComponentStatus>) -> Option<Error> {
+fn given_up<'a>(components: impl Iterator<Item = &'a ComponentStatus>) -> Option<WorkloadError> {
     let dead: Vec<_> = components.filter(|component| component.state == State::GivenUp).collect();
     let first = dead.first()?.name.clone();
     let told = |component: &&ComponentStatus| match &component.last_exit {
         Some(exit) => format!("{} ({exit})", component.name),
         None => component.name.clone(),
     };
-    Some(Error::GivenUp { components: dead.iter().map(told).collect(), first })
+    Some(WorkloadError::GivenUp { components: dead.iter().map(told).collect(), first })
 }
 
-async fn nodes(client: &Client) -> Result<Vec<NodeRow>, Error> {
+async fn nodes(client: &Client) -> Result<Vec<NodeRow>, WorkloadError> {
     let api: Api<core::Node> = Api::all(client.clone());
     let nodes = api.list(&ListParams::default()).await.map_err(|source| KubernetesError::new("list nodes", source))?;
     Ok(nodes.items.iter().map(|node| NodeRow::new(node, Timestamp::now())).collect())
@@ -117,8 +120,8 @@ async fn nodes(client: &Client) -> Result<Vec<NodeRow>, Error> {
 /// The workload's pods and Services, as `kubectl get` shows them.
 ///
 /// # Errors
-/// [`Error::Kubernetes`].
-pub async fn workload(client: &Client) -> Result<Workload, Error> {
+/// [`WorkloadError::Kubernetes`].
+pub async fn workload(client: &Client) -> Result<Workload, WorkloadError> {
     let pods: Api<core::Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let services: Api<core::Service> = Api::namespaced(client.clone(), NAMESPACE);
     let (of_workload, all) = (ListParams::default().labels(SELECTOR), ListParams::default());

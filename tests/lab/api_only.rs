@@ -1,7 +1,7 @@
 //! A cluster of which only the API server can be reached: what needs the nodes says so, and what does not works.
 
+use evenkeel::cluster::ClusterError;
 use evenkeel::cluster::{self, Access};
-use evenkeel::error::Error;
 use evenkeel::progress::Progress;
 use evenkeel::shutdown::Shutdown;
 use evenkeel::workload::conntrack_table::ConntrackTable;
@@ -31,7 +31,7 @@ fn without_the_nodes_scaling_waits_for_the_api_and_the_rest_says_what_it_needs()
 
         let service = workload::endpoint(&access.client).await.unwrap().address;
         let refused = ConntrackTable::now(&access, service).await.unwrap_err();
-        assert!(matches!(refused, Error::NoDataPlane { .. }), "{refused}");
+        assert!(matches!(refused, ClusterError::NoDataPlane { .. }), "{refused}");
 
         let stage = Stage { access: &access, progress: &progress, shutdown: &shutdown };
         for (event, possible) in [("delete-pod@0", true), ("kill-pod@0", false), ("kill:etcd@0", false)] {

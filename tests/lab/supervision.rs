@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use evenkeel::cluster::ClusterError;
 use evenkeel::cluster::{self, Cluster, component_names, component_process};
 use evenkeel::config::Paths;
-use evenkeel::error::Error;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ pub(crate) fn cluster_of(lab: &Lab) -> Cluster {
 
 fn an_unknown_component_is_refused_with_the_names(cluster: &Cluster) {
     let error = component_process(cluster, "kubelat").unwrap_err();
-    assert!(matches!(error, Error::BadValue { .. }) && error.exit_code() == 2, "{error:?}");
+    assert!(matches!(error, ClusterError::UnknownComponent { .. }), "{error:?}");
     for part in ["kubelat", "kubelet", "etcd", "containerd"] {
         assert!(error.to_string().contains(part), "{part}: {error}");
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::{Case, LONGEST_RUN, Series, Trial, Workplace};
 use crate::cluster;
 use crate::config::Replicas;
-use crate::error::Error;
+use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown};
 use crate::toolbox::Toolbox;
@@ -101,8 +101,8 @@ impl Soak<'_> {
     /// Runs all parts of the plan, one after the other.
     ///
     /// # Errors
-    /// What kept a part from its end; [`Error::Interrupted`]. What was observed until then is in the results.
-    pub async fn run(&mut self) -> Result<(), Error> {
+    /// What kept a part from its end; [`ExperimentError::Interrupted`]. What was observed until then is in the results.
+    pub async fn run(&mut self) -> Result<(), ExperimentError> {
         for part in Part::ALL {
             if self.plan.only.is_empty() || self.plan.only.contains(&part) {
                 let outcome = Box::pin(self.one(part)).await;
@@ -118,7 +118,7 @@ impl Soak<'_> {
         self.results
     }
 
-    async fn one(&mut self, part: Part) -> Result<(), Error> {
+    async fn one(&mut self, part: Part) -> Result<(), ExperimentError> {
         let rounds = self.plan.rounds.get();
         let rounds_of_kills = Rounds { rounds: rounds.min(MOST_KILLS), ..KEEPALIVE };
         match part {
@@ -138,7 +138,7 @@ impl Soak<'_> {
         }
     }
 
-    async fn pods(&mut self) -> Result<(), Error> {
+    async fn pods(&mut self) -> Result<(), ExperimentError> {
         let image = self.before.image().to_owned();
         let again = format!("{}-again", image.split('@').next().unwrap_or(&image));
         let cluster = self.workplace.access.require_lab("giving an image another name")?;
@@ -159,10 +159,11 @@ impl Soak<'_> {
 
     /// Puts the Deployment back as it was before the soak, whatever became of the part that changed it. The Deployment is
     /// changed even after an interruption; then only the pods are not waited for.
-    async fn put_back(&self, outcome: Result<(), Error>) -> Result<(), Error> {
+    async fn put_back(&self, outcome: Result<(), ExperimentError>) -> Result<(), ExperimentError> {
         match (outcome, self.before.restore(&self.stage()).await) {
-            (Ok(()), restored) => restored,
-            (Err(error), Ok(()) | Err(Error::Interrupted(_))) => Err(error),
+            (Ok(()), restored) => Ok(restored?),
+            (Err(error), Ok(())) => Err(error),
+            (Err(error), Err(why)) if why.is_interrupted() => Err(error),
             (Err(error), Err(why)) => {
                 self.progress.note(format!("the Deployment could not be put back as it was: {why}"));
                 Err(error)
@@ -170,7 +171,7 @@ impl Soak<'_> {
         }
     }
 
-    async fn both_loads(&mut self, promises: &[Promise]) -> Result<(), Error> {
+    async fn both_loads(&mut self, promises: &[Promise]) -> Result<(), ExperimentError> {
         let terms = Rounds { rounds: self.plan.rounds.get(), ..KEEPALIVE };
         self.part(promises, terms).await?;
         self.part(promises, Rounds { mode: Mode::NoKeepalive, ..terms }).await
@@ -180,13 +181,13 @@ impl Soak<'_> {
         Stage { access: self.workplace.access, progress: &self.silent, shutdown: &self.shutdown }
     }
 
-    async fn scale(&self, replicas: Replicas) -> Result<(), Error> {
+    async fn scale(&self, replicas: Replicas) -> Result<(), ExperimentError> {
         workload::scale(self.workplace.access, replicas, &self.silent, &self.shutdown).await?;
         Ok(())
     }
 
     /// Rounds of all `promises`, in turn, under one kind of load; a row each.
-    async fn part(&mut self, promises: &[Promise], terms: Rounds) -> Result<(), Error> {
+    async fn part(&mut self, promises: &[Promise], terms: Rounds) -> Result<(), ExperimentError> {
         let Rounds { mode, rounds, .. } = terms;
         let name = promises.iter().map(|promise| promise.name).collect::<Vec<_>>().join(", ");
         let step = self.progress.step(format!("{name} ({mode}, {})", some(rounds, "round")));
@@ -215,7 +216,13 @@ impl Soak<'_> {
         Ok(())
     }
 
-    async fn load(&self, promises: &[Promise], terms: Rounds, past: u32, step: &Step) -> Result<Measurement, Error> {
+    async fn load(
+        &self,
+        promises: &[Promise],
+        terms: Rounds,
+        past: u32,
+        step: &Step,
+    ) -> Result<Measurement, ExperimentError> {
         let mut events = promise::rounds(promises, terms.rounds, past);
         if let Some(every) = terms.every {
             (1..).zip(&mut events).for_each(|(number, event)| event.at = Some(every * number));
@@ -233,7 +240,7 @@ impl Soak<'_> {
     }
 
     /// The first part's events under wrk, which knows nothing of this program.
-    async fn by_wrk(&mut self, promises: &[Promise]) -> Result<(), Error> {
+    async fn by_wrk(&mut self, promises: &[Promise]) -> Result<(), ExperimentError> {
         for mode in [Mode::Keepalive, Mode::NoKeepalive] {
             let rounds = self.plan.rounds.get();
             let step = self.progress.step(format!("the same by wrk ({mode}, {rounds} rounds)"));

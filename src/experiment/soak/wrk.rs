@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
 use super::PromiseResult;
-use crate::error::Error;
+use crate::experiment::ExperimentError;
 use crate::process::{Invocation, ProgramError};
 use crate::shutdown::unless;
 use crate::workload::event::{Planned, Stage, drained, play};
@@ -26,7 +26,7 @@ pub(super) async fn run(
     connections: NonZeroU32,
     mode: Mode,
     events: &[Planned],
-) -> Result<PromiseResult, Error> {
+) -> Result<PromiseResult, ExperimentError> {
     let connections = format!("-c{connections}");
     let url = format!("http://{}/", endpoint.address);
     // It ends when it is told to.

@@ -15,7 +15,7 @@ mod time_chart;
 
 use super::words::{self, ReportStatus};
 use super::{Exporter, Report, events, figures, rounds};
-use crate::error::Error;
+use crate::report::ReportError;
 use markup::{elements, escape};
 
 /// The maximum number of runs that are drawn one by one.
@@ -32,7 +32,7 @@ const ALL_PODS: usize = 600;
 pub struct Html;
 
 impl Exporter for Html {
-    fn export(&self, report: &Report) -> Result<String, Error> {
+    fn export(&self, report: &Report) -> Result<String, ReportError> {
         let shown = rounds::shown(&report.runs);
         let names = rounds::names(&shown);
         let drawn = shown.len().min(MOST_RUNS);

@@ -6,7 +6,7 @@ use std::fs;
 use nix::sys::inotify::{InitFlags, Inotify};
 
 use super::ProbeResult;
-use crate::error::Error;
+use crate::toolbox::ToolboxError;
 
 /// The components of a node hold 20. The rest is for followed logs (one for each pod) and, with cgroup v2, for containers.
 const NEEDED: usize = 32;
@@ -24,8 +24,8 @@ pub(super) fn tried() -> ProbeResult {
 /// The same check with an error that names the setting.
 ///
 /// # Errors
-/// [`Error::FewInotifyInstances`].
-pub(super) fn require() -> Result<(), Error> {
+/// [`ToolboxError::FewInotifyInstances`].
+pub(super) fn require() -> Result<(), ToolboxError> {
     let made: Vec<Inotify> =
         (0..NEEDED).map_while(|_| Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()).collect();
     if made.len() == NEEDED {
@@ -34,7 +34,7 @@ pub(super) fn require() -> Result<(), Error> {
     let limits = SETTINGS.map(|setting| (setting, read(setting)));
     let lowest = limits.iter().min_by_key(|(_, limit)| limit.parse::<u64>().unwrap_or(u64::MAX));
     let (setting, limit) = lowest.cloned().unwrap_or((SETTINGS[0], String::new()));
-    Err(Error::FewInotifyInstances { needed: NEEDED, free: made.len(), setting, limit })
+    Err(ToolboxError::FewInotifyInstances { needed: NEEDED, free: made.len(), setting, limit })
 }
 
 fn read(setting: &str) -> String {

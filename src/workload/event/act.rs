@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep};
 use super::{Action, pods};
 use crate::cluster::{self, Access, Cluster, ComponentProcess, State};
 use crate::config::{NAMESPACE, WORKLOAD};
-use crate::error::Error;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
+use crate::workload::WorkloadError;
 use crate::workload::{FIELD_MANAGER, rollout, scale, unchanged};
 
 /// How often the supervisor's status of a component is read.
@@ -36,7 +36,7 @@ pub struct Stage<'a> {
 }
 
 /// Performs the action. `turn` counts the events, so that each event that affects one pod picks another pod.
-pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> Result<(), Error> {
+pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> Result<(), WorkloadError> {
     let Stage { access, progress, shutdown } = *stage;
     match action {
         Action::Scale(replicas) => {
@@ -72,20 +72,20 @@ pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> 
     }
 }
 
-async fn settle(stage: &Stage<'_>) -> Result<(), Error> {
+async fn settle(stage: &Stage<'_>) -> Result<(), WorkloadError> {
     scale::settle(stage.access, stage.progress, stage.shutdown).await
 }
 
 /// Waits until no pod is terminating.
 ///
 /// # Errors
-/// [`Error::Kubernetes`].
-pub async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
+/// [`WorkloadError::Kubernetes`].
+pub async fn drained(stage: &Stage<'_>) -> Result<(), WorkloadError> {
     pods::drained(stage).await
 }
 
 /// Changes the Deployment's pod template, and waits for the rollout and the load balancer.
-async fn roll(stage: &Stage<'_>, template: &Value) -> Result<(), Error> {
+async fn roll(stage: &Stage<'_>, template: &Value) -> Result<(), WorkloadError> {
     let deployments: Api<Deployment> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patch = json!({"spec": {"template": template}});
@@ -109,26 +109,26 @@ fn with_image(image: &str) -> Value {
 ///
 /// # Errors
 /// As [`set_variable`].
-pub async fn restart(stage: &Stage<'_>) -> Result<(), Error> {
+pub async fn restart(stage: &Stage<'_>) -> Result<(), WorkloadError> {
     roll(stage, &restarted()).await
 }
 
 /// Sets an environment variable of the workload's container, and waits for the rollout.
 ///
 /// # Errors
-/// [`Error::NoWorkload`], [`Error::RolloutStuck`], [`Error::Kubernetes`] and more.
-pub async fn set_variable(stage: &Stage<'_>, name: &str, value: &str) -> Result<(), Error> {
+/// [`WorkloadError::NoWorkload`], [`WorkloadError::RolloutStuck`], [`WorkloadError::Kubernetes`] and more.
+pub async fn set_variable(stage: &Stage<'_>, name: &str, value: &str) -> Result<(), WorkloadError> {
     let variable = json!({"name": name, "value": value});
     roll(stage, &json!({"spec": {"containers": [{"name": WORKLOAD, "env": [variable]}]}})).await
 }
 
 /// Sets the image of the workload's container, which the nodes must have, and waits for the rollout.
-async fn set_image(stage: &Stage<'_>, image: &str) -> Result<(), Error> {
+async fn set_image(stage: &Stage<'_>, image: &str) -> Result<(), WorkloadError> {
     roll(stage, &with_image(image)).await
 }
 
 /// Kills a component, and waits until the supervisor has restarted it.
-async fn kill(cluster: &Cluster, component: &str) -> Result<(), Error> {
+async fn kill(cluster: &Cluster, component: &str) -> Result<(), WorkloadError> {
     let process = cluster::component_process(cluster, component)?;
     // A process that has just ended by itself is restarted all the same.
     process.signal_unless_ended(Signal::SIGKILL)?;
@@ -141,19 +141,19 @@ async fn kill(cluster: &Cluster, component: &str) -> Result<(), Error> {
         if Instant::now() > deadline {
             let why = format!("{component} is {state:?} after {restarts} restarts");
             let what = format!("the restart of {component}");
-            return Err(Error::Deadline { what, seconds: PATIENCE.as_secs(), why });
+            return Err(WorkloadError::Deadline { what, seconds: PATIENCE.as_secs(), why });
         }
         sleep(REREAD).await;
     }
 }
 
-fn restarts(cluster: &Cluster, component: &str) -> Result<(u32, State), Error> {
+fn restarts(cluster: &Cluster, component: &str) -> Result<(u32, State), WorkloadError> {
     let status = cluster::component_status(cluster, component)?;
     Ok(status.map_or((0, State::Waiting), |status| (status.restarts, status.state)))
 }
 
 /// Pauses a component for `time`.
-async fn pause(cluster: &Cluster, component: &str, time: Duration) -> Result<(), Error> {
+async fn pause(cluster: &Cluster, component: &str, time: Duration) -> Result<(), WorkloadError> {
     let paused = Paused(cluster::component_process(cluster, component)?);
     paused.0.signal(Signal::SIGSTOP)?;
     sleep(time).await;

@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::act::{Stage, perform};
 use super::{EventRecord, Planned};
-use crate::error::Error;
 use crate::shutdown::Shutdown;
+use crate::workload::WorkloadError;
 
 /// When the first event begins, unless it has a time: late enough to measure the usual throughput before.
 const FIRST: Duration = Duration::from_secs(2);
@@ -79,9 +79,9 @@ async fn one_chain(
     records
 }
 
-fn said(error: &Error) -> String {
+fn said(error: &WorkloadError) -> String {
     match error {
-        Error::Interrupted(_) => "it was interrupted".into(),
+        WorkloadError::Interrupted(_) => "it was interrupted".into(),
         other => other.to_string(),
     }
 }

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Stage;
 use crate::cluster;
 use crate::config::{NAMESPACE, WORKLOAD};
-use crate::error::Error;
 use crate::kubernetes_error::KubernetesError;
+use crate::workload::WorkloadError;
 use crate::workload::pods::{has_ended, is_active, pods};
 
 /// How long to wait before the API server is asked again.
@@ -21,12 +21,12 @@ const REREAD: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills the server in one pod, and waits until its container runs again; returns the pod's name.
-pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, Error> {
+pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, WorkloadError> {
     let cluster = stage.access.require_lab("killing a container")?;
     let api: Api<Pod> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
     let pod = pick(&stage.access.client, turn).await?;
     let (name, before) = (pod.name_any(), state(&pod));
-    let no_container = || Error::Deadline {
+    let no_container = || WorkloadError::Deadline {
         what: format!("a running container in pod {name}"),
         seconds: 0,
         why: "it has none".into(),
@@ -41,7 +41,7 @@ pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, E
             sleep(REREAD).await;
         }
     };
-    let late = |_| Error::Deadline {
+    let late = |_| WorkloadError::Deadline {
         what: format!("the restart of pod {name}"),
         seconds: PATIENCE.as_secs(),
         why: "its container has not become ready again".into(),
@@ -51,7 +51,7 @@ pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, E
 }
 
 /// Deletes one pod; returns its name.
-pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String, Error> {
+pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String, WorkloadError> {
     let api: Api<Pod> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
     let name = pick(&stage.access.client, turn).await?.name_any();
     let deleted = api.delete(&name, &DeleteParams::default()).await;
@@ -60,7 +60,7 @@ pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String,
 }
 
 /// Waits until no pod is terminating, but at most [`PATIENCE`].
-pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
+pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), WorkloadError> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         let pods = pods(&stage.access.client).await?;
@@ -73,12 +73,12 @@ pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), Error> {
 }
 
 /// One of the active pods that are ready: another one for each `turn`.
-async fn pick(client: &Client, turn: usize) -> Result<Pod, Error> {
+async fn pick(client: &Client, turn: usize) -> Result<Pod, WorkloadError> {
     let mut ready: Vec<Pod> =
         pods(client).await?.into_iter().filter(|pod| is_active(pod) && state(pod).ready).collect();
     ready.sort_by_key(ResourceExt::name_any);
     if ready.is_empty() {
-        return Err(Error::NoWorkload);
+        return Err(WorkloadError::NoWorkload);
     }
     Ok(ready.swap_remove(turn % ready.len()))
 }

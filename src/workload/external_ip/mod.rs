@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 use self::pool::{Claim, Decision};
 use super::FIELD_MANAGER;
 use super::observe::ConstantBackoff;
-use crate::error::Error;
 use crate::shutdown::Shutdown;
+use crate::workload::WorkloadError;
 
 /// The `loadBalancerClass` of this controller. It also serves Services without a class.
 pub const CLASS: &str = "evenkeel.local/external-ip";
@@ -36,7 +36,7 @@ pub const WANTED_IP: &str = "evenkeel.local/external-ip";
 ///
 /// # Errors
 /// None.
-pub async fn run(client: Client, shutdown: Shutdown) -> Result<(), Error> {
+pub async fn run(client: Client, shutdown: Shutdown) -> Result<(), WorkloadError> {
     let (services, writer) = reflector::store();
     let events = watcher(Api::<Service>::all(client.clone()), watcher::Config::default());
     let mut events = std::pin::pin!(events.backoff(ConstantBackoff(Duration::from_millis(250))).reflect(writer));

@@ -15,8 +15,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::{Line, Wanted, has_started, is_wanted, params};
-use crate::error::Error;
+use crate::io_error::IoError;
 use crate::workload::SELECTOR;
+use crate::workload::WorkloadError;
 use crate::workload::observe::ConstantBackoff;
 
 /// How long to wait before a log that ended early, or a broken watch, is opened again.
@@ -29,8 +30,8 @@ const WAITING: usize = 64;
 pub(super) async fn follow(
     api: &Api<Pod>,
     wanted: &Wanted,
-    sink: &mut dyn FnMut(Line) -> Result<(), Error>,
-) -> Result<(), Error> {
+    sink: &mut dyn FnMut(Line) -> Result<(), IoError>,
+) -> Result<(), WorkloadError> {
     let changes = watcher(api.clone(), watcher::Config::default().labels(SELECTOR));
     let mut changes = std::pin::pin!(changes.backoff(ConstantBackoff(RETRY)));
     let (sender, mut lines) = mpsc::channel(WAITING);

@@ -1,13 +1,11 @@
 //! The load's errors as the command line shows them: with the flag that was given, a hint and an exit code.
 
 use super::Error;
-use crate::io_error::IoError;
 use evenkeel_load::LoadError;
 
 impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
         let bad = |what, given, why: &str| Self::BadValue { what, given, why: why.to_owned() };
-        let load = |target: String, why: String| Self::Load { target, why };
         match error {
             LoadError::Method { given, why } => bad("--method", given, why),
             LoadError::Path { given, why } => bad("--path", given, why),
@@ -17,17 +15,7 @@ impl From<LoadError> for Error {
                 let why = format!("each is an open file, and this process may have {limit} (ulimit -Hn)");
                 bad("--connections", connections.to_string(), &why)
             }
-            LoadError::DescriptorLimit { source } => IoError::new("read the limit on open files", source).into(),
-            LoadError::Epoll { source } => IoError::new("set up epoll for the load", source).into(),
-            LoadError::Thread { source } => IoError::new("start a thread for the load", source).into(),
-            LoadError::NoAddress { target } => load(target.to_string(), "there is no address to send load to".into()),
-            LoadError::Poll { target, source } => {
-                load(target.to_string(), format!("waiting for the connections failed ({source})"))
-            }
-            LoadError::WorkerLost { target } => {
-                load(target.to_string(), "a thread of the load ended without a result".into())
-            }
-            other => load("the target".into(), other.to_string()),
+            other => Self::Load(other),
         }
     }
 }

@@ -1,0 +1,207 @@
+//! What to do next about each error.
+
+use super::Error;
+use crate::cluster::ClusterError;
+use crate::config::StateIsFile;
+use crate::experiment::ExperimentError;
+use crate::image::{BuildNeed, BuildRemedy, ImageError};
+use crate::io_error::IoError;
+use crate::report::ReportError;
+use crate::toolbox::{InstallRemedy, ToolboxError};
+use crate::workload::WorkloadError;
+
+/// About a program that failed.
+const RUN_BY_HAND: &str = "run the command yourself to see all of its output";
+/// About a request to the API server that failed.
+const API_SERVER: &str = "evenkeel status shows whether the API server is ready";
+/// About load that could not be sent.
+const LOAD: &str = "evenkeel status shows whether the Service has an address and pods";
+
+impl Error {
+    /// What to do next, in one sentence or a command; empty where the message says it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::BadValue { .. } | Self::Interrupted(_) => String::new(),
+            Self::StateIsFile(error) => state_is_file(error),
+            Self::LabIsUp { .. } => "use it: evenkeel deploy, evenkeel test; or end it first: evenkeel down".into(),
+            Self::NeedsLinux { .. } => "run it on a Linux machine, or in a virtual machine".into(),
+            Self::NeedsRoot { verb } => format!("run it as root: sudo evenkeel {verb}"),
+            Self::EndedEarly { remedy, .. } => remedy.clone(),
+            Self::AssertionsMissed { .. } => {
+                "use --repeat 5 to tell a change from noise; evenkeel report shows all figures".into()
+            }
+            Self::PromisesBroken { .. } => {
+                "repeat one part with evenkeel soak --only PART --rounds 10, on a machine that does nothing else".into()
+            }
+            Self::NoTarget { .. } | Self::Load(_) => LOAD.into(),
+            Self::Toolbox(error) => toolbox(error),
+            Self::Image(error) => image(error),
+            Self::Cluster(error) => cluster(error),
+            Self::Workload(error) => workload(error),
+            Self::Experiment(error) => experiment(error),
+            Self::Report(error) => report(error),
+            Self::Kubernetes(_) => API_SERVER.into(),
+            Self::Program(_) => RUN_BY_HAND.into(),
+            Self::Io(error) => io(error),
+        }
+    }
+}
+
+fn state_is_file(StateIsFile { path }: &StateIsFile) -> String {
+    format!("move it away, or remove it: rm {}", path.display())
+}
+
+fn io(error: &IoError) -> String {
+    if error.source.kind() == std::io::ErrorKind::PermissionDenied {
+        "run it as root, or choose other directories with EVENKEEL_STATE_DIR and EVENKEEL_CACHE_DIR".into()
+    } else {
+        "check the free space, the permissions and the path".into()
+    }
+}
+
+fn toolbox(error: &ToolboxError) -> String {
+    match error {
+        ToolboxError::MissingPrograms { remedy, .. } => format!("install them with: {remedy}"),
+        ToolboxError::MissingKernel { .. } => {
+            "evenkeel doctor shows each check; load the kernel module, or use another kernel".into()
+        }
+        ToolboxError::InstallFailed { remedy, .. } => install(remedy),
+        ToolboxError::FewInotifyInstances { setting, .. } => {
+            format!("raise the limit: sysctl -w {setting}=1024; or end programs that watch files")
+        }
+        ToolboxError::Program(_) => RUN_BY_HAND.into(),
+        ToolboxError::Io(error) => io(error),
+        ToolboxError::Interrupted(_) => String::new(),
+    }
+}
+
+fn install(remedy: &InstallRemedy) -> String {
+    match remedy {
+        InstallRemedy::Network => {
+            "connect this machine to the network, or set GOPROXY to a module proxy that it can reach, then try again"
+                .into()
+        }
+        InstallRemedy::NewerGo => "install a newer Go: https://go.dev/dl".into(),
+        InstallRemedy::Go => "install Go 1.21 or newer (https://go.dev/dl), then try again".into(),
+        InstallRemedy::Space { gigabytes } => {
+            format!("free {gigabytes} GB, or choose another directory with EVENKEEL_CACHE_DIR")
+        }
+        InstallRemedy::ByHand { command } => {
+            format!("run it yourself to see all output, then try again: {command}")
+        }
+        InstallRemedy::Packages { debian } => {
+            format!("install them yourself, then try again; in Debian they are called: {}", debian.join(", "))
+        }
+        InstallRemedy::AsRoot { command } => format!("run this again as root, or: sudo {command}"),
+        InstallRemedy::SuitableVersion => "install a suitable version yourself, put it on PATH, and try again".into(),
+    }
+}
+
+fn build(BuildRemedy { missing, variable }: &BuildRemedy) -> String {
+    let missing = match missing {
+        BuildNeed::StaticLibrary => "install the static C library",
+        BuildNeed::SourceTree => "name the source tree with EVENKEEL_SOURCE=DIRECTORY",
+        BuildNeed::Rust => "install Rust (https://rustup.rs)",
+    };
+    format!("{missing}, or name an existing image with {variable}=FILE")
+}
+
+fn image(error: &ImageError) -> String {
+    match error {
+        ImageError::BadImage { .. } => "make an image with: evenkeel build".into(),
+        ImageError::BuildFailed { remedy, .. } => remedy.as_ref().map(build).unwrap_or_default(),
+        ImageError::Program(_) => RUN_BY_HAND.into(),
+        ImageError::Io(error) => io(error),
+        ImageError::Interrupted(_) => String::new(),
+    }
+}
+
+fn cluster(error: &ClusterError) -> String {
+    match error {
+        ClusterError::NoLab => "start one: evenkeel up".into(),
+        ClusterError::NotBooted => {
+            "wait for the evenkeel up that is running, or start again: evenkeel down, evenkeel up".into()
+        }
+        ClusterError::StateElsewhere { name, running, .. } => {
+            let root = running.parent().unwrap_or(running).display();
+            format!(
+                "use it with --state-dir {root} (sudo does not pass EVENKEEL_STATE_DIR on), or end it: \
+                 evenkeel --name {name} down"
+            )
+        }
+        ClusterError::HiddenLab { name } => {
+            format!("run evenkeel where the lab was started, or end the lab: evenkeel --name {name} down")
+        }
+        ClusterError::NoDataPlane { .. } => "use a lab on this machine: evenkeel up".into(),
+        ClusterError::UnknownComponent { .. } | ClusterError::Interrupted(_) => String::new(),
+        ClusterError::Component { log, .. } => format!("the whole log: {}", log.display()),
+        ClusterError::LittleMemory { .. } => {
+            "end a program that uses much memory, then try again; free -m shows the memory".into()
+        }
+        ClusterError::ImageTooLarge { .. } => {
+            "end a program that uses memory, or empty the lab's memory: evenkeel down, then evenkeel up".into()
+        }
+        ClusterError::Unreachable { link, .. } => {
+            format!("let the firewall pass the packets of the link {link}; nft list ruleset shows the firewall's rules")
+        }
+        ClusterError::Taken { .. } => "free it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),
+        ClusterError::Kubeconfig { .. } => "make a new lab: evenkeel down, then evenkeel up".into(),
+        ClusterError::Residue { .. } => "run evenkeel down once more, as root".into(),
+        ClusterError::StateIsFile(error) => state_is_file(error),
+        ClusterError::Toolbox(error) => toolbox(error),
+        ClusterError::Kubernetes(_) => API_SERVER.into(),
+        ClusterError::Program(_) => RUN_BY_HAND.into(),
+        ClusterError::Io(error) => io(error),
+    }
+}
+
+fn workload(error: &WorkloadError) -> String {
+    match error {
+        WorkloadError::NoWorkload => "deploy the server: evenkeel deploy".into(),
+        WorkloadError::UnknownPod { .. } | WorkloadError::Interrupted(_) => String::new(),
+        WorkloadError::ForeignTarget { .. } => {
+            "load is sent to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
+        }
+        WorkloadError::GivenUp { first, .. } => {
+            format!("evenkeel logs --component {first} shows why; then make a new lab: evenkeel down, evenkeel up")
+        }
+        WorkloadError::Deadline { .. } => {
+            "evenkeel status shows the state of the lab; evenkeel logs --component kubelet shows more".into()
+        }
+        WorkloadError::RolloutStuck { .. } => {
+            "evenkeel status shows the pods; evenkeel logs shows what they wrote".into()
+        }
+        WorkloadError::Manifest { .. } => {
+            "nix run .#render writes all manifests; without Nix, begin with those in manifests/".into()
+        }
+        WorkloadError::Cluster(error) => cluster(error),
+        WorkloadError::Kubernetes(_) => API_SERVER.into(),
+        WorkloadError::Program(_) => RUN_BY_HAND.into(),
+        WorkloadError::Io(error) => io(error),
+    }
+}
+
+fn experiment(error: &ExperimentError) -> String {
+    match error {
+        ExperimentError::NoAnswer { .. } => {
+            "check which program listens there; evenkeel status shows the lab's Service and its pods".into()
+        }
+        ExperimentError::Event { .. } => {
+            "evenkeel status shows the state of the lab now; evenkeel logs --component NAME shows more".into()
+        }
+        ExperimentError::Load(_) => LOAD.into(),
+        ExperimentError::Workload(error) => workload(error),
+        ExperimentError::Cluster(error) => cluster(error),
+        ExperimentError::Program(_) => RUN_BY_HAND.into(),
+        ExperimentError::Io(error) => io(error),
+        ExperimentError::Interrupted(_) => String::new(),
+    }
+}
+
+fn report(error: &ReportError) -> String {
+    match error {
+        ReportError::BadReport { .. } => "make a report with: evenkeel test --json-file report.json".into(),
+        ReportError::Io(error) => io(error),
+    }
+}

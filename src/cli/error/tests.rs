@@ -1,0 +1,246 @@
+//! Every variant, as a person reads it.
+
+use std::fmt::Write;
+
+use super::*;
+use crate::image::{BuildNeed, BuildRemedy};
+use crate::toolbox::InstallRemedy;
+
+/// One of each variant.
+fn samples() -> Vec<Error> {
+    let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    let why = || "connection refused".to_owned();
+    let refused = kube::core::Status::failure("deployments.apps \"server\" is forbidden", "Forbidden").with_code(403);
+    vec![
+        Error::BadValue { what: "--connections", given: "0".into(), why: "it takes a whole number above 0".into() },
+        ImageError::BadImage { path: "image.tar".into(), why: "there is no such file".into() }.into(),
+        ReportError::BadReport { name: "report.json".into(), why: "it is empty".into() }.into(),
+        StateIsFile { path: "/var/lib/evenkeel".into() }.into(),
+        WorkloadError::ForeignTarget { target: "192.0.2.1:80".into(), via: "eth0".into() }.into(),
+        ClusterError::StateElsewhere {
+            name: "lab".into(),
+            running: "/srv/labs/lab".into(),
+            asked: "/var/lib/evenkeel/lab".into(),
+        }
+        .into(),
+        ClusterError::HiddenLab { name: "lab".into() }.into(),
+        ClusterError::NoLab.into(),
+        Error::LabIsUp { name: "lab".into() },
+        WorkloadError::NoWorkload.into(),
+        ClusterError::NoDataPlane { what: "kill etcd".into() }.into(),
+        Error::NeedsLinux { verb: "up" },
+        Error::NeedsRoot { verb: "up" },
+        ToolboxError::MissingPrograms {
+            missing: vec!["etcd".into(), "nft".into()],
+            remedy: "evenkeel up --install-tools".into(),
+        }
+        .into(),
+        ToolboxError::MissingKernel { missing: vec!["overlayfs: no such device".into()] }.into(),
+        ToolboxError::InstallFailed {
+            what: "runc".into(),
+            why: "no C compiler".into(),
+            remedy: InstallRemedy::ByHand { command: "apt-get install gcc".into() },
+        }
+        .into(),
+        ImageError::BuildFailed {
+            what: "server".into(),
+            why: "no cargo".into(),
+            remedy: Some(BuildRemedy { missing: BuildNeed::Rust, variable: "EVENKEEL_SERVER_IMAGE" }),
+        }
+        .into(),
+        ProgramError { command: "ip link show".into(), outcome: "exit 1".into(), tail: "no such device\n".into() }
+            .into(),
+        ClusterError::Component {
+            component: "etcd".into(),
+            what: "exited with code 1 while starting".into(),
+            tail: "panic: disk\nis full".into(),
+            log: "/var/lib/evenkeel/lab/logs/lab-0/etcd.log".into(),
+        }
+        .into(),
+        WorkloadError::GivenUp { components: vec!["kubelet (exit 1)".into()], first: "kubelet".into() }.into(),
+        WorkloadError::Deadline { what: "the rollout".into(), seconds: 60, why: "1 of 2 pods ready".into() }.into(),
+        ClusterError::NotBooted.into(),
+        ClusterError::LittleMemory { free: 200, needed: 600 }.into(),
+        ClusterError::ImageTooLarge {
+            image: "shop.example/app:1".into(),
+            why: "it takes 812 MB, and 300 MB are free".into(),
+        }
+        .into(),
+        ToolboxError::FewInotifyInstances {
+            needed: 32,
+            free: 3,
+            setting: "fs.inotify.max_user_instances",
+            limit: "128".into(),
+        }
+        .into(),
+        ClusterError::Unreachable {
+            address: "198.18.0.2:6443".into(),
+            why: "no answer within 10 s".into(),
+            link: "ek-lab".into(),
+        }
+        .into(),
+        WorkloadError::RolloutStuck {
+            reason: "pod server-x, container server: ErrImageNeverPull: image is not present".into(),
+        }
+        .into(),
+        ClusterError::Taken { what: "address 198.18.0.1".into(), by: "link eth1".into() }.into(),
+        WorkloadError::Manifest { file: "mine/service.yaml".into(), why: "line 3: unexpected end".into() }.into(),
+        KubernetesError::new("apply Deployment server", kube::Error::Api(refused.boxed())).into(),
+        ClusterError::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() }
+            .into(),
+        ExperimentError::NoAnswer { target: "http://198.18.1.1/".into(), why: why() }.into(),
+        ExperimentError::Event { what: "kill etcd".into(), why: "it did not return".into() }.into(),
+        Error::AssertionsMissed {
+            missed: vec![
+                "p99 was 7.2 ms, expected < 5 ms (10 pods)".into(),
+                "errors was 3, expected == 0 (2 pods)".into(),
+            ],
+        },
+        Error::PromisesBroken { broken: vec!["pod delete (keepalive): 3 requests failed".into()] },
+        IoError::file("write", "/var/lib/evenkeel/lab/kubeconfig".as_ref(), denied()).into(),
+        IoError::file("read", "/proc/mounts".as_ref(), missing()).into(),
+        ClusterError::Residue {
+            left: vec!["link ek-lab: busy".into(), "cgroup /sys/fs/cgroup/evenkeel-lab: busy".into()],
+        }
+        .into(),
+        Interrupted.into(),
+        Error::EndedEarly { left: "the link ek-lab may be left".into(), remedy: "remove it: evenkeel down".into() },
+        ClusterError::UnknownComponent { given: "kubelt".into(), components: vec!["etcd".into(), "kubelet".into()] }
+            .into(),
+        WorkloadError::UnknownPod { given: "server-x".into(), pods: vec!["server-a".into(), "server-b".into()] }.into(),
+        WorkloadError::UnknownPod { given: "server-x".into(), pods: Vec::new() }.into(),
+        Error::NoTarget { target: "a.invalid:80".into(), why: "the name has no address".into() },
+        Error::Load(LoadError::NoAddress { target: ([198, 18, 1, 1], 80).into() }),
+    ]
+}
+
+/// Does not compile when a variant is new: give it a sample above, and a name here and in [`NAMES`].
+fn name(error: &Error) -> &'static str {
+    match error {
+        Error::BadValue { .. } => "BadValue",
+        Error::LabIsUp { .. } => "LabIsUp",
+        Error::NeedsLinux { .. } => "NeedsLinux",
+        Error::NeedsRoot { .. } => "NeedsRoot",
+        Error::NoTarget { .. } => "NoTarget",
+        Error::AssertionsMissed { .. } => "AssertionsMissed",
+        Error::PromisesBroken { .. } => "PromisesBroken",
+        Error::EndedEarly { .. } => "EndedEarly",
+        Error::StateIsFile(_) => "StateIsFile",
+        Error::Load(_) => "Load",
+        Error::Kubernetes(_) => "Kubernetes",
+        Error::Program(_) => "Program",
+        Error::Io(_) => "Io",
+        Error::Interrupted(_) => "Interrupted",
+        Error::Toolbox(error) => of_toolbox(error),
+        Error::Image(error) => of_image(error),
+        Error::Cluster(error) => of_cluster(error),
+        Error::Workload(error) => of_workload(error),
+        Error::Experiment(error) => of_experiment(error),
+        Error::Report(error) => of_report(error),
+    }
+}
+
+fn of_toolbox(error: &ToolboxError) -> &'static str {
+    match error {
+        ToolboxError::MissingPrograms { .. } => "toolbox: MissingPrograms",
+        ToolboxError::MissingKernel { .. } => "toolbox: MissingKernel",
+        ToolboxError::InstallFailed { .. } => "toolbox: InstallFailed",
+        ToolboxError::FewInotifyInstances { .. } => "toolbox: FewInotifyInstances",
+        ToolboxError::Program(_) => "toolbox: Program",
+        ToolboxError::Io(_) => "toolbox: Io",
+        ToolboxError::Interrupted(_) => "toolbox: Interrupted",
+    }
+}
+
+fn of_image(error: &ImageError) -> &'static str {
+    match error {
+        ImageError::BadImage { .. } => "image: BadImage",
+        ImageError::BuildFailed { .. } => "image: BuildFailed",
+        ImageError::Program(_) => "image: Program",
+        ImageError::Io(_) => "image: Io",
+        ImageError::Interrupted(_) => "image: Interrupted",
+    }
+}
+
+fn of_cluster(error: &ClusterError) -> &'static str {
+    match error {
+        ClusterError::NoLab => "cluster: NoLab",
+        ClusterError::NotBooted => "cluster: NotBooted",
+        ClusterError::StateElsewhere { .. } => "cluster: StateElsewhere",
+        ClusterError::HiddenLab { .. } => "cluster: HiddenLab",
+        ClusterError::NoDataPlane { .. } => "cluster: NoDataPlane",
+        ClusterError::UnknownComponent { .. } => "cluster: UnknownComponent",
+        ClusterError::Component { .. } => "cluster: Component",
+        ClusterError::LittleMemory { .. } => "cluster: LittleMemory",
+        ClusterError::ImageTooLarge { .. } => "cluster: ImageTooLarge",
+        ClusterError::Unreachable { .. } => "cluster: Unreachable",
+        ClusterError::Taken { .. } => "cluster: Taken",
+        ClusterError::Kubeconfig { .. } => "cluster: Kubeconfig",
+        ClusterError::Residue { .. } => "cluster: Residue",
+        ClusterError::Kubernetes(_) => "cluster: Kubernetes",
+        ClusterError::Program(_) => "cluster: Program",
+        ClusterError::Io(_) => "cluster: Io",
+        ClusterError::Interrupted(_) => "cluster: Interrupted",
+        ClusterError::StateIsFile(_) => "cluster: StateIsFile",
+        ClusterError::Toolbox(_) => "cluster: Toolbox",
+    }
+}
+
+fn of_workload(error: &WorkloadError) -> &'static str {
+    match error {
+        WorkloadError::NoWorkload => "workload: NoWorkload",
+        WorkloadError::UnknownPod { .. } => "workload: UnknownPod",
+        WorkloadError::ForeignTarget { .. } => "workload: ForeignTarget",
+        WorkloadError::GivenUp { .. } => "workload: GivenUp",
+        WorkloadError::Deadline { .. } => "workload: Deadline",
+        WorkloadError::RolloutStuck { .. } => "workload: RolloutStuck",
+        WorkloadError::Manifest { .. } => "workload: Manifest",
+        WorkloadError::Kubernetes(_) => "workload: Kubernetes",
+        WorkloadError::Program(_) => "workload: Program",
+        WorkloadError::Io(_) => "workload: Io",
+        WorkloadError::Interrupted(_) => "workload: Interrupted",
+        WorkloadError::Cluster(_) => "workload: Cluster",
+    }
+}
+
+fn of_experiment(error: &ExperimentError) -> &'static str {
+    match error {
+        ExperimentError::NoAnswer { .. } => "experiment: NoAnswer",
+        ExperimentError::Event { .. } => "experiment: Event",
+        ExperimentError::Program(_) => "experiment: Program",
+        ExperimentError::Io(_) => "experiment: Io",
+        ExperimentError::Interrupted(_) => "experiment: Interrupted",
+        ExperimentError::Load(_) => "experiment: Load",
+        ExperimentError::Workload(_) => "experiment: Workload",
+        ExperimentError::Cluster(_) => "experiment: Cluster",
+    }
+}
+
+fn of_report(error: &ReportError) -> &'static str {
+    match error {
+        ReportError::BadReport { .. } => "report: BadReport",
+        ReportError::Io(_) => "report: Io",
+    }
+}
+
+/// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
+const NAMES: usize = 43;
+
+#[test]
+fn every_variant_says_what_happened_and_what_to_do() {
+    let mut text = String::new();
+    let mut names = std::collections::BTreeSet::new();
+    for error in samples() {
+        names.insert(name(&error));
+        writeln!(text, "{} (exit {})\nerror: {error}", name(&error), error.exit_code()).unwrap();
+        if !error.hint().is_empty() {
+            writeln!(text, "hint: {}", error.hint()).unwrap();
+        }
+        text.push('\n');
+    }
+    assert_eq!(names.len(), NAMES, "a variant has no sample");
+    insta::with_settings!({ snapshot_path => "../../../tests/snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("errors", text.trim_end());
+    });
+}

@@ -1,0 +1,62 @@
+//! Errors of experiments.
+
+use thiserror::Error;
+
+use crate::cluster::ClusterError;
+use crate::io_error::IoError;
+use crate::process::ProgramError;
+use crate::shutdown::Interrupted;
+use crate::workload::WorkloadError;
+use evenkeel_load::LoadError;
+
+/// Why runs were not made, or did not succeed. `Display` is one sentence: what happened, and why.
+#[derive(Debug, Error)]
+pub enum ExperimentError {
+    /// A whole run, and no request was answered.
+    #[error("{target} answered no request: {why}")]
+    NoAnswer {
+        /// The URL.
+        target: String,
+        /// What happened instead.
+        why: String,
+    },
+    /// Something that should happen during a run did not come to its end.
+    #[error("{what} did not come to its end: {why}")]
+    Event {
+        /// The event: "rolling restart".
+        what: String,
+        /// Why.
+        why: String,
+    },
+    /// A program failed.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The operating system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Ctrl-C, or a signal of its kind. What had begun has been undone.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// The load could not be sent.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The workload failed, or could not be changed.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
+    /// The cluster failed, or cannot be reached.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+impl ExperimentError {
+    /// Whether Ctrl-C, or a signal of its kind, ended the work.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        match self {
+            Self::Interrupted(_) => true,
+            Self::Cluster(error) => error.is_interrupted(),
+            Self::Workload(error) => error.is_interrupted(),
+            _ => false,
+        }
+    }
+}

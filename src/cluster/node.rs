@@ -23,7 +23,7 @@ pub struct Node {
 pub(super) const MOST_NODES: u8 = 63;
 
 impl Node {
-    /// The node with this index, which must be below [`MOST_NODES`].
+    /// The node with this index (0 to 62).
     #[must_use]
     pub fn new(lab: &LabName, index: u8) -> Self {
         Self {

@@ -6,7 +6,7 @@ use evenkeel::progress::Progress;
 use evenkeel::shutdown::Shutdown;
 use evenkeel::workload::conntrack_table::ConntrackTable;
 use evenkeel::workload::event::{Planned, Stage, play};
-use evenkeel::workload::{self, pod_counters};
+use evenkeel::workload::{self, WorkloadError, pod_counters};
 use tokio::time::Instant;
 
 use crate::lab::Lab;
@@ -31,7 +31,7 @@ fn without_the_nodes_scaling_waits_for_the_api_and_the_rest_says_what_it_needs()
 
         let service = workload::endpoint(&access.client).await.unwrap().address;
         let refused = ConntrackTable::now(&access, service).await.unwrap_err();
-        assert!(matches!(refused, ClusterError::NoDataPlane { .. }), "{refused}");
+        assert!(matches!(refused, WorkloadError::Cluster(ClusterError::NoDataPlane { .. })), "{refused}");
 
         let stage = Stage { access: &access, progress: &progress, shutdown: &shutdown };
         for (event, possible) in [("delete-pod@0", true), ("kill-pod@0", false), ("kill:etcd@0", false)] {

@@ -1,6 +1,8 @@
 //! Stops the program on a signal: the first one cancels a token that every wait looks at, a later one is reported.
 
 use std::future::poll_fn;
+use std::io;
+use std::sync::mpsc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -46,20 +48,33 @@ pub fn on_signal(report: impl FnMut(StopRequest) + Send + 'static) -> Result<Shu
     let failed = |source| IoError::new("listen for signals", source);
     let token = Shutdown::new();
     let ignored = ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
-    let runtime = Builder::new_current_thread().enable_io().build().map_err(failed)?;
-    let streams = {
-        let _context = runtime.enter();
-        let handled = SIGNALS.into_iter().filter(|signal| !is_ignored(ignored, *signal));
-        let streams = handled.map(|handled| signal(SignalKind::from_raw(handled as i32)));
-        streams.collect::<Result<Vec<SignalStream>, _>>().map_err(failed)?
-    };
-    if streams.is_empty() {
-        return Ok(token);
-    }
+    let handled: Vec<Signal> = SIGNALS.into_iter().filter(|signal| !is_ignored(ignored, *signal)).collect();
     let cancelled = token.clone();
-    let thread = std::thread::Builder::new().name("evenkeel-signals".to_owned());
-    thread.spawn(move || runtime.block_on(listen(streams, &cancelled, report))).map_err(failed)?;
+    let (ready, installed) = mpsc::channel();
+    // The runtime lives and ends on that thread: one may not be dropped inside another.
+    let listen = move || {
+        let runtime = match Builder::new_current_thread().enable_io().build() {
+            Ok(runtime) => runtime,
+            Err(source) => return drop(ready.send(Err(source))),
+        };
+        runtime.block_on(async {
+            match streams(&handled) {
+                Ok(streams) => {
+                    drop(ready.send(Ok(())));
+                    listen(streams, &cancelled, report).await;
+                }
+                Err(source) => drop(ready.send(Err(source))),
+            }
+        });
+    };
+    std::thread::Builder::new().name("evenkeel-signals".to_owned()).spawn(listen).map_err(failed)?;
+    let ended = |_| io::Error::other("the thread ended early");
+    installed.recv().map_err(ended).and_then(|result| result).map_err(failed)?;
     Ok(token)
+}
+
+fn streams(signals: &[Signal]) -> io::Result<Vec<SignalStream>> {
+    signals.iter().map(|handled| signal(SignalKind::from_raw(*handled as i32))).collect()
 }
 
 async fn listen(mut streams: Vec<SignalStream>, token: &Shutdown, mut report: impl FnMut(StopRequest)) {

@@ -18,10 +18,7 @@ const ACTION: &str = "write to stdout";
 /// [`IoError`].
 pub fn text(text: &str) -> Result<(), IoError> {
     let mut stdout = std::io::stdout().lock();
-    Ok(stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|source| IoError::new(ACTION, source))?)
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|source| IoError::new(ACTION, source))
 }
 
 /// Writes a value as indented JSON.
@@ -45,9 +42,9 @@ pub fn json_line(value: &impl Serialize) -> Result<(), IoError> {
 /// Whether the reader of stdout has gone.
 #[must_use]
 pub fn is_closed(error: &Error) -> bool {
-    let io = match error {
-        Error::Io(io) | Error::Workload(WorkloadError::Io(io)) | Error::Experiment(ExperimentError::Io(io)) => io,
-        _ => return false,
+    let (Error::Io(io) | Error::Workload(WorkloadError::Io(io)) | Error::Experiment(ExperimentError::Io(io))) = error
+    else {
+        return false;
     };
     io.action == ACTION && io.source.kind() == ErrorKind::BrokenPipe
 }

@@ -60,12 +60,11 @@ impl SingleRun<'_> {
         uniformity_tests: u32,
         step: &Step,
     ) -> Result<Measurement, ExperimentError> {
-        let outcome = match self.workplace {
-            Some(workplace) => Box::pin(self.in_cluster(workplace, step)).await?,
-            None => {
-                let run = load::run(self.target, &self.plan, self.shutdown, self.news(step)).await?;
-                Outcome { run, pod_use: Vec::new(), tracked: Vec::new(), events: Vec::new() }
-            }
+        let outcome = if let Some(workplace) = self.workplace {
+            Box::pin(self.in_cluster(workplace, step)).await?
+        } else {
+            let run = load::run(self.target, &self.plan, self.shutdown, self.news(step)).await?;
+            Outcome { run, pod_use: Vec::new(), tracked: Vec::new(), events: Vec::new() }
         };
         let run = run_data(&outcome.run);
         let measured = Measurement::new(&run, pods).with_tracked(&outcome.tracked).as_one_of(uniformity_tests);
@@ -168,13 +167,13 @@ impl SingleRun<'_> {
     async fn load(
         &self,
         pods: Option<BalancedPods<'_>>,
-        stop: &Shutdown,
+        end: &Shutdown,
         step: &Step,
     ) -> Result<RunResult, ExperimentError> {
         let news = self.news(step);
-        let Some(mut pods) = pods else { return Ok(load::run(self.target, &self.plan, stop, news).await?) };
+        let Some(mut pods) = pods else { return Ok(load::run(self.target, &self.plan, end, news).await?) };
         let addresses = pods.addresses.clone();
-        let run = load::run_balanced(self.target, &addresses, &self.plan, stop, news);
+        let run = load::run_balanced(self.target, &addresses, &self.plan, end, news);
         let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(pods.follow()));
         tokio::select! {
             run = &mut run => Ok(run?),

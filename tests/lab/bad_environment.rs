@@ -27,7 +27,6 @@ fn the_labs_api_server_is_never_asked_through_a_proxy() {
         let output = lab.command(arguments).envs(proxies.iter().copied()).output().unwrap();
         assert!(output.status.success(), "{arguments:?} with {proxies:?}: {}", text(&output.stderr));
     };
-    // The last value of a variable counts: these lead nowhere.
     run(&["up"], &PROXIES[..4]);
     run(&["deploy", "--replicas", "1"], &PROXIES[..4]);
     let inherited = lab_processes().into_iter().filter(|(pid, _)| {
@@ -51,6 +50,21 @@ fn the_labs_api_server_is_never_asked_through_a_proxy() {
         run(&["status"], &[proxy]);
     }
     run(&["down"], &PROXIES[..4]);
+}
+
+#[test]
+fn what_the_shell_ignores_is_not_ignored_in_the_lab() {
+    let Some(lab) = Lab::new() else { return };
+    let script = "trap '' HUP INT TERM; \"$EVENKEEL\" up && \"$EVENKEEL\" deploy --replicas 1";
+    let output = lab.script(&[], script);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let ignoring = lab_processes().into_iter().filter(|(pid, _)| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+        [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().any(|signal| mask >> (signal as i32 - 1) & 1 == 1)
+    });
+    assert_eq!(ignoring.collect::<Vec<_>>(), []);
 }
 
 #[test]

@@ -21,7 +21,10 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::BadValue { .. } | Self::StateIsFile(_) | Self::NeedsLinux { .. } => IMPOSSIBLE,
+            Self::BadValue { .. }
+            | Self::StateIsFile(_)
+            | Self::NeedsLinux { .. }
+            | Self::Report(ReportError::BadReport { .. }) => IMPOSSIBLE,
             Self::Interrupted(_) | Self::EndedEarly { .. } => INTERRUPTED,
             Self::Toolbox(error) => toolbox(error),
             Self::Image(error) => image(error),
@@ -29,7 +32,6 @@ impl Error {
             Self::Workload(error) => workload(error),
             Self::Load(error) => load(error),
             Self::Experiment(error) => experiment(error),
-            Self::Report(ReportError::BadReport { .. }) => IMPOSSIBLE,
             _ => FAILED,
         }
     }

@@ -7,6 +7,7 @@ use crate::image::{BuildNeed, BuildRemedy};
 use crate::toolbox::InstallRemedy;
 
 /// One of each variant.
+#[allow(clippy::too_many_lines, reason = "a list")]
 fn samples() -> Vec<Error> {
     let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
     let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);

@@ -38,9 +38,10 @@ const DRAIN: &str = "DRAIN_SECONDS";
 #[derive(Clone, Copy)]
 struct Rounds {
     mode: Mode,
-    rounds: u32,
-    /// Rounds in one run.
-    in_a_run: u32,
+    /// How many.
+    count: u32,
+    /// How many in one run.
+    per_run: u32,
     /// Whether each run begins with new pods: the kubelet waits longer and longer before it restarts a container that
     /// crashed often.
     fresh: bool,
@@ -49,7 +50,7 @@ struct Rounds {
 }
 
 /// One round over keep-alive connections.
-const KEEPALIVE: Rounds = Rounds { mode: Mode::Keepalive, rounds: 1, in_a_run: 25, fresh: false, every: None };
+const KEEPALIVE: Rounds = Rounds { mode: Mode::Keepalive, count: 1, per_run: 25, fresh: false, every: None };
 
 /// What a soak does.
 #[derive(Clone, Debug)]
@@ -120,13 +121,13 @@ impl Soak<'_> {
 
     async fn one(&mut self, part: Part) -> Result<(), ExperimentError> {
         let rounds = self.plan.rounds.get();
-        let rounds_of_kills = Rounds { rounds: rounds.min(MOST_KILLS), ..KEEPALIVE };
+        let rounds_of_kills = Rounds { count: rounds.min(MOST_KILLS), ..KEEPALIVE };
         match part {
             Part::Pods => self.pods().await,
             Part::KillPod => {
                 self.scale(KILLED_OF).await?;
-                let terms = Rounds { rounds, in_a_run: 10, fresh: true, every: Some(BETWEEN_KILLS), ..KEEPALIVE };
-                self.part(&[promise::kill_pod()], terms).await
+                let kept = Rounds { count: rounds, per_run: 10, fresh: true, every: Some(BETWEEN_KILLS), ..KEEPALIVE };
+                self.part(&[promise::kill_pod()], kept).await
             }
             Part::Components => self.part(&promise::of_components(), rounds_of_kills).await,
             Part::Pause => self.part(&[promise::pause()], KEEPALIVE).await,
@@ -172,9 +173,9 @@ impl Soak<'_> {
     }
 
     async fn both_loads(&mut self, promises: &[Promise]) -> Result<(), ExperimentError> {
-        let terms = Rounds { rounds: self.plan.rounds.get(), ..KEEPALIVE };
-        self.part(promises, terms).await?;
-        self.part(promises, Rounds { mode: Mode::NoKeepalive, ..terms }).await
+        let kept = Rounds { count: self.plan.rounds.get(), ..KEEPALIVE };
+        self.part(promises, kept).await?;
+        self.part(promises, Rounds { mode: Mode::NoKeepalive, ..kept }).await
     }
 
     fn stage(&self) -> Stage<'_> {
@@ -187,18 +188,18 @@ impl Soak<'_> {
     }
 
     /// Rounds of all `promises`, in turn, under one kind of load; a row each.
-    async fn part(&mut self, promises: &[Promise], terms: Rounds) -> Result<(), ExperimentError> {
-        let Rounds { mode, rounds, .. } = terms;
+    async fn part(&mut self, promises: &[Promise], rounds: Rounds) -> Result<(), ExperimentError> {
+        let Rounds { mode, count, .. } = rounds;
         let name = promises.iter().map(|promise| promise.name).collect::<Vec<_>>().join(", ");
-        let step = self.progress.step(format!("{name} ({mode}, {})", some(rounds, "round")));
+        let step = self.progress.step(format!("{name} ({mode}, {})", some(count, "round")));
         let mut runs: Vec<Measurement> = Vec::new();
         let mut past = 0;
-        while past < rounds {
-            let now = (rounds - past).min(terms.in_a_run);
-            if terms.fresh {
+        while past < count {
+            let now = (count - past).min(rounds.per_run);
+            if rounds.fresh {
                 event::restart(&self.stage()).await?;
             }
-            let run = self.load(promises, Rounds { rounds: now, ..terms }, past, &step).await?;
+            let run = self.load(promises, Rounds { count: now, ..rounds }, past, &step).await?;
             let interrupted = run.interrupted;
             runs.push(run);
             if interrupted {
@@ -219,17 +220,17 @@ impl Soak<'_> {
     async fn load(
         &self,
         promises: &[Promise],
-        terms: Rounds,
+        rounds: Rounds,
         past: u32,
         step: &Step,
     ) -> Result<Measurement, ExperimentError> {
-        let mut events = promise::rounds(promises, terms.rounds, past);
-        if let Some(every) = terms.every {
+        let mut events = promise::rounds(promises, rounds.count, past);
+        if let Some(every) = rounds.every {
             (1..).zip(&mut events).for_each(|(number, event)| event.at = Some(every * number));
         }
         let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.plan.connections, LONGEST_RUN) };
         let trial = Trial {
-            cases: vec![Case { mode: Some(terms.mode), replicas: None }],
+            cases: vec![Case { mode: Some(rounds.mode), replicas: None }],
             events,
             ends_with_events: true,
             ..Trial::of(plan)

@@ -1,4 +1,4 @@
-//! Connections: listened for, accepted, served until they close.
+//! Listens, accepts connections, and serves each of them until it closes.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,13 +23,14 @@ use tracing::{debug, warn};
 use crate::stream::Stream;
 use crate::{Metrics, Server, ServerError, app, routes};
 
-/// Connections the kernel holds until they are accepted: a burst of new ones must not be refused.
+/// How many connections the kernel queues before they are accepted. It is large, so that a burst of new connections is not
+/// refused.
 const BACKLOG: u32 = 4096;
 
-/// How long to wait when the process may open no more files, for some to be closed.
+/// How long to wait before accepting again when the process has reached its limit of open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// Listens, with what every accepted connection inherits.
+/// Listens on `address`. Accepted connections inherit the socket's options.
 pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
     let listen = || -> io::Result<TcpListener> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -41,34 +42,35 @@ pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
     listen().map_err(|source| ServerError::Listen { address, source })
 }
 
-/// Accepts connections and serves each in a task of its own.
+/// The listener and the connections that it accepted. Each connection is served in its own task.
 pub(super) struct Connections {
-    /// Until the last call.
+    /// `None` once the drain is over.
     listener: Option<TcpListener>,
     server: Arc<Server>,
     router: Router,
     http: http1::Builder,
-    /// Wakes every connection when the last call is sounded, and knows by its receivers when none is left.
-    last_call: watch::Sender<()>,
+    /// Wakes every connection when the drain is over. Each connection holds a receiver, so the channel is closed when the
+    /// last connection has ended.
+    drain_over: watch::Sender<()>,
 }
 
 impl Connections {
     pub(super) fn new(listener: TcpListener, server: Arc<Server>) -> Self {
         let mut http = http1::Builder::new();
-        // No cache reads the date, and it is a quarter of the answer.
+        // No cache uses the Date header, and it would be a quarter of the response.
         http.auto_date_header(false);
-        // Answers are smaller than what a second buffer costs.
+        // Responses are small: copying them into one buffer costs less than a vectored write.
         http.writev(false);
         let router = app(server.clone());
-        Self { listener: Some(listener), server, router, http, last_call: watch::Sender::new(()) }
+        Self { listener: Some(listener), server, router, http, drain_over: watch::Sender::new(()) }
     }
 
-    /// Accepts until the last call; drop it to pause.
+    /// Accepts connections until the listener is closed. Dropping the future stops accepting and loses no connection.
     pub(super) async fn accept(&self) {
         while let Some(listener) = &self.listener {
             match listener.accept().await {
                 Ok((stream, _)) => self.spawn(stream),
-                // The connection is gone before it was accepted: nothing to do with the next one.
+                // Only this connection is lost; the next one can be accepted at once.
                 Err(error) if is_connection_error(&error) => debug!(%error, "connection lost before it was accepted"),
                 Err(error) => {
                     warn!(%error, "cannot accept connections");
@@ -81,16 +83,16 @@ impl Connections {
     fn spawn(&self, stream: TcpStream) {
         let stream = Stream::new(stream, Metrics::connection(&self.server));
         let (server, router) = (self.server.clone(), self.router.clone());
-        let service = service_fn(move |request| answer(&server, &router, request));
+        let service = service_fn(move |request| respond(&server, &router, request));
         let connection = self.http.serve_connection(stream, service);
-        let mut last_call = self.last_call.subscribe();
+        let mut drain_over = self.drain_over.subscribe();
         tokio::spawn(async move {
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 biased;
                 ended = connection.as_mut() => ended,
-                // Polled once more, it finds out by itself whether its client is owed an answer.
-                _ = last_call.changed() => connection.await,
+                // The stream reports its end to hyper if no response is due on this connection (see `Stream`).
+                _ = drain_over.changed() => connection.await,
             };
             if let Err(error) = ended {
                 debug!(%error, "connection broken");
@@ -98,40 +100,40 @@ impl Connections {
         });
     }
 
-    /// Closes the listener and every idle connection, and waits until the last of the others has had its answer and all
-    /// clients have closed, too.
+    /// Closes the listener and every idle connection, then waits until all other connections have sent their response and
+    /// the clients have closed their side.
     pub(super) async fn finish(&mut self) {
         self.listener = None;
-        self.server.sound_last_call();
-        self.last_call.send_replace(());
-        self.last_call.closed().await;
+        self.server.end_drain();
+        self.drain_over.send_replace(());
+        self.drain_over.closed().await;
     }
 }
 
-/// An answer that is whole in memory, or whatever a route makes.
-type Answer = Response<Either<Full<Bytes>, Body>>;
+/// A response whose body is in memory, or the response of a route.
+type ServerResponse = Response<Either<Full<Bytes>, Body>>;
 
-/// What every request gets: the prepared answer, else the router's; while draining, its connection's last.
-fn answer(
+/// Responds to a request, without the router where possible. While the server drains, the response closes its connection.
+fn respond(
     server: &Server,
     router: &Router,
     mut request: Request<Incoming>,
-) -> impl Future<Output = Result<Answer, Infallible>> + use<> {
-    // Decided before the future is made, which then need not hold the request.
-    let answer = match routes::prepared(server, &mut request) {
+) -> impl Future<Output = Result<ServerResponse, Infallible>> + use<> {
+    // Decided outside the future, so that the future does not hold the request.
+    let response = match routes::prepared(server, &mut request) {
         Some(ready) => Ok(ready),
         None => Err(router.clone().call(request)),
     };
     let draining = server.is_draining();
     async move {
-        let mut answer = match answer {
+        let mut response = match response {
             Ok(ready) => ready.map(Either::Left),
             Err(pending) => pending.await?.map(Either::Right),
         };
         if draining {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 

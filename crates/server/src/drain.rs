@@ -1,9 +1,10 @@
-//! From start to stop, losing nothing on the way.
+//! Serves until a signal, then stops without losing a request.
 //!
-//! Whoever balances load learns late that a pod stops. So it says at once that it is unready, and goes on accepting and
-//! answering for the drain time, each answer the last of its connection: by the time it stops, the clients have moved.
-//! Where clients still come when the drain time ends, the news has not arrived yet, and it goes on for a while. Then comes
-//! the last call: what has come by then is answered, within a limit, and connections that ask nothing end.
+//! A load balancer learns late that a pod stops. So on SIGTERM the server becomes unready at once, and keeps accepting
+//! connections and answering requests for the drain time. Each response closes its connection, so that clients move to
+//! other pods. If requests still arrive when the drain time ends, some node has not been updated yet, and the server drains
+//! a while longer. When the drain is over, requests that have begun are answered within a time limit, and idle connections
+//! are closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,13 @@ use tracing::{info, warn};
 use crate::connections::{Connections, listen};
 use crate::{Server, ServerError, Settings};
 
-/// Even without time to finish, how long idle connections take to end.
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// The time that idle connections get to close, even with `FINISH_SECONDS=0` and after a second signal.
+const MIN_FINISH: Duration = Duration::from_millis(100);
 
-/// When no request came for so long, nobody is sent here any more.
+/// When no request arrived for this long at the end of the drain time, all nodes are assumed to be updated.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Serves until a signal, drains, finishes what is in flight.
+/// Serves until a signal, drains, and finishes the requests in flight.
 pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<(), ServerError> {
     let began = Instant::now();
     let mut signals = StopSignals::new()?;
@@ -51,20 +52,20 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
         "draining"
     );
 
-    let at_once = tokio::select! {
+    let second_signal = tokio::select! {
         biased;
         name = signals.next() => Some(name),
         () = drain(&mut connections, &server, settings) => None,
     };
-    if let Some(signal) = at_once {
+    if let Some(signal) = second_signal {
         warn!(signal, connections_open = server.metrics().open_connections(), "stopping at once");
-        // Whether all is done by then, the counters tell.
-        let _ = timeout(AT_ONCE, connections.finish()).await;
+        // After a timeout, the log line below says how many connections are still open.
+        let _ = timeout(MIN_FINISH, connections.finish()).await;
     }
     info!(
         requests = server.metrics().requests(),
         connections = server.metrics().connections(),
-        // Still open: each was owed an answer.
+        // Idle connections are closed by now; a response was due on each that is still open.
         cut = server.metrics().open_connections(),
         late = server.metrics().late_connections(),
         seconds = began.elapsed().as_secs_f64(),
@@ -76,31 +77,31 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
 async fn drain(connections: &mut Connections, server: &Server, settings: &Settings) {
     let limit = Instant::now() + settings.drain + settings.finish;
     tokio::select! {
-        // In this order a connection that already waits is accepted even when time is up.
+        // In this order, a connection that waits to be accepted is accepted even when the time is up.
         biased;
         () = connections.accept() => {}
-        () = nobody_comes(server, settings) => {}
+        () = drain_time(server, settings) => {}
     }
-    // Whether all is done by then, the counters tell.
-    let _ = timeout_at(limit.max(Instant::now() + AT_ONCE), connections.finish()).await;
+    // After a timeout, the log says how many connections are still open.
+    let _ = timeout_at(limit.max(Instant::now() + MIN_FINISH), connections.finish()).await;
 }
 
-/// Waits for the drain time and, while requests still come at its end, for at most half the time to finish.
-async fn nobody_comes(server: &Server, settings: &Settings) {
+/// Waits for the drain time. If requests still arrive at its end, waits longer: at most half of the finish time.
+async fn drain_time(server: &Server, settings: &Settings) {
     let Some(unobserved) = settings.drain.checked_sub(QUIET) else { return sleep(settings.drain).await };
     sleep(unobserved).await;
     let mut longer = settings.finish / 2;
     loop {
         let requests = server.metrics().requests();
         sleep(QUIET).await;
-        let came = server.metrics().requests() - requests;
-        let Some(rest) = longer.checked_sub(QUIET).filter(|_| came > 0) else { return };
-        info!(requests = came, "draining on");
+        let arrived = server.metrics().requests() - requests;
+        let Some(rest) = longer.checked_sub(QUIET).filter(|_| arrived > 0) else { return };
+        info!(requests = arrived, "draining on");
         longer = rest;
     }
 }
 
-/// What asks it to stop: a kubelet (SIGTERM) or Ctrl-C (SIGINT).
+/// The signals that stop the server: SIGTERM (from the kubelet) and SIGINT (Ctrl-C).
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,

@@ -1,4 +1,4 @@
-//! What can keep the server from serving, in one sentence each.
+//! The errors of the server, each one sentence.
 
 use std::fmt;
 use std::io;
@@ -8,33 +8,33 @@ use std::net::SocketAddr;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// An environment variable holds something that cannot be used.
+    /// The value of an environment variable cannot be used.
     BadSetting {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// What it holds.
+        /// Its value.
         given: String,
-        /// What it takes.
-        takes: &'static str,
+        /// Which values are accepted.
+        expected: &'static str,
     },
-    /// The address cannot be listened on.
+    /// The server could not listen on its address.
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The system refused something every server needs (signal handlers, an event loop).
+    /// The system could not provide signal handlers or an event loop.
     System {
-        /// What was tried.
+        /// What failed, as a verb phrase: "listen for signals".
         action: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 impl ServerError {
-    /// 2: a setting is wrong, nothing was tried; 1: it failed.
+    /// The exit code: 2 for a setting that cannot be used, 1 for everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -47,8 +47,8 @@ impl ServerError {
 impl fmt::Display for ServerError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadSetting { name, given, takes } => {
-                write!(formatter, "{name}={given:?} cannot be used: it takes {takes}")
+            Self::BadSetting { name, given, expected } => {
+                write!(formatter, "{name}={given:?} cannot be used: expected {expected}")
             }
             Self::Listen { address, source } => write!(formatter, "could not listen on {address}: {source}"),
             Self::System { action, source } => write!(formatter, "could not {action}: {source}"),

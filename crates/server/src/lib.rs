@@ -1,7 +1,8 @@
-//! What runs in the pods: says who answered, tells the kubelet how it is, and stops without losing a request.
+//! The server that runs in the pods of a lab. Its responses name the pod, it answers the kubelet's probes, and it stops
+//! without losing a request.
 //!
-//! The program `evenkeel-server` is the whole of the image. `evenkeel-pause` holds a pod's namespaces open and uses
-//! nothing of this library.
+//! The program `evenkeel-server` is the only file of the server's image. The program `evenkeel-pause` keeps the namespaces
+//! of a pod open and does not use this library.
 
 mod connections;
 mod drain;
@@ -22,7 +23,7 @@ pub use settings::{Name, Settings};
 
 use routes::Greeting;
 
-/// What all requests share.
+/// The state that all requests share.
 #[derive(Debug)]
 pub struct Server {
     pod: Name,
@@ -30,11 +31,11 @@ pub struct Server {
     greeting: Greeting,
     metrics: Metrics,
     draining: AtomicBool,
-    last_call: AtomicBool,
+    drain_over: AtomicBool,
 }
 
 impl Server {
-    /// A server that has answered nothing yet.
+    /// A server whose counters are 0.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         Self {
@@ -43,17 +44,17 @@ impl Server {
             greeting: Greeting::new(&settings.pod, &settings.node),
             metrics: Metrics::default(),
             draining: AtomicBool::new(false),
-            last_call: AtomicBool::new(false),
+            drain_over: AtomicBool::new(false),
         }
     }
 
-    /// What it has counted.
+    /// The server's counters.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Whether it was asked to stop: unready, and every answer is its connection's last.
+    /// Whether the server was asked to stop. It is then unready, and every response closes its connection.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
@@ -63,22 +64,22 @@ impl Server {
         self.draining.store(true, Relaxed);
     }
 
-    /// Whether the drain is over: what is in flight is finished, and nothing else begun.
-    fn is_last_call(&self) -> bool {
-        self.last_call.load(Relaxed)
+    /// Whether the drain is over: requests that have begun are finished, and no other request is served.
+    fn is_drain_over(&self) -> bool {
+        self.drain_over.load(Relaxed)
     }
 
-    fn sound_last_call(&self) {
-        self.last_call.store(true, Relaxed);
+    fn end_drain(&self) {
+        self.drain_over.store(true, Relaxed);
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then drains; a second signal stops it at once.
+/// Serves until SIGTERM or SIGINT, then drains. A second signal stops the server at once.
 ///
 /// # Errors
-/// [`ServerError`] when the address is taken or the system refuses an event loop.
+/// [`ServerError`] if the address is in use, or if the system provides no signal handlers or event loop.
 pub fn run(settings: &Settings) -> Result<(), ServerError> {
-    // Fails only when someone has set up logging already, and then theirs is to be used.
+    // Fails only if the caller has already set up logging, which is then used.
     let _ = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

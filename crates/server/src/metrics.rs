@@ -1,4 +1,4 @@
-//! What the server counts, as Prometheus text.
+//! The server's counters, and `GET /metrics` in the Prometheus text format.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 
 use crate::Server;
 
-/// Counters that only ever grow.
+/// The server's counters. Their values only grow.
 #[derive(Debug, Default)]
 pub struct Metrics {
     requests: AtomicU64,
@@ -25,27 +25,27 @@ impl Metrics {
         self.requests.fetch_add(1, Relaxed) + 1
     }
 
-    /// Requests so far.
+    /// The number of requests so far.
     pub fn requests(&self) -> u64 {
         self.requests.load(Relaxed)
     }
 
-    /// Connections so far.
+    /// The number of accepted connections so far.
     pub fn connections(&self) -> u64 {
         self.opened.load(Relaxed)
     }
 
-    /// Connections that are open now.
+    /// The number of connections that are open now.
     pub fn open_connections(&self) -> u64 {
         self.connections().saturating_sub(self.closed.load(Relaxed))
     }
 
-    /// Connections on which something came after the server had ended them, and was not served.
+    /// The number of connections on which bytes arrived after the server had ended them. These bytes are not served.
     pub fn late_connections(&self) -> u64 {
         self.late.load(Relaxed)
     }
 
-    /// Counts a connection, open until the returned value says that it has ended, or is dropped.
+    /// Counts a connection as open until [`OpenConnection::end`] is called or the returned value is dropped.
     pub(super) fn connection(server: &Arc<Server>) -> OpenConnection {
         server.metrics.opened.fetch_add(1, Relaxed);
         OpenConnection { server: server.clone(), ended: false, late: false }
@@ -60,19 +60,19 @@ pub(super) struct OpenConnection {
 }
 
 impl OpenConnection {
-    /// The server that it is a connection of.
+    /// The server that accepted the connection.
     pub(super) fn server(&self) -> &Server {
         &self.server
     }
 
-    /// It is no longer open.
+    /// Counts the connection as closed, once.
     pub(super) fn end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             self.server.metrics.closed.fetch_add(1, Relaxed);
         }
     }
 
-    /// Something came after its end.
+    /// Counts that bytes arrived after the end of the connection, once.
     pub(super) fn late(&mut self) {
         if !std::mem::replace(&mut self.late, true) {
             self.server.metrics.late.fetch_add(1, Relaxed);
@@ -98,16 +98,16 @@ fn render(server: &Server) -> String {
         // Writing to a String cannot fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n");
     };
-    family("evenkeel_requests_total", "counter", "Answers to GET /.", "", metrics.requests());
+    family("evenkeel_requests_total", "counter", "Responses to GET /.", "", metrics.requests());
     family("evenkeel_connections_total", "counter", "Connections accepted.", "", metrics.connections());
     family("evenkeel_connections_open", "gauge", "Connections open now.", "", metrics.open_connections());
-    family("evenkeel_draining", "gauge", "1 while it drains, else 0.", "", u64::from(server.is_draining()));
+    family("evenkeel_draining", "gauge", "1 while the server drains, else 0.", "", u64::from(server.is_draining()));
     let labels = format!(
         "{{version=\"{}\",pod=\"{}\",node=\"{}\"}}",
         env!("CARGO_PKG_VERSION"),
         server.pod.as_str(),
         server.node.as_str()
     );
-    family("evenkeel_build_info", "gauge", "What runs where; always 1.", &labels, 1);
+    family("evenkeel_build_info", "gauge", "Version, pod and node as labels; the value is always 1.", &labels, 1);
     text
 }

@@ -1,4 +1,4 @@
-//! Every setting, from the environment; a value that cannot be used is refused before anything starts.
+//! The settings, read from environment variables. A value that cannot be used is refused before the server starts.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,28 +9,29 @@ use tracing::level_filters::LevelFilter;
 
 use crate::ServerError;
 
-/// The longest drain or finish: an hour is beyond any sensible grace period.
+/// The largest number of seconds for `DRAIN_SECONDS` and `FINISH_SECONDS`: longer than any practical grace period.
 const MAX_SECONDS: f64 = 3600.0;
 
-/// What the server is told by its environment.
+/// The settings of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where it listens: `HOST` (every address) and `PORT` (3000).
+    /// The address to listen on: `HOST` (default: all addresses) and `PORT` (default: 3000).
     pub address: SocketAddr,
-    /// `POD_NAME`, by the downward API; else the host's name.
+    /// `POD_NAME`, set by the downward API (default: the host name).
     pub pod: Name,
-    /// `NODE_NAME`, by the downward API; else the host's name.
+    /// `NODE_NAME`, set by the downward API (default: the host name).
     pub node: Name,
-    /// `DRAIN_SECONDS` (3): how long it goes on answering after it was asked to stop; while requests still come then, for
-    /// up to half of `FINISH_SECONDS` more.
+    /// `DRAIN_SECONDS` (default: 3): how long the server keeps serving after SIGTERM. If requests still arrive at the end of
+    /// this time, it serves for up to half of `FINISH_SECONDS` longer.
     pub drain: Duration,
-    /// `FINISH_SECONDS` (5): after the drain, how long a request that has begun may take to be whole and answered.
+    /// `FINISH_SECONDS` (default: 5): after the drain, the time limit for requests that have begun: to arrive completely and
+    /// to be answered.
     pub finish: Duration,
-    /// `LOG_LEVEL` (info).
+    /// `LOG_LEVEL` (default: info).
     pub log_level: LevelFilter,
 }
 
-/// A name that fits into JSON, a header and a metric's label as it is.
+/// A name of characters that need no escaping in JSON, in a header and in the label of a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(String);
 
@@ -62,7 +63,7 @@ impl Settings {
     }
 
     fn from(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ServerError> {
-        let read = Reader(variable);
+        let read = Variables(variable);
         let host = read.setting("HOST", "an IP address", |text| text.parse().ok())?;
         let port = read.setting("PORT", "a number from 1 to 65535", |text| text.parse::<NonZeroU16>().ok())?;
         let time = "a number of seconds from 0 to 3600";
@@ -83,19 +84,20 @@ impl Settings {
     }
 }
 
-struct Reader<F>(F);
+/// Reads variables by a function from name to value.
+struct Variables<F>(F);
 
-impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
+impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
     fn setting<T>(
         &self,
         name: &'static str,
-        takes: &'static str,
+        expected: &'static str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Option<T>, ServerError> {
         let Some(value) = (self.0)(name) else { return Ok(None) };
         match value.to_str().and_then(parse) {
             Some(parsed) => Ok(Some(parsed)),
-            None => Err(ServerError::BadSetting { name, given: value.to_string_lossy().into_owned(), takes }),
+            None => Err(ServerError::BadSetting { name, given: value.to_string_lossy().into_owned(), expected }),
         }
     }
 }
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_environment_will_do() {
+    fn an_empty_environment_gives_the_defaults() {
         let settings = Settings::from(|_| None).unwrap();
         assert_eq!(settings.address, "0.0.0.0:3000".parse().unwrap());
         assert_eq!((settings.drain, settings.finish), (Duration::from_secs(3), Duration::from_secs(5)));
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn good_values_are_taken() {
+    fn valid_values_are_accepted() {
         assert_eq!(given("PORT", "8080").unwrap().address.port(), 8080);
         assert_eq!(given("HOST", "::1").unwrap().address, "[::1]:3000".parse().unwrap());
         assert_eq!(given("POD_NAME", "server-6d5f9c-x2vlp").unwrap().pod.as_str(), "server-6d5f9c-x2vlp");
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_name_the_variable_and_end_with_2() {
+    fn an_invalid_value_is_an_error_that_names_the_variable_with_exit_code_2() {
         let bad = [
             ("PORT", &["", "0", "65536", "-1", "http", "3000 ", "3.5"][..]),
             ("HOST", &["", "localhost", "1.2.3", "0.0.0.0:3000"]),

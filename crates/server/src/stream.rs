@@ -1,8 +1,8 @@
-//! A connection's bytes: knows whether its client is owed an answer, and ends it without a reset.
+//! The byte stream of a connection. It records whether a response is due, and ends the connection without a reset.
 //!
-//! Closing a socket while its client sends answers the client with a reset, which can even destroy an answer on its way.
-//! So the end is said first (a FIN: "nothing more will come"), and what still comes is read and thrown away until the
-//! client closes, too. Nothing of it is served, so that a client may safely ask again elsewhere.
+//! If a server closes a socket while the client still sends, the kernel sends a reset to the client, and the client can
+//! lose a response that it has not read yet. So the server first sends a FIN, then reads and discards what still arrives
+//! until the client closes its side. It serves none of these bytes, so the client can safely retry elsewhere.
 
 use std::io;
 use std::pin::Pin;
@@ -16,30 +16,31 @@ use tokio::time::{Sleep, sleep};
 
 use crate::metrics::OpenConnection;
 
-/// How long a client may take to close after the server did: longer than what it sent by then needs to arrive.
+/// How long the server waits for the client to close after its own FIN: longer than bytes that the client has already sent
+/// take to arrive.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A TCP stream of the server.
 pub(super) struct Stream {
     tcp: TokioIo<TcpStream>,
-    /// Counted as open until the server has ended it.
+    /// Counts the connection as open until the server has ended it.
     open: OpenConnection,
-    /// Something was read, or must be on its way, and is not answered.
-    owed: bool,
-    /// Something was written, and the end of it not yet.
+    /// Whether bytes of a request were read, or are expected, and the response is not written yet.
+    response_due: bool,
+    /// Whether a response was begun and is not flushed yet.
     writing: bool,
-    /// After the end was said: when to stop reading.
+    /// Once the FIN is sent: when to stop reading.
     linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
     pub(super) fn new(tcp: TcpStream, open: OpenConnection) -> Self {
-        // Who connects to a server that is about to stop does so to ask.
-        let owed = open.server().is_draining();
-        Self { tcp: TokioIo::new(tcp), open, owed, writing: false, linger: None }
+        // A client that opens a connection during the drain is about to send a request.
+        let response_due = open.server().is_draining();
+        Self { tcp: TokioIo::new(tcp), open, response_due, writing: false, linger: None }
     }
 
-    /// Reads what comes after the end, until the client closes or time is up.
+    /// Reads and discards bytes until the client closes or the time is up.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; 512];
         loop {
@@ -55,14 +56,14 @@ impl Stream {
 }
 
 impl Read for Stream {
-    /// After the last call, a client that is owed nothing and has sent nothing has closed, as far as hyper hears.
+    /// Once the drain is over, reports the end of the stream to hyper if no response is due and nothing was received.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.tcp).poll_read(cx, buffer) {
-            // Nothing was put into the buffer, which is how the end is told.
-            Poll::Pending if !self.owed && self.open.server().is_last_call() => Poll::Ready(Ok(())),
+            // `Ready` with an empty buffer means the end of the stream.
+            Poll::Pending if !self.response_due && self.open.server().is_drain_over() => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
             Poll::Ready(read) => {
-                self.owed = true;
+                self.response_due = true;
                 Poll::Ready(read)
             }
         }
@@ -76,9 +77,9 @@ impl Write for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes when all of an answer is written; and at other times, when nothing is.
+        // hyper flushes when a response is completely written, and also at times when nothing was written.
         if std::mem::take(&mut self.writing) {
-            self.owed = false;
+            self.response_due = false;
         }
         Pin::new(&mut self.tcp).poll_flush(cx)
     }
@@ -87,7 +88,7 @@ impl Write for Stream {
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
             self.open.end();
-            // Otherwise it was the client who asked for the end, and it sends nothing more.
+            // Without a drain, the client asked for the end of the connection and sends nothing more.
             if !self.open.server().is_draining() {
                 return Poll::Ready(Ok(()));
             }

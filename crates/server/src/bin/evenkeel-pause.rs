@@ -1,4 +1,4 @@
-//! The first process of a pod: holds its namespaces open, reaps what is left to it, ends when it is told to.
+//! The first process of a pod: keeps the pod's namespaces open, reaps orphaned processes, and ends on SIGTERM or SIGINT.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     match pause() {
         Ok(()) => ExitCode::SUCCESS,
         Err(errno) => {
-            // With stderr closed, the exit code has to say it alone.
+            // If stderr is closed, the exit code alone reports the failure.
             let _ = writeln!(std::io::stderr(), "evenkeel-pause: could not wait for signals: {}", errno.desc());
             ExitCode::FAILURE
         }
@@ -19,14 +19,14 @@ fn main() -> ExitCode {
 }
 
 fn pause() -> Result<(), Errno> {
-    // Blocked, they queue for `wait`: none is lost, and no handler is needed.
+    // Blocked signals stay pending until `wait` takes them, so no signal is lost and no handler is needed.
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD]);
     signals.thread_block()?;
     loop {
         if signals.wait()? != Signal::SIGCHLD {
             return Ok(());
         }
-        // One SIGCHLD can stand for many children.
+        // One SIGCHLD can mean that several children have ended.
         while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             if status == WaitStatus::StillAlive {
                 break;

@@ -1,4 +1,4 @@
-//! The server in the pods: the environment's settings to [`evenkeel_server::run`].
+//! The program that runs in the pods: reads its settings from the environment and calls [`evenkeel_server::run`].
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match Settings::from_env().and_then(|settings| run(&settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // With stderr closed, the exit code has to say it alone.
+            // If stderr is closed, the exit code alone reports the failure.
             let _ = writeln!(std::io::stderr(), "evenkeel-server: {error}");
             ExitCode::from(error.exit_code())
         }

@@ -1,4 +1,4 @@
-//! From SIGTERM to the end: who is answered, what is closed when, and what is counted.
+//! From SIGTERM to the end of the process: which requests are answered, when connections are closed, what is counted.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -13,11 +13,11 @@ use crate::http::{Connection, Response};
 use crate::process::wait_until;
 use crate::running::Running;
 
-/// So long that only a second signal ends it: nothing then depends on time.
+/// A drain that only a second signal ends, so that the test does not depend on timing.
 const FOR_EVER: (&str, &str) = ("DRAIN_SECONDS", "3600");
-/// A request that is not whole.
+/// The first half of a request.
 const HALF: &str = "GET / HTTP/1.1\r\nhost:";
-/// What it lacks.
+/// Its second half.
 const REST: &str = " x\r\n\r\n";
 
 #[test]
@@ -36,7 +36,7 @@ fn draining_loses_nothing_under_keep_alive_load() {
     server.signal(Signal::SIGTERM);
     let counts: Vec<(u64, u64)> = clients.into_iter().map(|client| client.join().unwrap()).collect();
     for (_, last) in &counts {
-        assert_eq!(*last, LAST_ANSWERS, "every connection that was closed had its answer, and a new one was accepted");
+        assert_eq!(*last, LAST_ANSWERS, "every closed connection had got its response, and a new one was accepted");
     }
 
     let mut probe = server.connect();
@@ -54,13 +54,14 @@ fn draining_loses_nothing_under_keep_alive_load() {
     assert_eq!(messages, ["started", "draining", "stopping at once", "stopped"]);
     assert_eq!(log[1]["signal"], "SIGTERM");
     let asked: u64 = counts.iter().map(|(asked, _)| asked).sum();
-    assert_eq!(log[3]["requests"], asked, "the server answered what the clients received");
+    assert_eq!(log[3]["requests"], asked, "the server's count and the clients' count are equal");
 }
 
-/// Answers with `connection: close` that a client waits for before it is content.
+/// How many responses with `connection: close` each client waits for.
 const LAST_ANSWERS: u64 = 20;
 
-/// Asks on one connection until it is closed by an answer, then on a new one; counts answers, and those that closed.
+/// Sends requests on one connection until a response closes it, then on a new connection. Returns the number of responses,
+/// and of those that closed their connection.
 fn keep_asking(open: impl Fn() -> Connection, answered: &mpsc::Sender<()>) -> (u64, u64) {
     let mut connection = open();
     let (mut asked, mut last) = (0, 0);
@@ -76,7 +77,7 @@ fn keep_asking(open: impl Fn() -> Connection, answered: &mpsc::Sender<()>) -> (u
         };
         assert_eq!(status, 200);
         asked += 1;
-        // The listener counts no longer than it has to.
+        // The test stops receiving after 400 responses.
         let _ = answered.send(());
     }
     (asked, last)
@@ -113,7 +114,7 @@ fn half_a_request_is_waited_for_during_the_drain() {
 }
 
 #[test]
-fn the_drain_goes_on_while_requests_come() {
+fn the_drain_continues_while_requests_arrive() {
     let server = Running::start(&[("DRAIN_SECONDS", "0.6"), ("FINISH_SECONDS", "3600")]);
     server.signal(Signal::SIGTERM);
     let began = Instant::now();
@@ -129,15 +130,15 @@ fn the_drain_goes_on_while_requests_come() {
 }
 
 #[test]
-fn a_drain_ends_though_requests_come() {
+fn a_drain_ends_although_requests_still_arrive() {
     let server = Running::start(&[("DRAIN_SECONDS", "0.5"), ("FINISH_SECONDS", "2")]);
     server.signal(Signal::SIGTERM);
     let request = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
     let ask = || TcpStream::connect(server.address)?.write_all(request.as_bytes());
-    wait_until("it listens no more", || (0..100).any(|_| ask().is_err()));
+    wait_until("the server stops listening", || (0..100).any(|_| ask().is_err()));
     let (status, log) = server.ended();
     let drained_on = log.iter().filter(|line| line["message"] == "draining on").count();
-    assert_eq!((status, drained_on), (Some(0), 2), "half of the time to finish, half a second each: {log:?}");
+    assert_eq!((status, drained_on), (Some(0), 2), "half of the finish time, in steps of half a second: {log:?}");
 }
 
 #[test]
@@ -146,7 +147,7 @@ fn after_the_drain_idle_connections_close_and_half_a_request_is_waited_for() {
     let mut idle = server.connect();
     idle.get("/");
     let mut silent = server.connect();
-    // On a connection of its own, and on one that has been used.
+    // One as the first request of its connection, one as the second.
     let (mut half, mut second) = (server.connect(), server.connect());
     second.get("/");
     half.send(HALF);
@@ -166,7 +167,7 @@ fn after_the_drain_idle_connections_close_and_half_a_request_is_waited_for() {
 }
 
 #[test]
-fn what_never_becomes_whole_is_cut_at_the_limit_and_counted() {
+fn an_incomplete_request_is_cut_at_the_limit_and_counted() {
     for finish in ["0", "0.5"] {
         let server = Running::start(&[("DRAIN_SECONDS", "0.1"), ("FINISH_SECONDS", finish)]);
         let mut idle = server.connect();
@@ -198,18 +199,18 @@ fn a_second_signal_cuts_what_is_in_flight_and_counts_it() {
         wait_until("the server drains", || server.connect().get("/readyz").status == 503);
         server.signal(signals[1]);
         assert!(idle.is_closed());
-        assert_eq!(last_line(server)["cut"], 2, "an idle connection misses nothing");
+        assert_eq!(last_line(server)["cut"], 2, "an idle connection does not count as cut");
     }
 }
 
 #[test]
-fn what_comes_after_the_end_is_no_reset_is_not_served_and_is_counted() {
+fn a_request_after_the_end_is_counted_and_neither_reset_nor_served() {
     let server = Running::start(&[("DRAIN_SECONDS", "0")]);
     let mut client = server.connect();
     client.get("/");
     server.signal(Signal::SIGTERM);
     assert!(client.is_closed());
-    // A client that had sent this before it heard of the end; it would fail here if the answer were a reset.
+    // As if the client had sent this before it received the FIN. The calls fail if the server sends a reset.
     for part in [HALF, REST] {
         client.send(part);
         assert!(client.is_closed());
@@ -219,12 +220,12 @@ fn what_comes_after_the_end_is_no_reset_is_not_served_and_is_counted() {
     assert_eq!((&last["requests"], &last["late"], &last["cut"]), (&1.into(), &1.into(), &0.into()));
 }
 
-/// Waits until what was sent before has been read: an answer on a connection that was made later shows it.
+/// Waits until the server has read what was sent before: it has, when it responds on a connection that was opened later.
 fn settled(server: &Running) {
     assert_eq!(server.connect().get("/healthz").status, 200);
 }
 
-/// Waits for the end, which must be a good one; returns the last line of the log.
+/// Waits until the server has stopped with exit code 0. Returns the last line of the log.
 fn last_line(server: Running) -> Value {
     let (status, log) = server.ended();
     let last = log.last().unwrap().clone();

@@ -1,19 +1,19 @@
-//! A client that keeps its connection and hides nothing.
+//! A minimal HTTP client that keeps its connection open and returns every part of the response.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use crate::process::DEADLINE;
 
-/// An answer.
+/// A response.
 pub(crate) struct Response {
     /// The status code.
     pub(crate) status: u16,
-    /// Names in lower case.
+    /// Names (in lower case) and values.
     pub(crate) headers: Vec<(String, String)>,
     /// The body.
     pub(crate) body: String,
-    /// Length of it all, as sent.
+    /// The length of the whole response, head and body.
     pub(crate) bytes: usize,
 }
 
@@ -36,29 +36,29 @@ impl Connection {
         Self(BufReader::new(stream))
     }
 
-    /// Asks and reads the answer.
+    /// Sends a GET request and reads the response.
     pub(crate) fn get(&mut self, path: &str) -> Response {
-        self.ask("GET", path)
+        self.request("GET", path)
     }
 
-    /// Asks with any method.
-    pub(crate) fn ask(&mut self, method: &str, path: &str) -> Response {
+    /// Sends a request with any method and reads the response.
+    pub(crate) fn request(&mut self, method: &str, path: &str) -> Response {
         self.send(&format!("{method} {path} HTTP/1.1\r\nhost: test\r\n\r\n"));
         self.receive(method)
     }
 
-    /// Sends as it is.
+    /// Sends the text unchanged.
     pub(crate) fn send(&mut self, text: &str) {
         self.stream().write_all(text.as_bytes()).unwrap();
     }
 
-    /// Reads one answer to a request with this method.
+    /// Reads the response to a request with this method.
     pub(crate) fn receive(&mut self, method: &str) -> Response {
         let mut bytes = 0;
         let mut line = || {
             let mut line = String::new();
             bytes += self.0.read_line(&mut line).unwrap();
-            assert!(line.ends_with('\n'), "the connection was closed before its answer was whole: {line:?}");
+            assert!(line.ends_with('\n'), "the connection was closed in the middle of a response: {line:?}");
             line.trim_end().to_owned()
         };
         let status = line().split(' ').nth(1).unwrap().parse().unwrap();
@@ -76,7 +76,7 @@ impl Connection {
         response
     }
 
-    /// Waits until the other side closes; false when it sends something instead.
+    /// Waits until the server closes the connection. Returns false if the server sends something instead.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.0.read(&mut [0]).unwrap() == 0
     }

@@ -1,5 +1,5 @@
-//! The real server and the real pause, started as a pod would start them.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, that is how to fail")]
+//! The binaries of the server and of the pause program, started as a pod starts them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
 mod drain;
 mod http;
@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 #[test]
-fn says_who_answered_and_counts() {
+fn responses_name_the_pod_and_count_requests() {
     let server = Running::start(&[("POD_NAME", "server-6d5f9c7b8d-x2vlp"), ("NODE_NAME", "lab-0")]);
     let mut connection = server.connect();
     for number in 1..=3 {
@@ -29,7 +29,7 @@ fn says_who_answered_and_counts() {
         assert_eq!(body["node"], "lab-0");
         assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
         assert_eq!(body["request"], number);
-        assert!(response.bytes < 200, "{} bytes are too many for an answer that is measured", response.bytes);
+        assert!(response.bytes < 200, "a response of {} bytes; expected fewer than 200", response.bytes);
     }
     server.connect().get("/");
     let metrics = connection.get("/metrics");
@@ -47,7 +47,7 @@ fn says_who_answered_and_counts() {
 }
 
 #[test]
-fn every_route_has_its_own_answer() {
+fn every_route_responds() {
     let server = Running::start(&[]);
     let mut connection = server.connect();
     for path in ["/startupz", "/readyz", "/healthz", "/metrics", "/version", "/", "/?with=query"] {
@@ -56,8 +56,8 @@ fn every_route_has_its_own_answer() {
     let version: Value = serde_json::from_str(&connection.get("/version").body).unwrap();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(connection.get("/nothing").status, 404);
-    assert_eq!(connection.ask("POST", "/").status, 405);
-    let head = connection.ask("HEAD", "/");
+    assert_eq!(connection.request("POST", "/").status, 405);
+    let head = connection.request("HEAD", "/");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert_eq!(head.header("x-evenkeel-pod"), connection.get("/").header("x-evenkeel-pod"));
 }
@@ -74,7 +74,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn a_wrong_setting_is_one_line_and_exit_2() {
+fn an_invalid_setting_is_one_line_and_exit_2() {
     let wrong = [
         ("PORT", "http"),
         ("PORT", "0"),
@@ -90,12 +90,12 @@ fn a_wrong_setting_is_one_line_and_exit_2() {
         assert_eq!(output.status.code(), Some(2), "{name}={value}: {said}");
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains(name) && said.contains(value), "{said}");
-        assert!(output.stdout.is_empty(), "nothing was started");
+        assert!(output.stdout.is_empty(), "the server did not start");
     }
 }
 
 #[test]
-fn a_taken_port_is_one_line_and_exit_1() {
+fn a_port_in_use_is_one_line_and_exit_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_evenkeel-server")).env("PORT", &port).output().unwrap();
@@ -112,13 +112,13 @@ fn log_level_off_is_silent() {
 }
 
 #[test]
-fn pause_waits_until_it_is_told_to_end() {
+fn pause_waits_for_sigterm_or_sigint() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let child = Command::new(env!("CARGO_BIN_EXE_evenkeel-pause")).stderr(Stdio::piped()).spawn().unwrap();
         let mut child = process::Owned(child);
         process::wait_until("pause sleeps", || process::sleeps(child.0.id()));
         process::send(child.0.id(), Signal::SIGCHLD);
-        assert_eq!(child.0.try_wait().unwrap(), None, "a child's end is not its own");
+        assert_eq!(child.0.try_wait().unwrap(), None, "SIGCHLD must not end the pause program");
         process::send(child.0.id(), signal);
         assert_eq!(child.0.wait().unwrap().code(), Some(0));
         let mut said = String::new();
@@ -128,7 +128,7 @@ fn pause_waits_until_it_is_told_to_end() {
 }
 
 #[test]
-fn a_client_that_leaves_halfway_harms_nobody() {
+fn a_broken_request_does_not_affect_other_clients() {
     let server = Running::start(&[]);
     let mut leaver = server.connect();
     leaver.stream().write_all(b"GET / HTTP/1.1\r\nho").unwrap();

@@ -1,4 +1,4 @@
-//! The server's binary on an address of its own.
+//! Starts the server's binary on its own loopback address.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,15 +11,15 @@ use serde_json::Value;
 use crate::http::Connection;
 use crate::process::{Owned, send, wait_until};
 
-/// A server that runs; killed when dropped.
+/// A running server. It is killed when the value is dropped.
 pub(crate) struct Running {
     child: Owned,
-    /// Where it listens.
+    /// The address that the server listens on.
     pub(crate) address: SocketAddr,
 }
 
 impl Running {
-    /// Starts it on an address of its own with these settings.
+    /// Starts the server with these environment variables on a free address.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let address = own_address();
         let child = Command::new(env!("CARGO_BIN_EXE_evenkeel-server"))
@@ -44,12 +44,12 @@ impl Running {
         Connection::open(self.address)
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the server.
     pub(crate) fn signal(&self, signal: Signal) {
         send(self.child.0.id(), signal);
     }
 
-    /// Waits for its end; returns the exit code and the log, a value a line.
+    /// Waits until the server has ended. Returns the exit code and the lines of the log.
     pub(crate) fn ended(mut self) -> (Option<i32>, Vec<Value>) {
         let mut log = String::new();
         self.child.0.stdout.take().unwrap().read_to_string(&mut log).unwrap();
@@ -58,8 +58,8 @@ impl Running {
     }
 }
 
-/// A loopback address that no other server has, and a port that is free there: a port of 127.0.0.1 may be another's by the
-/// time the server binds it, and who listens there would be taken for the server.
+/// A loopback address that no other server uses, with a free port. On 127.0.0.1 another program could take the port before
+/// the server binds it, and the test would talk to that program.
 fn own_address() -> SocketAddr {
     static SERVERS: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();

@@ -1,6 +1,6 @@
-//! `evenkeel report` as it is called: any format from the JSON, and one sentence for a file that is not a report.
+//! `evenkeel report`: every format from the JSON of a report, and one sentence for a file that is not a report.
 
-#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-/// A report, as the exporter's own test pins it: below the snapshot's header.
+/// The JSON of a report: the snapshot of the exporter's test without its header.
 fn report() -> &'static str {
     include_str!("snapshots/report_json.snap").splitn(3, "---\n").nth(2).unwrap()
 }
@@ -41,7 +41,7 @@ impl Place {
         Said { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// Refused: exit 2, nothing on stdout, these words on stderr.
+    /// Asserts that the arguments are refused: exit 2, no stdout, and these words on stderr.
     #[track_caller]
     fn refuses(&self, arguments: &[&str], words: &[&str]) {
         let said = self.run(arguments, "");
@@ -60,7 +60,7 @@ impl Place {
 }
 
 #[test]
-fn any_format_comes_from_the_json() {
+fn every_format_is_made_from_the_json() {
     let place = Place::new();
     let formats: [(&[&str], &str, &str); 7] = [
         (&[], "2 pods, 30 connections", "│ Latency │"),
@@ -80,7 +80,7 @@ fn any_format_comes_from_the_json() {
 }
 
 #[test]
-fn one_run_of_several_can_be_taken() {
+fn one_of_several_runs_can_be_selected() {
     let place = Place::new();
     let said = place.run(&["report.json", "--hgrm", "--run", "2"], "");
     assert_eq!((said.code, said.stdout.matches("Percentile").count() / 2), (0, 1), "{}", said.stdout);
@@ -90,7 +90,7 @@ fn one_run_of_several_can_be_taken() {
 }
 
 #[test]
-fn json_goes_through_unchanged_by_stdin_too() {
+fn json_from_stdin_is_printed_unchanged() {
     let said = Place::new().run(&["-", "--json"], report());
     assert_eq!((said.code, said.stdout.trim_end(), said.stderr.as_str()), (0, report().trim_end(), ""));
 }
@@ -111,7 +111,7 @@ fn a_file_is_written_completely_or_not_at_all() {
 }
 
 #[test]
-fn what_is_not_a_report_is_refused_with_a_reason() {
+fn a_file_that_is_not_a_report_is_refused_with_a_reason() {
     let place = Place::new();
     let hint = "evenkeel test --json";
     place.refuses(&["missing.json"], &["missing.json is no report", "no such file", hint]);

@@ -1,4 +1,4 @@
-//! What was measured, and its table in 80 columns.
+//! The measured cases, their ratios, and the table of 80 columns.
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use evenkeel::report::{Align, plain_table};
 use evenkeel_measure::{Ratio, grouped_digits};
 use serde::Serialize;
 
-/// One turn of one case.
+/// The result of one case in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Sample {
     pub(crate) requests_per_second: f64,
-    /// Processor seconds of the generator for a million requests.
+    /// CPU seconds of the generator per million requests.
     pub(crate) cpu_per_million: f64,
     pub(crate) p99_ms: f64,
-    /// Failed requests, and answers other than 2xx.
+    /// Failed requests, and responses other than 2xx.
     pub(crate) failed: u64,
 }
 
-/// One of the things compared.
+/// One of the compared things.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Case {
     pub(crate) name: String,
-    /// What else tells it from the others: "2 pods". Ratios are taken among cases that share it.
+    /// The condition of the measurement: "2 pods". Ratios are taken between cases of the same group.
     pub(crate) group: String,
     pub(crate) samples: Vec<Sample>,
-    /// Memory of a pod, or of a process, in bytes.
+    /// The memory of a pod or a process, in bytes.
     pub(crate) memory: Option<u64>,
 }
 
@@ -48,10 +48,10 @@ impl Case {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Column {
     Rate,
-    /// The rate against the case of this name.
+    /// The ratio of the rate to that of the case with this name.
     RateTo(&'static str),
     Cpu,
-    /// Processor time for a request against the case of this name.
+    /// The ratio of the CPU time per request to that of the case with this name.
     CpuTo(&'static str),
     P99,
     Memory,
@@ -62,7 +62,7 @@ pub(crate) enum Column {
 pub(crate) struct Comparison {
     pub(crate) title: String,
     pub(crate) columns: Vec<Column>,
-    /// Whether the cases took turns, so that their rounds go in pairs.
+    /// Whether the cases ran in turn within each round, so that their samples are paired.
     pub(crate) interleaved: bool,
     pub(crate) cases: Vec<Case>,
     pub(crate) ratios: Vec<RatioTo>,
@@ -116,8 +116,12 @@ impl Comparison {
             Column::Rate => grouped_digits(&format!("{:.0}", case.mean(|sample| sample.requests_per_second))),
             Column::Cpu => format!("{:.2}", case.mean(|sample| sample.cpu_per_million)),
             Column::P99 => format!("{:.2}", case.mean(|sample| sample.p99_ms)),
-            Column::RateTo(to) => self.ratio(case, "requests_per_second", to).map_or("1".into(), |ratio| told(&ratio)),
-            Column::CpuTo(to) => self.ratio(case, "cpu_per_million", to).map_or("1".into(), |ratio| told(&ratio)),
+            Column::RateTo(to) => {
+                self.ratio(case, "requests_per_second", to).map_or("1".into(), |ratio| with_interval(&ratio))
+            }
+            Column::CpuTo(to) => {
+                self.ratio(case, "cpu_per_million", to).map_or("1".into(), |ratio| with_interval(&ratio))
+            }
             Column::Memory => case.memory.map_or_else(String::new, megabytes),
         }
     }
@@ -160,14 +164,14 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// "1.12 (1.08–1.16)".
-fn told(ratio: &Ratio) -> String {
+/// The ratio with its confidence interval: "1.12 (1.08–1.16)".
+fn with_interval(ratio: &Ratio) -> String {
     let bounds = ratio.interval.map(|interval| format!(" ({:.2}–{:.2})", interval.low, interval.high));
     format!("{:.2}{}", ratio.value, bounds.unwrap_or_default())
 }
 
-/// "1.7", of 1,000,000 bytes.
-#[allow(clippy::cast_precision_loss, reason = "it is read by people")]
+/// Megabytes (1,000,000 bytes) with one digit: "1.7".
+#[allow(clippy::cast_precision_loss, reason = "one digit is shown")]
 fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }

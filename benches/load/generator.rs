@@ -1,4 +1,4 @@
-//! Load generators: Evenkeel's own, and others as their users start them.
+//! The load generators: Evenkeel's own, and others with their usual arguments.
 
 use std::ffi::OsStr;
 use std::num::NonZeroU32;
@@ -15,13 +15,13 @@ use serde_json::Value;
 use super::comparison::Sample;
 use super::{Bench, Result};
 
-/// What a generator is asked to do.
+/// The load that a generator sends.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     endpoint: Target,
     connections: u32,
     duration: Duration,
-    /// Whether connections are kept, or a new one is opened for every request.
+    /// Whether connections are kept alive. If not, every request opens a new one.
     kept: bool,
 }
 
@@ -44,7 +44,7 @@ pub(crate) enum Generator {
     Evenkeel,
     Wrk(PathBuf),
     Oha(PathBuf),
-    /// Node, and autocannon's script.
+    /// The paths of Node and of autocannon's script.
     Autocannon(PathBuf, PathBuf),
 }
 
@@ -58,12 +58,12 @@ impl Generator {
         }
     }
 
-    /// Whether it can open a new connection for every request and still count them.
+    /// Whether it can open a new connection for every request and count the requests correctly.
     pub(crate) fn opens_for_each(&self) -> bool {
         matches!(self, Self::Evenkeel | Self::Oha(_))
     }
 
-    /// Runs it once. What it needs of the processors is the whole process's: all of its threads, its start and its end.
+    /// Runs it once. The CPU time is that of the whole process: all threads, start and end included.
     pub(crate) async fn run(&self, load: &Load) -> Result<Sample> {
         let url = load.endpoint.to_string();
         let (connections, seconds) = (load.connections.to_string(), load.duration.as_secs_f64());
@@ -76,11 +76,11 @@ impl Generator {
                 Ok(of_result(&result, used))
             }
             Self::Wrk(program) => {
-                // It counts whole seconds only.
+                // wrk accepts whole seconds only.
                 let duration = format!("{:.0}s", seconds.max(1.0));
                 let arguments = ["-t1", "--latency", "-c", &connections, "-d", &duration, &url];
                 let (output, used) = run(Invocation::new(program, arguments)).await?;
-                of_wrk(&output, used).ok_or_else(|| format!("wrk said something else: {output}").into())
+                of_wrk(&output, used).ok_or_else(|| unexpected("wrk", &output))
             }
             Self::Oha(program) => {
                 let mut arguments =
@@ -102,10 +102,10 @@ impl Generator {
 }
 
 fn unexpected(name: &str, output: &str) -> Box<dyn std::error::Error> {
-    format!("{name} said something else: {output}").into()
+    format!("{name} printed an unexpected report: {output}").into()
 }
 
-/// Runs a program to its end: what it wrote to stdout, and the processor seconds it took.
+/// Runs a program to its end. Returns its stdout and the CPU seconds that it used.
 async fn run(invocation: Invocation) -> Result<(String, f64)> {
     let before = processor_seconds(UsageWho::RUSAGE_CHILDREN)?;
     let output = invocation.run_async().await?;
@@ -157,7 +157,7 @@ fn of_oha(report: &Value, used: f64) -> Option<Sample> {
     let answered: f64 = statuses.values().filter_map(Value::as_f64).sum();
     let other = statuses.iter().filter(|(status, _)| !status.starts_with('2'));
     let errors = report["errorDistribution"].as_object()?;
-    // Those that were on their way when its time was over are no failures.
+    // Requests that were in flight at the end of the run are not failures.
     let failed = errors.iter().filter(|(error, _)| !error.contains("deadline"));
     Some(Sample {
         requests_per_second: answered / report["summary"]["total"].as_f64()?,

@@ -1,4 +1,4 @@
-//! Load generators, through the external IP.
+//! Compares load generators, through the external IP.
 
 use super::comparison::{Case, Column, Comparison};
 use super::generator::{Generator, Load};

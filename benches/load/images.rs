@@ -1,4 +1,4 @@
-//! Images of the other servers, made without Docker from what the machine has.
+//! Builds images of the other servers from files of this machine, without Docker.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(crate) fn bare() -> Result<Archive> {
     keep("bare", &pack_files(&[TarFile { path: "bare-server", mode: 0o755, content: &binary }], &spec)?)
 }
 
-/// Compiles the bare server; says where it is.
+/// Compiles the bare server. Returns the path of the binary.
 pub(crate) fn bare_binary() -> Result<PathBuf> {
     let target_directory = directory().join("bare");
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -42,7 +42,7 @@ pub(crate) fn bare_binary() -> Result<PathBuf> {
     Ok(target_directory.join(target).join("server/examples/bare-server"))
 }
 
-/// Node with the libraries it is linked to, and the server's script; `None` without Node.
+/// An image of Node, the libraries that it is linked to, and the server's script. `None` without Node.
 pub(crate) fn node_server() -> Result<Option<Archive>> {
     let Some(node) = node() else { return Ok(None) };
     let mut contents = vec![("node".to_owned(), fs::read(&node)?)];
@@ -77,7 +77,7 @@ fn keep(name: &str, packed: &Packed) -> Result<Archive> {
 }
 
 impl Archive {
-    /// Loads it into the lab's nodes.
+    /// Imports the image into the lab's nodes.
     pub(crate) async fn import(&self, bench: &Bench, cluster: &evenkeel::cluster::Cluster) -> Result<()> {
         let image = evenkeel::image::inspect(&self.path)?;
         Ok(evenkeel::cluster::import_image(cluster, &bench.toolbox, &image).await?)

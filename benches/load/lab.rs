@@ -1,4 +1,4 @@
-//! A lab for one section: the real program makes it, and it is taken down whatever happens.
+//! A lab for one section. It is booted with the real program, and removed when the value is dropped.
 
 use std::cell::OnceCell;
 use std::net::IpAddr;
@@ -16,9 +16,9 @@ use super::{Bench, Result};
 
 pub(crate) const NAME: &str = "bench";
 
-/// How long anything in the cluster may take.
+/// How long to wait for a condition in the cluster.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often it is asked again.
+/// The interval between two checks.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Lab {
@@ -27,7 +27,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Boots it, with kube-proxy in this mode.
+    /// Boots a lab with kube-proxy in this mode.
     pub(crate) fn up(bench: &Bench, mode: &str) -> Result<Self> {
         evenkeel(NAME, &["up", "--proxy-mode", mode])?;
         match cluster::find(&NAME.parse()?, &bench.paths) {
@@ -44,7 +44,7 @@ impl Lab {
         self.evenkeel(&["deploy", "--replicas", &pods.to_string()])
     }
 
-    /// Scales it.
+    /// Scales Evenkeel's server.
     pub(crate) fn scale(&self, pods: u32) -> Result<()> {
         self.evenkeel(&["scale", &pods.to_string()])
     }
@@ -53,7 +53,7 @@ impl Lab {
         evenkeel(self.cluster.name.as_str(), arguments)
     }
 
-    /// A client of its administrator's.
+    /// A Kubernetes client with the rights of the lab's administrator.
     pub(crate) async fn client(&self) -> Result<Client> {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
@@ -62,7 +62,7 @@ impl Lab {
         Ok(self.client.get_or_init(|| client).clone())
     }
 
-    /// The external IP of a Service, and what to ask there.
+    /// The external IP of a Service as a target.
     pub(crate) async fn endpoint(&self, service: &str) -> Result<Target> {
         let services: Api<Service> = Api::namespaced(self.client().await?, NAMESPACE);
         eventually(&format!("an external IP for {service}"), async || {
@@ -97,7 +97,7 @@ impl Drop for Lab {
     }
 }
 
-/// Asks until there is an answer.
+/// Calls `ask` until it returns a value, with a time limit.
 pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
     let began = Instant::now();
     loop {
@@ -111,7 +111,7 @@ pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Resu
     }
 }
 
-/// The real program; what it says goes to stderr, where the story is.
+/// Runs the real program. Its stderr is that of the bench.
 fn evenkeel(name: &str, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
     command.args(["--name", name]).args(arguments).stdin(Stdio::null()).stdout(Stdio::null());

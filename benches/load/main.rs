@@ -1,14 +1,14 @@
-//! Side by side: load generators, servers in pods, ways to them, and kube-proxy's modes.
+//! Compares load generators, servers in pods, network paths to them, and kube-proxy's modes.
 //!
-//! Everything is a ratio of two things measured in turn in one run, since a rate by itself says more about the machine
-//! than about the program. `docs/benchmarks.md` has the tables, and what bounds each.
+//! Each result is the ratio of two things that were measured in turn in one run, since a rate depends more on the machine
+//! than on the program. `docs/benchmarks.md` has the tables, and says what limits each.
 //!
 //! ```sh
 //! cargo bench --bench load                       # all of it, as root, about ten minutes
 //! cargo bench --bench load -- servers --rounds 3
 //! ```
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tables are what it is for")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints tables")]
 
 mod comparison;
 mod generator;
@@ -55,17 +55,17 @@ enum Section {
     Memory,
 }
 
-/// Compares generators, servers, ways and modes, each in one run
+/// Compares load generators, servers, network paths and kube-proxy's modes, each in one run
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 struct Options {
     /// What to compare [default: all of it]
     #[arg(value_enum)]
     sections: Vec<Section>,
-    /// Rounds; in each, everything that is compared has its turn
+    /// Number of rounds; each round measures every case once
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// How long each turn takes
+    /// Duration of each measurement
     #[arg(long, default_value = "4s", value_parser = parse_duration)]
     duration: Duration,
     /// Connections
@@ -74,34 +74,34 @@ struct Options {
     /// Numbers of pods [default: 2,10 for generators, 2,5,10 for servers]
     #[arg(long, value_delimiter = ',')]
     pods: Vec<Replicas>,
-    /// Also write what was measured to this file, as JSON
+    /// Also write the results to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What cargo says to every bench
+    /// Ignored: cargo passes it to every bench
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What every section needs.
+/// The values that every section needs.
 struct Bench {
     options: Options,
     toolbox: Toolbox,
     paths: Paths,
     progress: Progress,
     shutdown: Shutdown,
-    /// What has been measured of the section under way.
+    /// The results of the current section so far.
     measured: RefCell<Vec<Case>>,
 }
 
 impl Bench {
-    /// The numbers of pods asked for, else these.
+    /// The numbers of pods that were given, or else `usual`.
     fn pods(&self, usual: &[u32]) -> Vec<u32> {
         let asked: Vec<u32> = self.options.pods.iter().map(|pods| pods.get()).collect();
         if asked.is_empty() { usual.to_vec() } else { asked }
     }
 }
 
-/// What `--json` writes.
+/// The JSON that `--json` writes.
 #[derive(Serialize)]
 struct Report {
     schema_version: u32,
@@ -115,7 +115,7 @@ struct Report {
 fn main() -> ExitCode {
     let options = Options::parse();
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("error: these benches boot a lab, and that takes root: sudo -E cargo bench --bench load");
+        eprintln!("error: these benches boot a lab, which needs root: sudo -E cargo bench --bench load");
         return ExitCode::from(2);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -184,7 +184,7 @@ async fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// "2 × AMD EPYC, Linux 6.18, load 0.5": what a figure should not be quoted without.
+/// The machine in one line, as every published figure needs it: "2 × AMD EPYC, Linux 6.18, load 0.5".
 fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let processors = read("/proc/cpuinfo");

@@ -32,7 +32,7 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     Ok(vec![Comparison::new("Peak resident memory of the load generator", &columns, true, cases)])
 }
 
-/// One run of the program: what it measured, and the most memory it had.
+/// Runs the program once. Returns its result and its peak resident memory in bytes.
 async fn once(bench: &Bench, port: u16, requests: u64) -> Result<(Sample, u64)> {
     let connections = bench.options.connections.to_string();
     let (target, requests) = (format!("http://127.0.0.1:{port}/"), requests.to_string());
@@ -42,32 +42,32 @@ async fn once(bench: &Bench, port: u16, requests: u64) -> Result<(Sample, u64)> 
     let began = Instant::now();
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let status = format!("/proc/{}/status", child.id());
-    let mut most = 0;
+    let mut peak_bytes = 0;
     while child.try_wait()?.is_none() {
-        most = most.max(peak(&fs::read_to_string(&status).unwrap_or_default()));
+        peak_bytes = peak_bytes.max(peak(&fs::read_to_string(&status).unwrap_or_default()));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let output = child.wait_with_output()?;
     let report: Value = serde_json::from_slice(&output.stdout)?;
     let run = &report["runs"][0];
-    let missing = || format!("the report lacks a figure after {:?}: {run}", began.elapsed());
+    let missing = || format!("a number is missing in the report after {:?}: {run}", began.elapsed());
     let sample = Sample {
         requests_per_second: run["requests_per_second"]["average"].as_f64().ok_or_else(missing)?,
         cpu_per_million: 0.0,
         p99_ms: run["latency_us"]["p99"].as_f64().ok_or_else(missing)? / 1000.0,
         failed: run["errors"].as_u64().ok_or_else(missing)?,
     };
-    Ok((sample, most))
+    Ok((sample, peak_bytes))
 }
 
-/// The most memory a process has had, in bytes.
+/// The peak resident memory (`VmHWM`) of a process, in bytes.
 fn peak(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
 }
 
-/// A server that ends with this value.
+/// A server that is killed when the value is dropped.
 struct Ended(Child);
 
 impl Drop for Ended {

@@ -1,4 +1,4 @@
-//! The way through the external IP, and the way straight to the same pod.
+//! Compares the path through the external IP with the direct path to the same pod.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     let lab = Lab::up(bench, "nftables")?;
     lab.deploy(1)?;
     let pod: SocketAddr = (lab.pod_address("server").await?, 3000).into();
-    // It goes with the lab's link.
+    // The route is removed together with the lab's link.
     let node = lab.node_address()?;
     let ip = bench.toolbox.path(Program::Ip);
     Invocation::new(ip, ["route", "add", &format!("{}/32", pod.ip()), "via", &node]).run_async().await?;

@@ -1,4 +1,4 @@
-//! kube-proxy's two modes: two labs, one after the other.
+//! Compares kube-proxy's two modes, in two labs one after the other.
 
 use super::comparison::{Case, Column, Comparison};
 use super::generator::{Generator, Load};
@@ -20,7 +20,7 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
         side_by_side::measure(bench, &mut cases, async |at| Generator::Evenkeel.run(&loads[at]).await).await?;
         all.extend(cases);
     }
-    // Stable, so that the modes of a kind of connection stand together in the order above.
+    // The sort is stable: within each group the modes keep the order above.
     all.sort_by_key(|case| case.group != "connections kept");
     let columns = [Column::Rate, Column::RateTo(MODES[0]), Column::P99];
     Ok(vec![Comparison::new(&format!("{TITLE}, {pods} pods"), &columns, false, all)])

@@ -1,4 +1,4 @@
-//! Servers in pods, side by side in one lab: Evenkeel's, Node's, and a bare epoll loop as the limit.
+//! Compares servers in pods of one lab: Evenkeel's, Node's, and a bare epoll loop as the upper limit.
 
 use evenkeel::cluster;
 use evenkeel::config::NAMESPACE;
@@ -18,13 +18,13 @@ use super::lab::{Lab, eventually};
 use super::{Bench, Result, side_by_side};
 
 const TITLE: &str = "Servers in pods, connections kept, through the external IP";
-/// Evenkeel's own, as `evenkeel deploy` leaves it.
+/// The name of Evenkeel's Deployment and Service.
 const OURS: &str = "server";
-/// How the cases are called, and the Deployments and Services.
+/// The names of the other cases, and of their Deployments and Services.
 const BARE: &str = "bare";
 const NODE: &str = "node";
 
-/// A server that is not Evenkeel's.
+/// A server other than Evenkeel's.
 struct Other {
     name: &'static str,
     image: Archive,
@@ -35,7 +35,7 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     let mut others = vec![Other { name: BARE, image: images::bare()?, arguments: &[] }];
     match images::node_server()? {
         Some(image) => others.push(Other { name: NODE, image, arguments: &["/server.js"] }),
-        None => eprintln!("Node's server is left out: there is no node here, and it could not be installed"),
+        None => eprintln!("Node's server is skipped: node was not found and could not be installed"),
     }
     let names: Vec<&str> = [OURS].into_iter().chain(others.iter().map(|other| other.name)).collect();
 
@@ -57,7 +57,8 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
                 loads.push(Load::new(bench, lab.endpoint(name).await?, true));
             }
         }
-        let mut cases: Vec<Case> = names.iter().map(|name| Case::new(called(name), format!("{pods} pods"))).collect();
+        let mut cases: Vec<Case> =
+            names.iter().map(|name| Case::new(case_name(name), format!("{pods} pods"))).collect();
         let began = Timestamp::now();
         side_by_side::measure(bench, &mut cases, async |at| Generator::Evenkeel.run(&loads[at]).await).await?;
         for (case, name) in cases.iter_mut().zip(&names) {
@@ -70,12 +71,12 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     Ok(vec![Comparison::new(TITLE, &columns, true, all)])
 }
 
-fn called(name: &str) -> &str {
+fn case_name(name: &str) -> &str {
     if name == OURS { "evenkeel" } else { name }
 }
 
 impl Other {
-    /// Runs so many pods of it, and waits until its Service balances between all of them.
+    /// Runs this many pods of the server, and waits until its Service balances between all of them.
     async fn run(&self, bench: &Bench, lab: &Lab, pods: u32) -> Result<()> {
         let step = bench.progress.step(format!("run {pods} pods of {}", self.name));
         let (deployment, service) = self.manifests(pods)?;
@@ -85,13 +86,13 @@ impl Other {
         let services: Api<Service> = Api::namespaced(client, NAMESPACE);
         deployments.patch(self.name, &params, &Patch::Apply(&deployment)).await?;
         services.patch(self.name, &params, &Patch::Apply(&service)).await?;
-        let wanted = i32::try_from(pods)?;
+        let desired = i32::try_from(pods)?;
         eventually(&format!("{pods} pods of {}", self.name), async || {
             let deployment = deployments.get(self.name).await?;
             let status = deployment.status.unwrap_or_default();
             let current = status.observed_generation == deployment.metadata.generation;
             let all = [status.ready_replicas, status.updated_replicas, status.replicas];
-            Ok((current && all.iter().all(|count| *count == Some(wanted))).then_some(()))
+            Ok((current && all.iter().all(|count| *count == Some(desired))).then_some(()))
         })
         .await?;
         let balanced = format!("kube-proxy to balance between {pods} pods of {}", self.name);
@@ -100,8 +101,7 @@ impl Other {
         Ok(())
     }
 
-    /// Evenkeel's manifests with this server instead: the same limits on what a pod may do, the same probes, the same
-    /// kind of Service.
+    /// Evenkeel's manifests with this server instead: the same security context, probes and kind of Service.
     fn manifests(&self, pods: u32) -> Result<(Value, Value)> {
         let own = Manifests::load(None)?;
         let (mut deployment, mut service) = (serde_json::to_value(own.deployment)?, serde_json::to_value(own.service)?);
@@ -111,7 +111,7 @@ impl Other {
         }
         deployment["spec"]["replicas"] = pods.into();
         let pod = &mut deployment["spec"]["template"]["spec"];
-        // Neither drains.
+        // These servers do not drain.
         pod["terminationGracePeriodSeconds"] = 1.into();
         let container = &mut pod["containers"][0];
         container["image"] = self.image.reference.as_str().into();
@@ -121,7 +121,7 @@ impl Other {
     }
 }
 
-/// Sets the name by which selectors find pods, wherever it stands.
+/// Sets the label `app.kubernetes.io/name` wherever it occurs in the object.
 fn rename(value: &mut Value, name: &str) {
     match value {
         Value::Object(fields) => {
@@ -137,7 +137,7 @@ fn rename(value: &mut Value, name: &str) {
     }
 }
 
-/// Between how many addresses a Service's chain picks; 0 while there is no such chain.
+/// The number of addresses that the chain of a Service balances between; 0 if there is no such chain.
 async fn backends(bench: &Bench, lab: &Lab, service: &str) -> Result<u32> {
     let node = lab.cluster.nodes.first().ok_or("the lab has no node")?;
     let nft = bench.toolbox.path(Program::Nft);
@@ -151,7 +151,8 @@ async fn backends(bench: &Bench, lab: &Lab, service: &str) -> Result<u32> {
     Ok(count.unwrap_or(0))
 }
 
-/// The mean working set of a server's pods, by the kubelet's count; nothing while that is older than `since`.
+/// The mean working set of a server's pods in bytes, as the kubelet reports it. `None` while its values are older than
+/// `since`.
 async fn memory_per_pod(lab: &Lab, name: &str, since: Timestamp) -> Result<Option<u64>> {
     let node = &lab.cluster.nodes.first().ok_or("the lab has no node")?.node.name;
     let request = http::Request::get(format!("/api/v1/nodes/{node}/proxy/stats/summary")).body(Vec::new())?;

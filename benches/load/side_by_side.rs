@@ -1,10 +1,11 @@
-//! Turns: in every round each case runs once, and every round begins with another, so that none always follows the same.
+//! Measures cases in turn: each case runs once in every round. Each round begins with another case, so that effects of the
+//! order even out.
 
 use super::comparison::{Case, Sample};
 use super::{Bench, Result};
 
-/// Runs `turn` for each of `cases` in each round, and writes its sample into the case. Whole rounds are kept in
-/// [`Bench::measured`], too, so that an interruption does not lose them.
+/// Runs `turn` for each of `cases` in each round and adds its sample to the case. Complete rounds are also kept in
+/// [`Bench::measured`], so that an interruption does not lose them.
 pub(crate) async fn measure(
     bench: &Bench,
     cases: &mut [Case],
@@ -29,7 +30,7 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// Keeps so many rounds of `cases`.
+/// Keeps the first `rounds` rounds of `cases`.
 fn keep(bench: &Bench, cases: &[Case], rounds: usize) {
     let whole = cases.iter().filter(|_| rounds > 0).map(|case| {
         let mut case = case.clone();

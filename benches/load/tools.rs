@@ -1,4 +1,4 @@
-//! The other generators: found, or brought by the package manager each comes from.
+//! Finds the other load generators on PATH, or installs them with their package managers.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,20 +7,20 @@ use std::process::{Command, Stdio};
 
 use super::generator::Generator;
 
-/// Every generator that can be had; one that cannot is left out, with a sentence.
+/// Every generator that is available. Says which ones are skipped.
 pub(crate) fn all() -> Vec<Generator> {
-    let wanted = [("wrk", wrk as fn() -> Option<Generator>), ("oha", oha), ("autocannon", autocannon)];
-    let had = wanted.into_iter().filter_map(|(name, find)| {
+    let all = [("wrk", wrk as fn() -> Option<Generator>), ("oha", oha), ("autocannon", autocannon)];
+    let available = all.into_iter().filter_map(|(name, find)| {
         let found = find();
         if found.is_none() {
-            eprintln!("{name} is left out: it is not here and could not be installed");
+            eprintln!("{name} is skipped: it was not found and could not be installed");
         }
         found
     });
-    had.collect()
+    available.collect()
 }
 
-/// Where the bench keeps what it brings and builds.
+/// The directory of the programs that the bench installs and builds.
 pub(crate) fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench")
 }
@@ -49,12 +49,12 @@ fn autocannon() -> Option<Generator> {
     (script.is_file() || install()).then_some(Generator::Autocannon(node, script))
 }
 
-/// Node, which runs autocannon and one of the servers.
+/// The path of Node, which runs autocannon and one of the servers.
 pub(crate) fn node() -> Option<PathBuf> {
     debian("node", "nodejs")
 }
 
-/// Cargo at the lowest priority, without what the outer one set for this bench.
+/// Cargo at a low priority, without the variables that the outer cargo set for this bench.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new("nice");
     command.arg(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -67,12 +67,12 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Whether a command succeeds; what it says goes to stderr, where the story is.
+/// Runs a command and returns whether it succeeded. Its output goes to stderr.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(std::io::stderr()).status().is_ok_and(|status| status.success())
 }
 
-/// A program on PATH, brought there by Debian's package manager if need be.
+/// A program on PATH. It is installed with Debian's package manager if it is missing.
 fn debian(program: &str, package: &str) -> Option<PathBuf> {
     let install = || succeeds(Command::new("apt-get").args(["install", "--yes", "--no-install-recommends", package]));
     on_path(program).or_else(|| install().then(|| on_path(program)).flatten())

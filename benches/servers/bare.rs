@@ -1,5 +1,5 @@
-//! The limit that a server on one thread can be held against: it reads, looks for the end of a request, writes the same
-//! bytes for each, and waits in epoll. No HTTP beyond that; nobody should use it for anything else.
+//! A bare server on one thread, as the upper limit for the benches: it reads, looks for the end of each request, writes the
+//! same bytes for each, and waits in epoll. It does not implement HTTP beyond that; do not use it for anything else.
 
 #![allow(clippy::unwrap_used, reason = "a bench may fail by panic")]
 
@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 const LISTENER: Token = Token(usize::MAX);
 const END: &[u8; 4] = b"\r\n\r\n";
 
-/// A connection, and how much of the end of a request it has seen.
+/// A connection, and how many bytes of the end of a request were read last.
 struct Connection {
     stream: TcpStream,
     seen: usize,
@@ -43,7 +43,7 @@ fn main() {
     }
 }
 
-/// As long as the answer of Evenkeel's server, and with the same header for the pod.
+/// A response as long as that of Evenkeel's server, with the same header for the pod.
 fn answer(pod: &str) -> Vec<u8> {
     let body = format!("{{\"pod\":\"{pod}\",\"node\":\"lab-0\",\"request\":1234567}}\n");
     let length = body.len();
@@ -65,7 +65,7 @@ fn accept(listener: &TcpListener, poll: &Poll, connections: &mut Vec<Option<Conn
     }
 }
 
-/// Answers what has come; false when the connection is over.
+/// Answers the requests that have arrived. Returns false if the connection is closed or broken.
 fn serve(connection: &mut Connection, answer: &[u8], buffer: &mut [u8]) -> bool {
     loop {
         let read = match connection.stream.read(buffer) {
@@ -80,13 +80,13 @@ fn serve(connection: &mut Connection, answer: &[u8], buffer: &mut [u8]) -> bool 
                 if byte == END[connection.seen] { connection.seen + 1 } else { usize::from(byte == b'\r') };
             if connection.seen == END.len() {
                 connection.seen = 0;
-                // So short an answer fits into any socket's buffer, or its client does not read.
+                // The response is short enough for the socket's buffer, unless the client does not read.
                 if !matches!(connection.stream.write(answer), Ok(written) if written == answer.len()) {
                     return false;
                 }
             }
         }
-        // A read that leaves room has emptied the socket.
+        // A read that does not fill the buffer has emptied the socket.
         if read < buffer.len() {
             return true;
         }

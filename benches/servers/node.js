@@ -1,4 +1,4 @@
-// The kind of server that such labs begin with: Node's own http module, and JSON that names the pod.
+// A typical simple server for comparison: Node's http module, and JSON that names the pod.
 const http = require('node:http');
 const os = require('node:os');
 

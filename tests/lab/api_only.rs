@@ -1,4 +1,5 @@
-//! A cluster of which only the API server can be reached: what needs the nodes says so, and what does not works.
+//! A cluster that is reached only through the API server: what needs access to the nodes fails with an error that says so,
+//! and everything else works.
 
 use evenkeel::cluster::ClusterError;
 use evenkeel::cluster::{self, Access};
@@ -13,7 +14,7 @@ use crate::lab::Lab;
 use crate::supervision::cluster_of;
 
 #[test]
-fn without_the_nodes_scaling_waits_for_the_api_and_the_rest_says_what_it_needs() {
+fn without_the_nodes_scaling_works_and_other_actions_say_what_they_need() {
     let Some(lab) = Lab::new() else { return };
     lab.up();
     lab.ok(&["deploy"]);

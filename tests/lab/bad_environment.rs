@@ -1,4 +1,4 @@
-//! An environment that is not as a lab wants it: proxies that lead nowhere, and an undo that hangs.
+//! Difficult environments: proxies that do not work, ignored signals, and an undo that hangs.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,7 +8,7 @@ use crate::begun::begun_in;
 use crate::host::{Host, lab_processes, lab_processes_named};
 use crate::lab::{Lab, eventually, text};
 
-/// Each way to name a proxy, with a value that leads nowhere or is none.
+/// Every variable that names a proxy, with a proxy that does not exist or a value that is invalid.
 const PROXIES: [(&str, &str); 8] = [
     ("HTTPS_PROXY", "http://127.0.0.1:9"),
     ("https_proxy", "http://127.0.0.1:9"),
@@ -33,7 +33,7 @@ fn the_labs_api_server_is_never_asked_through_a_proxy() {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         text(&environment).to_lowercase().contains("_proxy=")
     });
-    assert_eq!(inherited.collect::<Vec<_>>(), [], "components and pods that would ask a proxy");
+    assert_eq!(inherited.collect::<Vec<_>>(), [], "components and pods with proxy variables");
 
     let verbs: [&[&str]; 6] = [
         &["status"],
@@ -81,14 +81,14 @@ fn a_second_interrupt_ends_an_undo_that_hangs() {
 
     let mut up = begun_in(&lab, &["up"], &[("PATH", &format!("{}:{path}", bin.path().display()))]);
     up.until(|event| event["event"] == "started" && event["step"] == "start kubelet");
-    // Held open, the network namespace and with it the link outlive the sandbox, so that the undo must remove the link.
+    // The open file keeps the network namespace and its link after the sandbox ends, so the undo must remove the link.
     let etcd = *lab_processes_named("etcd").first().unwrap();
     let network = std::fs::File::open(format!("/proc/{etcd}/ns/net")).unwrap();
     up.signal(Signal::SIGINT);
     let said = up.until(|event| event["event"] == "note" && event["text"].as_str().unwrap().starts_with("interrupted"));
     assert!(said["text"].as_str().unwrap().contains("Ctrl-C again"), "{said}");
     up.until(|event| event["event"] == "started" && event["step"] == "undo what was done");
-    let code = eventually("the second Ctrl-C ends it", || {
+    let code = eventually("the second Ctrl-C ends the command", || {
         let ended = up.child.try_wait().unwrap();
         if ended.is_none() {
             up.signal(Signal::SIGINT);

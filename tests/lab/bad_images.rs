@@ -1,4 +1,4 @@
-//! Images that are larger than what a node has room for: told with both sizes, before or when it happens.
+//! Images that do not fit into the memory of a node: the error has both sizes, before the import or when it fails.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 use crate::host::lab_processes_named;
 use crate::lab::{Lab, text};
 
-/// Unpacked.
+/// The unpacked size of the image, in bytes.
 const IMAGE: usize = 40 << 20;
-/// Left in the store.
+/// The free space in the image store, in bytes.
 const FREE: u64 = 24 << 20;
 
 #[test]
-fn an_image_that_does_not_fit_is_told_with_both_sizes() {
+fn an_image_that_does_not_fit_is_an_error_with_both_sizes() {
     let Some(lab) = Lab::new() else { return };
     lab.up();
     lab.ok(&["deploy", "--replicas", "1"]);
@@ -25,7 +25,7 @@ fn an_image_that_does_not_fit_is_told_with_both_sizes() {
     let layer = layer();
     let plain = directory.path().join("plain.tar");
     archive(&plain, "plain.local/x:1", &layer, &layer);
-    // Its last part unpacks to nothing, so the archive does not tell how large it is.
+    // The last gzip member is empty, so the archive does not record the unpacked size.
     let packed = directory.path().join("packed.tar");
     archive(&packed, "packed.local/x:1", &layer, &[gzip(&layer), gzip(b"")].concat());
 
@@ -48,7 +48,7 @@ fn an_image_that_does_not_fit_is_told_with_both_sizes() {
     lab.ok(&["scale", "2"]);
 }
 
-/// A layer with one file that is as large as the image.
+/// A layer with one file, which has the size of the image.
 fn layer() -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
@@ -64,7 +64,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
-/// An archive in docker's form, of one layer as it is `stored`.
+/// Writes an archive in the format of `docker save` with one layer. `stored` is the layer as it is in the archive.
 fn archive(path: &Path, reference: &str, layer: &[u8], stored: &[u8]) {
     let digest = Sha256::digest(layer).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let config = serde_json::json!({
@@ -87,7 +87,7 @@ fn archive(path: &Path, reference: &str, layer: &[u8], stored: &[u8]) {
     archive.finish().unwrap();
 }
 
-/// The sandbox's first process.
+/// The host's id of the sandbox's first process.
 fn first_process() -> i32 {
     let first = |pid: &i32| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! Bad input to a lab that is up: refused in one sentence, and the lab goes on as before.
+//! Invalid input to a lab that is up: it is refused in one sentence, and the lab does not change.
 
 use std::path::Path;
 
 use crate::lab::{Lab, text};
 
 #[test]
-fn a_lab_that_is_up_refuses_what_it_cannot_do() {
+fn a_lab_that_is_up_refuses_invalid_input() {
     let Some(lab) = Lab::new() else { return };
     lab.up();
     lab.ok(&["deploy", "--replicas", "2"]);
@@ -24,7 +24,7 @@ fn a_lab_that_is_up_refuses_what_it_cannot_do() {
     refused(&lab, &["test", "-c", "0"], 2, &["connections"]);
     refused(&lab, &["test", "--replicas", "2,x"], 2, &["\"x\""]);
     refused(&lab, &["test", "--target", "http://192.0.2.1/"], 2, &["192.0.2.1"]);
-    assert_eq!(spec(&lab), before, "what was refused changed something");
+    assert_eq!(spec(&lab), before, "refused commands changed the Deployment");
 
     a_pod_that_cannot_start_is_named(&lab);
     a_broken_kubeconfig_is_a_sentence(&lab);
@@ -48,7 +48,7 @@ fn path(directory: &tempfile::TempDir, name: &str) -> String {
     directory.path().join(name).display().to_string()
 }
 
-/// An archive in docker's form whose image nobody has tagged.
+/// Writes an archive in the format of `docker save` whose image has no tag.
 fn untagged(path: &Path) {
     let mut archive = tar::Builder::new(std::fs::File::create(path).unwrap());
     let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#.as_slice();

@@ -1,23 +1,23 @@
-//! Machines that are not as a lab wants them: it works all the same, or says what is wrong, and leaves nothing.
+//! Difficult machines: the lab works, or fails with an error that names the cause and leaves nothing.
 //!
-//! Each is made in namespaces of its own, so that this machine stays as it is.
+//! Each machine is simulated in its own namespaces, so that this machine does not change.
 
 use std::os::unix::fs::PermissionsExt;
 
 use crate::host::Host;
 use crate::lab::{Lab, NAME, text};
 
-/// Boots, and removes what there may be; the boot's exit code counts.
+/// Boots a lab and removes it. The exit code is that of the boot.
 const UP_AND_DOWN: &str = "\"$EVENKEEL\" up; code=$?; \"$EVENKEEL\" down >&2 || exit 98; exit $code";
 
-/// Boots, uses and removes it; the first failure counts.
-const A_WHOLE_LIFE: &str = "\"$EVENKEEL\" up && \"$EVENKEEL\" deploy --replicas 1 && \"$EVENKEEL\" test -c 2 -d 1s; \
+/// Boots, uses and removes a lab. The exit code is that of the first command that fails.
+const UP_USE_AND_DOWN: &str = "\"$EVENKEEL\" up && \"$EVENKEEL\" deploy --replicas 1 && \"$EVENKEEL\" test -c 2 -d 1s; \
                             code=$?; \"$EVENKEEL\" down >&2 || exit 98; exit $code";
 
 const MOUNTS: [&str; 1] = ["--mount"];
 const NETWORK: [&str; 1] = ["--net"];
 
-/// The boot fails with a sentence that has these parts, and leaves nothing.
+/// Asserts that the boot fails with an error that contains these parts, and leaves nothing.
 #[track_caller]
 fn fails(lab: &Lab, before: &Host, unshare: &[&str], prepare: &str, parts: &[&str]) {
     let output = lab.script(unshare, &format!("{prepare} || exit 97\n{UP_AND_DOWN}"));
@@ -31,17 +31,17 @@ fn fails(lab: &Lab, before: &Host, unshare: &[&str], prepare: &str, parts: &[&st
     assert!(!lab.state().exists());
 }
 
-/// It does all that it should.
+/// Asserts that the lab can be booted, used and removed.
 #[track_caller]
 fn works(lab: &Lab, before: &Host, unshare: &[&str], prepare: &str) {
-    let output = lab.script(unshare, &format!("{prepare} || exit 97\n{A_WHOLE_LIFE}"));
+    let output = lab.script(unshare, &format!("{prepare} || exit 97\n{UP_USE_AND_DOWN}"));
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{prepare}: {said}");
     Host::look().assert_same(before);
 }
 
 #[test]
-fn a_state_directory_that_takes_nothing_is_named() {
+fn a_state_directory_that_cannot_be_written_is_named() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let on = |options: &str| format!("mount -t tmpfs -o {options} tmpfs \"$EVENKEEL_STATE_DIR\"");
     let state = lab.state().display().to_string();
@@ -51,7 +51,7 @@ fn a_state_directory_that_takes_nothing_is_named() {
 }
 
 #[test]
-fn a_network_that_others_use_is_left_to_them() {
+fn a_network_that_is_in_use_is_not_changed() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let link = format!("ek-{NAME}");
     let named = format!("ip link set lo up && ip link add {link} type bridge && ip link show {link} >/dev/null");
@@ -63,7 +63,7 @@ fn a_network_that_others_use_is_left_to_them() {
 }
 
 #[test]
-fn a_firewall_that_drops_everything_is_named_and_one_that_lets_answers_in_is_none() {
+fn a_firewall_that_drops_everything_is_named_and_one_that_accepts_replies_works() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let chain = |hook| format!("add chain inet strict {hook} {{ type filter hook {hook} priority 0; policy drop; }}");
     let rules = |more: &str| {
@@ -78,7 +78,7 @@ fn a_firewall_that_drops_everything_is_named_and_one_that_lets_answers_in_is_non
 }
 
 #[test]
-fn odd_machines_will_do() {
+fn unusual_machines_work() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let odd = "ip link set lo up && echo 'Odd_Host.name--' > /proc/sys/kernel/hostname \
                && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 \
@@ -93,9 +93,9 @@ fn odd_machines_will_do() {
     works(&lab, &before, &["--net"], &format!("ip link set lo up && export PATH={}:$PATH", bin.path().display()));
 }
 
-/// As with `ipv6.disable=1`: the kernel has no settings of IPv6, and refuses those of a link.
+/// As with `ipv6.disable=1`: the kernel has no IPv6 settings, and refuses those of a link.
 #[test]
-fn a_kernel_without_ipv6_will_do() {
+fn a_kernel_without_ipv6_works() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let bin = tempfile::tempdir().unwrap();
     let ip = bin.path().join("ip");
@@ -115,7 +115,7 @@ fn a_kernel_without_ipv6_will_do() {
 }
 
 #[test]
-fn too_little_memory_is_told_before_anything_is_done() {
+fn too_little_memory_is_an_error_before_anything_is_changed() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let meminfo = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(meminfo.path(), "MemTotal: 500000 kB\nMemAvailable: 100000 kB\nSwapFree: 0 kB\n").unwrap();

@@ -1,4 +1,4 @@
-//! A verb under way, watched by the JSON lines it writes.
+//! Starts a command and reads its progress as JSON lines.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Stdio};
@@ -9,18 +9,18 @@ use serde_json::Value;
 
 use crate::lab::Lab;
 
-/// A verb under way, and what it says as JSON lines.
+/// A running command with the JSON lines of its stderr.
 pub(crate) struct Begun {
     pub(crate) child: Child,
     lines: std::io::Lines<BufReader<ChildStderr>>,
 }
 
-/// Begins a verb.
+/// Starts a command.
 pub(crate) fn begun(lab: &Lab, arguments: &[&str]) -> Begun {
     begun_in(lab, arguments, &[])
 }
 
-/// Begins a verb with other variables.
+/// Starts a command with additional environment variables.
 pub(crate) fn begun_in(lab: &Lab, arguments: &[&str], variables: &[(&str, &str)]) -> Begun {
     let mut command = lab.command(&[&["--json"], arguments].concat());
     command.envs(variables.iter().copied());
@@ -30,21 +30,21 @@ pub(crate) fn begun_in(lab: &Lab, arguments: &[&str], variables: &[(&str, &str)]
 }
 
 impl Begun {
-    /// What it says, until its end.
+    /// Its progress events, until it ends.
     pub(crate) fn events(&mut self) -> impl Iterator<Item = Value> {
         self.lines.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
     }
 
-    /// Reads until an event that `is_it`.
-    pub(crate) fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
-        self.events().find(is_it).unwrap_or_else(|| panic!("it ended before"))
+    /// Reads events until one matches, and returns it.
+    pub(crate) fn until(&mut self, matches: impl Fn(&Value) -> bool) -> Value {
+        self.events().find(matches).unwrap_or_else(|| panic!("the command ended before the expected event"))
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
-    /// Waits for its end; returns its exit code.
+    /// Waits until the command ends. Returns its exit code.
     pub(crate) fn ends(&mut self) -> Option<i32> {
         self.lines.by_ref().for_each(drop);
         self.child.wait().unwrap().code()

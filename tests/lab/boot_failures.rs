@@ -1,4 +1,4 @@
-//! A boot that fails: it says why, and nothing of it stays.
+//! A boot that fails: the error names the cause, and nothing is left.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::lab::{Lab, text};
 
 #[test]
-fn a_component_that_dies_fails_the_boot_with_its_last_words() {
+fn a_component_that_dies_fails_the_boot_with_the_end_of_its_log() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let bin = tempfile::tempdir().unwrap();
     let scheduler = bin.path().join("kube-scheduler");
@@ -23,7 +23,10 @@ fn a_component_that_dies_fails_the_boot_with_its_last_words() {
         assert!(said.contains(part), "{part:?} is missing: {said}");
     }
     let log = lab.state().join("logs").join("ci-0").join("kube-scheduler.log");
-    assert!(std::fs::read_to_string(log).unwrap().contains("the dog ate my lease"), "the log is where the error says");
+    assert!(
+        std::fs::read_to_string(log).unwrap().contains("the dog ate my lease"),
+        "the log is at the path that the error names"
+    );
     assert_eq!(crate::host::lab_processes(), []);
     lab.down();
     Host::look().assert_same(&before);

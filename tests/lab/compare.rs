@@ -1,4 +1,4 @@
-//! Load at several numbers of pods, and sent to the pods themselves: counted against what the pods counted.
+//! Load at several numbers of pods, and with client-side balancing. The counts are compared with those of the pods.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -26,15 +26,15 @@ fn every_request_is_counted_where_it_was_served() {
     for run in runs {
         let served: u64 = requests(run).values().sum();
         assert_eq!((served, &run["requests"]["answered"]), (20_000, &20_000.into()));
-        spread_is_told(run);
+        spread_is_reported(run);
     }
     the_pods_counted_the_same(&lab.kube(), runs);
-    the_place_is_told(&report);
+    the_environment_is_reported(&report);
     let page = std::fs::read_to_string(page).unwrap();
-    assert!(requests(&runs[1]).keys().all(|pod| page.contains(pod.as_str())), "the page names every pod");
+    assert!(requests(&runs[1]).keys().all(|pod| page.contains(pod.as_str())), "the HTML page names every pod");
 
     the_client_balances_evenly(&lab);
-    an_interrupted_run_takes_its_route_with_it(&lab);
+    an_interrupted_run_removes_its_route(&lab);
     let said = lab.ok(&["test", "--compare", "keepalive,no-keepalive,client", "-d", "500ms", "--warmup", "0"]);
     for row in ["│keepalive", "│no-keepalive", "│client", "The busiest pod served "] {
         assert!(said.replace("│ ", "│").contains(row), "{row} is missing: {said}");
@@ -48,14 +48,14 @@ fn requests(run: &Value) -> BTreeMap<String, u64> {
     pods.map(|pod| (pod["name"].as_str().unwrap().to_owned(), pod["requests"].as_u64().unwrap())).collect()
 }
 
-fn spread_is_told(run: &Value) {
+fn spread_is_reported(run: &Value) {
     let (spread, replicas) = (&run["spread"], run["replicas"].as_u64().unwrap());
     assert_eq!(
         (&spread["balancer"], &spread["connections"], &run["mode"]),
         (&"kube-proxy".into(), &30.into(), &"keepalive".into())
     );
     assert_eq!(spread["uniformity"]["degrees_of_freedom"], replicas - 1);
-    assert_eq!(spread["uniformity"]["tests"], 2, "it is one of two runs");
+    assert_eq!(spread["uniformity"]["tests"], 2, "the significance level is corrected for two runs");
     assert!(spread["evenness_of_requests"]["jain_index"].is_f64() && spread["chance"]["busiest"].is_f64(), "{spread}");
     assert!(spread["pods"].as_array().unwrap().iter().all(|pod| pod["restarts"] == 0), "{spread}");
     let took = run["pod_use"].as_array().unwrap();
@@ -68,25 +68,25 @@ fn spread_is_told(run: &Value) {
     assert!(took.iter().map(|pod| pod["cpu_seconds"].as_f64().unwrap()).sum::<f64>() > 0.0, "{run}");
 }
 
-/// Probes and the question for the numbers itself are not among them.
+/// Probes and requests to `/metrics` are not counted.
 fn the_pods_counted_the_same(kube: &Kube, runs: &[Value]) {
-    let mut wanted: BTreeMap<String, u64> = BTreeMap::new();
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
     for pod in kube.get(PODS)["items"].as_array().unwrap() {
-        wanted.insert(pod["metadata"]["name"].as_str().unwrap().to_owned(), 0);
+        expected.insert(pod["metadata"]["name"].as_str().unwrap().to_owned(), 0);
     }
     for (pod, served) in runs.iter().flat_map(requests) {
-        *wanted.get_mut(&pod).unwrap() += served;
+        *expected.get_mut(&pod).unwrap() += served;
     }
     let counted = |pod: &String| {
         let metrics = kube.text(&format!("{PODS}/{pod}:3000/proxy/metrics"));
         let line = metrics.lines().find_map(|line| line.strip_prefix("evenkeel_requests_total "));
         line.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
     };
-    let counted: BTreeMap<String, u64> = wanted.keys().map(|pod| (pod.clone(), counted(pod))).collect();
-    assert_eq!(counted, wanted);
+    let counted: BTreeMap<String, u64> = expected.keys().map(|pod| (pod.clone(), counted(pod))).collect();
+    assert_eq!(counted, expected);
 }
 
-fn the_place_is_told(report: &Value) {
+fn the_environment_is_reported(report: &Value) {
     let environment = &report["environment"];
     for (name, part) in [
         ("kernel", "."),
@@ -114,13 +114,13 @@ fn the_client_balances_evenly(lab: &Lab) {
     assert_eq!((requests.len(), requests.values().sum::<u64>()), (10, 100_000));
     let busiest = requests.values().max().unwrap();
     assert!(*busiest <= 10_500, "at most 1.05 times the mean: {requests:?}");
-    assert_eq!(pod_routes(), "", "the way to the pods is there for the run only");
+    assert_eq!(pod_routes(), "", "the route to the pods exists only during the run");
 }
 
-fn an_interrupted_run_takes_its_route_with_it(lab: &Lab) {
+fn an_interrupted_run_removes_its_route(lab: &Lab) {
     let mut command = lab.command(&["test", "--balance", "client", "-d", "1m"]);
     let mut test = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("there is a way to the pods", || (!pod_routes().is_empty()).then_some(()));
+    eventually("there is a route to the pods", || (!pod_routes().is_empty()).then_some(()));
     kill(Pid::from_raw(test.id().cast_signed()), Signal::SIGINT).unwrap();
     assert_eq!(test.wait().unwrap().code(), Some(130));
     assert_eq!(pod_routes(), "");

@@ -1,4 +1,4 @@
-//! External IPs: every Service of type LoadBalancer has one, of its own, from the pool.
+//! External IPs: every Service of type LoadBalancer gets its own address from the pool.
 
 use std::net::Ipv4Addr;
 
@@ -64,7 +64,7 @@ fn a_restarted_controller_keeps_them(lab: &Lab, kube: &Kube, first: Ipv4Addr, se
     kube.delete(&format!("{SERVICES}/third"));
 }
 
-/// The host's id of the lab's process that has this id inside.
+/// The host's process id of the lab's process that has this id in the sandbox.
 fn host_pid_of(inside: i64) -> i32 {
     let is = |pid: i32| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -92,7 +92,7 @@ fn local_services_show_the_client(kube: &Kube, address: Ipv4Addr) {
     assert!(held.len() >= 8, "{flows}\n{}", text(&output.stderr));
     for flow in held {
         assert!(flow.contains("src=198.18.0.1 "), "the client's own address: {flow}");
-        // The reply goes from a pod straight to the client: a masqueraded one would go to the node.
+        // The reply goes from a pod directly to the client. A masqueraded reply would go to the node.
         assert!(pod_ips.iter().any(|ip| flow.contains(&format!("src={ip} dst=198.18.0.1 "))), "{flow}");
     }
 }
@@ -114,7 +114,7 @@ fn a_freed_address_is_given_again(kube: &Kube, freed: Ipv4Addr) {
     assert_eq!(again, freed);
 }
 
-/// 254 addresses; the Service that finds none says why, and gets one as soon as one is free.
+/// The pool has 254 addresses. A Service that gets none has an event, and gets an address as soon as one is free.
 fn a_full_pool_is_an_event(kube: &Kube) {
     for index in 0..253 {
         kube.create(SERVICES, &service(&format!("fill-{index}"), "Cluster"));
@@ -128,7 +128,7 @@ fn a_full_pool_is_an_event(kube: &Kube) {
         (given.count() == 254).then_some(())
     });
     kube.create(SERVICES, &service("late", "Cluster"));
-    eventually("an event tells of the full pool", || {
+    eventually("an event reports the full pool", || {
         let events = kube.get("/api/v1/namespaces/evenkeel/events?fieldSelector=involvedObject.name%3Dlate");
         let found = events["items"]
             .as_array()?

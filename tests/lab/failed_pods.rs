@@ -1,4 +1,5 @@
-//! A pod that failed and was replaced stays in the list of pods: whatever judges, counts or picks pods ignores it.
+//! A pod that failed and was replaced stays in the list of pods. Everything that evaluates, counts or selects pods ignores
+//! it.
 
 use serde_json::{Value, json};
 
@@ -14,14 +15,14 @@ fn a_pod_that_failed_and_was_replaced_is_ignored() {
     lab.ok(&["deploy", "--replicas", "2"]);
     let failed = names(&lab).into_iter().next().unwrap();
     let kube = lab.kube();
-    // The kubelet would undo a phase that somebody else writes, so it is made to fail the pod itself.
+    // The kubelet would overwrite a phase that the test sets, so the kubelet itself must fail the pod.
     kube.patch(&format!("{PODS}/{failed}"), &json!({"spec": {"activeDeadlineSeconds": 1}}));
     eventually("the kubelet has failed the pod", || {
         (kube.get(&format!("{PODS}/{failed}"))["status"]["phase"] == "Failed").then_some(())
     });
 
     lab.ok(&["scale", "3"]);
-    assert_eq!(running(&kube.get(PODS)), 3, "beside the one that failed");
+    assert_eq!(running(&kube.get(PODS)), 3, "3 running pods beside the one that failed");
     lab.ok(&["deploy"]);
     let said = lab.json(&["test", "--during", "delete-pod,kill-pod"]);
     for event in said["runs"][0]["events"].as_array().unwrap() {
@@ -31,7 +32,7 @@ fn a_pod_that_failed_and_was_replaced_is_ignored() {
     assert!(used.iter().all(|pod| pod["name"] != *failed), "{used:#?}");
     lab.ok(&["logs"]);
     let phase = kube.get(&format!("{PODS}/{failed}"))["status"]["phase"].clone();
-    assert_eq!(phase, "Failed", "it was listed all the time");
+    assert_eq!(phase, "Failed", "the failed pod was in the list all the time");
     lab.ok(&["test", "--during", "rollout"]);
 }
 

@@ -1,15 +1,15 @@
-//! What changed on the machine's file systems since a mark: every file, directory and link whose inode changed.
+//! Finds what changed on the machine's file systems since a mark: every file, directory and link whose inode changed.
 //!
-//! The kernel sets the time of an inode's change (ctime), which no program can choose: a file that is unpacked with an old
-//! date counts as changed, and so does a directory from which something was removed. What other programs write while a
-//! test runs must be left out. This is done by place, since the kernel does not record who wrote a file:
+//! The time of an inode's change (ctime) is set by the kernel, and programs cannot choose it. So a file that is unpacked
+//! with an old date counts as changed, and so does a directory from which a file was removed. Files that other programs
+//! write during a test must be ignored. The kernel does not record which program wrote a file, so these places are ignored:
 //!
-//! - file systems that only show what the kernel knows, which `host.rs` compares in other ways, and those of other
+//! - file systems that show the state of the kernel, which `host.rs` compares in other ways, and file systems of other
 //!   machines and containers;
 //! - logs, caches, temporary files, and the state of the system's own services;
-//! - the tests' own directories: the checkout, and what cargo and Go keep in the home directory;
+//! - the tests' own directories: the checkout, and the directories of cargo and Go in the home directory;
 //! - the lab's cache, and the state of labs with other names;
-//! - `EVENKEEL_TEST_IGNORE`, for a machine on which others work during the tests: directories separated by colons.
+//! - the directories in `EVENKEEL_TEST_IGNORE`, separated by colons, for a machine that is used during the tests.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -21,13 +21,13 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::host::is_anothers;
 
-/// File systems that keep files of this machine.
-const KEPT: [&str; 13] = [
+/// The file systems that are compared: those that store files of this machine.
+const COMPARED: [&str; 13] = [
     "bcachefs", "btrfs", "devtmpfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "vfat", "xfs", "zfs",
 ];
 
-/// Where the system's services, and `mount` as the tests call it, write at any time. A lab's programs cannot: `/run`, `/var/lib` and `/var/log` inside a
-/// sandbox are its own.
+/// Where the system's services, and the tests' calls of `mount`, write at any time. A lab's programs cannot write there,
+/// since a sandbox has its own `/run`, `/var/lib` and `/var/log`.
 const OF_SERVICES: [&str; 30] = [
     "/run/NetworkManager",
     "/run/chrony",
@@ -61,22 +61,22 @@ const OF_SERVICES: [&str; 30] = [
     "/var/tmp",
 ];
 
-/// In the home directory: what cargo, rustup and Go keep, whoever calls them.
+/// The directories of cargo, rustup and Go in the home directory.
 const OF_COMPILERS: [&str; 5] = [".cargo", ".rustup", "go", ".cache/go-build", ".config/go"];
 
-/// Directories in which things come and go while nothing stays: they may have changed, but not what is in them.
-const PASSED_THROUGH: [&str; 4] = ["/dev/shm", "/run", "/var/lib", "/var/lib/evenkeel"];
+/// Directories in which files are created and removed. Such a directory may change, but not the files in it.
+const MAY_CHANGE: [&str; 4] = ["/dev/shm", "/run", "/var/lib", "/var/lib/evenkeel"];
 
-/// A moment, by the clock that dates changes: seconds and nanoseconds since the epoch.
+/// A time by the clock that the kernel uses for ctime: seconds and nanoseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mark(i64, i64);
 
 impl Mark {
-    /// Now. What changed before is older, what changes from now on is not.
+    /// A mark that is later than all earlier changes and not later than any following change.
     pub(crate) fn now() -> Self {
         let read = |clock| clock_gettime(clock).map(|time| Self(time.tv_sec(), time.tv_nsec())).unwrap();
         let precise = read(ClockId::CLOCK_REALTIME);
-        // Changes are dated by a clock that moves in steps of some milliseconds: the mark must lie on the next step.
+        // The clock of ctime advances in steps of some milliseconds, so the mark must be on the next step.
         loop {
             let coarse = read(ClockId::CLOCK_REALTIME_COARSE);
             if coarse > precise {
@@ -91,16 +91,18 @@ impl Mark {
     }
 }
 
-/// Every path that changed since the mark, and that a lab could have changed.
+/// Every path that changed since the mark and is not ignored.
 pub(crate) fn changed_since(mark: Mark) -> Vec<PathBuf> {
     let mounted = mounted();
     let ignored = ignored();
-    let is_looked_at = |path: &Path| {
-        let kept = mounted.get(path).is_none_or(|kind| {
-            // An overlay elsewhere is the file system of a container.
-            KEPT.contains(&kind.as_str()) && (kind != "overlay" || path == Path::new("/"))
+    let is_compared = |path: &Path| {
+        let file_system_is_compared = mounted.get(path).is_none_or(|kind| {
+            // An overlay that is not the root is the file system of a container.
+            COMPARED.contains(&kind.as_str()) && (kind != "overlay" || path == Path::new("/"))
         });
-        kept && !ignored.iter().any(|ignored| path == ignored) && !is_anothers(&path.display().to_string())
+        file_system_is_compared
+            && !ignored.iter().any(|ignored| path == ignored)
+            && !is_anothers(&path.display().to_string())
     };
     let mut changed = Vec::new();
     let mut left = vec![PathBuf::from("/")];
@@ -108,12 +110,12 @@ pub(crate) fn changed_since(mark: Mark) -> Vec<PathBuf> {
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             let path = entry.path();
             let Ok(data) = entry.metadata() else { continue };
-            if !is_looked_at(&path) {
+            if !is_compared(&path) {
                 continue;
             }
-            // A device changes whenever it is used.
+            // The ctime of a device changes when the device is used.
             let is_device = data.file_type().is_char_device() || data.file_type().is_block_device();
-            let may_change = is_device || PASSED_THROUGH.iter().any(|passed| path == Path::new(passed));
+            let may_change = is_device || MAY_CHANGE.iter().any(|directory| path == Path::new(directory));
             if Mark::of_change(&data) >= mark && !may_change {
                 changed.push(path.clone());
             }
@@ -136,12 +138,12 @@ fn mounted() -> BTreeMap<PathBuf, String> {
     text.lines().filter_map(mount).collect()
 }
 
-/// The directories that are left out.
+/// The ignored directories.
 fn ignored() -> Vec<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let mut all: Vec<PathBuf> = OF_SERVICES.iter().map(PathBuf::from).collect();
     all.push(env!("CARGO_MANIFEST_DIR").into());
-    // Where cargo builds, which may be elsewhere: this program is TARGET/PROFILE/deps/PROGRAM.
+    // The target directory may be outside the checkout. This program is TARGET/PROFILE/deps/PROGRAM.
     let program = std::env::current_exe().unwrap();
     all.extend(program.ancestors().nth(3).map(Path::to_owned));
     if let Some(home) = variable("HOME") {
@@ -155,9 +157,9 @@ fn ignored() -> Vec<PathBuf> {
     all
 }
 
-/// The comparison must be able to fail.
+/// Shows that the comparison can fail.
 #[test]
-fn every_kind_of_change_is_seen_and_none_from_before() {
+fn every_kind_of_change_is_found_and_no_earlier_change() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = |name: &str| directory.path().join(name);
     for file in ["old", "changed", "removed/file", "mode"] {

@@ -1,4 +1,4 @@
-//! Logs that are followed while the programs between the pod and the reader are killed.
+//! `logs --follow` continues when the API server or the kubelet is killed.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -20,23 +20,23 @@ fn followed_logs_go_on_after_the_api_server_and_the_kubelet_were_killed() {
     let cluster = cluster_of(&lab);
     let pod = Followed::begin(&lab, &["--json", "logs", "--follow"]);
     let component = Followed::begin(&lab, &["logs", "--follow", "--component", "kubelet"]);
-    let mut wanted = vec!["started"];
-    eventually("the pod's first line", || (pod.messages() == wanted).then_some(()));
+    let mut expected = vec!["started"];
+    eventually("the pod's first line", || (pod.messages() == expected).then_some(()));
 
     for name in ["kube-apiserver", "kubelet"] {
         let restarts = said_of(&cluster, name)["restarts"].as_u64().unwrap();
         component_process(&cluster, name).unwrap().signal(Signal::SIGKILL).unwrap();
-        // The server writes two lines and ends while nobody can read its log; then it is started again.
+        // The server writes two lines and ends while its log cannot be read. Then it is started again.
         stop_the_server();
         eventually(&format!("{name} runs again"), || {
             let status = said_of(&cluster, name);
             (status["state"] == "running" && status["restarts"] == restarts + 1).then_some(())
         });
-        wanted.extend(["draining", "stopped", "started"]);
+        expected.extend(["draining", "stopped", "started"]);
         eventually(&format!("the lines after {name} was killed"), || {
-            (pod.messages().len() >= wanted.len()).then_some(())
+            (pod.messages().len() >= expected.len()).then_some(())
         });
-        assert_eq!(pod.messages(), wanted, "each line once, in order, after {name} was killed");
+        assert_eq!(pod.messages(), expected, "each line once, in order, after {name} was killed");
     }
 
     let log = lab.state().join("logs").join(format!("{}-0", crate::lab::NAME)).join("kubelet.log");
@@ -48,14 +48,14 @@ fn followed_logs_go_on_after_the_api_server_and_the_kubelet_were_killed() {
     assert_eq!(component.lines()[..written.len()], *written);
 }
 
-/// SIGTERM to the one server of the lab.
+/// Sends SIGTERM to the only server of the lab.
 fn stop_the_server() {
     let servers = crate::host::lab_processes_named("evenkeel-server");
     assert_eq!(servers.len(), 1, "{servers:?}");
     kill(Pid::from_raw(servers[0]), Signal::SIGTERM).unwrap();
 }
 
-/// A `logs --follow` under way, and the lines that it wrote. Dropped, it ends.
+/// A running `logs --follow` and the lines that it has written. It is killed when the value is dropped.
 struct Followed {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
@@ -78,7 +78,7 @@ impl Followed {
         self.lines.lock().unwrap().clone()
     }
 
-    /// What the server says in each of its lines.
+    /// The messages of the server's log lines.
     fn messages(&self) -> Vec<String> {
         let message = |line: &String| {
             let line: Value = serde_json::from_str(line).unwrap();
@@ -86,7 +86,7 @@ impl Followed {
             text["message"].as_str().unwrap().to_owned()
         };
         let messages: Vec<String> = self.lines().iter().map(message).collect();
-        // How long a pod drains on is not what this is about.
+        // The number of these lines depends on timing.
         messages.into_iter().filter(|message| message != "draining on").collect()
     }
 }

@@ -1,4 +1,4 @@
-//! What the machine looks like from outside the lab: compared before, during and after.
+//! The state of the machine outside the lab, which the tests compare before, during and after.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::files::{Mark, changed_since};
 use crate::lab::{NAME, eventually};
 
-/// Kernel settings that count or name something, and so change by themselves.
+/// Kernel settings that contain counters or random values, and so change at any time.
 const RESTLESS: [&str; 12] = [
     "/proc/sys/fs/dentry-state",
     "/proc/sys/fs/file-nr",
@@ -24,7 +24,7 @@ const RESTLESS: [&str; 12] = [
     "/proc/sys/fs/binfmt_misc/",
 ];
 
-/// The machine, as far as a lab could change it.
+/// Everything on the machine that a lab could change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host {
     pub(crate) links: BTreeSet<String>,
@@ -34,13 +34,13 @@ pub(crate) struct Host {
     pub(crate) cgroups: BTreeSet<String>,
     pub(crate) processes: Vec<(i32, String)>,
     pub(crate) sysctls: BTreeMap<String, String>,
-    /// What is named after a lab where programs leave things.
+    /// Files that are named after a lab, in the directories for temporary files and state.
     pub(crate) files: BTreeSet<String>,
-    /// The security profiles that are loaded into the kernel.
+    /// The security profiles in the kernel.
     pub(crate) profiles: BTreeSet<String>,
     /// The names of the kernel's keyrings.
     pub(crate) keyrings: BTreeSet<String>,
-    /// When this was looked at: what changed on the file systems since then is compared, too.
+    /// The time of this observation. Changes on the file systems since then are compared, too.
     pub(crate) at: Mark,
 }
 
@@ -67,8 +67,7 @@ impl Host {
         }
     }
 
-    /// What must be as before even while the lab is up: everything but the lab's own link, its routes, its cgroups and
-    /// its processes.
+    /// Asserts that, while a lab is up, nothing has changed except the lab's own link, routes, cgroups and processes.
     pub(crate) fn assert_undisturbed(&self, before: &Self) {
         let link = format!("ek-{NAME}");
         let own = |line: &&String| line.contains(&link);
@@ -90,15 +89,15 @@ impl Host {
         assert!(changed.is_empty(), "changed outside the lab's state: {changed:#?}");
     }
 
-    /// Everything as before.
+    /// Asserts that everything is as before.
     pub(crate) fn assert_same(&self, before: &Self) {
         self.assert_same_but_files(before);
         let changed = changed_since(before.at);
         assert!(changed.is_empty(), "a lab left or changed these: {changed:#?}");
     }
 
-    /// As [`Host::assert_same`], for a test of many rounds: the whole file system, which takes seconds, is compared once
-    /// in the end.
+    /// Like [`Host::assert_same`] without the comparison of the whole file system, which takes seconds. A test of many
+    /// rounds makes that comparison once at its end.
     pub(crate) fn assert_same_but_files(&self, before: &Self) {
         assert_eq!(self.links, before.links);
         assert_eq!(self.routes, before.routes);
@@ -114,13 +113,13 @@ impl Host {
     }
 }
 
-/// The lines of AppArmor's list, each a profile and its mode; none where AppArmor is off.
+/// The lines of AppArmor's list, each a profile and its mode. Empty if AppArmor is off.
 fn profiles() -> BTreeSet<String> {
     let list = fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default();
     list.lines().map(str::to_owned).collect()
 }
 
-/// The names of every keyring that can be seen, without the counts of keys, which follow them after a colon.
+/// The names of all visible keyrings, without the number of keys, which follows after a colon.
 fn keyring_names() -> BTreeSet<String> {
     let keys = fs::read_to_string("/proc/keys").unwrap();
     let keyrings = keys.lines().filter_map(|line| line.split_once(" keyring "));
@@ -148,8 +147,8 @@ pub(crate) fn all_keyrings() -> BTreeSet<String> {
     names.collect()
 }
 
-/// Processes in the lab's cgroups, with the names of their commands; not those that have ended and only wait for the
-/// machine's own first process to collect them.
+/// The processes in the lab's cgroups, with the names of their commands. Zombies, which the machine's first process has
+/// not reaped yet, are ignored.
 pub(crate) fn lab_processes() -> Vec<(i32, String)> {
     let group = format!("evenkeel-{NAME}/");
     let mut found = Vec::new();
@@ -180,13 +179,13 @@ impl<const N: usize> ConcatSets for [BTreeSet<String>; N] {
     }
 }
 
-/// Asked of the kernel: `/sys` may show another network namespace.
+/// The network links, from the kernel: `/sys` may show another network namespace.
 pub(crate) fn links() -> BTreeSet<String> {
     let links = nix::net::if_::if_nameindex().unwrap();
     links.iter().map(|link| link.name().to_string_lossy().into_owned()).collect()
 }
 
-/// Whether a path is named after a lab that is none of these tests'. A file of these tests' lab has its name and an
+/// Whether a path is named after a lab other than that of these tests. A file of the tests' lab is named after it, with an
 /// extension.
 pub(crate) fn is_anothers(path: &str) -> bool {
     let mut labs = path.split('/').filter_map(|part| part.strip_prefix("evenkeel-"));
@@ -197,7 +196,7 @@ fn names_in(directory: &str) -> BTreeSet<String> {
     fs::read_dir(directory).unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// The lines a program prints, without counters and comments, which change by themselves.
+/// The lines that a program prints, without counters and comments, which change at any time.
 fn lines(program: &str, arguments: &[&str]) -> BTreeSet<String> {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let output = Command::new(program).args(arguments).env("PATH", path).output();
@@ -207,7 +206,7 @@ fn lines(program: &str, arguments: &[&str]) -> BTreeSet<String> {
     text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('[').next().unwrap().to_owned()).collect()
 }
 
-/// Every cgroup of the machine's.
+/// Every cgroup of the machine, except those of other labs.
 pub(crate) fn cgroups() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut left = vec![Path::new("/sys/fs/cgroup").to_owned()];

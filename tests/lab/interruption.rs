@@ -1,4 +1,4 @@
-//! A boot that is broken off, at each of its steps and at any other moment: nothing of it stays.
+//! A boot that is interrupted, at each of its steps and at random times: nothing is left.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,16 +11,16 @@ use crate::lab::{Lab, text};
 
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL];
 
-/// Every step, as it begins and as it ends; each moment with one of the signals, or with all of them if a variable wants
-/// it so.
+/// Interrupts the boot at the beginning and at the end of every step. Each time one of the signals is sent, or all of them
+/// if `EVENKEEL_TEST_EVERY_SIGNAL` is set.
 #[test]
-fn a_boot_may_be_broken_off_at_every_step() {
+fn a_boot_can_be_interrupted_at_every_step() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let mut whole = begun(&lab, &["up"]);
     let moments: Vec<(Value, Value)> = whole.events().filter_map(|event| moment(&event)).collect();
     assert_eq!(whole.ends(), Some(0));
     lab.down();
-    assert!(moments.len() >= 20, "a boot has more steps than these: {moments:?}");
+    assert!(moments.len() >= 20, "a boot has at least 10 steps: {moments:?}");
 
     let all = std::env::var_os("EVENKEEL_TEST_EVERY_SIGNAL").is_some();
     for (index, at) in moments.iter().enumerate() {
@@ -29,30 +29,30 @@ fn a_boot_may_be_broken_off_at_every_step() {
             up.until(|event| moment(event).as_ref() == Some(at));
             up.signal(signal);
             let last = index + 1 == moments.len();
-            broken_off(&lab, &mut up, signal, &before, last, &format!("{signal} at {at:?}"));
+            assert_interrupted(&lab, &mut up, signal, &before, last, &format!("{signal} at {at:?}"));
         }
     }
     Host::look().assert_same(&before);
 }
 
 #[test]
-fn a_boot_may_be_broken_off_at_any_moment() {
+fn a_boot_can_be_interrupted_at_any_time() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
     for (index, &signal) in (0_u8..).zip(SIGNALS.iter().chain(&SIGNALS)) {
-        // Steps by the golden ratio spread over the three seconds that a boot may take; before the first of them it may
-        // not have come to listen for signals.
+        // Multiples of the golden ratio spread the delays evenly over the three seconds of a boot. Before 0.2 s the program
+        // may not have its signal handlers yet.
         let delay = 0.2 + (f64::from(seed) / 1e9 + f64::from(index) * 0.618).fract() * 3.0;
         let mut up = begun(&lab, &["up"]);
         std::thread::sleep(Duration::from_secs_f64(delay));
         up.signal(signal);
-        broken_off(&lab, &mut up, signal, &before, delay > 1.0, &format!("{signal} after {delay:.3} s"));
+        assert_interrupted(&lab, &mut up, signal, &before, delay > 1.0, &format!("{signal} after {delay:.3} s"));
     }
     Host::look().assert_same(&before);
 }
 
 #[test]
-fn a_boot_that_was_killed_is_told_and_the_next_up_begins_anew() {
+fn a_killed_boot_is_reported_and_the_next_up_boots_again() {
     let Some((lab, before)) = Lab::and_host() else { return };
     let mut up = begun(&lab, &["up"]);
     up.until(|event| event["event"] == "done" && event["step"] == "start etcd");
@@ -72,21 +72,21 @@ fn a_boot_that_was_killed_is_told_and_the_next_up_begins_anew() {
     Host::look().assert_same(&before);
 }
 
-/// What a step does here; news of it are none.
+/// The beginning or end of a step. `None` for other events.
 fn moment(event: &Value) -> Option<(Value, Value)> {
     let kind = &event["event"];
     (kind == "started" || kind == "done").then(|| (kind.clone(), event["step"].clone()))
 }
 
-/// Asserts that an `up` which got a signal ends as it should, and leaves nothing. A boot that may have been complete by
-/// then may also end well.
-fn broken_off(lab: &Lab, up: &mut Begun, signal: Signal, before: &Host, may_be_complete: bool, when: &str) {
+/// Asserts that an `up` that received a signal ends with the right exit code and leaves nothing. If the boot may have been
+/// complete at that time, it may also succeed.
+fn assert_interrupted(lab: &Lab, up: &mut Begun, signal: Signal, before: &Host, may_be_complete: bool, when: &str) {
     let code = up.ends();
     match (signal, code) {
         (Signal::SIGKILL, None) => lab.down(),
         (_, Some(0)) if may_be_complete => lab.down(),
         (Signal::SIGINT | Signal::SIGTERM, Some(130)) => {}
-        _ => panic!("{when}: it ended with {code:?}"),
+        _ => panic!("{when}: `up` ended with {code:?}"),
     }
     assert!(!lab.state().exists(), "{when}: the state directory is still there");
     let after = Host::look();

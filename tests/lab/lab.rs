@@ -1,4 +1,4 @@
-//! One lab under test: runs the real program, and takes it down whatever happens.
+//! A lab for a test: runs the real program, and removes the lab at the end of the test.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::host::Host;
 
 pub(crate) const NAME: &str = "ci";
 
-/// A lab, and the right to be the only one. Dropped, it is taken down.
+/// A lab, and the lock that makes it the only one. The lab is removed when the value is dropped.
 pub(crate) struct Lab {
     _only: MutexGuard<'static, ()>,
     state: tempfile::TempDir,
@@ -21,8 +21,8 @@ pub(crate) struct Lab {
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 impl Lab {
-    /// Takes the turn, and sees to it that the toolbox is there; `None` where root is lacking and a variable says that
-    /// this is all right.
+    /// Waits for the lock and removes what an earlier test left. `None` if the test does not run as root and
+    /// `EVENKEEL_SKIP_ROOT_TESTS` is set.
     pub(crate) fn new() -> Option<Self> {
         if !nix::unistd::geteuid().is_root() {
             assert!(
@@ -38,8 +38,8 @@ impl Lab {
         Some(lab)
     }
 
-    /// A lab that is not up, and the machine as it is without it: after a first round, which brings the toolbox, whose
-    /// packages load kernel modules with settings of their own.
+    /// A lab that is not up, and the state of the machine without it. The first call boots and removes a lab once before:
+    /// that installs the toolbox and loads kernel modules, which add kernel settings.
     pub(crate) fn and_host() -> Option<(Self, Host)> {
         static FIRST_ROUND: Once = Once::new();
         let lab = Self::new()?;
@@ -55,7 +55,7 @@ impl Lab {
         self.state.path().join(NAME)
     }
 
-    /// The program with arguments, as a person would call it.
+    /// The program with these arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
         command.args(arguments).env("EVENKEEL_NAME", NAME).env("EVENKEEL_STATE_DIR", self.state.path());
@@ -63,7 +63,7 @@ impl Lab {
         command
     }
 
-    /// A script in namespaces of its own, made by `unshare` with these options; the program is `$EVENKEEL`.
+    /// Runs a script in new namespaces, made by `unshare` with these options. The program is `$EVENKEEL`.
     pub(crate) fn script(&self, unshare: &[&str], script: &str) -> Output {
         let mut command = Command::new("unshare");
         command.args(unshare).args(["--", "bash", "-c", script]).stdin(Stdio::null());
@@ -76,7 +76,7 @@ impl Lab {
         self.command(arguments).output().unwrap()
     }
 
-    /// Runs the program, which must succeed; returns what it wrote to stdout.
+    /// Runs the program, which must succeed. Returns its stdout.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
@@ -84,29 +84,30 @@ impl Lab {
         stdout
     }
 
-    /// Runs the program with `--json`, which must succeed; returns what it said.
+    /// Runs the program with `--json`, which must succeed. Returns its JSON.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let arguments: Vec<&str> = std::iter::once("--json").chain(arguments.iter().copied()).collect();
         let stdout = self.ok(&arguments);
-        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{arguments:?} said no JSON ({error}): {stdout}"))
+        serde_json::from_str(&stdout)
+            .unwrap_or_else(|error| panic!("{arguments:?} did not print JSON ({error}): {stdout}"))
     }
 
-    /// Boots it, toolbox and all.
+    /// Boots the lab, and installs the toolbox if necessary.
     pub(crate) fn up(&self) {
         self.ok(&["up", "--install-tools"]);
     }
 
-    /// Takes it down; harmless when there is nothing.
+    /// Removes the lab, if there is one.
     pub(crate) fn down(&self) {
         self.ok(&["down"]);
     }
 
-    /// `kubectl`'s place is taken by a plain request: a GET or a body to the API server as the lab's administrator.
+    /// A client of the API server with the rights of the lab's administrator.
     pub(crate) fn kube(&self) -> Kube {
         Kube::new(&self.state().join("kubeconfig"))
     }
 
-    /// One component as `status` sees it.
+    /// The status of one component, from `evenkeel status`.
     pub(crate) fn component(&self, name: &str) -> Value {
         let status = self.json(&["status"]);
         let nodes = status["components"].as_array().cloned().unwrap_or_default();
@@ -125,7 +126,7 @@ impl Drop for Lab {
     }
 }
 
-/// The API server, asked synchronously.
+/// A blocking client of the API server.
 pub(crate) struct Kube {
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
@@ -153,7 +154,7 @@ impl Kube {
         self.request("GET", path, "application/json", &Value::Null).unwrap()
     }
 
-    /// What a path answers that speaks no JSON.
+    /// The response of a path that does not return JSON.
     pub(crate) fn text(&self, path: &str) -> String {
         let request = http::Request::get(path).body(Vec::new()).unwrap();
         self.runtime.block_on(self.client.request_text(request)).unwrap()
@@ -163,7 +164,7 @@ impl Kube {
         self.request("POST", path, "application/json", object).unwrap()
     }
 
-    /// As [`Kube::create`], where the API server may say no; returns what it said.
+    /// Like [`Kube::create`], but returns the error if the API server refuses.
     pub(crate) fn try_create(&self, path: &str, object: &Value) -> Result<Value, String> {
         self.request("POST", path, "application/json", object).map_err(|error| error.to_string())
     }
@@ -177,19 +178,19 @@ impl Kube {
     }
 }
 
-/// Asks until `answer` gives something; fails with `what` after half a minute, far beyond what it takes.
+/// Calls `answer` until it returns a value. Fails with `what` after 30 s, much longer than it should take.
 pub(crate) fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(value) = answer() {
             return value;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "did not happen: {what}");
+        assert!(began.elapsed() < Duration::from_secs(30), "timed out waiting: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// One request on a connection of its own: the status line, headers and body.
+/// Sends one request on a new connection. Returns the status line, the headers and the body.
 pub(crate) fn get(address: Ipv4Addr, port: u16, path: &str) -> std::io::Result<String> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect_timeout(&(address, port).into(), Duration::from_secs(5))?;

@@ -1,4 +1,4 @@
-//! Verbs that want to change the lab at the same time: they take turns, and `down` ends whichever does.
+//! Commands that change the lab at the same time: they wait for each other, and `down` ends the one that holds the lock.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,7 +38,7 @@ fn verbs_take_turns() {
     waiter.until(|event| event["event"] == "detail");
     waiter.signal(Signal::SIGINT);
     assert_eq!(waiter.ends(), Some(130));
-    // Nobody lets go of a lock by hand: the kernel does.
+    // The kernel releases the lock of a process that is killed.
     owner.signal(Signal::SIGKILL);
     lab.ok(&["scale", "2"]);
     owner.ends();
@@ -56,7 +56,7 @@ fn down_ends_an_up_that_is_under_way() {
         let mut up = begun(&lab, &["up"]);
         up.until(|event| event["event"] == "started" && event["step"] == "start etcd");
         if stopped {
-            // As by a Ctrl-Z.
+            // As with Ctrl-Z.
             up.signal(Signal::SIGSTOP);
         }
         let down = lab.run(&["down"]);
@@ -81,13 +81,13 @@ fn down_leaves_a_stranger_alone_whose_id_the_lock_names() {
     Host::look().assert_same(&before);
     assert!(!lock.exists());
 
-    // Even while somebody else holds the lock.
+    // The same while another process holds the lock.
     std::fs::write(&lock, owner.to_string()).unwrap();
     let file = std::fs::File::open(&lock).unwrap();
     let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap();
     let mut down = begun(&lab, &["down"]);
     std::thread::sleep(Duration::from_millis(500));
-    assert!(down.child.try_wait().unwrap().is_none(), "it waits");
+    assert!(down.child.try_wait().unwrap().is_none(), "`down` waits for the lock");
     drop(held);
     assert_eq!(down.ends(), Some(0));
     assert!(stranger.try_wait().unwrap().is_none(), "a stranger was killed");

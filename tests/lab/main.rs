@@ -1,6 +1,7 @@
-//! A real cluster on this machine: booted, used, broken and removed, with the machine compared before and after.
+//! Tests with a real cluster on this machine: it is booted, used, broken and removed, and the machine is compared before
+//! and after.
 //!
-//! Needs root. One lab at a time: the addresses are fixed, so these tests run one after the other.
+//! They need root. They run one after the other, since the addresses of a lab are fixed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 #![allow(clippy::print_stderr, reason = "a test that waits minutes for a toolbox should say so")]

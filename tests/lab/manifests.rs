@@ -1,4 +1,4 @@
-//! Manifests of one's own, and what the cluster would refuse in any.
+//! Deploying other manifests, and what the cluster refuses.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ fn ones_own_manifests_are_deployed_and_pods_stay_restricted() {
     let own = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")).unwrap() {
         let path = entry.unwrap().path();
-        // Another port inside the pod, and another number of pods.
+        // Change the port in the pod and the number of pods.
         let changed =
             std::fs::read_to_string(&path).unwrap().replace("3000", "8080").replace("replicas: 2", "replicas: 3");
         std::fs::write(own.path().join(path.file_name().unwrap()), changed).unwrap();

@@ -1,11 +1,11 @@
-//! A lab that runs, and an evenkeel that looks for its state in another place, or sees other processes.
+//! A running lab, and commands with another state directory or in another PID namespace.
 
 use std::collections::BTreeSet;
 
 use crate::host::{Host, lab_processes};
 use crate::lab::{Lab, NAME, eventually, text};
 
-/// The processes of the lab that stay for as long as it runs: the supervisor and its components.
+/// The processes of four components, which run as long as the lab does.
 fn components() -> BTreeSet<(i32, String)> {
     let names = ["etcd", "kube-apiserver", "kubelet", "containerd"];
     lab_processes().into_iter().filter(|(_, name)| names.contains(&name.as_str())).collect()
@@ -21,7 +21,7 @@ fn a_running_lab_with_its_state_elsewhere_is_named_and_left_alone() {
     let other = tempfile::Builder::new().prefix("evenkeel-other-").tempdir_in("/var/lib").unwrap();
     let other_root = other.path().display().to_string();
     for verb in ["up", "demo", "status", "deploy"] {
-        // By the flag, and by a variable that sudo did not pass on.
+        // Once with the flag, and once with the default, as when sudo does not pass the variable on.
         let by_flag = lab.run(&["--state-dir", &other_root, verb]);
         let by_default = lab.command(&[verb]).env_remove("EVENKEEL_STATE_DIR").output().unwrap();
         for output in [by_flag, by_default] {
@@ -35,7 +35,7 @@ fn a_running_lab_with_its_state_elsewhere_is_named_and_left_alone() {
         }
     }
     assert_eq!(components(), running, "the lab was not left alone");
-    // Another path to the same directory is no other place.
+    // Another path to the same directory is accepted.
     let link = other.path().join("link");
     std::os::unix::fs::symlink(&root, &link).unwrap();
     lab.ok(&["--state-dir", link.to_str().unwrap(), "status"]);
@@ -46,7 +46,7 @@ fn a_running_lab_with_its_state_elsewhere_is_named_and_left_alone() {
     Host::look().assert_same(&before);
 }
 
-/// In another PID namespace, the kernel shows the lab's processes as 0.
+/// In another PID namespace, the kernel shows the ids of the lab's processes as 0.
 #[test]
 fn a_lab_in_another_pid_namespace_is_left_alone_by_up_and_ended_by_down() {
     let Some((lab, before)) = Lab::and_host() else { return };

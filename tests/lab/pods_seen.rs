@@ -1,4 +1,4 @@
-//! Pods that name themselves in no answer, and pods that come and go under a client that knows them.
+//! Counting connections when responses do not name the pod, and client-side balancing while pods are added and removed.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::lab::Lab;
 
 #[test]
-fn connections_are_counted_in_the_node_where_answers_name_no_pod() {
+fn connections_are_counted_by_the_node_if_responses_name_no_pod() {
     let Some(lab) = Lab::new() else { return };
     lab.up();
     lab.ok(&["deploy", "--replicas", "5"]);
@@ -15,7 +15,7 @@ fn connections_are_counted_in_the_node_where_answers_name_no_pod() {
     let names =
         pods["items"].as_array().unwrap().iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned());
     let names: BTreeSet<String> = names.collect();
-    // The second run must not count the first one's connections, which are remembered for a while.
+    // The second run must not count the connections of the first one, which stay in the table for a while.
     for _ in 0..2 {
         let said = lab.json(&["test", "--path", "/healthz", "-d", "1s", "--warmup", "0"]);
         let spread = &said["runs"][0]["spread"];
@@ -26,7 +26,7 @@ fn connections_are_counted_in_the_node_where_answers_name_no_pod() {
         assert!(counted.iter().all(|pod| names.contains(pod["name"].as_str().unwrap())), "{names:?} {spread:#}");
     }
     let said = lab.ok(&["test", "--path", "/healthz", "-d", "1s", "--warmup", "0"]);
-    assert!(said.contains("connection tracking"), "the table says how they were counted: {said}");
+    assert!(said.contains("connection tracking"), "the report says how connections were counted: {said}");
     the_client_follows_the_pods(&lab);
 }
 
@@ -35,6 +35,6 @@ fn the_client_follows_the_pods(lab: &Lab) {
     let said = lab.json(&[&["test"], &during[..]].concat());
     let run = &said["runs"][0];
     let pods: &Vec<Value> = run["spread"]["pods"].as_array().unwrap();
-    assert_eq!(pods.len(), 8, "those that came got requests, too: {run:#}");
+    assert_eq!(pods.len(), 8, "added pods got requests, too: {run:#}");
     assert!(pods.iter().all(|pod| pod["requests"].as_u64() > Some(0)), "{run:#}");
 }

@@ -1,10 +1,11 @@
-//! The promises of `evenkeel soak`, a few rounds each; what is about time is for the soak on a quiet machine.
+//! The promises of `evenkeel soak`, with a few rounds each. Promises about time are not tested here, since they need a
+//! quiet machine.
 
 use serde_json::Value;
 
 use crate::lab::{Lab, text};
 
-/// The rows of a soak, whatever its exit code: a machine that is busy breaks promises about time.
+/// The rows of a soak. Its exit code is ignored, since a busy machine breaks promises about time.
 fn soak(lab: &Lab, arguments: &[&str]) -> Vec<Value> {
     let arguments = [&["--json", "soak"], arguments].concat();
     let output = lab.run(&arguments);
@@ -19,7 +20,7 @@ fn of<'a>(rows: &'a [Value], event: &str, load: &str) -> &'a Value {
 }
 
 #[test]
-fn no_request_is_lost_but_by_a_kill() {
+fn only_a_kill_loses_requests() {
     let Some(lab) = Lab::new() else { return };
     lab.up();
     lab.ok(&["deploy"]);
@@ -37,13 +38,13 @@ fn no_request_is_lost_but_by_a_kill() {
         }
     }
     let control = of(&rows, "restart without a drain", "keepalive");
-    assert!(control["failed"].as_u64() > Some(0), "a test that cannot fail: {control:#}");
+    assert!(control["failed"].as_u64() > Some(0), "without the drain requests must fail: {control:#}");
     assert_eq!(rows.len(), 9, "{rows:#?}");
 
     let rows = soak(&lab, &["--rounds", "1", "--only", "kill-pod,components"]);
     let killed = of(&rows, "SIGKILL of a container", "keepalive");
     assert_eq!(killed["rounds"], 1, "{killed:#}");
-    // One pod of ten may have no connection, and then nothing fails.
+    // The killed pod may have no connection, and then no request fails.
     assert!(!killed["broken"].as_str().unwrap_or_default().contains("failed"), "{killed:#}");
     let components: Vec<&Value> = rows.iter().filter(|row| row["event"] != killed["event"]).collect();
     assert_eq!(components.len(), 7, "{rows:#?}");
@@ -54,18 +55,19 @@ fn no_request_is_lost_but_by_a_kill() {
     }
 }
 
-/// kube-proxy sleeps longer than a pod drains, so the rules lead to the pod that goes until its drain goes on.
+/// kube-proxy is paused for longer than the drain time, so its rules still lead to the pod when the drain time is over and
+/// the pod drains longer.
 fn rules_that_change_late_lose_nothing(lab: &Lab) {
     let late = "pause:kube-proxy=4500ms@2s,delete-pod@2300ms";
     let said = lab.json(&["test", "--no-keepalive", "--during", late, "--assert", "failed==0"]);
     let events = said["runs"][0]["events"].as_array().unwrap();
     let deleted = events.iter().find(|event| event["what"] == "delete a pod").unwrap();
     let took = deleted["over_second"].as_f64().unwrap() - deleted["second"].as_f64().unwrap();
-    assert!(took > 3.5, "the rules changed after {took} s, and a drain of 3 s was enough: {events:#?}");
+    assert!(took > 3.5, "the rules changed after {took} s, within the drain time of 3 s: {events:#?}");
 }
 
 #[test]
-fn what_happens_during_a_run_is_in_its_report() {
+fn events_of_a_run_are_in_its_report() {
     let Some(lab) = Lab::new() else { return };
     lab.up();
     lab.ok(&["deploy"]);
@@ -79,8 +81,8 @@ fn what_happens_during_a_run_is_in_its_report() {
         assert_eq!((&event["trouble"], &event["impact"]["failures"]), (&Value::Null, &0.into()), "{event:#}");
     }
     let paused = run["events"][2]["over_second"].as_f64().unwrap() - run["events"][2]["second"].as_f64().unwrap();
-    assert!(paused >= 1.0, "it was paused for {paused} s");
-    assert_eq!(run["spread"]["uniformity"], Value::Null, "pods came, so no chance is known");
+    assert!(paused >= 1.0, "kube-scheduler was paused for {paused} s");
+    assert_eq!(run["spread"]["uniformity"], Value::Null, "no test of uniformity when the number of pods changes");
     rules_that_change_late_lose_nothing(&lab);
 
     let refused = lab.run(&["test", "--during", "kill:etcdd"]);

@@ -1,4 +1,4 @@
-//! kube-proxy in its other mode: the same promises, read back from other rules.
+//! kube-proxy in iptables mode: the same guarantees, with other rules.
 
 use std::process::{Command, Output};
 
@@ -10,7 +10,7 @@ fn iptables_balances_between_exactly_the_pods() {
     let Some(lab) = Lab::new() else { return };
     lab.ok(&["up", "--install-tools", "--proxy-mode", "iptables"]);
     assert_eq!(lab.json(&["status"])["proxy_mode"], "iptables");
-    assert_eq!(lab.json(&["up"])["proxy_mode"], "iptables", "one that is up stays as it is");
+    assert_eq!(lab.json(&["up"])["proxy_mode"], "iptables", "a lab that is up keeps its mode");
     let other = lab.run(&["up", "--proxy-mode", "nftables"]);
     assert_eq!(other.status.code(), Some(2));
     assert!(text(&other.stderr).contains("balances by iptables"), "{}", text(&other.stderr));
@@ -18,7 +18,10 @@ fn iptables_balances_between_exactly_the_pods() {
     lab.ok(&["deploy", "--replicas", "2"]);
     let address = external_ip(&lab);
     assert_eq!(answering(address, 50), names(&lab));
-    assert!(!inside("nft", &["list", "table", "ip", "kube-proxy"]).status.success(), "the rules are nftables'");
+    assert!(
+        !inside("nft", &["list", "table", "ip", "kube-proxy"]).status.success(),
+        "kube-proxy wrote rules for nftables"
+    );
     let rules = inside("iptables-save", &["-t", "nat"]);
     assert!(text(&rules.stdout).contains(&format!("-A KUBE-SERVICES -d {address}/32")), "{}", text(&rules.stdout));
 
@@ -30,7 +33,7 @@ fn iptables_balances_between_exactly_the_pods() {
     assert_eq!(answering(address, 50), two, "a pod that was scaled away still answers");
 }
 
-/// A program in the network of the lab's node.
+/// Runs a program in the network namespace of the lab's node.
 fn inside(program: &str, arguments: &[&str]) -> Output {
     let target = format!("--target={}", crate::host::lab_processes_named("kube-proxy")[0]);
     Command::new("nsenter").args([&target, "--net", "--", program]).args(arguments).output().unwrap()

@@ -1,4 +1,4 @@
-//! Every pod replaced under load, and no request lost.
+//! A rolling update under load replaces every pod and loses no request.
 
 use std::process::Stdio;
 
@@ -40,5 +40,5 @@ fn a_rolling_update_loses_nothing() {
     assert_eq!((&run["errors"], &run["requests"]["non_2xx"]), (&0.into(), &0.into()), "{run:#}");
     let served = run["spread"]["pods"].as_array().unwrap();
     let by = |old: bool| served.iter().any(|pod| before.contains(pod["name"].as_str().unwrap()) == old);
-    assert!(by(true) && by(false), "the load met pods of both kinds: {served:#?}");
+    assert!(by(true) && by(false), "old and new pods served requests: {served:#?}");
 }

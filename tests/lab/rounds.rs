@@ -1,4 +1,4 @@
-//! Up and down, again and again: each round leaves the machine as the one before.
+//! Repeated `up` and `down`: each round leaves the machine unchanged.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::host::{Host, all_keyrings, keyrings};
 use crate::lab::{Lab, eventually};
 
-/// How many rounds are made, where the environment does not say.
+/// The number of rounds if `EVENKEEL_TEST_ROUNDS` is not set.
 const ROUNDS: u32 = 5;
 
 #[test]
@@ -27,12 +27,12 @@ fn rounds_leave_nothing() {
         let keys = keyrings();
         assert!(keys.len() >= 5, "each container has a keyring: {keys:?}");
         lab.down();
-        // To be looked at: a time is no reason to fail.
+        // For information only: the test does not assert a time.
         eprintln!("round {round} of {rounds}: {:.1} s", began.elapsed().as_secs_f64());
         Host::look().assert_same_but_files(&before);
         assert!(!lab.state().exists(), "round {round}");
         assert_eq!(cache(), cached, "round {round}");
-        // The kernel collects a container's keyring a moment after the container.
+        // The kernel frees the keyring of a container a moment after the container has ended.
         eventually(&format!("the keyrings are gone, round {round}"), || {
             all_keyrings().is_disjoint(&keys).then_some(())
         });
@@ -40,7 +40,7 @@ fn rounds_leave_nothing() {
     Host::look().assert_same(&before);
 }
 
-/// What is in the cache, two levels deep.
+/// The paths in the cache, two levels deep.
 fn cache() -> BTreeSet<String> {
     let cache = std::env::var("EVENKEEL_CACHE_DIR").unwrap_or_else(|_| "/var/cache/evenkeel".into());
     let inside = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());

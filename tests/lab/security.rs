@@ -1,4 +1,4 @@
-//! Who may reach what in a lab, who is refused, and what stays secret.
+//! Access control in a lab: which sockets listen, which clients are refused, and where secrets are stored.
 
 mod identity;
 mod image;

@@ -1,4 +1,4 @@
-//! What a lab that ended with the machine leaves: files that speak of processes, whose ids are others' by now.
+//! The state of a lab that ended with a reboot: its files name process ids that other processes now have.
 
 use std::path::Path;
 use std::process::{Child, Command};
@@ -10,7 +10,7 @@ use crate::host::{Host, lab_processes};
 use crate::lab::{Lab, NAME, text};
 
 #[test]
-fn state_from_before_a_reboot_is_no_lab_and_hits_no_stranger() {
+fn state_from_before_a_reboot_is_not_a_lab_and_no_other_process_is_killed() {
     let Some((lab, before)) = Lab::and_host() else { return };
     lab.up();
     let kept = tempfile::tempdir().unwrap();
@@ -47,7 +47,7 @@ fn state_from_before_a_reboot_is_no_lab_and_hits_no_stranger() {
 }
 
 #[test]
-fn a_sandbox_that_was_killed_is_no_lab_any_more() {
+fn after_its_sandbox_was_killed_a_lab_is_not_up() {
     let Some((lab, before)) = Lab::and_host() else { return };
     lab.up();
     let first = lab_processes().into_iter().map(|(pid, _)| pid).find(|pid| {
@@ -64,7 +64,7 @@ fn a_sandbox_that_was_killed_is_no_lab_any_more() {
     Host::look().assert_same(&before);
 }
 
-/// Copies a directory into another.
+/// Copies a directory into another directory.
 fn copy(directory: &Path, into: &Path) {
     assert!(Command::new("cp").arg("-a").args([directory, into]).status().unwrap().success());
 }

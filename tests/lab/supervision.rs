@@ -1,4 +1,4 @@
-//! Components that are killed: each comes back, and the pods go on as if nothing had happened.
+//! Killed components: each is restarted, and no pod is affected.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn each_component_that_is_killed_comes_back_and_no_pod_restarts() {
     let (pods, processes) = (pods(&lab), crate::host::lab_processes_named("evenkeel-server"));
     assert_eq!((pods.len(), processes.len()), (3, 3));
     an_unknown_component_is_refused_with_the_names(&cluster);
-    the_components_come_first();
+    components_have_more_cpu_shares_than_pods();
 
     let names = component_names(&cluster).unwrap();
     assert_eq!(names.len(), 8, "{names:?}");
@@ -29,25 +29,25 @@ fn each_component_that_is_killed_comes_back_and_no_pod_restarts() {
         let command = lab.state().join("logs").join(&process.node).join(format!("{name}.command"));
         let command = std::fs::read_to_string(command).unwrap();
         let program = String::from_utf8_lossy(program.split(|&byte| byte == 0).next().unwrap()).into_owned();
-        assert!(command.contains(&program), "{name} is no {program}");
+        assert!(command.contains(&program), "the process of {name} is {program}");
         process.signal(Signal::SIGKILL).unwrap();
         eventually(&format!("{name} runs again"), || {
             let component = said_of(&cluster, name);
             (component["state"] == "running" && component["restarts"] == 1).then_some(())
         });
         assert_eq!(said_of(&cluster, name)["last_exit"], "signal 9");
-        assert!(process.signal(Signal::SIGKILL).is_err(), "the handle still leads to the process that ended");
+        assert!(process.signal(Signal::SIGKILL).is_err(), "a signal to the ended process succeeded");
         assert_ne!(component_process(&cluster, name).unwrap().pid, process.pid);
     }
     lab.ok(&["scale", "5"]);
     let after = self::pods(&lab);
     assert!(pods.iter().all(|pod| after.contains(pod)), "a pod restarted: {pods:?}, then {after:?}");
     let now = crate::host::lab_processes_named("evenkeel-server");
-    assert!(processes.iter().all(|pid| now.contains(pid)), "a pod's process is another: {processes:?}, then {now:?}");
+    assert!(processes.iter().all(|pid| now.contains(pid)), "the process of a pod changed: {processes:?}, then {now:?}");
 }
 
-/// Where processors are short, the components get several times what the pods get.
-fn the_components_come_first() {
+/// When CPU time is short, the components get several times as much as the pods.
+fn components_have_more_cpu_shares_than_pods() {
     let groups = crate::host::cgroups();
     let share_of = |group: &str| {
         let paths = groups.iter().filter(|path| path.contains(&format!("/evenkeel-{NAME}/")) && path.ends_with(group));
@@ -72,7 +72,7 @@ fn an_unknown_component_is_refused_with_the_names(cluster: &Cluster) {
     }
 }
 
-/// By the supervisor's word: the API server may be the one that was killed.
+/// The status of a component from the supervisor, since the killed component may be the API server.
 pub(crate) fn said_of(cluster: &Cluster, name: &str) -> Value {
     let all = cluster::components(cluster).unwrap();
     let component = all.into_iter().flat_map(|(_, components)| components).find(|component| component.name == name);
@@ -98,15 +98,15 @@ fn a_component_that_dies_again_and_again_is_given_up_and_status_says_what_to_do(
     let config = lab.state().join(format!("{NAME}-0")).join("conf").join("scheduler.json");
     std::fs::write(config, "the dog ate my lease").unwrap();
     component_process(&cluster, "kube-scheduler").unwrap().signal(Signal::SIGKILL).unwrap();
-    // The first life that fails is told while there is hope.
-    eventually("its last words", || {
+    // The first failure is reported while the component is still being restarted.
+    eventually("the end of its log", || {
         let words = said_of(&cluster, "kube-scheduler")["last_words"].as_str()?.to_owned();
         words.contains("json").then_some(())
     });
     let status = lab.ok(&["status"]);
     assert!(status.contains("The last words of kube-scheduler: "), "{status}");
 
-    // Its delays add up to a minute.
+    // The delays between the restarts add up to a minute.
     let began = std::time::Instant::now();
     while said_of(&cluster, "kube-scheduler")["state"] != "given-up" {
         assert!(began.elapsed().as_secs() < 180, "{}", said_of(&cluster, "kube-scheduler"));

@@ -1,4 +1,4 @@
-//! What a verb changes of the workload for a while, and puts back.
+//! Temporary changes of the workload are undone.
 
 use evenkeel::cluster::tag_image;
 use evenkeel::toolbox;
@@ -50,11 +50,11 @@ fn each_run_starts_from_what_it_is_recorded_with() {
         let runs = said["runs"].as_array().unwrap().iter();
         runs.map(|run| (run["replicas"].as_u64().unwrap(), run["spread"]["pods"].as_array().unwrap().len())).collect()
     };
-    // All four are there for two seconds before the event.
+    // All four pods get requests for two seconds before the event.
     assert_eq!(seen(&["--replicas", "4", "--during", "scale:2"]), [(4, 4), (4, 4)]);
     assert_eq!(seen(&["--during", "scale:3"]), [(2, 3), (2, 3)]);
 
-    // A rollout of an image that is there already would replace no pod.
+    // A rollout to the image that is already deployed would replace no pod, so tag it a second time.
     let image = what_soak_changes(&lab.kube())["image"].as_str().unwrap().to_owned();
     let again = format!("{image}-again");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,4 +1,4 @@
-//! The whole way, as a person goes it: up, deploy, requests, scale, logs, status, a component killed, down.
+//! A complete session: up, deploy, requests, scale, logs, status, a killed component, down.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -14,7 +14,7 @@ fn from_nothing_to_a_scaled_service_and_back() {
     let again = lab.run(&["up"]);
     assert!(again.status.success());
     let said = format!("{}{}", crate::lab::text(&again.stdout), crate::lab::text(&again.stderr));
-    assert!(said.contains("already up"), "a second up says so: {said}");
+    assert!(said.contains("already up"), "a second `up` says that the lab is up: {said}");
     assert_private(&lab);
 
     let deployed = lab.ok(&["deploy", "--replicas", "2"]);
@@ -50,14 +50,14 @@ fn down_needs_no_state() {
     lab.up();
     let before_down = crate::host::lab_processes();
     assert!(!before_down.is_empty());
-    // Components write into it all the while.
+    // Components write into the directory while it is being removed.
     eventually("the state directory is gone", || std::fs::remove_dir_all(lab.state()).ok());
     lab.down();
     assert_eq!(crate::host::lab_processes(), []);
     assert!(!crate::host::links().contains(&format!("ek-{NAME}")));
 }
 
-/// The kubeconfig is for its owner only.
+/// Asserts that only the owner can read the kubeconfig and the administrator's key.
 fn assert_private(lab: &Lab) {
     use std::os::unix::fs::PermissionsExt;
     for secret in ["kubeconfig", "pki/admin.key"] {
@@ -72,7 +72,7 @@ pub(crate) fn external_ip(lab: &Lab) -> Ipv4Addr {
     address.parse().unwrap_or_else(|_| panic!("no external IP: {service:#}"))
 }
 
-/// 50 requests on 50 connections: the odds that one of two pods gets none of them are 1 in 2^49.
+/// 50 requests on 50 connections: the probability that one of two pods gets none is 2^-49.
 fn both_pods_answer(lab: &Lab, address: Ipv4Addr) {
     assert_eq!(answering(address, 50), names(lab));
     let body = get(address, 80, "/").unwrap();
@@ -80,7 +80,7 @@ fn both_pods_answer(lab: &Lab, address: Ipv4Addr) {
     assert!(body.contains(&format!("{NAME}-0")), "the answer names the node: {body}");
 }
 
-/// The pods that answer `count` requests, each on a connection of its own.
+/// The pods that answer `count` requests, each on a new connection.
 pub(crate) fn answering(address: Ipv4Addr, count: usize) -> BTreeSet<String> {
     (0..count).map(|_| pod_of(&get(address, 80, "/").unwrap())).collect()
 }
@@ -90,7 +90,7 @@ fn pod_of(answer: &str) -> String {
     header.unwrap_or_else(|| panic!("no pod in {answer}")).trim().to_owned()
 }
 
-/// The names of the pods that are not on their way out.
+/// The names of the pods that are not being deleted.
 pub(crate) fn names(lab: &Lab) -> BTreeSet<String> {
     let pods = lab.kube().get("/api/v1/namespaces/evenkeel/pods");
     let staying = pods["items"].as_array().unwrap().iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
@@ -118,7 +118,7 @@ fn a_killed_component_comes_back(lab: &Lab, address: Ipv4Addr) {
         (component["state"] == "running" && component["restarts"] == before + 1).then_some(())
     });
     assert_eq!(lab.component("kube-proxy")["last_exit"], "signal 9");
-    // It programs what changes from now on.
+    // The restarted kube-proxy programs new changes.
     lab.ok(&["scale", "5"]);
     assert_eq!(answering(address, 100).len(), 5);
 }

@@ -1,4 +1,4 @@
-//! `evenkeel test` as a person calls it.
+//! `evenkeel test` from the command line: exit codes, tables, JSON, interruption.
 
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
@@ -12,7 +12,7 @@ use super::server::{Server, from_pod, nobody};
 
 pub(crate) fn evenkeel(args: &[&str]) -> Command {
     let mut command = Command::cargo_bin("evenkeel").unwrap();
-    // A lab may be up on this machine; none has this name.
+    // A lab may be up on this machine, but not one with this name.
     command.arg("test").args(args).env("EVENKEEL_NAME", "not-there").stdin(Stdio::null());
     command
 }
@@ -22,7 +22,7 @@ pub(crate) fn texts(output: &Output) -> (String, String) {
 }
 
 #[test]
-fn what_cannot_be_is_refused_before_any_load() {
+fn invalid_arguments_are_refused_before_any_load() {
     let server = Server::answering(from_pod("a"));
     let url = server.url();
     let target = ["--target", url.as_str()];
@@ -47,7 +47,7 @@ fn what_cannot_be_is_refused_before_any_load() {
 }
 
 #[test]
-fn counts_of_pods_are_looked_at_before_the_lab() {
+fn numbers_of_pods_are_checked_before_the_lab_is_looked_up() {
     for bad in ["", "2,x", "0", "2,,5", "-1", "9999"] {
         let output = evenkeel(&["--replicas", bad]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{bad:?}: {}", texts(&output).1);
@@ -71,7 +71,7 @@ fn a_foreign_target_is_refused() {
 
 #[test]
 fn a_server_that_listens_only_on_ipv6_is_found_by_the_name_localhost() {
-    // Where IPv6 is switched off there is nothing to find.
+    // Without IPv6 on this machine there is nothing to test.
     let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
     let port = listener.local_addr().unwrap().port();
     let server = Server::start_on(listener, |peer| peer.answer_all(&from_pod("a")));
@@ -126,7 +126,7 @@ fn json_agrees_with_the_server() {
 }
 
 #[test]
-fn no_answer_at_all_is_a_failure_after_the_tables() {
+fn a_run_without_a_response_is_a_failure_after_the_tables() {
     let target = format!("http://{}/", nobody());
     let output = evenkeel(&["-c", "2", "-d", "300ms", "--warmup", "0", "--target", &target]).output().unwrap();
     let (stdout, stderr) = texts(&output);
@@ -135,7 +135,7 @@ fn no_answer_at_all_is_a_failure_after_the_tables() {
 }
 
 #[test]
-fn an_interrupt_prints_what_there_is() {
+fn an_interrupted_run_prints_its_results() {
     let server = Server::answering(from_pod("a"));
     let mut command = evenkeel(&["-c", "2", "-d", "1m", "--warmup", "0", "--target", &server.url()]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Runs that are compared, judged and written to files, as a person asks for it.
+//! Comparing runs, assertions on results, and reports in files, from the command line.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_cannot_be_is_refused_before_any_load() {
+fn invalid_arguments_are_refused_before_any_load() {
     let server = Server::answering(from_pod("a"));
     let files = tempfile::tempdir().unwrap();
     let missing = files.path().join("missing/report.html").display().to_string();
@@ -85,7 +85,7 @@ fn every_format_is_written_beside_the_tables() {
 }
 
 #[test]
-fn an_interrupt_writes_what_there_is() {
+fn an_interrupted_run_writes_its_report() {
     let server = Server::answering(from_pod("a"));
     let files = tempfile::tempdir().unwrap();
     let page = files.path().join("report.html");
@@ -103,7 +103,7 @@ fn an_interrupt_writes_what_there_is() {
 }
 
 #[test]
-fn what_is_asserted_decides_the_exit_code() {
+fn assertions_decide_the_exit_code() {
     let server = Server::answering(from_pod("a"));
     let held = test(&server, &["--requests", "20", "--assert", "errors==0", "--assert", "p99 < 10s"]);
     let (stdout, stderr) = texts(&held);
@@ -120,7 +120,7 @@ fn what_is_asserted_decides_the_exit_code() {
 }
 
 #[test]
-fn modes_take_turns_and_stand_side_by_side() {
+fn modes_run_in_turn_and_are_compared_in_one_table() {
     let server = Server::answering(from_pod("a"));
     let arguments = ["--compare", "keepalive,no-keepalive", "--repeat", "2", "--requests", "40"];
     let output = test(&server, &[&["--json"], &arguments[..]].concat());
@@ -134,7 +134,7 @@ fn modes_take_turns_and_stand_side_by_side() {
 
     let output = test(&server, &arguments);
     let (stdout, stderr) = texts(&output);
-    // Wide figures leave no room for blanks.
+    // Wide numbers leave no room for spaces.
     let rows = stdout.replace("│ ", "│");
     assert_eq!(rows.matches("\n│keepalive").count(), 3, "two rounds and their mean: {stdout}");
     for part in ["│Mode", "no-keepalive served ", "Ratio (95%)"] {

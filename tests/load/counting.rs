@@ -1,4 +1,4 @@
-//! What is counted is what happened.
+//! The counts of a run agree with each other and with the server's count.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn the_server_counts_the_same() {
     is_consistent(&run);
     assert!(run.answered > 0 && run.faults.is_empty(), "{run:?}");
     assert_eq!(run.sent, run.answered + run.in_flight);
-    // A request that was on its way at the end may or may not have been read.
+    // The server may or may not have read the requests that were in flight at the end.
     assert!((run.answered..=run.sent).contains(&server.requests()), "{} of {run:?}", server.requests());
     let pods: Vec<_> = run.pods.iter().map(|pod| (pod.name.as_str(), pod.connections)).collect();
     assert_eq!(pods, [("pod-0", 2), ("pod-1", 2), ("pod-2", 2)]);
@@ -54,7 +54,7 @@ fn several_threads_count_together() {
 }
 
 #[test]
-fn warming_up_does_not_count_but_its_connections_do() {
+fn requests_of_the_warm_up_are_not_counted_but_its_connections_are() {
     let server = three_pods();
     let mut plan = plan(3, 300);
     plan.warm_up = Duration::from_millis(300);
@@ -65,7 +65,7 @@ fn warming_up_does_not_count_but_its_connections_do() {
 }
 
 #[test]
-fn a_stop_ends_the_run_with_what_there_is() {
+fn a_stopped_run_returns_its_results_so_far() {
     let server = three_pods();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let shutdown = Shutdown::new();
@@ -83,18 +83,18 @@ fn a_stop_ends_the_run_with_what_there_is() {
 }
 
 #[test]
-fn a_dropped_run_leaves_nobody_sending() {
+fn a_dropped_run_stops_sending() {
     let server = three_pods();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (endpoint, plan, shutdown) = (endpoint(server.address), plan(3, 60_000), Shutdown::new());
         let run = load::run(&endpoint, &plan, &shutdown, |_| {});
-        tokio::time::timeout(Duration::from_millis(300), run).await.expect_err("it was to run for a minute");
+        tokio::time::timeout(Duration::from_millis(300), run).await.expect_err("the run takes a minute");
     });
     let quiet = (0..100).any(|_| {
         let before = server.requests();
         std::thread::sleep(Duration::from_millis(100));
         server.requests() == before
     });
-    assert!(quiet, "the load goes on");
+    assert!(quiet, "requests still arrive after the run was dropped");
 }

@@ -1,4 +1,4 @@
-//! Servers that misbehave: each fault is counted as what it is, and the run ends all the same.
+//! Servers that misbehave: each fault is counted by its kind, and the run ends.
 
 use std::io::Read;
 use std::time::Duration;
@@ -19,14 +19,14 @@ fn count(run: &RunResult) -> u64 {
     run.faults.values().sum()
 }
 
-/// A run against a server that does this on each connection, and only ever leads to one kind of fault.
+/// Runs against a server and asserts that all faults are of this kind.
 #[track_caller]
 fn only(fault: Fault, server: &Server) -> RunResult {
     let mut plan = plan(2, 400);
     plan.timeout = Duration::from_millis(100);
     let run = run(server.address, &plan);
     assert_eq!(kinds(&run), [fault], "{run:?}");
-    assert!(count(&run) >= 2, "each connection met it: {run:?}");
+    assert!(count(&run) >= 2, "each connection has the fault: {run:?}");
     run
 }
 
@@ -35,7 +35,7 @@ fn refused() {
     let run = run(nobody(), &plan(2, 400));
     assert_eq!(kinds(&run), [Fault::Refused]);
     assert_eq!((run.sent, run.answered, run.in_flight), (0, 0, 0));
-    // 10, 20, 40, 80, 160 ms apart, not as fast as it goes.
+    // The delays are 10, 20, 40, 80 and 160 ms.
     assert!((2..=20).contains(&count(&run)), "{} tries", count(&run));
 }
 
@@ -75,13 +75,13 @@ fn bytes_that_are_not_http() {
 }
 
 #[test]
-fn more_than_was_asked_for() {
+fn a_second_response_to_one_request() {
     let server = Server::answering(from_pod("a").repeat(2));
     only(Fault::ProtocolError, &server);
 }
 
 #[test]
-fn silence() {
+fn no_response_in_time() {
     let server = Server::start(|mut peer| {
         peer.request();
         peer.wait();
@@ -90,7 +90,7 @@ fn silence() {
 }
 
 #[test]
-fn half_an_answer_and_then_silence() {
+fn half_a_response_in_time() {
     let server = Server::start(|mut peer| {
         peer.request();
         peer.say("HTTP/1.1 200 OK\r\ncontent-le");
@@ -123,8 +123,8 @@ fn a_body_that_trickles() {
 }
 
 #[test]
-fn an_answer_to_nothing() {
-    // Under a rate a connection is open before there is a request for it.
+fn a_response_without_a_request() {
+    // With a rate, connections are opened before their first request.
     let server = Server::start(|mut peer| {
         peer.say(&from_pod("a"));
         peer.wait();
@@ -132,18 +132,18 @@ fn an_answer_to_nothing() {
     let mut plan = plan(2, 400);
     plan.schedule = Some(Schedule::constant(1.0));
     let run = run(server.address, &plan);
-    // The one request that is due may go out before anybody has seen what came.
+    // The one request that is due may be sent before the unexpected response is read.
     assert!(run.answered <= 1 && count(&run) >= 2, "{run:?}");
     assert_eq!(kinds(&run), [Fault::ProtocolError]);
 }
 
 #[test]
-fn closed_without_a_word() {
+fn closed_before_any_request() {
     let server = Server::start(drop);
     let mut plan = plan(2, 400);
     plan.schedule = Some(Schedule::constant(1.0));
     let run = run(server.address, &plan);
-    assert!(run.answered == 0 && (2..=40).contains(&count(&run)), "tried again, not hammered: {run:?}");
+    assert!(run.answered == 0 && (2..=40).contains(&count(&run)), "connections are retried with a delay: {run:?}");
     assert!(kinds(&run).iter().all(|fault| matches!(fault, Fault::Closed | Fault::Reset)), "{run:?}");
 }
 
@@ -158,7 +158,7 @@ fn an_endless_head() {
 }
 
 #[test]
-fn a_bad_status_is_an_answer_and_a_fault() {
+fn an_unexpected_status_is_a_response_and_a_fault() {
     let server = Server::answering("HTTP/1.1 503 Unavailable\r\nx-evenkeel-pod: a\r\ncontent-length: 0\r\n\r\n".into());
     let run = only(Fault::Status(503), &server);
     assert_eq!(count(&run), run.answered);
@@ -177,7 +177,7 @@ fn the_pod_of_a_fault_is_known_after_its_first_answer() {
     assert_eq!(run.pods[0].connections, run.answered);
 }
 
-/// A run that meets no fault.
+/// Runs against a server and asserts that there is no fault.
 #[track_caller]
 fn clean(server: &Server) -> RunResult {
     let run = run(server.address, &plan(2, 400));
@@ -190,7 +190,7 @@ fn connection_close_is_no_fault() {
     let server = Server::start(|mut peer| {
         peer.request();
         peer.say("HTTP/1.1 200 OK\r\nConnection: close\r\nx-evenkeel-pod: a\r\ncontent-length: 2\r\n\r\nok");
-        // It waits for the client to close: what says it, does it.
+        // The server waits: the client must close the connection.
         peer.wait();
     });
     let run = clean(&server);
@@ -230,12 +230,13 @@ fn big_answers_are_read_whole_on_the_same_connection() {
 fn a_server_that_closes_when_idle_loses_nothing() {
     let server = Server::start(|mut peer| {
         peer.request();
-        // The answer and the end of the connection arrive as one.
+        // The response and the end of the connection arrive together.
         peer.say(&from_pod("a"));
         let _ = peer.stream.shutdown(std::net::Shutdown::Write);
         let _ = peer.stream.read(&mut [0; 1024]);
     });
-    // Seen in time, the end is no fault; seen too late, the request that was sent meanwhile is lost and says so.
+    // If the client reads the end before its next request, there is no fault. If it has already sent the request, the
+    // request fails and is counted.
     let run = run(server.address, &plan(2, 400));
     assert!(kinds(&run).iter().all(|fault| matches!(fault, Fault::Closed | Fault::Reset)), "{run:?}");
     assert!(run.answered >= 2, "{run:?}");

@@ -1,4 +1,4 @@
-//! The flags of the load, as a person gives them.
+//! The flags of `evenkeel test` that describe the load.
 
 use std::process::Output;
 
@@ -20,7 +20,7 @@ fn measured(server: &Server, arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn what_cannot_be_is_refused_before_any_load() {
+fn invalid_flags_are_refused_before_any_load() {
     let server = Server::answering(from_pod("a"));
     for bad in [
         &["--rate", "0"][..],
@@ -99,7 +99,7 @@ fn headers_may_have_characters_beyond_ascii() {
 }
 
 #[test]
-fn a_missed_rate_is_said_plainly() {
+fn a_missed_rate_is_reported() {
     let server = Server::start(|mut peer| {
         while peer.request() {
             std::thread::sleep(std::time::Duration::from_millis(10));

@@ -1,4 +1,4 @@
-//! The load generator against real servers on loopback: every request is accounted for, whatever they do to it.
+//! The load generator against real servers on loopback: every request is counted, also when the server misbehaves.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
@@ -29,7 +29,7 @@ fn endpoint(address: SocketAddr) -> Target {
     Target { address, host: address.to_string(), path: "/".into() }
 }
 
-/// Runs to the end, which must come.
+/// Runs the plan and waits for its end, with a time limit.
 fn run(address: SocketAddr, plan: &LoadPlan) -> RunResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! What counts as a response, by the bytes on a real connection. The judge is RFC 9112; docs/load.md has the list.
+//! Which bytes on a connection count as a response, according to RFC 9112. docs/load.md has the list.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::{plan, run};
 
 const REQUESTS: u64 = 6;
 
-/// How a run of six requests over one connection ends.
+/// What happened to the connections of a run with six requests.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     /// All are answered, over one connection.

@@ -1,4 +1,4 @@
-//! The open loop: requests are sent when they are due, and latency counts from then.
+//! Runs with a rate (open loop): requests are sent when they are due, and their latency is measured from that time.
 
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
@@ -15,12 +15,12 @@ fn paced(connections: u32, milliseconds: u64, rate: f64) -> LoadPlan {
     LoadPlan { schedule: Some(Schedule::constant(rate)), ..plan(connections, milliseconds) }
 }
 
-/// What became of the rate.
+/// The rate as it was measured.
 fn rate(run: &RunResult) -> Rate {
     Measurement::new(&run_data(run), None).rate.unwrap()
 }
 
-/// A server that thinks for so long about each request.
+/// A server that takes this many milliseconds for each request.
 fn slow(milliseconds: u64) -> Server {
     Server::start(move |mut peer| {
         while peer.request() {
@@ -43,14 +43,14 @@ fn every_request_that_is_due_is_sent_once() {
     assert!(unsent <= 50, "{run:?}");
     assert_eq!(run.sent, run.answered + run.in_flight);
     assert!((run.answered..=run.sent).contains(&server.requests()));
-    assert_eq!(run.opened, 10, "all connections are open, whether they are needed or not");
+    assert_eq!(run.opened, 10, "all connections are opened, even if fewer are needed");
 }
 
 #[test]
-fn a_known_delay_is_what_is_measured() {
+fn the_measured_latency_is_the_delay_of_the_server() {
     let run = run(slow(20).address, &paced(60, 1500, 1000.0));
     let measured = Measurement::new(&run_data(&run), None);
-    // 20 requests are under way at a time, so there is always a connection free: both latencies are the delay.
+    // 20 requests are in flight at a time, so there is always a free connection: both latencies are the delay.
     let sent = measured.uncorrected_latency_us.unwrap();
     for median in [measured.latency_us.p50, sent.p50] {
         assert!((20_000..35_000).contains(&median), "{median} µs: {run:?}");
@@ -60,8 +60,8 @@ fn a_known_delay_is_what_is_measured() {
 
 #[test]
 fn waiting_for_a_free_connection_is_part_of_the_latency() {
-    // One connection and 20 ms a request make 50 a second; at 100 asked, each waits 10 ms longer than the one before,
-    // so the n-th of the 50 that are answered in a second took about 20 + n × 10 ms, and half of them 270 ms or less.
+    // With one connection and 20 ms for each request, 50 requests are answered in a second. At a rate of 100, each request
+    // waits 10 ms longer than the one before. So the latency of request n is about 20 + n × 10 ms, and the median is 270 ms.
     let run = run(slow(20).address, &paced(1, 1000, 100.0));
     let measured = Measurement::new(&run_data(&run), None);
     let sent = measured.uncorrected_latency_us.unwrap();
@@ -74,7 +74,7 @@ fn waiting_for_a_free_connection_is_part_of_the_latency() {
     assert!((rate.target - 100.0).abs() < 1e-9 && rate.achieved < 55.0, "{rate:?}");
 }
 
-/// A server that answers at once, except for `stall` from its 200th request on, when it answers nobody.
+/// A server that answers at once, except during a time of `stall` that begins with its 200th request.
 fn stalling(stall: Duration) -> Server {
     let until: Arc<Mutex<(u64, Option<Instant>)>> = Arc::default();
     Server::start(move |mut peer| {
@@ -96,14 +96,14 @@ fn stalling(stall: Duration) -> Server {
 
 #[test]
 fn a_stall_shows_in_the_latency_as_long_as_it_was() {
-    // Half of the run it answers nobody. Requests go on being due, so half of them meet the stall, and wait for what is
-    // left of it: anything between 0 and 500 ms, evenly. So a quarter waits more than 250 ms, and one in a hundred more
-    // than 490 ms. Measured from when they were sent, only those that were out when it began are slow: ten of 1000.
+    // The server stalls for half of the run. Half of the requests become due during the stall and wait for the rest of it:
+    // between 0 and 500 ms, uniformly. So 25% of all requests wait more than 250 ms, and 1% more than 490 ms. If latency is
+    // measured from the time of sending, only the requests in flight when the stall began are slow: 10 of 1000.
     let run = run(stalling(Duration::from_millis(500)).address, &paced(10, 1000, 1000.0));
     let measured = Measurement::new(&run_data(&run), None);
     let (due, sent) = (&measured.latency_us, measured.uncorrected_latency_us.as_ref().unwrap());
     assert!(due.count > 900, "{run:?}");
-    // A busy machine makes them later, never earlier.
+    // A busy machine can only increase these latencies.
     assert!(due.p75 > 240_000, "p75 {}", due.p75);
     assert!(due.p99 > 480_000, "p99 {}", due.p99);
     assert!(sent.p75 < due.p75 / 2, "from when they were sent: {sent:?}");
@@ -123,7 +123,7 @@ fn stages_have_their_own_rates() {
 }
 
 #[test]
-fn a_warm_up_has_the_rate_too_and_does_not_count() {
+fn a_warm_up_has_the_same_rate_and_is_not_counted() {
     let server = Server::answering(from_pod("a"));
     let run = run(server.address, &LoadPlan { warm_up: Duration::from_millis(500), ..paced(4, 500, 200.0) });
     assert_eq!(run.sent + rate(&run).unsent, 100, "{run:?}");
@@ -140,7 +140,7 @@ fn threads_share_the_rate() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_counted_not_kept() {
+fn requests_that_cannot_be_sent_are_only_counted() {
     let server = slow(1);
     let run = run(server.address, &paced(1, 500, 1e9));
     let unsent = rate(&run).unsent;
@@ -149,8 +149,8 @@ fn what_cannot_be_sent_is_counted_not_kept() {
 }
 
 #[test]
-fn a_server_may_close_a_connection_that_nobody_uses() {
-    // One answer a connection, then it closes 5 ms later without a word; at 20 a second it is idle by then.
+fn a_server_may_close_an_idle_connection() {
+    // Each connection is closed 5 ms after its first response. At 20 requests a second it is idle at that time.
     let server = Server::start(|mut peer| {
         peer.request();
         peer.say(&from_pod("a"));

@@ -1,4 +1,4 @@
-//! New connections: for every request, or after some answers.
+//! New connections: for every request, or after a number of responses.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn no_address(run: &RunResult) -> u64 {
 
 #[test]
 fn more_connections_than_there_are_addresses() {
-    // A connection that its client closes first keeps its address for a minute, and there are 28,000.
+    // If the client closes a connection first, its local port stays in use for a minute. There are 28,000 local ports.
     let server = Server::answering(from_pod("a"));
     let wanted = 45_000;
     let plan = without_keepalive(LoadPlan { requests: NonZeroU64::new(wanted), ..plan(20, 120_000) });
@@ -32,10 +32,10 @@ fn more_connections_than_there_are_addresses() {
     assert_eq!((run.opened, run.connect.count()), (wanted, wanted));
     assert_eq!(server.requests(), wanted);
     assert_eq!(run.pods[0].connections, wanted);
-    assert!(time_wait(server.address.port()) < 1000, "{} addresses are kept", time_wait(server.address.port()));
+    assert!(time_wait(server.address.port()) < 1000, "{} connections in TIME_WAIT", time_wait(server.address.port()));
 }
 
-/// Connections to `port` that are over and still keep their address.
+/// The number of connections to `port` in the state `TIME_WAIT`.
 fn time_wait(port: u16) -> usize {
     const TIME_WAIT: &str = "06";
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -47,7 +47,7 @@ fn time_wait(port: u16) -> usize {
 }
 
 #[test]
-fn so_many_answers_a_connection() {
+fn a_connection_is_closed_after_a_number_of_responses() {
     let server = Server::answering(from_pod("a"));
     let plan = anew(LoadPlan { requests: NonZeroU64::new(100), ..plan(1, 20_000) }, 7);
     let run = run(server.address, &plan);
@@ -64,7 +64,7 @@ fn under_a_rate_connections_are_opened_when_requests_are_due() {
 }
 
 #[test]
-fn the_warm_up_opens_none_of_the_runs() {
+fn connections_of_the_warm_up_are_not_counted() {
     let server = Server::answering(from_pod("a"));
     let plan = LoadPlan { requests: NonZeroU64::new(200), warm_up: Duration::from_millis(200), ..plan(4, 20_000) };
     let run = run(server.address, &without_keepalive(plan));
@@ -73,7 +73,7 @@ fn the_warm_up_opens_none_of_the_runs() {
 }
 
 #[test]
-fn a_server_that_never_closes_is_left_all_the_same() {
+fn the_client_closes_a_connection_that_the_server_keeps_open() {
     let server = Server::start(|mut peer| {
         peer.request();
         peer.say(&from_pod("a"));

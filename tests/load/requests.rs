@@ -1,4 +1,4 @@
-//! Which requests are sent, and how many.
+//! The number of requests, and their bytes.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ fn so_many(count: u64, connections: u32) -> LoadPlan {
 }
 
 #[test]
-fn a_run_ends_after_exactly_so_many() {
+fn a_run_ends_after_exactly_this_many_requests() {
     for (count, connections, threads, rate) in
         [(1, 30, 1, None), (1000, 7, 3, None), (5, 2, 8, None), (301, 4, 2, Some(1000.0))]
     {
@@ -32,7 +32,7 @@ fn a_run_ends_after_exactly_so_many() {
 }
 
 #[test]
-fn failed_ones_count_too() {
+fn failed_requests_are_counted() {
     let server = Server::start(|mut peer| {
         if peer.request() && peer.number % 2 == 0 {
             peer.say(&from_pod("a"));
@@ -45,7 +45,7 @@ fn failed_ones_count_too() {
 }
 
 #[test]
-fn a_run_of_so_many_ends_where_nobody_listens() {
+fn a_run_with_a_number_of_requests_ends_even_if_no_server_listens() {
     for schedule in [None, Some(Schedule::constant(1000.0))] {
         let run = run(nobody(), &LoadPlan { schedule, ..so_many(6, 2) });
         assert_eq!((run.faults.values().sum::<u64>(), run.answered), (6, 0), "{run:?}");
@@ -54,13 +54,13 @@ fn a_run_of_so_many_ends_where_nobody_listens() {
 }
 
 #[test]
-fn the_time_ends_it_when_it_comes_first() {
+fn a_run_ends_at_its_duration_if_that_comes_first() {
     let server = Server::answering(from_pod("a"));
     let run = run(server.address, &LoadPlan { requests: NonZeroU64::new(u64::MAX - 1), ..plan(2, 300) });
     assert!(run.answered > 0 && run.elapsed.as_millis() == 300, "{run:?}");
 }
 
-/// A server that keeps the first bytes it was sent, up to `length`, and then answers all the same.
+/// A server that reads requests of `length` bytes, stores the last one, and sends `answer` to each.
 fn listening(length: usize, answer: &'static str) -> (Server, Arc<Mutex<Vec<u8>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&heard);
@@ -89,10 +89,10 @@ fn a_request_arrives_as_it_was_made() {
 }
 
 #[test]
-fn a_body_larger_than_the_socket_takes_is_sent_whole() {
+fn a_body_larger_than_the_socket_buffer_is_sent_completely() {
     let body = vec![b'x'; 20 << 20];
     let request = RequestTemplate::default().method("POST").unwrap().header("User-Agent: u").unwrap().body(body);
-    // Any address of loopback has as many digits.
+    // The real address has the same number of digits.
     let length =
         "POST / HTTP/1.1\r\nHost: 127.0.0.1:12345\r\nAccept: */*\r\nContent-Length: 20971520\r\nUser-Agent: u\r\n\r\n"
             .len();
@@ -105,7 +105,7 @@ fn a_body_larger_than_the_socket_takes_is_sent_whole() {
 
 #[test]
 fn an_answer_before_the_whole_request_ends_the_connection() {
-    // It never reads the rest, which is more than the sockets hold.
+    // The server never reads the rest of the request, which is larger than the buffers of the sockets.
     let server = Server::start(|mut peer| {
         peer.bytes(100);
         peer.say("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n");

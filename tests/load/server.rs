@@ -1,4 +1,4 @@
-//! Servers on loopback, each with its own way to treat a connection.
+//! Test servers on loopback. A closure decides how each connection is served.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Reads one request and counts it; false when the other side has gone.
+    /// Reads one request and counts it. Returns false if the client has closed.
     pub(crate) fn request(&mut self) -> bool {
         let mut seen = Vec::new();
         let mut buffer = [0; 4096];
@@ -29,7 +29,7 @@ impl Peer {
         true
     }
 
-    /// Reads so many bytes as one request and counts it; `None` when the other side has gone.
+    /// Reads `length` bytes as one request and counts it. Returns `None` if the client has closed.
     pub(crate) fn bytes(&mut self, length: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; length];
         self.stream.read_exact(&mut bytes).ok()?;
@@ -37,17 +37,17 @@ impl Peer {
         Some(bytes)
     }
 
-    /// Writes; false when the other side has gone.
+    /// Writes `text`. Returns false if the client has closed.
     pub(crate) fn say(&mut self, text: &str) -> bool {
         self.stream.write_all(text.as_bytes()).is_ok()
     }
 
-    /// Answers request after request.
+    /// Sends `answer` to every request.
     pub(crate) fn answer_all(mut self, answer: &str) {
         while self.request() && self.say(answer) {}
     }
 
-    /// Waits until the other side has gone.
+    /// Waits until the client closes.
     pub(crate) fn wait(mut self) {
         while self.stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
     }
@@ -59,12 +59,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server that treats each connection so, on a thread of its own.
+    /// Starts a server that calls `treat` for each connection, on its own thread.
     pub(crate) fn start(treat: impl Fn(Peer) + Clone + Send + 'static) -> Self {
         Self::start_on(TcpListener::bind("127.0.0.1:0").unwrap(), treat)
     }
 
-    /// The same with a listener of its own.
+    /// Like [`Server::start`], with this listener.
     pub(crate) fn start_on(listener: TcpListener, treat: impl Fn(Peer) + Clone + Send + 'static) -> Self {
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
@@ -79,12 +79,12 @@ impl Server {
         Self { address, requests }
     }
 
-    /// A server that answers all requests so.
+    /// Starts a server that sends `answer` to every request.
     pub(crate) fn answering(answer: String) -> Self {
         Self::start(move |peer| peer.answer_all(&answer))
     }
 
-    /// Requests it has read.
+    /// The number of requests that the server has read.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::SeqCst)
     }
@@ -94,12 +94,12 @@ impl Server {
     }
 }
 
-/// A good answer from this pod.
+/// A response with status 200 from this pod.
 pub(crate) fn from_pod(pod: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nx-evenkeel-pod: {pod}\r\ncontent-length: 5\r\n\r\nhello")
 }
 
-/// An address where nobody listens.
+/// An address on which no program listens.
 pub(crate) fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -1,4 +1,4 @@
-//! Several addresses, balanced by the client.
+//! Client-side balancing between several addresses.
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -15,7 +15,7 @@ fn run(addresses: &[SocketAddr], plan: &LoadPlan) -> RunResult {
     run_with_changes(addresses, &[], plan)
 }
 
-/// After so many milliseconds each the addresses are others.
+/// Runs the plan. Each change waits this many milliseconds and then replaces the list of addresses.
 fn run_with_changes(addresses: &[SocketAddr], changes: &[(u64, &[SocketAddr])], plan: &LoadPlan) -> RunResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -33,7 +33,7 @@ fn run_with_changes(addresses: &[SocketAddr], changes: &[(u64, &[SocketAddr])], 
     })
 }
 
-/// One that answers after so long, under this name.
+/// A server that answers after this many milliseconds, as the pod `name`.
 fn pod(name: &str, milliseconds: u64) -> Server {
     let answer = from_pod(name);
     Server::start(move |mut peer| {
@@ -83,7 +83,7 @@ fn under_a_rate_and_over_threads() {
 }
 
 #[test]
-fn one_that_is_gone_costs_its_share_and_no_more() {
+fn an_address_without_a_server_does_not_stop_the_others() {
     let there = pod("a", 1);
     let run = run(&[there.address, nobody()], &plan(4, 1000));
     assert!(run.answered > 200, "{run:?}");
@@ -92,21 +92,21 @@ fn one_that_is_gone_costs_its_share_and_no_more() {
 }
 
 #[test]
-fn no_more_requests_are_under_way_than_connections_were_asked_for() {
+fn no_more_requests_are_in_flight_than_connections_were_requested() {
     let pods = [pod("a", 100), pod("b", 100)];
     let addresses = pods.each_ref().map(|pod| pod.address);
     let run = run(&addresses, &plan(3, 1050));
-    // 3 at a time, 100 ms each, 10.5 rounds.
+    // 3 requests at a time, 100 ms each, for 1,050 ms.
     assert!((20..=33).contains(&run.sent), "{run:?}");
 }
 
-/// One that answers at once.
+/// A server that answers at once.
 fn quick(name: &str) -> Server {
     Server::answering(from_pod(name))
 }
 
 #[test]
-fn an_address_that_comes_gets_requests_and_one_that_goes_gets_no_more() {
+fn an_added_address_gets_requests_and_a_removed_one_gets_no_more() {
     let [a, b, c] = ["a", "b", "c"].map(|name| pod(name, 1));
     let (first, all, last) = ([a.address, b.address], [a.address, b.address, c.address], [b.address, c.address]);
     let changes: [(u64, &[SocketAddr]); 2] = [(400, &all), (400, &last)];
@@ -115,7 +115,7 @@ fn an_address_that_comes_gets_requests_and_one_that_goes_gets_no_more() {
     assert!(run.faults.is_empty(), "{run:?}");
     assert_eq!(run.sent, run.answered + run.in_flight, "{run:?}");
     let [of_a, of_b, of_c] = requests(&run)[..] else { panic!("{run:?}") };
-    // Of 1600 ms a was there for 800, b for 1600 and c for 1200; alone with one other, each has half.
+    // Of the 1600 ms, a is in the list for 800, b for 1600 and c for 1200 ms. Of two addresses each gets half.
     assert!(of_b > of_c && of_c > of_a && of_a > 100, "{:?}", requests(&run));
     assert!(a.requests() <= of_a + 6, "{} and {of_a}", a.requests());
 }
@@ -129,7 +129,7 @@ fn from_one_address_to_many_and_back() {
     assert!(run.faults.is_empty(), "{run:?}");
     assert_eq!(run.sent, run.answered + run.in_flight, "{run:?}");
     assert_eq!(run.pods.len(), 6);
-    // As many may be under way to one as to many, so the last of few must have had connections enough.
+    // One address gets as many requests at a time as six addresses together, so it needs as many connections.
     let last = run.pods.iter().find(|pod| pod.name == "f").unwrap();
     assert!(last.connections >= 12, "{run:?}");
 }
@@ -142,5 +142,5 @@ fn without_an_address_requests_wait_until_there_is_one() {
     assert!(run.faults.is_empty(), "{run:?}");
     assert_eq!(run.sent, run.answered + run.in_flight, "{run:?}");
     assert!(requests(&run).iter().all(|share| *share > 100), "{:?}", requests(&run));
-    assert!(run.latency.max() < 450_000, "no request was under way meanwhile: {run:?}");
+    assert!(run.latency.max() < 450_000, "no request was in flight while there was no address: {run:?}");
 }

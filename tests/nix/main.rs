@@ -1,7 +1,7 @@
-//! The flake, without nixpkgs: every output is evaluated with stand-ins for its inputs (`stubs/`), so that a name that
-//! does not exist, an argument that no builder takes, or a file that is missing fails here. What only real builders can
-//! tell is told by `nix flake check`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, that is how to fail")]
+//! The flake, without nixpkgs. Every output is evaluated with stubs of its inputs (`stubs/`), so a name that does not
+//! exist, an argument that a builder does not accept, or a missing file makes a test fail. `nix flake check` covers what
+//! needs real builders.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
 
 mod programs;
 mod tree;
@@ -19,10 +19,10 @@ use tree::{Tree, project};
 
 const SYSTEM: &str = "x86_64-linux";
 
-/// A tree with a Nix that is there once all tests that want it have waited for it.
+/// A copy of the flake, with a Nix that the first test installs while the other tests wait.
 fn tree() -> Tree {
-    static BROUGHT: OnceLock<()> = OnceLock::new();
-    BROUGHT.get_or_init(|| drop(Program::from_debian("nix", "nix-bin")));
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| drop(Program::from_debian("nix", "nix-bin")));
     Tree::new(Program::from_debian("nix", "nix-bin"))
 }
 
@@ -82,11 +82,11 @@ fn the_apps_are_sound_scripts_and_have_descriptions() {
 fn the_apps_become_root_when_they_must_and_say_so() {
     let tree = tree();
     let apps = apps(&tree);
-    // A user with a sudo that tells what it was asked.
+    // A user who is not root, and a sudo that prints its arguments.
     let bin = tree.path("bin");
     fs::create_dir(&bin).unwrap();
-    for (name, says) in [("id", "echo 1000"), ("sudo", "echo sudo \"$@\"")] {
-        fs::write(bin.join(name), format!("#!/bin/sh\n{says}\n")).unwrap();
+    for (name, script) in [("id", "echo 1000"), ("sudo", "echo sudo \"$@\"")] {
+        fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
     let path = format!("{}:/usr/bin:/bin", bin.display());
@@ -104,11 +104,11 @@ fn the_apps_become_root_when_they_must_and_say_so() {
         ("soak", &["--rounds", "3"]),
     ];
     for (name, arguments) in root {
-        let (asked, said) = run(name, arguments);
+        let (stdout, stderr) = run(name, arguments);
         let script = apps[name].program.display();
-        assert!(asked.starts_with("sudo --preserve-env=EVENKEEL_NAME,"), "{name}: {asked}{said}");
-        assert!(asked.trim_end().ends_with(format!("-- {script} {}", arguments.join(" ")).trim_end()), "{asked}");
-        assert!(said.contains("needs root"), "{said}");
+        assert!(stdout.starts_with("sudo --preserve-env=EVENKEEL_NAME,"), "{name}: {stdout}{stderr}");
+        assert!(stdout.trim_end().ends_with(format!("-- {script} {}", arguments.join(" ")).trim_end()), "{stdout}");
+        assert!(stderr.contains("needs root"), "{stderr}");
     }
     for (name, arguments) in [("status", &[][..]), ("logs", &["-f"]), ("test", &["-c", "30"])] {
         assert!(!run(name, arguments).0.contains("sudo"), "{name} {arguments:?} needs no root");
@@ -133,9 +133,9 @@ fn the_manifests_are_what_the_module_says() {
             *image = "evenkeel.local/server:unset".into();
         }
         let same = committed.remove(&object["kind"].to_string());
-        assert_eq!(same.as_ref(), Some(&object), "refresh it: nix run .#render");
+        assert_eq!(same.as_ref(), Some(&object), "render manifests/ again: nix run .#render");
     }
-    assert!(committed.is_empty(), "nix/workload.nix renders no {committed:?}");
+    assert!(committed.is_empty(), "nix/workload.nix does not render {committed:?}");
 }
 
 #[test]
@@ -218,9 +218,9 @@ struct App {
     description: String,
 }
 
-/// The apps, each with its script built.
+/// Builds the scripts of all apps.
 fn apps(tree: &Tree) -> BTreeMap<String, App> {
-    let told = tree.evaluate(
+    let evaluated = tree.evaluate(
         &format!("apps.{SYSTEM}"),
         "builtins.mapAttrs (_: app: {
             inherit (app) program;
@@ -229,7 +229,7 @@ fn apps(tree: &Tree) -> BTreeMap<String, App> {
         })",
     );
     let text = |app: &Value, key: &str| app[key].as_str().unwrap().to_owned();
-    let apps = told.as_object().unwrap();
+    let apps = evaluated.as_object().unwrap();
     let derivations: Vec<String> = apps.values().map(|app| text(app, "derivation") + "^*").collect();
     succeed(tree.nix(&["build", "--no-link"]).args(derivations));
     let app = |(name, app): (&String, &Value)| {
@@ -246,10 +246,10 @@ fn nix_files() -> Vec<PathBuf> {
     found
 }
 
-/// The files below `directory` with this ending.
-fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
+/// The files below `directory` with this file name extension.
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let (directories, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
-    let wanted = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == ending));
-    wanted.chain(directories.iter().flat_map(|path| self::files(path, ending))).collect()
+    let matching = files.into_iter().filter(|path| path.extension().is_some_and(|found| found == extension));
+    matching.chain(directories.iter().flat_map(|path| self::files(path, extension))).collect()
 }

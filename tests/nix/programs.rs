@@ -1,17 +1,17 @@
-//! The programs that these tests need: this machine's, else brought from Debian's packages or crates.io into `target/`,
-//! without installing anything.
+//! The programs that these tests need. They are taken from PATH, or else downloaded from Debian's packages or crates.io
+//! into `target/`. Nothing is installed on the machine.
 
 use std::env::consts::ARCH;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The suite whose packages are unpacked.
+/// The Debian suite whose packages are unpacked.
 const SUITE: &str = "trixie";
-/// The directory of what is brought here.
-const HERE: &str = env!("CARGO_TARGET_TMPDIR");
+/// The directory of the downloaded programs.
+const DOWNLOADED: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// A program, ready to be given arguments.
+/// A program: its path, and the arguments that every call needs.
 pub(crate) struct Program {
     words: Vec<PathBuf>,
 }
@@ -24,22 +24,22 @@ impl Program {
         command
     }
 
-    /// This machine's, else out of Debian's `package`.
+    /// The program `name` on PATH, or else from Debian's `package`.
     pub(crate) fn from_debian(name: &str, package: &str) -> Self {
         on_path(name).map_or_else(|| unpacked(name, package), |path| Self { words: vec![path] })
     }
 
-    /// This machine's, else that of crates.io's `name`, in `version`.
+    /// The program `name` on PATH, or else from the crate of the same name in `version`.
     pub(crate) fn from_crates(name: &str, version: &str) -> Self {
         if let Some(path) = on_path(name) {
             return Self { words: vec![path] };
         }
-        let root = Path::new(HERE).join(format!("{name}-{version}"));
+        let root = Path::new(DOWNLOADED).join(format!("{name}-{version}"));
         let program = root.join("bin").join(name);
         if !program.exists() {
             let mut cargo = Command::new(env!("CARGO"));
             cargo.args(["install", "--quiet", "--locked", "--version", version, "--root"]).arg(&root).arg(name);
-            // Of this project's build, nothing holds for that one.
+            // The settings of this project's build must not apply to that build.
             cargo.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
             succeed(&mut cargo);
         }
@@ -52,9 +52,9 @@ fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file())
 }
 
-/// A program out of a package that is unpacked with all its libraries, and run with them.
+/// A program from a Debian package. The package is unpacked together with all libraries that it depends on.
 fn unpacked(name: &str, package: &str) -> Program {
-    let root = Path::new(HERE).join(format!("{package}-{SUITE}"));
+    let root = Path::new(DOWNLOADED).join(format!("{package}-{SUITE}"));
     if !root.join("complete").exists() {
         unpack(package, &root);
         fs::write(root.join("complete"), "").unwrap();
@@ -73,7 +73,7 @@ fn unpack(package: &str, root: &Path) {
     for directory in ["lists/partial", "archives/partial"] {
         fs::create_dir_all(work.join(directory)).unwrap();
     }
-    // As if nothing were installed, so that all libraries come along.
+    // apt sees no installed package, so it downloads all libraries.
     fs::write(work.join("status"), "").unwrap();
     let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
     fs::write(work.join("sources.list"), format!("deb [signed-by={keys}] {} {SUITE} main\n", mirror())).unwrap();
@@ -88,7 +88,7 @@ fn unpack(package: &str, root: &Path) {
     fs::remove_dir_all(work).unwrap();
 }
 
-/// apt-get with state and sources of its own.
+/// apt-get with its own state and sources.
 fn apt(work: &Path) -> Command {
     let mut apt = Command::new("apt-get");
     let mut option = |name: &str, value: &str| {
@@ -109,7 +109,7 @@ fn apt(work: &Path) -> Command {
     apt
 }
 
-/// Where this machine gets Debian's packages from.
+/// The Debian mirror that this machine uses.
 fn mirror() -> String {
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     files.extend(fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path()));
@@ -121,7 +121,7 @@ fn mirror() -> String {
         .to_owned()
 }
 
-/// Runs a command that must succeed, and returns what it printed.
+/// Runs a command that must succeed. Returns its stdout.
 #[track_caller]
 pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -1,4 +1,4 @@
-//! The flake in a directory of its own, evaluated with stand-ins for what it would fetch.
+//! A copy of the flake in a temporary directory, evaluated with stubs of its inputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::programs::{Program, succeed};
 
-/// What a user has who fetches this flake.
+/// The files and directories that are copied.
 const PARTS: [&str; 16] = [
     "README.md",
     "benches",
@@ -35,7 +35,7 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// A copy of the project, without what is built.
+    /// Copies the project without build output.
     pub(crate) fn new(nix: Program) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let tree = Self { directory, nix };
@@ -51,7 +51,7 @@ impl Tree {
         tree
     }
 
-    /// A file of the copy.
+    /// The path of a file of the copy.
     pub(crate) fn path(&self, part: &str) -> PathBuf {
         self.directory.path().join("flake").join(part)
     }
@@ -66,10 +66,10 @@ impl Tree {
         fs::write(self.path(part), format!("{text}{line}\n")).unwrap();
     }
 
-    /// `nix` with a store of its own: no daemon, no /nix, nothing fetched.
+    /// `nix` with its own store: it uses neither the daemon nor /nix, and fetches nothing.
     pub(crate) fn nix(&self, arguments: &[&str]) -> Command {
         let mut command = self.nix.command();
-        // With its loader before it, Nix does not know how to start itself as its own build hook.
+        // When Nix is run through a loader, it cannot start itself as its build hook.
         command.args(arguments).args(["--option", "build-hook", ""]).current_dir(self.path(""));
         command.env("NIX_STORE_DIR", self.own("state/store")).env("NIX_STATE_DIR", self.own("state/var"));
         command.env("NIX_LOG_DIR", self.own("state/log")).env("NIX_CONF_DIR", self.own("configuration"));
@@ -77,7 +77,7 @@ impl Tree {
         command
     }
 
-    /// `nix` on this flake, with stand-ins for its inputs; the lock must not want to be written.
+    /// `nix` on this flake with stubs of its inputs. It fails if the lock file would have to change.
     pub(crate) fn flake(&self, arguments: &[&str]) -> Command {
         let mut command = self.nix(arguments);
         for input in ["nixpkgs", "crane", "kubenix"] {
@@ -88,14 +88,14 @@ impl Tree {
         command
     }
 
-    /// What `installable` of the flake is, after `apply`.
+    /// Evaluates the function `apply` on the attribute `installable` of the flake.
     #[track_caller]
     pub(crate) fn evaluate(&self, installable: &str, apply: &str) -> Value {
         let text = succeed(&mut self.flake(&["eval", "--json", &self.installable(installable), "--apply", apply]));
         serde_json::from_str(&text).unwrap()
     }
 
-    /// As [`Tree::evaluate`], where that may fail.
+    /// Like [`Tree::evaluate`], but returns the output of an evaluation that may fail.
     pub(crate) fn try_evaluate(&self, installable: &str, apply: &str) -> Output {
         self.flake(&["eval", "--json", &self.installable(installable), "--apply", apply]).output().unwrap()
     }
@@ -105,7 +105,7 @@ impl Tree {
     }
 }
 
-/// Where the project is.
+/// The root directory of the project.
 pub(crate) fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -1,4 +1,4 @@
-//! Someone who asks: with a certificate, or with none.
+//! Clients with a certificate of the lab, with a forged one, or without one.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
-/// A client's certificate and key, as a kubeconfig's user has them; null for nobody.
+/// The user of a kubeconfig: a client certificate and its key. Empty for an anonymous client.
 #[derive(Clone)]
 pub(super) struct Identity(Value);
 
@@ -16,13 +16,13 @@ impl Identity {
         Self(json!({}))
     }
 
-    /// One of the lab's own.
+    /// The identity of this name in the lab's `pki` directory.
     pub(super) fn of_lab(state: &Path, name: &str) -> Self {
         let read = |ending: &str| std::fs::read(state.join("pki").join(format!("{name}.{ending}"))).unwrap();
         Self::new(&read("crt"), &read("key"))
     }
 
-    /// Says it is the lab's administrator, and is believed by an authority of its own.
+    /// A certificate with the name of the lab's administrator, signed by another certificate authority.
     pub(super) fn impostor() -> Self {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "evenkeel");
@@ -42,7 +42,7 @@ impl Identity {
         Self(json!({ "client-certificate-data": certificate, "client-key-data": key }))
     }
 
-    /// The status code that `https://server` answers to a GET, or why it does not answer.
+    /// Sends a GET request to `https://server`. Returns the status code, or the error.
     pub(super) fn get(&self, server: &str, path: &str) -> Result<u16, String> {
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config",

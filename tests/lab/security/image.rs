@@ -1,4 +1,4 @@
-//! What is in an image: one program that needs no other file, and so no shell and nothing to load.
+//! The content of an image: one static program, no shell, no libraries.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,7 +19,7 @@ pub(super) fn holds_one_static_file(image: &Value, name: &str) {
     assert_eq!((&config["User"], &config["Entrypoint"][0]), (&"65532:65532".into(), &format!("/{name}").into()));
 }
 
-/// The files of an archive that is not compressed.
+/// The files of an uncompressed archive.
 fn entries(archive: impl Read) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in tar::Archive::new(archive).entries().unwrap() {
@@ -34,7 +34,7 @@ fn entries(archive: impl Read) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// Whether an ELF program of 64 bits names no program that would have to load it (`PT_INTERP`).
+/// Whether a 64-bit ELF program has no interpreter (`PT_INTERP`), that is, needs no dynamic loader.
 fn is_static(elf: &[u8]) -> bool {
     let number = |at: usize, length: usize| {
         elf[at..at + length].iter().rev().fold(0, |number: usize, &byte| number << 8 | usize::from(byte))

@@ -1,4 +1,4 @@
-//! Keys are in files for root alone, and nowhere else: no log, no command line, no output.
+//! Keys are only in files that root alone can read: not in logs, command lines or output.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ pub(super) fn stay_in_private_files(lab: &Lab) {
     let secrets = secrets(&state.join("pki"));
     let leaks = |text: &str| secrets.iter().find(|secret| text.contains(secret.as_str())).cloned();
     let kubeconfig = fs::read_to_string(state.join("kubeconfig")).unwrap();
-    assert!(leaks(&kubeconfig).is_some(), "the search finds what is there");
+    assert!(leaks(&kubeconfig).is_some(), "the search must find the key in the kubeconfig");
 
     for directory in [state.join("pki"), state.join(format!("{NAME}-0")).join("conf")] {
         assert_eq!(mode(&directory), 0o700, "{}", directory.display());
@@ -31,7 +31,7 @@ pub(super) fn stay_in_private_files(lab: &Lab) {
             assert_eq!(leaks(&content), None, "{}", file.display());
         }
     }
-    assert!(logs > 16, "each of eight components has a log and its command: {logs}");
+    assert!(logs > 16, "expected a log and a command for each of eight components, found {logs}");
     for (pid, name) in lab_processes() {
         let told = ["cmdline", "environ"].map(|file| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default());
         assert_eq!(leaks(&text(&told.concat())), None, "{name}");
@@ -56,7 +56,7 @@ pub(super) fn stay_in_private_files(lab: &Lab) {
     }
 }
 
-/// What must not be seen: how a key in PEM begins, plain and in base64, and of each key a line and the line in base64.
+/// The strings that must not be found: the beginning of a PEM key and a line of each key, plain and in base64.
 fn secrets(pki: &Path) -> Vec<String> {
     let mut secrets = vec!["PRIVATE KEY-----".to_owned(), STANDARD.encode("-----BEGIN PRIVATE KEY-----")];
     for file in files(pki).into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "key")) {
@@ -75,7 +75,7 @@ fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
 
-/// Every file below, but for links to the programs.
+/// Every file below the directory, except the links to programs.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let own = paths.filter(|path| !path.is_symlink() && !path.ends_with("bin"));

@@ -1,4 +1,4 @@
-//! Every listening socket is one of these, each with its reason; and nobody else can connect to it.
+//! The sockets that may listen in a lab, each with its purpose, and who can connect to them.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -6,25 +6,25 @@ use super::network::{MACHINE, NODE, Sandbox, Socket, connect, in_network_of, own
 use crate::host::lab_processes_named;
 use crate::lab::Lab;
 
-/// A socket that may listen: the process's name (its first 15 letters), the address and port, and why.
+/// A socket that may listen: the first 15 letters of the process's name, the address, the port, and the purpose.
 struct Allowed(&'static str, Ipv4Addr, u16, &'static str);
 
-/// Any port that the system chose.
+/// Any port: the system chooses it.
 const ANY: u16 = 0;
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 const ALLOWED: [Allowed; 12] = [
-    Allowed("kube-apiserver", NODE, 6443, "kubectl and the lab's own verbs, from the machine; asks for a certificate"),
-    Allowed("kubelet", NODE, 10250, "the API server asks it for logs; takes only who the API server knows"),
-    Allowed("etcd", LOOPBACK, 2379, "the API server; asks for a certificate of etcd's own authority"),
-    Allowed("etcd", LOOPBACK, 2380, "peers, of which there are none; asks for the same"),
-    Allowed("etcd", LOOPBACK, 2381, "the supervisor asks it whether it is ready"),
-    Allowed("kubelet", LOOPBACK, 10248, "its health"),
+    Allowed("kube-apiserver", NODE, 6443, "kubectl and evenkeel, from the machine; requires a certificate"),
+    Allowed("kubelet", NODE, 10250, "the API server, for logs; authenticates clients through the API server"),
+    Allowed("etcd", LOOPBACK, 2379, "the API server; requires a certificate of etcd's own authority"),
+    Allowed("etcd", LOOPBACK, 2380, "peers, of which there are none; requires the same certificate"),
+    Allowed("etcd", LOOPBACK, 2381, "the supervisor's readiness check"),
+    Allowed("kubelet", LOOPBACK, 10248, "its health endpoint"),
     Allowed("kube-proxy", LOOPBACK, 10249, "its metrics"),
-    Allowed("kube-proxy", LOOPBACK, 10256, "the supervisor asks it whether it is ready"),
-    Allowed("kube-controller", LOOPBACK, 10257, "the supervisor asks it whether it is ready"),
-    Allowed("kube-scheduler", LOOPBACK, 10259, "the supervisor asks it whether it is ready"),
-    Allowed("containerd", LOOPBACK, ANY, "the kubelet's way into a container (exec, attach)"),
+    Allowed("kube-proxy", LOOPBACK, 10256, "the supervisor's readiness check"),
+    Allowed("kube-controller", LOOPBACK, 10257, "the supervisor's readiness check"),
+    Allowed("kube-scheduler", LOOPBACK, 10259, "the supervisor's readiness check"),
+    Allowed("containerd", LOOPBACK, ANY, "the kubelet, for exec and attach"),
     Allowed(
         "kube-proxy",
         NODE,
@@ -39,7 +39,7 @@ pub(super) struct Open {
     port: u16,
 }
 
-/// Compares what listens in the sandbox with what may; returns it.
+/// Asserts that only allowed sockets listen in the sandbox. Returns them.
 pub(super) fn only_what_is_allowed_listens(lab: &Lab, sandbox: Sandbox) -> Vec<Open> {
     for protocol in ["udp", "udp6", "udplite", "udplite6", "raw", "raw6"] {
         let open = sandbox.sockets(protocol);
@@ -61,12 +61,12 @@ pub(super) fn only_what_is_allowed_listens(lab: &Lab, sandbox: Sandbox) -> Vec<O
         open.push(Open { address: address.parse().unwrap(), port });
     }
     for Allowed(name, _, port, why) in &ALLOWED {
-        assert!(*port == ANY || open.iter().any(|open| open.port == *port), "{name} has no {port} for {why}");
+        assert!(*port == ANY || open.iter().any(|open| open.port == *port), "{name} does not listen on {port} ({why})");
     }
     open
 }
 
-/// No socket of the lab's processes is in the machine's own network.
+/// Asserts that no socket of the lab's processes is in the machine's network namespace.
 pub(super) fn nothing_listens_on_the_machine() {
     let owned = owned_sockets();
     assert!(!owned.is_empty());
@@ -77,20 +77,20 @@ pub(super) fn nothing_listens_on_the_machine() {
     }
 }
 
-/// From the machine, what listens on the link is reached by the link's address alone, and the rest not at all.
+/// Asserts that the machine can connect to the sockets on the node's link address, and to no other.
 pub(super) fn the_machine_reaches_the_link_only(open: &[Open]) {
     let own: Vec<u16> = ["tcp", "tcp6"].iter().flat_map(|of| sockets("self", of)).map(|socket| socket.port).collect();
     for Open { address, port } in open {
         assert_eq!(connect(NODE, *port).is_ok(), *address == NODE, "{port}");
-        // On its own addresses the machine may have something of its own there.
+        // Another program of the machine may listen on the same port.
         for address in [LOOPBACK, MACHINE] {
             assert!(own.contains(port) || connect(address, *port).is_err(), "{address}:{port}");
         }
     }
 }
 
-/// From a pod: the API server (which asks it who it is) and what listens on the node's link address, not the rest; nor
-/// the machine.
+/// Asserts that a pod can connect to the API server (which authenticates it) and to the sockets on the node's link address,
+/// but neither to the others nor to the machine.
 pub(super) fn a_pod_reaches_what_it_must(sandbox: Sandbox, open: &[Open]) {
     let pod = lab_processes_named("evenkeel-server")[0];
     let listening: Vec<_> = sockets(&pod.to_string(), "tcp").into_iter().filter(|socket| socket.listens).collect();
@@ -105,5 +105,5 @@ pub(super) fn a_pod_reaches_what_it_must(sandbox: Sandbox, open: &[Open]) {
     let port = listener.local_addr().unwrap().port();
     assert!(sandbox.enter(move || connect(MACHINE, port)).is_ok(), "the node reaches the machine");
     assert!(reaches(MACHINE, port).is_err(), "a pod reaches the machine");
-    assert!(reaches(Ipv4Addr::new(192, 0, 2, 1), 80).is_err(), "a pod reaches the world");
+    assert!(reaches(Ipv4Addr::new(192, 0, 2, 1), 80).is_err(), "a pod reaches other networks");
 }

@@ -1,4 +1,4 @@
-//! The lab's network namespaces, entered.
+//! Connections from, and sockets in, the lab's network namespaces.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,10 +12,10 @@ use crate::host::{lab_processes, lab_processes_named};
 
 /// The node's address on the lab's link.
 pub(super) const NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
-/// The machine's.
+/// The machine's address on the lab's link.
 pub(super) const MACHINE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
-/// The sandbox, by its first process.
+/// The sandbox, identified by the host's id of its first process.
 #[derive(Clone, Copy)]
 pub(super) struct Sandbox(i32);
 
@@ -28,12 +28,12 @@ impl Sandbox {
         Self(lab_processes_named("evenkeel").into_iter().find(first).unwrap())
     }
 
-    /// A path inside, as it is reached from outside.
+    /// The path on the host of a file in the sandbox.
     pub(super) fn path(self, inside: &str) -> String {
         format!("/proc/{}/root{inside}", self.0)
     }
 
-    /// Does something in the sandbox's network.
+    /// Calls `act` in the sandbox's network namespace.
     pub(super) fn enter<T: Send + 'static>(self, act: impl FnOnce() -> T + Send + 'static) -> T {
         in_network_of(self.0, act)
     }
@@ -44,7 +44,7 @@ impl Sandbox {
     }
 }
 
-/// Does something in a process's network, in a thread that ends afterwards.
+/// Calls `act` in the network namespace of a process, in its own thread.
 pub(super) fn in_network_of<T: Send + 'static>(pid: i32, act: impl FnOnce() -> T + Send + 'static) -> T {
     let enter = move || {
         setns(File::open(format!("/proc/{pid}/ns/net")).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
@@ -53,7 +53,7 @@ pub(super) fn in_network_of<T: Send + 'static>(pid: i32, act: impl FnOnce() -> T
     thread::spawn(enter).join().unwrap()
 }
 
-/// Connects, or says why not; half a second is far beyond what it takes within a machine.
+/// Connects to an address. The timeout of half a second is much longer than a connection within a machine takes.
 pub(super) fn connect(address: Ipv4Addr, port: u16) -> io::Result<()> {
     TcpStream::connect_timeout(&(address, port).into(), Duration::from_millis(500)).map(drop)
 }
@@ -61,16 +61,16 @@ pub(super) fn connect(address: Ipv4Addr, port: u16) -> io::Result<()> {
 /// A socket as the kernel lists it.
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// Its own address; that of IPv6 as the kernel writes it.
+    /// The local address. An IPv6 address is as in the kernel's table.
     pub(super) address: String,
     pub(super) port: u16,
     pub(super) inode: u64,
     pub(super) listens: bool,
 }
 
-/// The sockets in the network of a process (`self` for one's own).
+/// The sockets in the network namespace of a process (`self` for that of the test).
 pub(super) fn sockets(process: &str, protocol: &str) -> Vec<Socket> {
-    // A kernel without IPv6 has no such file, and no such sockets.
+    // A kernel without IPv6 has no file for its sockets.
     let text = fs::read_to_string(format!("/proc/{process}/net/{protocol}")).unwrap_or_default();
     let socket = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -86,7 +86,7 @@ pub(super) fn sockets(process: &str, protocol: &str) -> Vec<Socket> {
     text.lines().skip(1).map(socket).collect()
 }
 
-/// The sockets of the lab's processes: inode and the process's name.
+/// The sockets of the lab's processes: the inode, and the name of the process.
 pub(super) fn owned_sockets() -> Vec<(u64, String)> {
     let mut owned = Vec::new();
     for (pid, name) in lab_processes() {

@@ -1,4 +1,4 @@
-//! Who has no certificate of the lab's is refused everywhere; who has one gets no more than it needs.
+//! Clients without a certificate of the lab are refused everywhere. Clients with one get only what they need.
 
 use super::identity::Identity;
 use super::network::Sandbox;
@@ -7,7 +7,7 @@ use crate::lab::Lab;
 const API_SERVER: &str = "198.18.0.2:6443";
 const KUBELET: &str = "198.18.0.2:10250";
 
-/// Nothing is answered to nobody, not even whether it is well.
+/// Anonymous and forged clients get no response, not even that of a health endpoint.
 pub(super) fn the_api_server_refuses(lab: &Lab) {
     for path in ["/api", "/version", "/healthz", "/readyz", "/metrics", "/api/v1/namespaces/evenkeel/secrets"] {
         for who in [Identity::nobody(), Identity::impostor()] {
@@ -31,7 +31,7 @@ pub(super) fn the_kubelet_refuses(lab: &Lab) {
     assert_eq!(Identity::of_lab(&lab.state(), "apiserver-kubelet").get(KUBELET, "/pods"), Ok(200));
 }
 
-/// Its authority is its own: not even the lab's administrator is let in.
+/// etcd has its own certificate authority, so it also refuses the lab's administrator.
 pub(super) fn etcd_refuses(lab: &Lab, sandbox: Sandbox) {
     let state = lab.state();
     let own = Identity::of_lab(&state, "apiserver-etcd");
@@ -44,7 +44,7 @@ pub(super) fn etcd_refuses(lab: &Lab, sandbox: Sandbox) {
     }
 }
 
-/// Being inside is no identity: what is more than health is refused there, too.
+/// Endpoints other than health endpoints also require authentication inside the sandbox.
 pub(super) fn loopback_is_not_trusted(sandbox: Sandbox) {
     for server in ["127.0.0.1:10257", "127.0.0.1:10259"] {
         for who in [Identity::nobody(), Identity::impostor()] {

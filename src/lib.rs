@@ -1,35 +1,26 @@
 //! Evenkeel: a load-balancing lab on real Kubernetes.
 //!
-//! The modules stand in the order of the flow, one way:
-//! toolbox → image, manifests → cluster → workload → experiment → report → cli.
-//! A module uses only those above it, plus [`clock`], [`config`], [`error`], [`process`], [`progress`], [`shutdown`] and
-//! [`write_file`];
-//! `tests/architecture.rs` holds that to be true.
+//! Data flows in one direction through the modules: [`toolbox`] and [`image`], [`cluster`], [`workload`], [`experiment`],
+//! [`report`], [`cli`]. A module uses only modules before it, the crates `evenkeel-load` and `evenkeel-measure`, and the
+//! common modules, which every module may use: [`clock`], [`config`], [`io_error`],
+//! [`kubernetes_error`], [`process`], [`progress`], [`shutdown`] and [`write_file`]. `tests/architecture.rs` checks this.
 
-// Elsewhere the CLI compiles, to say that a lab needs Linux; much of it is then out of reach.
+// On other systems the CLI only says that a lab needs Linux, and much of the code is not used.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_mut))]
 
 pub mod clock;
 pub mod config;
-
 pub mod io_error;
 pub mod kubernetes_error;
 pub mod process;
 pub mod progress;
 pub mod shutdown;
-
 pub mod write_file;
 
-pub mod toolbox;
-
-pub mod image;
-
-pub mod cluster;
-
-pub mod workload;
-
-pub mod experiment;
-
-pub mod report;
-
 pub mod cli;
+pub mod cluster;
+pub mod experiment;
+pub mod image;
+pub mod report;
+pub mod toolbox;
+pub mod workload;

@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 /// A progress event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
+pub enum ProgressEvent {
     /// A step began.
     Started {
         /// The step, as an imperative phrase: "start the control plane".
         step: String,
     },
-    /// News of a step that is not finished: "kubelet ready", "7 of 10 pods ready".
+    /// The progress of a step that is not finished: "kubelet ready", "7 of 10 pods ready".
     Detail {
         /// The step.
         step: String,
-        /// The news.
+        /// The progress, as a short text.
         text: String,
     },
     /// A step succeeded.
@@ -27,7 +27,7 @@ pub enum Event {
         step: String,
         /// How long it took, in seconds.
         seconds: f64,
-        /// Its result, where there is something to say: "3 programs".
+        /// Its result, if it has one: "3 programs".
         #[serde(skip_serializing_if = "Option::is_none", default)]
         result: Option<String>,
     },
@@ -45,13 +45,13 @@ pub enum Event {
     },
 }
 
-/// Where events go. Cheap to clone.
+/// The sink of progress events. Cheap to clone.
 #[derive(Clone)]
-pub struct Progress(Arc<dyn Fn(Event) + Send + Sync>);
+pub struct Progress(Arc<dyn Fn(ProgressEvent) + Send + Sync>);
 
 impl Progress {
     /// Sends every event to `sink`.
-    pub fn new(sink: impl Fn(Event) + Send + Sync + 'static) -> Self {
+    pub fn new(sink: impl Fn(ProgressEvent) + Send + Sync + 'static) -> Self {
         Self(Arc::new(sink))
     }
 
@@ -62,20 +62,20 @@ impl Progress {
     }
 
     /// Passes on an event that another process emitted, such as the sandbox.
-    pub fn emit(&self, event: Event) {
+    pub fn emit(&self, event: ProgressEvent) {
         (self.0)(event);
     }
 
     /// Emits a message that belongs to no step.
     pub fn note(&self, text: impl Into<String>) {
-        self.emit(Event::Note { text: text.into() });
+        self.emit(ProgressEvent::Note { text: text.into() });
     }
 
     /// Begins a step. End it with [`Step::done`]; a step that is dropped before that has failed.
     #[must_use]
     pub fn step(&self, step: impl Into<String>) -> Step {
         let step = step.into();
-        self.emit(Event::Started { step: step.clone() });
+        self.emit(ProgressEvent::Started { step: step.clone() });
         Step { progress: self.clone(), name: step, began: Instant::now(), ended: false }
     }
 }
@@ -91,7 +91,7 @@ pub struct Step {
 impl Step {
     /// Reports news of the step.
     pub fn detail(&self, text: impl Into<String>) {
-        self.progress.emit(Event::Detail { step: self.name.clone(), text: text.into() });
+        self.progress.emit(ProgressEvent::Detail { step: self.name.clone(), text: text.into() });
     }
 
     /// Ends the step as successful; returns how long it took.
@@ -107,7 +107,7 @@ impl Step {
     fn end(mut self, result: Option<String>) -> Duration {
         let took = self.began.elapsed();
         self.ended = true;
-        self.progress.emit(Event::Done { step: self.name.clone(), seconds: took.as_secs_f64(), result });
+        self.progress.emit(ProgressEvent::Done { step: self.name.clone(), seconds: took.as_secs_f64(), result });
         took
     }
 }
@@ -116,7 +116,7 @@ impl Drop for Step {
     fn drop(&mut self) {
         if !self.ended {
             let seconds = self.began.elapsed().as_secs_f64();
-            self.progress.emit(Event::Failed { step: self.name.clone(), seconds });
+            self.progress.emit(ProgressEvent::Failed { step: self.name.clone(), seconds });
         }
     }
 }

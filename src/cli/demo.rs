@@ -15,7 +15,7 @@ use crate::experiment::{Trial, Workplace};
 use crate::image::{self, Image};
 use crate::toolbox::{Program, Toolbox, kernel};
 use crate::workload::manifests::Manifests;
-use crate::workload::memory::{Memory, memory};
+use crate::workload::memory::{PodMemory, memory};
 use evenkeel_load::LoadPlan;
 
 /// Arguments of `demo`.
@@ -113,7 +113,8 @@ impl Args {
 
     async fn boot(&self, context: &Context, toolbox: &Toolbox, pause: &Image) -> Result<Cluster, Error> {
         let Context { name, paths, progress, shutdown, .. } = context;
-        let request = cluster::Request { name, paths, toolbox, pause, proxy_mode: self.proxy_mode, keep: self.keep };
+        let request =
+            cluster::BootRequest { name, paths, toolbox, pause, proxy_mode: self.proxy_mode, keep: self.keep };
         Ok(cluster::up(&request, progress, shutdown).await?)
     }
 
@@ -146,7 +147,7 @@ async fn images(context: &Context) -> Result<(Image, Image), Error> {
     Ok((server, image::build_pause(&paths.cache, progress, shutdown).await?))
 }
 
-fn per_pod(memory: Memory) -> Option<String> {
+fn per_pod(memory: PodMemory) -> Option<String> {
     let tenths = memory.per_pod()? / 100_000;
     Some(format!(
         "A pod takes {}.{} MB of memory, by the kubelet's count (the mean of {}).\n",
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn memory_reads_in_megabytes() {
-        let text = per_pod(Memory { pods: 10, bytes: 17_650_000 });
+        let text = per_pod(PodMemory { pods: 10, bytes: 17_650_000 });
         assert_eq!(text.unwrap(), "A pod takes 1.7 MB of memory, by the kubelet's count (the mean of 10).\n");
     }
 

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::output;
 use crate::cli::error::Error;
 use crate::clock::now;
-use crate::cluster::{self, ComponentStatus, State};
+use crate::cluster::{self, ComponentState, ComponentStatus};
 use crate::report::{Align, plain_table};
 use crate::workload::status::{NodeComponents, SCHEMA_VERSION, Status, Workload};
 use crate::workload::view::{NodeRow, PodRow, ServiceRow, human_age};
@@ -108,10 +108,10 @@ fn of_node(of: &NodeComponents) -> impl Iterator<Item = Vec<String>> {
 
 fn component(node: &str, component: &ComponentStatus) -> Vec<String> {
     let state = match component.state {
-        State::Starting => "Starting",
-        State::Running => "Running",
-        State::Waiting => "Waiting",
-        State::GivenUp => "GivenUp",
+        ComponentState::Starting => "Starting",
+        ComponentState::Running => "Running",
+        ComponentState::Waiting => "Waiting",
+        ComponentState::GivenUp => "GivenUp",
     };
     let ago = |then: u64| human_age(now().saturating_sub(then));
     let last_exit = match (&component.last_exit, component.last_exit_at) {
@@ -156,7 +156,7 @@ mod tests {
     fn what_died_is_told_with_its_last_words() {
         let mut died = ComponentStatus {
             name: "kubelet".into(),
-            state: State::GivenUp,
+            state: ComponentState::GivenUp,
             pid: None,
             restarts: 12,
             since: 0,

@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::error::Error;
-use crate::progress::{Event, Progress};
+use crate::progress::{Progress, ProgressEvent};
 
 /// In a pipe, a step that takes long is heard of at most so often.
 const QUIET: Duration = Duration::from_secs(10);
@@ -90,11 +90,11 @@ fn line(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-fn plain(event: &Event, spoke: &Mutex<Instant>) {
+fn plain(event: &ProgressEvent, spoke: &Mutex<Instant>) {
     let mut spoke = spoke.lock().unwrap_or_else(PoisonError::into_inner);
     let text = match event {
-        Event::Detail { step, text } if spoke.elapsed() >= QUIET => Some(format!("… {step}: {text}")),
-        Event::Started { .. } | Event::Detail { .. } => None,
+        ProgressEvent::Detail { step, text } if spoke.elapsed() >= QUIET => Some(format!("… {step}: {text}")),
+        ProgressEvent::Started { .. } | ProgressEvent::Detail { .. } => None,
         ended => Some(ended_line(ended)),
     };
     if let Some(text) = text {
@@ -104,21 +104,21 @@ fn plain(event: &Event, spoke: &Mutex<Instant>) {
 }
 
 /// The one line that stays of an event.
-fn ended_line(event: &Event) -> String {
+fn ended_line(event: &ProgressEvent) -> String {
     let dim = Style::new().for_stderr().dim();
     match event {
-        Event::Done { step, seconds, result } => {
+        ProgressEvent::Done { step, seconds, result } => {
             let mark = Style::new().for_stderr().green().apply_to("✓");
             let result = result.as_ref().map(|result| format!(" ({result})")).unwrap_or_default();
             format!("{mark} {step}{result}  {}", dim.apply_to(duration(*seconds)))
         }
-        Event::Failed { step, seconds } => {
+        ProgressEvent::Failed { step, seconds } => {
             let mark = Style::new().for_stderr().red().apply_to("✗");
             format!("{mark} {step}  {}", dim.apply_to(duration(*seconds)))
         }
-        Event::Note { text } => text.clone(),
-        Event::Started { step } => format!("… {step}"),
-        Event::Detail { step, text } => format!("… {step}: {text}"),
+        ProgressEvent::Note { text } => text.clone(),
+        ProgressEvent::Started { step } => format!("… {step}"),
+        ProgressEvent::Detail { step, text } => format!("… {step}: {text}"),
     }
 }
 
@@ -140,30 +140,30 @@ struct Live {
 }
 
 impl Live {
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: ProgressEvent) {
         match event {
-            Event::Started { step } => {
+            ProgressEvent::Started { step } => {
                 let bar = self.bars.add(ProgressBar::new_spinner().with_style(spinner()).with_message(step.clone()));
                 bar.enable_steady_tick(Duration::from_millis(100));
                 self.steps.insert(step, bar);
             }
-            Event::Detail { step, text } => {
+            ProgressEvent::Detail { step, text } => {
                 if let Some(bar) = self.steps.get(&step) {
                     bar.set_message(format!("{step}: {text}"));
                 }
             }
-            Event::Done { ref step, .. } | Event::Failed { ref step, .. } => {
+            ProgressEvent::Done { ref step, .. } | ProgressEvent::Failed { ref step, .. } => {
                 if let Some(bar) = self.steps.remove(step) {
                     bar.finish_and_clear();
                     self.bars.remove(&bar);
                 }
                 self.stays(&event);
             }
-            Event::Note { .. } => self.stays(&event),
+            ProgressEvent::Note { .. } => self.stays(&event),
         }
     }
 
-    fn stays(&self, event: &Event) {
+    fn stays(&self, event: &ProgressEvent) {
         self.bars.suspend(|| line(&ended_line(event)));
     }
 }
@@ -189,8 +189,8 @@ mod tests {
     #[test]
     fn a_step_that_ended_is_one_line_without_escapes() {
         console::set_colors_enabled_stderr(false);
-        let done = Event::Done { step: "boot".into(), seconds: 1.9, result: Some("3 programs".into()) };
+        let done = ProgressEvent::Done { step: "boot".into(), seconds: 1.9, result: Some("3 programs".into()) };
         assert_eq!(ended_line(&done), "✓ boot (3 programs)  1.9 s");
-        assert_eq!(ended_line(&Event::Failed { step: "boot".into(), seconds: 2.0 }), "✗ boot  2.0 s");
+        assert_eq!(ended_line(&ProgressEvent::Failed { step: "boot".into(), seconds: 2.0 }), "✗ boot  2.0 s");
     }
 }

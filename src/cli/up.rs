@@ -74,7 +74,7 @@ impl Args {
         let toolbox = context.toolbox(self.install_tools).await?;
         kernel::require(&toolbox)?;
         let pause = image::build_pause(&context.paths.cache, &context.progress, &context.shutdown).await?;
-        let request = cluster::Request {
+        let request = cluster::BootRequest {
             name: &context.name,
             paths: &context.paths,
             toolbox: &toolbox,

@@ -36,7 +36,7 @@ impl Access {
         Self { client, data_plane: None }
     }
 
-    /// The nodes with their cgroups and processes, for what is only an extra where they can be reached.
+    /// The nodes with their cgroups and processes, for optional information. `None` if they cannot be reached.
     #[must_use]
     pub fn lab(&self) -> Option<&Cluster> {
         self.data_plane.as_ref().map(|data_plane| &data_plane.cluster)
@@ -51,7 +51,7 @@ impl Access {
         self.lab().ok_or_else(|| ClusterError::NoDataPlane { what: what.to_owned() })
     }
 
-    /// The nodes, and the programs that read their rules and connection tracking, for what is only an extra.
+    /// The nodes, and the programs that read their rules and connection tracking, for optional information.
     #[must_use]
     pub fn kernels(&self) -> Option<(&[RunningNode], &Toolbox)> {
         let data_plane = self.data_plane.as_ref()?;

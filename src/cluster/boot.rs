@@ -24,10 +24,10 @@ use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 use crate::toolbox::{Program, Toolbox};
 
-use super::component::{self, Context};
+use super::component::{self, ComponentContext};
 use super::layout::Layout;
 use super::node::{Cluster, Node, RunningNode};
-use super::plan::{BootPlan, Identity, Message};
+use super::plan::{BootPlan, Message, TlsIdentity};
 use super::residue::{self, Keep};
 use super::{apparmor, cgroup, encryption, find, kubeconfig, memory, network, pki, reach};
 
@@ -39,7 +39,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 const NODES: u8 = 1;
 
 /// What `up` needs.
-pub struct Request<'a> {
+pub struct BootRequest<'a> {
     /// The lab's name.
     pub name: &'a LabName,
     /// Where its files are.
@@ -61,7 +61,7 @@ pub struct Request<'a> {
 /// [`ClusterError::StateElsewhere`] or [`ClusterError::HiddenLab`] for a running lab that `paths` does not lead to, [`ClusterError::Component`]
 /// with the failing component's last lines, [`ClusterError::Taken`], [`ClusterError::LittleMemory`],
 /// [`ClusterError::Unreachable`], [`ClusterError::Program`], [`ClusterError::Io`], [`ClusterError::Interrupted`].
-pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, ClusterError> {
+pub async fn up(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, ClusterError> {
     let ip = request.toolbox.path(Program::Ip);
     request.paths.refuse_file()?;
     // A running lab that has its state in another place must not be removed below.
@@ -89,7 +89,7 @@ pub async fn up(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown)
     booted
 }
 
-async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, ClusterError> {
+async fn boot(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, ClusterError> {
     let nodes: Vec<Node> = (0..NODES).map(|index| Node::new(request.name, index)).collect();
 
     let step = progress.step("write certificates and configuration");
@@ -133,7 +133,7 @@ async fn boot(request: &Request<'_>, progress: &Progress, shutdown: &Shutdown) -
 }
 
 /// Writes everything that the sandboxes read: links to the programs, certificates, configuration, a plan for each node.
-fn prepare(request: &Request, nodes: &[Node]) -> Result<Vec<BootPlan>, ClusterError> {
+fn prepare(request: &BootRequest, nodes: &[Node]) -> Result<Vec<BootPlan>, ClusterError> {
     let (Some(first), Some(control_plane)) = (nodes.first(), nodes.iter().find(|node| node.is_control_plane())) else {
         return Err(IoError::new("plan the lab", io::Error::other("no node runs the control plane")).into());
     };
@@ -150,7 +150,7 @@ fn prepare(request: &Request, nodes: &[Node]) -> Result<Vec<BootPlan>, ClusterEr
 
 /// Writes what the sandbox of one node reads.
 fn prepare_node(
-    request: &Request,
+    request: &BootRequest,
     node: &Node,
     control_plane: &Node,
     nodes: &[Node],
@@ -167,7 +167,7 @@ fn prepare_node(
             .map_err(|source| IoError::file("create", &private, source))?;
     }
     let cgroup = request.name.cgroup();
-    let context = Context {
+    let context = ComponentContext {
         node,
         control_plane: control_plane.address,
         cgroup: format!("{cgroup}/{}", node.name),
@@ -190,7 +190,7 @@ fn prepare_node(
         ip: request.toolbox.path(Program::Ip).to_owned(),
         logs: layout.logs(),
         status: layout.components(),
-        identity: Identity {
+        identity: TlsIdentity {
             authority: layout.pki("ca.crt"),
             certificate: layout.pki("admin.crt"),
             key: layout.pki("admin.key"),

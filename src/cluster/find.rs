@@ -57,7 +57,7 @@ fn running_nodes(name: &LabName) -> Result<Vec<RunningNode>, ClusterError> {
     Ok(nodes)
 }
 
-/// Where these nodes keep their state, as far as that is not where `paths` says; each directory once.
+/// The state directories of these nodes that differ from the one in `paths`; each directory once.
 fn elsewhere(nodes: &[RunningNode], paths: &Paths) -> Vec<PathBuf> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let states = nodes.iter().filter_map(state_of);

@@ -29,7 +29,7 @@ pub(super) fn require_room(cluster: &Cluster, image: &Image) -> Result<(), Clust
     }
 }
 
-/// The error for an import that failed: a full store is named, whatever else containerd says.
+/// The error for an import that failed. If the store is full, the error says that instead of what containerd reports.
 pub(super) fn import_failed(image: &Image, error: ClusterError) -> ClusterError {
     match &error {
         ClusterError::Program(ProgramError { tail, .. }) if tail.to_lowercase().contains(FULL) => {
@@ -49,7 +49,7 @@ fn too_large(image: &Image, why: String) -> ClusterError {
     ClusterError::ImageTooLarge { image: image.reference.clone(), why }
 }
 
-/// "it takes 812 MB, and 300 MB are free"; what is needed is rounded up and what is there down.
+/// "it takes 812 MB, and 300 MB are free". The needed size is rounded up, the free size down.
 fn sizes(needed: u64, free: u64) -> String {
     const MEGABYTE: u64 = 1_000_000;
     format!("it takes {} MB, and {} MB are free", needed.div_ceil(MEGABYTE), free / MEGABYTE)

@@ -14,7 +14,7 @@ use crate::write_file::WriteFile;
 
 use super::layout::Layout;
 
-/// Stands where a proxy's URL is expected, and is never used.
+/// A placeholder for the URL of a proxy. It is never used.
 const NO_PROXY: &str = "http://unused.invalid";
 
 /// Writes the kubeconfig at `path`: self-contained, mode 0600, owned by the user who called sudo.
@@ -39,7 +39,7 @@ pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), Io
     written.map_err(|source| IoError::file("write", path, source))
 }
 
-/// A client for the kubeconfig at `path`, which asks the API server directly whatever proxy the environment names.
+/// A client for the kubeconfig at `path`. It connects to the API server directly, even if the environment names a proxy.
 ///
 /// # Errors
 /// [`ClusterError::Kubeconfig`] when it is missing, malformed, or names files that are not there; [`ClusterError::Io`] when it may not
@@ -47,7 +47,7 @@ pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), Io
 pub async fn client(path: &Path) -> Result<Client, ClusterError> {
     let broken = |why: String| ClusterError::Kubeconfig { path: path.to_owned(), why };
     let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
-        // Root's file: the kubeconfig itself is well.
+        // The file belongs to root; the kubeconfig itself is valid.
         ErrorKind::PermissionDenied => IoError::file("read the kubeconfig", path, source).into(),
         _ => broken(source.to_string()),
     })?;

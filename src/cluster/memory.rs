@@ -19,7 +19,8 @@ pub(super) fn require() -> Result<(), ClusterError> {
     }
 }
 
-/// What can be had without hurting others, swap included; nothing where the machine does not say.
+/// The memory that is available without evicting other programs, swap included, in bytes. `None` if the kernel does
+/// not report it.
 pub(super) fn free_bytes() -> Option<u64> {
     fs::read_to_string("/proc/meminfo").ok().and_then(|text| free_in(&text))
 }
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn swap_counts_and_silence_is_no_refusal() {
+    fn swap_counts_and_unknown_memory_is_accepted() {
         let meminfo = "MemTotal: 2000000 kB\nMemFree: 1 kB\nMemAvailable:  500000 kB\nSwapFree:  250000 kB\n";
         assert_eq!(free_in(meminfo), Some(768_000_000));
         assert_eq!(free_in("MemAvailable: 500000 kB"), Some(512_000_000));

@@ -40,7 +40,7 @@ use std::path::Path;
 use kube::Client;
 
 pub use access::Access;
-pub use boot::{Request, up};
+pub use boot::{BootRequest, up};
 pub use component_process::{ComponentProcess, component_process, component_status};
 pub use container::kill_container;
 pub use find::{find, is_booted};
@@ -48,7 +48,7 @@ pub use kubeconfig::client as client_by;
 pub use layout::Layout;
 pub use lock::LabLock;
 pub use node::{Cluster, Node, RunningNode};
-pub use plan::{BootPlan, ComponentStatus, Message, State};
+pub use plan::{BootPlan, ComponentState, ComponentStatus, Message};
 pub use pod_cgroup::PodCgroup;
 pub use pod_route::PodRoutes;
 pub use residue::Removed;

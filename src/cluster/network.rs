@@ -128,7 +128,7 @@ pub(super) fn device_exists(link: &str) -> bool {
     nix::net::if_::if_nametoindex(link).is_ok()
 }
 
-/// Removes the link; its addresses and routes go with it.
+/// Removes the link. The kernel removes its addresses and routes, too.
 pub(super) fn disconnect(ip: &Path, lab: &LabName) -> Result<(), ProgramError> {
     let removed = Invocation::new(ip, ["link", "delete", &lab.link()]).run();
     // The kernel may have removed it with the sandbox in the meantime.

@@ -50,8 +50,7 @@ impl PidFd {
 }
 
 impl PidFd {
-    /// Sends it a signal, unless it has ended: for a caller to whom a process that has ended is as good as one that
-    /// received the signal.
+    /// Sends it a signal. A process that has already ended is not an error.
     pub(super) fn signal_unless_ended(&self, signal: Signal) -> io::Result<()> {
         match self.signal(signal) {
             Err(error) if has_ended(&error) => Ok(()),

@@ -10,7 +10,7 @@ use crate::cluster::ClusterError;
 use crate::config::ProxyMode;
 use crate::io_error::IoError;
 use crate::process::{self, Invocation};
-use crate::progress::Event;
+use crate::progress::ProgressEvent;
 
 use super::component::ComponentSpec;
 use super::node::Node;
@@ -36,7 +36,7 @@ pub struct BootPlan {
     /// The file to which the supervisor writes the status of its components.
     pub status: PathBuf,
     /// The certificate authority, client certificate and key for requests to health endpoints.
-    pub identity: Identity,
+    pub identity: TlsIdentity,
     /// What runs, phase by phase.
     pub components: Vec<ComponentSpec>,
     /// How long a component may take to become ready.
@@ -50,7 +50,7 @@ pub struct BootPlan {
 
 /// The files of a TLS client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Identity {
+pub struct TlsIdentity {
     /// The certificate authority (PEM).
     pub authority: PathBuf,
     /// The client's certificate (PEM).
@@ -66,7 +66,7 @@ pub enum Message {
     /// The host's process id of the sandbox's first process.
     Entered(i32),
     /// A step of the boot.
-    Progress(Event),
+    Progress(ProgressEvent),
     /// The boot failed.
     Failed {
         /// The component, or "sandbox".
@@ -81,7 +81,7 @@ pub enum Message {
 /// The state of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum ComponentState {
     /// Started, not yet ready.
     Starting,
     /// Ready.
@@ -98,7 +98,7 @@ pub struct ComponentStatus {
     /// Its name: `kubelet`.
     pub name: String,
     /// Its state.
-    pub state: State,
+    pub state: ComponentState,
     /// Its process id inside the sandbox, while it has one.
     pub pid: Option<i32>,
     /// How many times it was started again.

@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::task::AbortHandle;
 
 use super::component::Ready;
-use super::plan::Identity;
+use super::plan::TlsIdentity;
 
 /// The time between two checks. It is short, because each phase of a boot waits for its slowest component.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -20,15 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Poller(AbortHandle);
 
 impl Poller {
-    /// Starts the checks. `hear` is called after each one: with the reason why the process is not ready, or with `None`
+    /// Starts the checks. `report` is called after each one: with the reason why the process is not ready, or with `None`
     /// when it is.
-    pub(super) fn start(ready: Ready, identity: Identity, hear: impl Fn(Option<String>) + Send + 'static) -> Self {
+    pub(super) fn start(ready: Ready, identity: TlsIdentity, report: impl Fn(Option<String>) + Send + 'static) -> Self {
         let polling = async move {
             let mut client = None;
             loop {
                 match ask(&ready, &identity, &mut client).await {
-                    Ok(()) => break hear(None),
-                    Err(why) => hear(Some(why)),
+                    Ok(()) => break report(None),
+                    Err(why) => report(Some(why)),
                 }
                 tokio::time::sleep(PAUSE).await;
             }
@@ -44,7 +44,7 @@ impl Drop for Poller {
 }
 
 /// Checks once; the error is the reason why the component is not ready. The client is kept for the next check.
-async fn ask(ready: &Ready, identity: &Identity, kept: &mut Option<Client>) -> Result<(), String> {
+async fn ask(ready: &Ready, identity: &TlsIdentity, kept: &mut Option<Client>) -> Result<(), String> {
     match ready {
         Ready::Started => Ok(()),
         Ready::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|source| source.to_string()),
@@ -59,7 +59,7 @@ async fn ask(ready: &Ready, identity: &Identity, kept: &mut Option<Client>) -> R
     }
 }
 
-fn client(uri: &http::Uri, identity: &Identity) -> Result<Client, String> {
+fn client(uri: &http::Uri, identity: &TlsIdentity) -> Result<Client, String> {
     let mut root = uri.clone().into_parts();
     root.path_and_query = Some(PathAndQuery::from_static("/"));
     let root = http::Uri::from_parts(root).map_err(|source| source.to_string())?;
@@ -96,10 +96,10 @@ mod tests {
     /// A poller of a socket, and its results; the channel closes when the poller's task has ended.
     fn poller(socket: &std::path::Path) -> (Poller, mpsc::UnboundedReceiver<Option<String>>) {
         let none = || "/nowhere".into();
-        let identity = Identity { authority: none(), certificate: none(), key: none() };
+        let identity = TlsIdentity { authority: none(), certificate: none(), key: none() };
         let (heard, answers) = mpsc::unbounded_channel();
-        let hear = move |answer| drop(heard.send(answer));
-        (Poller::start(Ready::Socket(socket.to_owned()), identity, hear), answers)
+        let report = move |answer| drop(heard.send(answer));
+        (Poller::start(Ready::Socket(socket.to_owned()), identity, report), answers)
     }
 
     #[tokio::test]

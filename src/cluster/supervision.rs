@@ -11,7 +11,7 @@ const GIVE_UP_AFTER: u32 = 12;
 
 /// What to do after a component has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(super) enum RestartDecision {
     /// Start it again after this long.
     RestartAfter(Duration),
     /// Do not start it again: it ended too often.
@@ -28,13 +28,13 @@ impl History {
     /// Decides after a component has ended, which had run for `ran`. Returns the new history and the decision.
     ///
     /// The first restart is at once; then the delay doubles from 250 ms up to 8 s.
-    pub(super) fn died(self, ran: Duration) -> (Self, Decision) {
+    pub(super) fn died(self, ran: Duration) -> (Self, RestartDecision) {
         let before = if ran >= HEALTHY { 0 } else { self.quick_deaths };
         let history = Self { quick_deaths: before + 1 };
         let decision = match before {
-            0 => Decision::RestartAfter(Duration::ZERO),
-            deaths if deaths >= GIVE_UP_AFTER => Decision::GiveUp,
-            deaths => Decision::RestartAfter((FIRST_DELAY * 2u32.saturating_pow(deaths - 1)).min(LONGEST_DELAY)),
+            0 => RestartDecision::RestartAfter(Duration::ZERO),
+            deaths if deaths >= GIVE_UP_AFTER => RestartDecision::GiveUp,
+            deaths => RestartDecision::RestartAfter((FIRST_DELAY * 2u32.saturating_pow(deaths - 1)).min(LONGEST_DELAY)),
         };
         (history, decision)
     }
@@ -44,7 +44,7 @@ impl History {
 mod tests {
     use super::*;
 
-    fn deaths(runs: &[u64]) -> Vec<Decision> {
+    fn deaths(runs: &[u64]) -> Vec<RestartDecision> {
         let mut history = History::default();
         runs.iter()
             .map(|&seconds| {
@@ -57,20 +57,20 @@ mod tests {
 
     #[test]
     fn the_first_restart_is_at_once_and_the_next_wait_longer() {
-        let delays = [0, 250, 500, 1000].map(|ms| Decision::RestartAfter(Duration::from_millis(ms)));
+        let delays = [0, 250, 500, 1000].map(|ms| RestartDecision::RestartAfter(Duration::from_millis(ms)));
         assert_eq!(deaths(&[60, 1, 1, 1]), delays);
     }
 
     #[test]
     fn a_healthy_run_forgives() {
         let decisions = deaths(&[0, 0, 0, 0, 10]);
-        assert_eq!(decisions[4], Decision::RestartAfter(Duration::ZERO));
+        assert_eq!(decisions[4], RestartDecision::RestartAfter(Duration::ZERO));
     }
 
     #[test]
     fn delays_are_bounded_and_it_gives_up_in_the_end() {
         let decisions = deaths(&[0; 13]);
-        assert_eq!(decisions[11], Decision::RestartAfter(LONGEST_DELAY));
-        assert_eq!(decisions[12], Decision::GiveUp);
+        assert_eq!(decisions[11], RestartDecision::RestartAfter(LONGEST_DELAY));
+        assert_eq!(decisions[12], RestartDecision::GiveUp);
     }
 }

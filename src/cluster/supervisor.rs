@@ -19,11 +19,11 @@ use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
 use crate::write_file::WriteFile;
 
-use super::component::{ComponentSpec, Phase};
-use super::plan::{BootPlan, ComponentStatus, Message, State};
+use super::component::{BootPhase, ComponentSpec};
+use super::plan::{BootPlan, ComponentState, ComponentStatus, Message};
 use super::readiness::Poller;
 use super::sandbox::say;
-use super::supervision::{Decision, History};
+use super::supervision::{History, RestartDecision};
 
 /// Boots the node and supervises it until the process is killed; returns only when the boot fails.
 ///
@@ -32,7 +32,7 @@ use super::supervision::{Decision, History};
 /// that could not be started.
 pub async fn run(plan: &BootPlan) -> Result<(), ClusterError> {
     let mut supervisor = Supervisor::new(plan)?;
-    for phase in [Phase::Base, Phase::Cluster, Phase::Network] {
+    for phase in [BootPhase::Base, BootPhase::Cluster, BootPhase::Network] {
         if let Err(error) = supervisor.boot(phase).await {
             supervisor.record();
             return Err(error);
@@ -49,7 +49,8 @@ struct Supervised<'a> {
     history: History,
     started: Instant,
     restart_at: Option<Instant>,
-    last_no: String,
+    /// Why the last readiness check failed.
+    not_ready: String,
     /// Asks the running process whether it is ready.
     poller: Option<Poller>,
 }
@@ -58,21 +59,22 @@ struct Supervisor<'a> {
     plan: &'a BootPlan,
     components: Vec<Supervised<'a>>,
     child_ended: Signal,
-    answers: mpsc::UnboundedReceiver<Answer>,
-    answer: mpsc::UnboundedSender<Answer>,
+    checks: mpsc::UnboundedReceiver<ReadinessCheck>,
+    /// For the pollers of the components.
+    check_sender: mpsc::UnboundedSender<ReadinessCheck>,
 }
 
 /// The result of one check of a component's readiness.
-struct Answer {
+struct ReadinessCheck {
     index: usize,
     /// The number of restarts of the process that was checked.
     restarts: u32,
-    /// Why it is not ready, if it is not.
-    no: Option<String>,
+    /// Why it is not ready. `None` if it is ready.
+    not_ready: Option<String>,
 }
 
-/// An event of a component.
-enum Happening {
+/// A change in the life cycle of a component.
+enum ComponentEvent {
     Ready(usize),
     Died(usize, String),
     Due(usize),
@@ -81,13 +83,13 @@ enum Happening {
 impl<'a> Supervisor<'a> {
     fn new(plan: &'a BootPlan) -> Result<Self, ClusterError> {
         let child_ended = signal(SignalKind::child()).map_err(|source| IoError::new("listen for signals", source))?;
-        let (answer, answers) = mpsc::unbounded_channel();
+        let (check_sender, checks) = mpsc::unbounded_channel();
         let components = plan.components.iter().map(Supervised::new).collect();
-        Ok(Self { plan, components, child_ended, answers, answer })
+        Ok(Self { plan, components, child_ended, checks, check_sender })
     }
 
     /// Starts all components of a phase, and waits until all of them are ready.
-    async fn boot(&mut self, phase: Phase) -> Result<(), ClusterError> {
+    async fn boot(&mut self, phase: BootPhase) -> Result<(), ClusterError> {
         let progress = Progress::new(|event| say(&Message::Progress(event)));
         let mut waiting: BTreeMap<usize, Step> = BTreeMap::new();
         for index in 0..self.components.len() {
@@ -98,31 +100,31 @@ impl<'a> Supervisor<'a> {
         }
         let deadline = tokio::time::Instant::now() + self.plan.deadline;
         while !waiting.is_empty() {
-            let happening = tokio::select! {
-                happening = self.next() => happening,
+            let event = tokio::select! {
+                event = self.next() => event,
                 () = sleep_until(deadline) => return Err(self.too_slow(waiting.keys().copied())),
             };
-            match happening {
-                Happening::Ready(index) => {
-                    self.set(index, State::Running);
+            match event {
+                ComponentEvent::Ready(index) => {
+                    self.set(index, ComponentState::Running);
                     if let Some(step) = waiting.remove(&index) {
                         step.done();
                     }
                 }
-                Happening::Died(index, how) => return Err(self.died_in_boot(index, &how)),
-                Happening::Due(_) => {}
+                ComponentEvent::Died(index, how) => return Err(self.died_in_boot(index, &how)),
+                ComponentEvent::Due(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Restarts components that end, for ever.
+    /// Restarts components that end. Never returns.
     async fn supervise(&mut self) -> Result<(), ClusterError> {
         loop {
             match self.next().await {
-                Happening::Ready(index) => self.set(index, State::Running),
-                Happening::Died(index, how) => self.died(index, how),
-                Happening::Due(index) => {
+                ComponentEvent::Ready(index) => self.set(index, ComponentState::Running),
+                ComponentEvent::Died(index, how) => self.died(index, how),
+                ComponentEvent::Due(index) => {
                     self.components[index].restart_at = None;
                     self.components[index].status.restarts += 1;
                     if let Err(error) = self.start(index) {
@@ -133,10 +135,10 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    async fn next(&mut self) -> Happening {
+    async fn next(&mut self) -> ComponentEvent {
         loop {
-            if let Some(happening) = self.reap() {
-                return happening;
+            if let Some(event) = self.reap() {
+                return event;
             }
             let due = self.components.iter().enumerate().filter_map(|(i, c)| c.restart_at.map(|at| (at, i))).min();
             let alarm = async {
@@ -150,22 +152,22 @@ impl<'a> Supervisor<'a> {
             };
             tokio::select! {
                 _ = self.child_ended.recv() => {}
-                Some(answer) = self.answers.recv() => {
-                    let component = &mut self.components[answer.index];
-                    if component.status.restarts == answer.restarts && component.status.pid.is_some() {
-                        match answer.no {
-                            Some(why) => component.last_no = why,
-                            None => return Happening::Ready(answer.index),
+                Some(check) = self.checks.recv() => {
+                    let component = &mut self.components[check.index];
+                    if component.status.restarts == check.restarts && component.status.pid.is_some() {
+                        match check.not_ready {
+                            Some(why) => component.not_ready = why,
+                            None => return ComponentEvent::Ready(check.index),
                         }
                     }
                 }
-                index = alarm => return Happening::Due(index),
+                index = alarm => return ComponentEvent::Due(index),
             }
         }
     }
 
     /// Reaps ended processes, orphans too, until one of them is a component or none is left.
-    fn reap(&mut self) -> Option<Happening> {
+    fn reap(&mut self) -> Option<ComponentEvent> {
         loop {
             let (pid, how) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid, format!("exit {code}")),
@@ -175,7 +177,7 @@ impl<'a> Supervisor<'a> {
             };
             let ended = self.components.iter().position(|c| c.status.pid == Some(pid.as_raw()));
             if let Some(index) = ended {
-                return Some(Happening::Died(index, how));
+                return Some(ComponentEvent::Died(index, how));
             }
         }
     }
@@ -187,10 +189,11 @@ impl<'a> Supervisor<'a> {
         component.status.pid = Some(pid);
         component.status.started = Some(now());
         let restarts = component.status.restarts;
-        let (ready, identity, answer) = (component.spec.ready.clone(), self.plan.identity.clone(), self.answer.clone());
-        let tell = move |no| drop(answer.send(Answer { index, restarts, no }));
-        component.poller = Some(Poller::start(ready, identity, tell));
-        self.set(index, State::Starting);
+        let (ready, identity, checks) =
+            (component.spec.ready.clone(), self.plan.identity.clone(), self.check_sender.clone());
+        let report = move |not_ready| drop(checks.send(ReadinessCheck { index, restarts, not_ready }));
+        component.poller = Some(Poller::start(ready, identity, report));
+        self.set(index, ComponentState::Starting);
         Ok(())
     }
 
@@ -200,11 +203,11 @@ impl<'a> Supervisor<'a> {
         component.history = history;
         component.ended(self.plan, how);
         let state = match decision {
-            Decision::RestartAfter(delay) => {
+            RestartDecision::RestartAfter(delay) => {
                 component.restart_at = Some(Instant::now() + delay);
-                State::Waiting
+                ComponentState::Waiting
             }
-            Decision::GiveUp => State::GivenUp,
+            RestartDecision::GiveUp => ComponentState::GivenUp,
         };
         self.set(index, state);
     }
@@ -212,17 +215,17 @@ impl<'a> Supervisor<'a> {
     fn died_in_boot(&mut self, index: usize, how: &str) -> ClusterError {
         let component = &mut self.components[index];
         component.ended(self.plan, how.to_owned());
-        component.status.state = State::GivenUp;
+        component.status.state = ComponentState::GivenUp;
         self.plan.failure(&component.spec.name, format!("ended while starting ({how})"))
     }
 
     fn too_slow(&self, waiting: impl Iterator<Item = usize>) -> ClusterError {
         let mut slow = waiting.map(|index| &self.components[index]);
-        let (name, why) = slow.next().map_or(("sandbox", ""), |c| (c.spec.name.as_str(), c.last_no.as_str()));
+        let (name, why) = slow.next().map_or(("sandbox", ""), |c| (c.spec.name.as_str(), c.not_ready.as_str()));
         self.plan.failure(name, format!("was not ready after {} s ({why})", self.plan.deadline.as_secs()))
     }
 
-    fn set(&mut self, index: usize, state: State) {
+    fn set(&mut self, index: usize, state: ComponentState) {
         let status = &mut self.components[index].status;
         status.state = state;
         status.since = now();
@@ -242,7 +245,7 @@ impl<'a> Supervised<'a> {
     fn new(spec: &'a ComponentSpec) -> Self {
         let status = ComponentStatus {
             name: spec.name.clone(),
-            state: State::Waiting,
+            state: ComponentState::Waiting,
             pid: None,
             restarts: 0,
             since: now(),
@@ -257,7 +260,7 @@ impl<'a> Supervised<'a> {
             history: History::default(),
             started: Instant::now(),
             restart_at: None,
-            last_no: String::new(),
+            not_ready: String::new(),
             poller: None,
         }
     }

@@ -1,11 +1,11 @@
 //! What is said of a run while it is under way.
 
-use evenkeel_load::Live;
+use evenkeel_load::RunProgress;
 use evenkeel_measure::some;
 
 /// "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit"; "500 of 1000 requests" where those end the run, and how
 /// many requests there were where it is not known when it will end.
-pub(super) fn line(live: &Live, end_known: bool) -> String {
+pub(super) fn line(live: &RunProgress, end_known: bool) -> String {
     if live.warming_up {
         return "warming up".into();
     }
@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn the_live_line_says_what_matters() {
-        let live = Live {
+        let live = RunProgress {
             warming_up: false,
             left: Duration::from_millis(11_600),
             planned_requests: None,
@@ -38,10 +38,10 @@ mod tests {
             pods: 2,
         };
         assert_eq!(line(&live, true), "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit");
-        let worse = Live { faults: 3, pods: 1, ..live };
+        let worse = RunProgress { faults: 3, pods: 1, ..live };
         assert_eq!(line(&worse, true), "12 s left, 88231 req/s, p99 1.02 ms, 3 errors, 1 pod hit");
-        assert_eq!(line(&Live { warming_up: true, ..live }, true), "warming up");
-        let counted = Live { planned_requests: Some(1000), ..live };
+        assert_eq!(line(&RunProgress { warming_up: true, ..live }, true), "warming up");
+        let counted = RunProgress { planned_requests: Some(1000), ..live };
         assert!(line(&live, false).starts_with("500 requests, 88231 req/s"), "{}", line(&live, false));
         assert!(line(&counted, true).starts_with("500 of 1000 requests, 88231 req/s"), "{}", line(&counted, true));
     }

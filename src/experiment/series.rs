@@ -10,7 +10,7 @@ use crate::experiment::ExperimentError;
 use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown};
-use crate::workload::event::Stage;
+use crate::workload::event::EventContext;
 use crate::workload::{self, Baseline};
 use evenkeel_load::Target;
 use evenkeel_measure::{Measurement, some};
@@ -141,7 +141,7 @@ impl<'a> Series<'a> {
                     Some(replicas) => before.with_replicas(replicas),
                     None => before,
                 };
-                Box::pin(before.restore(&Stage { access, progress, shutdown })).await?;
+                Box::pin(before.restore(&EventContext { access, progress, shutdown })).await?;
                 self.before = Some(before);
             }
             None if self.trial.events.is_empty() => {}

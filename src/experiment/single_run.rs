@@ -14,9 +14,9 @@ use crate::cluster::{Access, PodRoutes};
 use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
-use crate::workload::event::{EventRecord, Planned, Stage, drained, play};
+use crate::workload::event::{EventContext, EventRecord, Planned, drained, play};
 use crate::workload::{PodCounters, pod_counters};
-use evenkeel_load::{self as load, Live, LoadPlan, RunResult, Target};
+use evenkeel_load::{self as load, LoadPlan, RunProgress, RunResult, Target};
 use evenkeel_measure::{Measurement, Mode, PodUse};
 
 /// How long a run goes on when its events are over and the last old pod is gone.
@@ -72,7 +72,7 @@ impl SingleRun<'_> {
         Ok(if self.mode == Some(Mode::Client) { measured.balanced_by_client() } else { measured })
     }
 
-    fn news(&self, step: &Step) -> impl FnMut(Live) {
+    fn news(&self, step: &Step) -> impl FnMut(RunProgress) {
         let end_known = !self.ends_with_events;
         move |live| step.detail(line(&live, end_known))
     }
@@ -146,7 +146,7 @@ impl SingleRun<'_> {
         enough: &Shutdown,
         over: &Shutdown,
     ) -> Vec<EventRecord> {
-        let stage = Stage { access, progress: self.progress, shutdown: self.shutdown };
+        let stage = EventContext { access, progress: self.progress, shutdown: self.shutdown };
         let records = play(self.events, start, &stage, over).await;
         if self.ends_with_events {
             // Pods that drain still respond, and a rollout may go wrong at its very end.

@@ -87,7 +87,7 @@ pub(super) async fn run(invocation: &Invocation, step: &Step) -> Result<(), Imag
     Err(ProgramError { command: invocation.to_string(), outcome: outcome(status), tail }.into())
 }
 
-/// Reports each line as news of the step; returns all lines.
+/// Reports each line as a detail of the step. Returns all lines.
 async fn follow(output: impl AsyncRead + Unpin, step: &Step) -> String {
     let mut output = BufReader::new(output);
     let (mut said, mut line) = (String::new(), Vec::new());
@@ -153,7 +153,7 @@ fn disturbs(variable: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::{Event, Progress};
+    use crate::progress::{Progress, ProgressEvent};
 
     #[test]
     fn settings_of_an_outer_cargo_are_removed() {
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    fn run_shell(script: &str) -> (Result<(), ImageError>, Vec<Event>) {
+    fn run_shell(script: &str) -> (Result<(), ImageError>, Vec<ProgressEvent>) {
         let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let sink = events.clone();
         let progress = Progress::new(move |event| sink.lock().unwrap().push(event));
@@ -185,8 +185,8 @@ mod tests {
         let (result, events) = run_shell("echo '  Compiling x' >&2; echo 'error: no' >&2; exit 101");
         let text = result.unwrap_err().to_string();
         assert!(text.contains("exit 101") && text.contains("error: no"), "{text}");
-        let news = |text: &str| Event::Detail { step: "build".into(), text: text.into() };
-        assert_eq!(events[1..3], [news("Compiling x"), news("error: no")]);
+        let detail = |text: &str| ProgressEvent::Detail { step: "build".into(), text: text.into() };
+        assert_eq!(events[1..3], [detail("Compiling x"), detail("error: no")]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const MOST_OF_MANIFESTS: usize = 16 << 20;
 pub fn inspect(path: &Path) -> Result<Image, ImageError> {
     let bad = |why: String| ImageError::BadImage { path: path.to_owned(), why };
     let read_problem = |source: io::Error| bad(read_problem(&source));
-    // Before it is opened: opening a pipe that nobody writes to would wait for ever.
+    // This is checked before the file is opened, since opening a pipe without a writer would block.
     let metadata = path.metadata().map_err(read_problem)?;
     if metadata.file_type().is_fifo() {
         return Err(bad("it is a pipe, and an archive is read several times; save it to a file first".into()));
@@ -38,7 +38,7 @@ pub fn inspect(path: &Path) -> Result<Image, ImageError> {
     let archive = path.canonicalize().map_err(read_problem)?;
     let file = File::open(&archive).map_err(read_problem)?;
     let contents = Contents::read(file).map_err(|_| bad("it is not a tar archive, or it is damaged".into()))?;
-    let Identity { reference, digest, layers } = contents.identify().map_err(bad)?;
+    let ImageIdentity { reference, digest, layers } = contents.identify().map_err(bad)?;
     Ok(Image { archive, reference, digest, bytes: metadata.len(), import_bytes: contents.import_bytes(&layers) })
 }
 
@@ -49,11 +49,11 @@ fn read_problem(source: &io::Error) -> String {
     }
 }
 
-/// Which image an archive holds.
-struct Identity {
+/// The identity of the image in an archive.
+struct ImageIdentity {
     reference: String,
     digest: String,
-    /// The paths of its layers, where the archive tells.
+    /// The paths of its layers, if the archive names them.
     layers: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ struct Size {
     unpacked: u64,
 }
 
-/// The contents of an archive, as far as they are needed.
+/// The contents of an archive that are needed to identify its image.
 #[derive(Default)]
 struct Contents {
     files: BTreeMap<String, Size>,
@@ -127,7 +127,7 @@ impl Contents {
     }
 
     /// Which image it is, or what is wrong. An OCI layout has precedence, as in containerd.
-    fn identify(&self) -> Result<Identity, String> {
+    fn identify(&self) -> Result<ImageIdentity, String> {
         match (&self.index, &self.manifest) {
             (Some(index), _) if self.files.contains_key("oci-layout") => self.identify_oci(index),
             (_, Some(manifest)) => self.identify_docker(manifest),
@@ -135,7 +135,7 @@ impl Contents {
         }
     }
 
-    fn identify_oci(&self, index: &[u8]) -> Result<Identity, String> {
+    fn identify_oci(&self, index: &[u8]) -> Result<ImageIdentity, String> {
         let index =
             ImageIndex::from_reader(index).map_err(|problem| format!("its index.json is invalid ({problem})"))?;
         let named = index.manifests().iter().find_map(|manifest| {
@@ -151,10 +151,10 @@ impl Contents {
         // An index of several platforms has no layers of its own.
         let manifest = self.manifests.get(&path).and_then(|content| ImageManifest::from_reader(&content[..]).ok());
         let layers = manifest.iter().flat_map(ImageManifest::layers).map(|layer| blob(layer.digest()));
-        Ok(Identity { reference, digest: digest.to_string(), layers: layers.collect() })
+        Ok(ImageIdentity { reference, digest: digest.to_string(), layers: layers.collect() })
     }
 
-    fn identify_docker(&self, manifest: &[u8]) -> Result<Identity, String> {
+    fn identify_docker(&self, manifest: &[u8]) -> Result<ImageIdentity, String> {
         let images: Vec<DockerImage> =
             serde_json::from_slice(manifest).map_err(|problem| format!("its manifest.json is invalid ({problem})"))?;
         let tagged = |image: &DockerImage| image.repo_tags.iter().flatten().find(|name| is_tagged(name)).cloned();
@@ -163,7 +163,7 @@ impl Contents {
         image.layers.iter().try_for_each(|layer| self.require(layer))?;
         let digest = image.config.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
         let digest = format!("sha256:{digest}");
-        Ok(Identity { reference, digest, layers: image.layers.clone() })
+        Ok(ImageIdentity { reference, digest, layers: image.layers.clone() })
     }
 
     fn require(&self, path: &str) -> Result<(), String> {

@@ -317,7 +317,7 @@ mod tests {
         let shutdown = Shutdown::new();
         let stop = shutdown.clone();
         let progress = Progress::new(move |event| {
-            if matches!(event, crate::progress::Event::Detail { .. }) {
+            if matches!(event, crate::progress::ProgressEvent::Detail { .. }) {
                 stop.cancel();
             }
         });

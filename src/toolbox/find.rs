@@ -11,7 +11,7 @@ use futures::future::join_all;
 use serde::Serialize;
 
 use super::module::Module;
-use super::program::{Program, Source};
+use super::program::{Program, ProgramSource};
 use super::remembered_versions::RememberedVersions;
 use super::version;
 
@@ -90,8 +90,8 @@ impl Places {
     fn of(&self, program: Program) -> impl Iterator<Item = PathBuf> {
         let usual = if program.is_cni_plugin() { &self.plugins } else { &self.programs };
         let built = match program.source() {
-            Source::Built(module) => self.built.get(&module),
-            Source::Packaged(_) => None,
+            ProgramSource::Built(module) => self.built.get(&module),
+            ProgramSource::Packaged(_) => None,
         };
         usual.iter().chain(built).map(move |directory| directory.join(program.name()))
     }

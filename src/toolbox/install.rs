@@ -9,7 +9,7 @@ use nix::unistd::Uid;
 use super::distribution::{self, Manager};
 use super::find::{Found, find, on_path};
 use super::module::{self, Module};
-use super::program::{Package, Program, Source};
+use super::program::{Package, Program, ProgramSource};
 use super::{build, describe_missing};
 use crate::io_error::IoError;
 use crate::process::Invocation;
@@ -68,15 +68,15 @@ pub fn plan(found: &[Found]) -> Result<InstallPlan, ToolboxError> {
 
 /// The modules that build the missing programs, the quickest first.
 fn modules(missing: &[Program]) -> Vec<Module> {
-    let needed = |module: &Module| missing.iter().any(|program| program.source() == Source::Built(*module));
+    let needed = |module: &Module| missing.iter().any(|program| program.source() == ProgramSource::Built(*module));
     Module::ALL.iter().copied().filter(needed).collect()
 }
 
 /// The packages that contain the missing programs.
 fn packages(missing: &[Program]) -> Vec<Package> {
     let package = |program: &Program| match program.source() {
-        Source::Packaged(package) => Some(package),
-        Source::Built(_) => None,
+        ProgramSource::Packaged(package) => Some(package),
+        ProgramSource::Built(_) => None,
     };
     let mut packages: Vec<Package> = missing.iter().filter_map(package).collect();
     packages.sort_unstable();
@@ -135,9 +135,9 @@ fn packages_here(packages: &[Package]) -> Result<Packages, ToolboxError> {
 #[must_use]
 pub fn remedy(program: Program) -> String {
     match (program.source(), Manager::of_this_machine()) {
-        (Source::Built(_), _) => super::REMEDY.to_owned(),
-        (Source::Packaged(package), Ok((manager, _))) => manager.user_command(&manager.packages(&[package])),
-        (Source::Packaged(_), Err(_)) => format!("this distribution's package of {program}"),
+        (ProgramSource::Built(_), _) => super::REMEDY.to_owned(),
+        (ProgramSource::Packaged(package), Ok((manager, _))) => manager.user_command(&manager.packages(&[package])),
+        (ProgramSource::Packaged(_), Err(_)) => format!("this distribution's package of {program}"),
     }
 }
 

@@ -24,7 +24,7 @@ pub use error::{InstallRemedy, ToolboxError};
 pub use find::{Found, PassedOver, find, find_one};
 pub use install::{InstallPlan, install, plan, remedy};
 pub use module::{Module, Pins};
-pub use program::{Package, Program, Source};
+pub use program::{Package, Program, ProgramSource};
 
 /// The command that installs what is missing.
 const REMEDY: &str = "evenkeel up --install-tools";

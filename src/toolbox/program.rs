@@ -8,7 +8,7 @@ use super::module::Module;
 
 /// How a missing program is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ProgramSource {
     /// Built with Go from a pinned module.
     Built(Module),
     /// Installed with the distribution's package manager.
@@ -60,7 +60,7 @@ macro_rules! programs {
 
             /// How it is installed when it is missing.
             #[must_use]
-            pub fn source(self) -> Source {
+            pub fn source(self) -> ProgramSource {
                 match self {
                     $(Self::$variant => $source,)*
                 }
@@ -70,39 +70,39 @@ macro_rules! programs {
 }
 
 programs! {
-    Etcd, "etcd", Source::Built(Module::Kubernetes), "etcd, the API server's store.";
-    KubeApiserver, "kube-apiserver", Source::Built(Module::Kubernetes), "kube-apiserver.";
-    KubeControllerManager, "kube-controller-manager", Source::Built(Module::Kubernetes), "kube-controller-manager.";
-    KubeScheduler, "kube-scheduler", Source::Built(Module::Kubernetes), "kube-scheduler.";
-    Kubelet, "kubelet", Source::Built(Module::Kubernetes), "kubelet.";
-    KubeProxy, "kube-proxy", Source::Built(Module::Kubernetes), "kube-proxy.";
-    Kubectl, "kubectl", Source::Built(Module::Kubernetes), "kubectl, for the user; the lab works without it.";
-    Containerd, "containerd", Source::Built(Module::Containerd), "containerd.";
-    ContainerdShim, "containerd-shim-runc-v2", Source::Built(Module::Containerd), "containerd's shim for runc.";
-    Ctr, "ctr", Source::Built(Module::Containerd), "ctr, which imports images.";
-    Runc, "runc", Source::Built(Module::Runc), "runc, with seccomp.";
-    CniPtp, "ptp", Source::Built(Module::Cni), "The CNI plugin ptp.";
-    CniHostLocal, "host-local", Source::Built(Module::Cni), "The CNI plugin host-local.";
-    CniLoopback, "loopback", Source::Built(Module::Cni), "The CNI plugin loopback.";
-    CniPortmap, "portmap", Source::Built(Module::Cni), "The CNI plugin portmap.";
-    Nft, "nft", Source::Packaged(Package::Nftables), "nft.";
-    Iptables, "iptables", Source::Packaged(Package::Iptables), "iptables.";
-    IptablesSave, "iptables-save", Source::Packaged(Package::Iptables), "iptables-save.";
-    IptablesRestore, "iptables-restore", Source::Packaged(Package::Iptables), "iptables-restore.";
-    Ip6tables, "ip6tables", Source::Packaged(Package::Iptables), "ip6tables.";
-    Ip6tablesSave, "ip6tables-save", Source::Packaged(Package::Iptables), "ip6tables-save.";
-    Ip6tablesRestore, "ip6tables-restore", Source::Packaged(Package::Iptables), "ip6tables-restore.";
-    Ip, "ip", Source::Packaged(Package::Iproute), "ip, of iproute2.";
-    Conntrack, "conntrack", Source::Packaged(Package::Conntrack), "conntrack.";
-    Nsenter, "nsenter", Source::Packaged(Package::UtilLinux), "nsenter, of util-linux.";
-    Mount, "mount", Source::Packaged(Package::Mount), "mount, of util-linux.";
-    Umount, "umount", Source::Packaged(Package::Mount), "umount, of util-linux.";
+    Etcd, "etcd", ProgramSource::Built(Module::Kubernetes), "etcd, the API server's store.";
+    KubeApiserver, "kube-apiserver", ProgramSource::Built(Module::Kubernetes), "kube-apiserver.";
+    KubeControllerManager, "kube-controller-manager", ProgramSource::Built(Module::Kubernetes), "kube-controller-manager.";
+    KubeScheduler, "kube-scheduler", ProgramSource::Built(Module::Kubernetes), "kube-scheduler.";
+    Kubelet, "kubelet", ProgramSource::Built(Module::Kubernetes), "kubelet.";
+    KubeProxy, "kube-proxy", ProgramSource::Built(Module::Kubernetes), "kube-proxy.";
+    Kubectl, "kubectl", ProgramSource::Built(Module::Kubernetes), "kubectl, for the user; the lab works without it.";
+    Containerd, "containerd", ProgramSource::Built(Module::Containerd), "containerd.";
+    ContainerdShim, "containerd-shim-runc-v2", ProgramSource::Built(Module::Containerd), "containerd's shim for runc.";
+    Ctr, "ctr", ProgramSource::Built(Module::Containerd), "ctr, which imports images.";
+    Runc, "runc", ProgramSource::Built(Module::Runc), "runc, with seccomp.";
+    CniPtp, "ptp", ProgramSource::Built(Module::Cni), "The CNI plugin ptp.";
+    CniHostLocal, "host-local", ProgramSource::Built(Module::Cni), "The CNI plugin host-local.";
+    CniLoopback, "loopback", ProgramSource::Built(Module::Cni), "The CNI plugin loopback.";
+    CniPortmap, "portmap", ProgramSource::Built(Module::Cni), "The CNI plugin portmap.";
+    Nft, "nft", ProgramSource::Packaged(Package::Nftables), "nft.";
+    Iptables, "iptables", ProgramSource::Packaged(Package::Iptables), "iptables.";
+    IptablesSave, "iptables-save", ProgramSource::Packaged(Package::Iptables), "iptables-save.";
+    IptablesRestore, "iptables-restore", ProgramSource::Packaged(Package::Iptables), "iptables-restore.";
+    Ip6tables, "ip6tables", ProgramSource::Packaged(Package::Iptables), "ip6tables.";
+    Ip6tablesSave, "ip6tables-save", ProgramSource::Packaged(Package::Iptables), "ip6tables-save.";
+    Ip6tablesRestore, "ip6tables-restore", ProgramSource::Packaged(Package::Iptables), "ip6tables-restore.";
+    Ip, "ip", ProgramSource::Packaged(Package::Iproute), "ip, of iproute2.";
+    Conntrack, "conntrack", ProgramSource::Packaged(Package::Conntrack), "conntrack.";
+    Nsenter, "nsenter", ProgramSource::Packaged(Package::UtilLinux), "nsenter, of util-linux.";
+    Mount, "mount", ProgramSource::Packaged(Package::Mount), "mount, of util-linux.";
+    Umount, "umount", ProgramSource::Packaged(Package::Mount), "umount, of util-linux.";
 }
 
 impl Program {
     /// The programs that are built from `module`.
     pub fn of_module(module: Module) -> impl Iterator<Item = Self> {
-        Self::ALL.iter().copied().filter(move |program| program.source() == Source::Built(module))
+        Self::ALL.iter().copied().filter(move |program| program.source() == ProgramSource::Built(module))
     }
 
     /// The file name that Go gives it.
@@ -120,7 +120,7 @@ impl Program {
     /// Whether it is a CNI plugin: those have their own directories and no `--version`.
     #[must_use]
     pub fn is_cni_plugin(self) -> bool {
-        self.source() == Source::Built(Module::Cni)
+        self.source() == ProgramSource::Built(Module::Cni)
     }
 }
 

@@ -15,12 +15,12 @@ use crate::write_file::WriteFile;
 /// It is only an optimisation: a cache that cannot be read counts as empty, and errors of writing it are ignored.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct RememberedVersions {
-    entries: BTreeMap<PathBuf, Entry>,
+    entries: BTreeMap<PathBuf, RememberedVersion>,
     changed: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry {
+struct RememberedVersion {
     stamp: Stamp,
     answer: String,
 }
@@ -64,7 +64,7 @@ impl RememberedVersions {
     /// Remembers what the program at `path` reported.
     pub(super) fn learn(&mut self, path: &Path, answer: &str) {
         if let Some(stamp) = Stamp::of(path) {
-            self.entries.insert(path.to_owned(), Entry { stamp, answer: answer.to_owned() });
+            self.entries.insert(path.to_owned(), RememberedVersion { stamp, answer: answer.to_owned() });
             self.changed = true;
         }
     }

@@ -9,7 +9,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::event::Stage;
+use super::event::EventContext;
 use super::{FIELD_MANAGER, rollout, scale, unchanged};
 use crate::config::{NAMESPACE, Replicas, WORKLOAD};
 use crate::kubernetes_error::KubernetesError;
@@ -75,8 +75,8 @@ impl Baseline {
     /// # Errors
     /// [`WorkloadError::Interrupted`] when nothing was waited for; [`WorkloadError::NoWorkload`], [`WorkloadError::RolloutStuck`],
     /// [`WorkloadError::Kubernetes`] and more.
-    pub async fn restore(&self, stage: &Stage<'_>) -> Result<(), WorkloadError> {
-        let client = &stage.access.client;
+    pub async fn restore(&self, context: &EventContext<'_>) -> Result<(), WorkloadError> {
+        let client = &context.access.client;
         let deadline = Instant::now() + PATIENCE;
         let changed = loop {
             match self.put_back(client).await {
@@ -85,8 +85,8 @@ impl Baseline {
             }
         };
         if changed {
-            Box::pin(rollout(client, stage.shutdown, stage.progress)).await?;
-            scale::settle(stage.access, stage.progress, stage.shutdown).await?;
+            Box::pin(rollout(client, context.shutdown, context.progress)).await?;
+            scale::settle(context.access, context.progress, context.shutdown).await?;
         }
         Ok(())
     }

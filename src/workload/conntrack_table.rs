@@ -20,7 +20,7 @@ const OVER: [&str; 5] = ["FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLO
 
 /// A connection in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct ConntrackEntry {
     /// The pod it was sent to.
     pod: IpAddr,
     /// Time until the kernel removes the entry, if no more packets come.
@@ -31,7 +31,7 @@ struct Entry {
 
 /// The tracked connections to one Service at one moment, by the client's address and port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConntrackTable(HashMap<SocketAddr, Entry>);
+pub struct ConntrackTable(HashMap<SocketAddr, ConntrackEntry>);
 
 impl ConntrackTable {
     /// Reads the tables of all nodes for connections to `service`.
@@ -57,7 +57,7 @@ impl ConntrackTable {
     /// that was closed after two minutes.
     #[must_use]
     pub fn opened_since(&self, before: &Self, elapsed: Duration) -> BTreeMap<IpAddr, u64> {
-        let is_new = |(client, entry): &(&SocketAddr, &Entry)| match before.0.get(client) {
+        let is_new = |(client, entry): &(&SocketAddr, &ConntrackEntry)| match before.0.get(client) {
             None => true,
             // The port was reused if the new entry lasts longer than the old one could.
             Some(old) => old.over && entry.left + elapsed > old.left + SLACK,
@@ -72,14 +72,14 @@ impl ConntrackTable {
 
 /// Parses a line of `conntrack -L`:
 /// `tcp 6 119 TIME_WAIT src=CLIENT dst=SERVICE sport=N dport=N src=POD dst=CLIENT sport=N dport=N [ASSURED] mark=0 use=1`.
-fn entry(line: &str) -> Option<(SocketAddr, Entry)> {
+fn entry(line: &str) -> Option<(SocketAddr, ConntrackEntry)> {
     let mut words = line.split_ascii_whitespace();
     let (_protocol, _number) = (words.next().filter(|name| *name == "tcp")?, words.next()?);
     let (left, state) = (words.next()?.parse().ok()?, words.next()?);
     let value = |key: &str, at| words.clone().filter_map(|word| word.strip_prefix(key)).nth(at);
     let client = SocketAddr::new(value("src=", 0)?.parse().ok()?, value("sport=", 0)?.parse().ok()?);
     let pod = value("src=", 1)?.parse().ok()?;
-    Some((client, Entry { pod, left: Duration::from_secs(left), over: OVER.contains(&state) }))
+    Some((client, ConntrackEntry { pod, left: Duration::from_secs(left), over: OVER.contains(&state) }))
 }
 
 /// The names of the workload's pods by address.

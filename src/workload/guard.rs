@@ -10,7 +10,7 @@ use crate::process::Invocation;
 use crate::workload::WorkloadError;
 
 #[derive(Deserialize)]
-struct Route {
+struct RouteLookup {
     #[serde(default)]
     dev: String,
 }
@@ -29,9 +29,7 @@ pub async fn guard(target: SocketAddr, link: &str, ip: &Path) -> Result<(), Work
         // Traffic to one of this machine's own addresses does not leave it.
         Ok(device) if device == link || device == "lo" => Ok(()),
         Ok(device) => Err(WorkloadError::ForeignTarget { target: target.to_string(), via: device }),
-        Err(_) => {
-            Err(WorkloadError::ForeignTarget { target: target.to_string(), via: "a route that cannot be told".into() })
-        }
+        Err(_) => Err(WorkloadError::ForeignTarget { target: target.to_string(), via: "an unknown route".into() }),
     }
 }
 
@@ -42,7 +40,7 @@ async fn device(address: IpAddr, ip: &Path) -> Result<String, WorkloadError> {
 }
 
 fn device_in(output: &[u8]) -> Option<String> {
-    let routes: Vec<Route> = serde_json::from_slice(output).ok()?;
+    let routes: Vec<RouteLookup> = serde_json::from_slice(output).ok()?;
     routes.into_iter().map(|route| route.dev).find(|device| !device.is_empty())
 }
 

@@ -10,7 +10,7 @@ use crate::workload::WorkloadError;
 
 /// The memory of the pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub struct PodMemory {
     /// The number of pods whose memory is known.
     pub pods: u64,
     /// The sum of their working sets in bytes, including the pause processes.
@@ -44,8 +44,8 @@ struct MemoryStats {
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
-pub async fn memory(cluster: &Cluster, client: &Client) -> Result<Memory, WorkloadError> {
-    let mut sum = Memory { pods: 0, bytes: 0 };
+pub async fn memory(cluster: &Cluster, client: &Client) -> Result<PodMemory, WorkloadError> {
+    let mut sum = PodMemory { pods: 0, bytes: 0 };
     for node in &cluster.nodes {
         let path = format!("/api/v1/nodes/{}/proxy/stats/summary", node.node.name);
         let action = format!("ask node {} for its pods' memory", node.node.name);
@@ -53,12 +53,12 @@ pub async fn memory(cluster: &Cluster, client: &Client) -> Result<Memory, Worklo
         let request = request.map_err(|source| KubernetesError::new(action.clone(), kube::Error::HttpError(source)))?;
         let summary: Summary = client.request(request).await.map_err(|source| KubernetesError::new(action, source))?;
         let counted = of_workload(&summary);
-        sum = Memory { pods: sum.pods + counted.pods, bytes: sum.bytes + counted.bytes };
+        sum = PodMemory { pods: sum.pods + counted.pods, bytes: sum.bytes + counted.bytes };
     }
     Ok(sum)
 }
 
-impl Memory {
+impl PodMemory {
     /// The mean in bytes; `None` without pods.
     #[must_use]
     pub fn per_pod(self) -> Option<u64> {
@@ -66,10 +66,10 @@ impl Memory {
     }
 }
 
-fn of_workload(summary: &Summary) -> Memory {
+fn of_workload(summary: &Summary) -> PodMemory {
     let ours = summary.pods.iter().filter(|stats| stats.pod.namespace == NAMESPACE);
     let sizes: Vec<u64> = ours.filter_map(|stats| stats.memory.as_ref()?.working_set).collect();
-    Memory { pods: sizes.len() as u64, bytes: sizes.iter().sum() }
+    PodMemory { pods: sizes.len() as u64, bytes: sizes.iter().sum() }
 }
 
 #[cfg(test)]
@@ -87,8 +87,8 @@ mod tests {
             ]}"#,
         );
         let memory = of_workload(&summary.unwrap());
-        assert_eq!(memory, Memory { pods: 2, bytes: 3000 });
+        assert_eq!(memory, PodMemory { pods: 2, bytes: 3000 });
         assert_eq!(memory.per_pod(), Some(1500));
-        assert_eq!(Memory { pods: 0, bytes: 0 }.per_pod(), None);
+        assert_eq!(PodMemory { pods: 0, bytes: 0 }.per_pod(), None);
     }
 }

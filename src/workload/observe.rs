@@ -44,8 +44,8 @@ pub(super) struct View {
     pub(super) service: Option<Arc<Service>>,
 }
 
-/// News of one watch.
-enum Change {
+/// A change that one watch reported.
+enum WatchChange {
     /// Its first list is complete.
     Complete,
     /// An object has changed.
@@ -61,7 +61,7 @@ pub(super) struct Observed {
     pods: Store<Pod>,
     slices: Store<EndpointSlice>,
     services: Store<Service>,
-    changes: stream::SelectAll<Pin<Box<dyn Stream<Item = Change> + Send>>>,
+    changes: stream::SelectAll<Pin<Box<dyn Stream<Item = WatchChange> + Send>>>,
     incomplete: usize,
     broken: Option<String>,
 }
@@ -90,9 +90,9 @@ impl Observed {
         let mut next = self.changes.next().await;
         while let Some(change) = next {
             match change {
-                Change::Complete => self.incomplete = self.incomplete.saturating_sub(1),
-                Change::Some => self.broken = None,
-                Change::Broken(why) => self.broken = Some(why),
+                WatchChange::Complete => self.incomplete = self.incomplete.saturating_sub(1),
+                WatchChange::Some => self.broken = None,
+                WatchChange::Broken(why) => self.broken = Some(why),
             }
             next = self.changes.next().now_or_never().flatten();
         }
@@ -118,7 +118,7 @@ impl Observed {
 fn watch<K>(
     client: &Client,
     config: watcher::Config,
-    changes: &mut stream::SelectAll<Pin<Box<dyn Stream<Item = Change> + Send>>>,
+    changes: &mut stream::SelectAll<Pin<Box<dyn Stream<Item = WatchChange> + Send>>>,
 ) -> Store<K>
 where
     K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Lookup<DynamicType = ()>,
@@ -129,9 +129,9 @@ where
     let mut first = true;
     let news =
         events.backoff(ConstantBackoff(Duration::from_millis(200))).reflect(writer).map(move |event| match event {
-            Ok(watcher::Event::InitDone) if std::mem::take(&mut first) => Change::Complete,
-            Ok(_) => Change::Some,
-            Err(source) => Change::Broken(source.to_string()),
+            Ok(watcher::Event::InitDone) if std::mem::take(&mut first) => WatchChange::Complete,
+            Ok(_) => WatchChange::Some,
+            Err(source) => WatchChange::Broken(source.to_string()),
         });
     changes.push(Box::pin(news));
     store

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::SELECTOR;
 use super::view::{NodeRow, PodRow, ServiceRow};
-use crate::cluster::{self, Cluster, ClusterError, ComponentStatus, State};
+use crate::cluster::{self, Cluster, ClusterError, ComponentState, ComponentStatus};
 use crate::config::{NAMESPACE, ProxyMode};
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
@@ -102,7 +102,7 @@ pub async fn status(
 }
 
 fn given_up<'a>(components: impl Iterator<Item = &'a ComponentStatus>) -> Option<WorkloadError> {
-    let dead: Vec<_> = components.filter(|component| component.state == State::GivenUp).collect();
+    let dead: Vec<_> = components.filter(|component| component.state == ComponentState::GivenUp).collect();
     let first = dead.first()?.name.clone();
     let told = |component: &&ComponentStatus| match &component.last_exit {
         Some(exit) => format!("{} ({exit})", component.name),

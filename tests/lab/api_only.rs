@@ -6,7 +6,7 @@ use evenkeel::cluster::{self, Access};
 use evenkeel::progress::Progress;
 use evenkeel::shutdown::Shutdown;
 use evenkeel::workload::conntrack_table::ConntrackTable;
-use evenkeel::workload::event::{Planned, Stage, play};
+use evenkeel::workload::event::{EventContext, Planned, play};
 use evenkeel::workload::{self, WorkloadError, pod_counters};
 use tokio::time::Instant;
 
@@ -34,10 +34,10 @@ fn without_the_nodes_scaling_works_and_other_actions_say_what_they_need() {
         let refused = ConntrackTable::now(&access, service).await.unwrap_err();
         assert!(matches!(refused, WorkloadError::Cluster(ClusterError::NoDataPlane { .. })), "{refused}");
 
-        let stage = Stage { access: &access, progress: &progress, shutdown: &shutdown };
+        let context = EventContext { access: &access, progress: &progress, shutdown: &shutdown };
         for (event, possible) in [("delete-pod@0", true), ("kill-pod@0", false), ("kill:etcd@0", false)] {
             let planned = Planned::parse(event).unwrap();
-            let records = play(&planned, Instant::now(), &stage, &shutdown).await;
+            let records = play(&planned, Instant::now(), &context, &shutdown).await;
             let trouble = records[0].trouble.clone().unwrap_or_default();
             assert_eq!(trouble.is_empty(), possible, "{event}: {trouble}");
             assert_eq!(trouble.contains("needs access to the cluster's nodes"), !possible, "{event}: {trouble}");

@@ -6,7 +6,7 @@ use super::protocol_error::ProtocolError;
 const MAX_LINE: u32 = 8 * 1024;
 
 #[derive(Clone, Copy)]
-enum State {
+enum ChunkState {
     /// Before the first digit of a chunk's size.
     SizeStart,
     /// Within the digits of a size.
@@ -30,7 +30,7 @@ enum State {
 /// The position within a chunked body.
 #[derive(Clone, Copy)]
 pub(super) struct Chunked {
-    state: State,
+    state: ChunkState,
     /// The size of the current chunk as far as it is read, then how much of the chunk is left.
     size: u64,
     /// How many bytes other than data were read since the last chunk.
@@ -39,19 +39,19 @@ pub(super) struct Chunked {
 
 impl Chunked {
     pub(super) fn new() -> Self {
-        Self { state: State::SizeStart, size: 0, line: 0 }
+        Self { state: ChunkState::SizeStart, size: 0, line: 0 }
     }
 
     /// Reads `input`. Returns what follows the body when the body ends within the input, and `None` when it does not.
     pub(super) fn feed<'a>(&mut self, input: &'a [u8]) -> Result<Option<&'a [u8]>, ProtocolError> {
         let mut rest = input;
         while let Some((&byte, after)) = rest.split_first() {
-            if let State::Data = self.state {
+            if let ChunkState::Data = self.state {
                 let taken = rest.len().min(usize::try_from(self.size).unwrap_or(usize::MAX));
                 self.size -= taken as u64;
                 rest = &rest[taken..];
                 if self.size == 0 {
-                    self.state = State::DataReturn;
+                    self.state = ChunkState::DataReturn;
                 }
                 continue;
             }
@@ -60,7 +60,7 @@ impl Chunked {
             if self.line > MAX_LINE {
                 return Err(ProtocolError);
             }
-            if let (State::LastEnd | State::Trailer, b'\n') = (self.state, byte) {
+            if let (ChunkState::LastEnd | ChunkState::Trailer, b'\n') = (self.state, byte) {
                 return Ok(Some(rest));
             }
             self.state = self.step(byte)?;
@@ -69,38 +69,39 @@ impl Chunked {
     }
 
     #[inline]
-    fn step(&mut self, byte: u8) -> Result<State, ProtocolError> {
+    fn step(&mut self, byte: u8) -> Result<ChunkState, ProtocolError> {
         Ok(match (self.state, byte) {
-            (State::SizeStart | State::Size, b'0'..=b'9') => self.add_digit(byte - b'0')?,
-            (State::SizeStart | State::Size, b'a'..=b'f' | b'A'..=b'F') => self.add_digit((byte | 0x20) - b'a' + 10)?,
-            (State::Size | State::SizeBlank | State::Extension, b'\r') => State::SizeEnd,
-            (State::Size | State::SizeBlank, b' ' | b'\t') => State::SizeBlank,
-            // A quoted value of an extension may hold any byte but control characters.
-            (State::Size | State::SizeBlank, b';') | (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
-                State::Extension
+            (ChunkState::SizeStart | ChunkState::Size, b'0'..=b'9') => self.add_digit(byte - b'0')?,
+            (ChunkState::SizeStart | ChunkState::Size, b'a'..=b'f' | b'A'..=b'F') => {
+                self.add_digit((byte | 0x20) - b'a' + 10)?
             }
-            (State::SizeEnd, b'\n') if self.size == 0 => State::Trailer,
-            (State::SizeEnd, b'\n') => State::Data,
-            (State::DataReturn, b'\r') => State::DataEnd,
-            (State::DataEnd, b'\n') => {
+            (ChunkState::Size | ChunkState::SizeBlank | ChunkState::Extension, b'\r') => ChunkState::SizeEnd,
+            (ChunkState::Size | ChunkState::SizeBlank, b' ' | b'\t') => ChunkState::SizeBlank,
+            // A quoted value of an extension may hold any byte but control characters.
+            (ChunkState::Size | ChunkState::SizeBlank, b';')
+            | (ChunkState::Extension, b'\t' | b' '..=b'~' | 0x80..) => ChunkState::Extension,
+            (ChunkState::SizeEnd, b'\n') if self.size == 0 => ChunkState::Trailer,
+            (ChunkState::SizeEnd, b'\n') => ChunkState::Data,
+            (ChunkState::DataReturn, b'\r') => ChunkState::DataEnd,
+            (ChunkState::DataEnd, b'\n') => {
                 *self = Self::new();
                 self.state
             }
-            (State::Trailer, b'\r') => State::LastEnd,
-            (State::TrailerLine, b'\n') => State::Trailer,
-            (State::Trailer | State::TrailerLine, 1..) => State::TrailerLine,
+            (ChunkState::Trailer, b'\r') => ChunkState::LastEnd,
+            (ChunkState::TrailerLine, b'\n') => ChunkState::Trailer,
+            (ChunkState::Trailer | ChunkState::TrailerLine, 1..) => ChunkState::TrailerLine,
             _ => return Err(ProtocolError),
         })
     }
 
     /// Zeros may lead, so the number of digits says nothing: what counts is whether the size still fits.
     #[inline]
-    fn add_digit(&mut self, digit: u8) -> Result<State, ProtocolError> {
+    fn add_digit(&mut self, digit: u8) -> Result<ChunkState, ProtocolError> {
         if self.size >> 60 != 0 {
             return Err(ProtocolError);
         }
         self.size = self.size << 4 | u64::from(digit);
-        Ok(State::Size)
+        Ok(ChunkState::Size)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A connection is an open file, and a process may have only so many.
+//! Each connection is an open file, and the number of open files of a process is limited.
 
 use std::io;
 use std::num::NonZeroU32;

@@ -1,4 +1,4 @@
-//! What a worker shows of itself while it runs, and how it is stopped.
+//! The progress of a worker for other threads, and the handle that stops it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,7 +48,7 @@ impl Stopper {
 
     pub(super) fn stop(&self) {
         self.gauge.stop.store(true, Ordering::Relaxed);
-        // Where this fails, the worker still sees the flag at its next tick.
+        // If this fails, the worker still reads the flag at its next tick.
         let _ = self.waker.wake();
     }
 }

@@ -6,13 +6,13 @@ use httparse::Header;
 use super::chunked::Chunked;
 use super::protocol_error::ProtocolError;
 
-/// The response header in which a pod tells its name.
+/// The response header with the name of the pod.
 pub const POD_HEADER: &str = "x-evenkeel-pod";
 
 /// Where the body of a response ends.
 #[derive(Clone, Copy)]
 pub(super) enum Body {
-    /// There is none, whatever the headers say: the request was HEAD, or the status forbids it.
+    /// There is no body, even if the headers announce one: the request was HEAD, or the status forbids a body.
     Forbidden,
     /// After as many bytes.
     Length(u64),
@@ -22,7 +22,7 @@ pub(super) enum Body {
     UntilClose,
 }
 
-/// What a head says, as far as it matters here.
+/// The parts of a response head that the load generator uses.
 pub(super) struct Head<'a> {
     pub(super) body: Body,
     /// Whether the connection cannot be used again after the response.
@@ -43,7 +43,7 @@ impl<'a> Head<'a> {
     ) -> Result<Self, ProtocolError> {
         let mut fields = Fields::default();
         for header in headers {
-            // Most names are told apart by their length, before any letter is compared.
+            // The length distinguishes most names, before any letter is compared.
             match header.name.len() {
                 14 if is_name(header.name, "content-length") => fields.content_length(header.value),
                 14 if is_name(header.name, POD_HEADER) => fields.pod = header.value,

@@ -1,8 +1,8 @@
 //! A load generator for HTTP/1.1: it sends requests to a server and measures what happens to each.
 //!
 //! A [`LoadPlan`] describes a run: a closed loop, in which each connection sends its next request when the last one is
-//! answered, or an open loop, in which requests are due by a [`Schedule`] whatever happened to those before. [`run`] sends
-//! them from threads of its own, which share nothing but their progress, and merges what they measured into a
+//! answered, or an open loop, in which a [`Schedule`] defines when each request is due, independently of earlier requests.
+//! [`run`] sends them from its own threads, which share only their progress, and merges their measurements into a
 //! [`RunResult`]. `worker.rs` has the loop of such a thread. The crate knows nothing of Kubernetes.
 //!
 //! ```
@@ -93,7 +93,7 @@ pub use descriptors::ensure_descriptors;
 pub use error::LoadError;
 pub use fault::Fault;
 pub use head::POD_HEADER;
-pub use live::Live;
+pub use live::RunProgress;
 pub use plan::LoadPlan;
 pub use pod_times::PodTimes;
 pub use record::{FaultAt, Pod, Second};

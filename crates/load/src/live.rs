@@ -9,7 +9,7 @@ use super::plan::LoadPlan;
 
 /// The state of a run at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Live {
+pub struct RunProgress {
     /// Whether the run still warms up, so that nothing is counted yet.
     pub warming_up: bool,
     /// The time until the run ends, unless something ends it earlier.
@@ -28,8 +28,8 @@ pub struct Live {
     pub pods: u64,
 }
 
-/// Computes [`Live`] from the gauges of the workers.
-pub(super) struct Progress {
+/// Computes [`RunProgress`] from the gauges of the workers.
+pub(super) struct GaugeReader {
     gauges: Vec<Arc<Gauge>>,
     planned_requests: Option<u64>,
     start: Instant,
@@ -39,14 +39,14 @@ pub(super) struct Progress {
     rate: f64,
 }
 
-impl Progress {
+impl GaugeReader {
     pub(super) fn new(gauges: Vec<Arc<Gauge>>, plan: &LoadPlan, start: Instant, end: Instant) -> Self {
         let planned_requests = plan.requests.map(Into::into);
         Self { gauges, planned_requests, start, end, last: (0, 0), rate: 0.0 }
     }
 
     #[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
-    pub(super) fn take(&mut self, now: Instant) -> Live {
+    pub(super) fn take(&mut self, now: Instant) -> RunProgress {
         let values =
             |of: fn(&Gauge) -> &AtomicU64| self.gauges.iter().map(move |gauge| of(gauge).load(Ordering::Relaxed));
         let requests: u64 = values(|gauge| &gauge.requests).sum();
@@ -56,7 +56,7 @@ impl Progress {
             self.rate = requests.saturating_sub(before) as f64 * 1e6 / (at - then) as f64;
             self.last = (at, requests);
         }
-        Live {
+        RunProgress {
             warming_up: now < self.start,
             planned_requests: self.planned_requests,
             left: self.end.saturating_duration_since(now.max(self.start)),

@@ -10,11 +10,11 @@ use super::balance::{AddressLoad, choose};
 pub(super) struct ConnectionPool {
     /// The idle connections to each address.
     idle: Vec<VecDeque<usize>>,
-    balancer: Option<Balancer>,
+    balancer: Option<ClientBalancer>,
 }
 
 /// Chooses an address for each request.
-struct Balancer {
+struct ClientBalancer {
     /// The addresses that requests are sent to.
     in_use: Vec<usize>,
     /// For each address, whether no requests are sent to it any more.
@@ -28,7 +28,7 @@ struct Balancer {
     random: Rng,
 }
 
-impl Balancer {
+impl ClientBalancer {
     /// Lets an address that is new get its share from now on, and not also what the others were sent before.
     fn catch_up(&mut self, addresses: &[usize]) {
         let least = self.in_use.iter().map(|address| self.loads[*address].sent).min().unwrap_or(0);
@@ -47,7 +47,7 @@ impl ConnectionPool {
 
     /// A pool of connections to so many `addresses`, with at most `limit` requests in flight.
     pub(super) fn balanced(addresses: usize, limit: u32, seed: u64) -> Self {
-        let balancer = Balancer {
+        let balancer = ClientBalancer {
             in_use: Vec::new(),
             retired: Vec::new(),
             loads: Vec::new(),
@@ -125,7 +125,7 @@ impl ConnectionPool {
             }
             None
         };
-        if let Some(Balancer { in_use, loads, random, .. }) = &mut self.balancer {
+        if let Some(ClientBalancer { in_use, loads, random, .. }) = &mut self.balancer {
             let (better, other) = choose(in_use, loads, random)?;
             if let Some(connection) = pop(&mut self.idle[better]).or_else(|| pop(&mut self.idle[other])) {
                 return Some(connection);

@@ -8,11 +8,11 @@ use super::fault::Fault;
 use super::pod_times::PodTimes;
 use super::times::Times;
 
-/// How many pods are told apart at most, so that a server that sends a new name each time cannot fill the memory.
+/// The maximum number of pods that are counted separately. It limits the memory if a server sends a new name each time.
 const MAX_PODS: usize = 4096;
 /// How many pods have latencies of their own at most.
 const MAX_TIMED_PODS: usize = 512;
-/// How many faults (tenth of a second, kind, pod) are told apart before detail is dropped.
+/// The maximum number of faults (tenth of a second, kind, pod) that are counted separately before detail is dropped.
 const MAX_FAULTS: usize = 65_536;
 
 /// An index into [`Record::pods`].

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::addresses::Addresses;
 use super::descriptors::ensure_descriptors;
 use super::error::LoadError;
-use super::live::{Live, Progress};
+use super::live::{GaugeReader, RunProgress};
 use super::plan::LoadPlan;
 use super::pool;
 use super::result::RunResult;
@@ -30,7 +30,7 @@ pub async fn run(
     target: &Target,
     plan: &LoadPlan,
     stop: &CancellationToken,
-    live: impl FnMut(Live),
+    live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
     run_at(target, (&Addresses::new(&[target.address]), false), plan, stop, live).await
 }
@@ -47,7 +47,7 @@ pub async fn run_balanced(
     addresses: &Addresses,
     plan: &LoadPlan,
     stop: &CancellationToken,
-    live: impl FnMut(Live),
+    live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
     run_at(target, (addresses, true), plan, stop, live).await
 }
@@ -57,7 +57,7 @@ async fn run_at(
     (addresses, balanced): (&Addresses, bool),
     plan: &LoadPlan,
     stop: &CancellationToken,
-    mut live: impl FnMut(Live),
+    mut live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
     let count = addresses.get().len();
     if count == 0 {
@@ -72,7 +72,7 @@ async fn run_at(
     let mut workers = WorkerPool::default();
     let results = (0..job.shares.len()).map(|number| workers.start(&job, number)).collect::<Result<Vec<_>, _>>()?;
     let mut results = try_join_all(results);
-    let mut progress = Progress::new(workers.gauges(), plan, start, end);
+    let mut progress = GaugeReader::new(workers.gauges(), plan, start, end);
     let mut ticks = interval(UPDATE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut interrupted = false;

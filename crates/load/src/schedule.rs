@@ -14,11 +14,11 @@ pub struct RateStage {
 /// The due times of requests. The rate is constant within each step, and changes abruptly between steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    steps: Vec<Step>,
+    steps: Vec<RateStep>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Step {
+struct RateStep {
     rate: f64,
     /// When the step begins, in seconds.
     begins: f64,
@@ -31,7 +31,7 @@ impl Schedule {
     /// A schedule of `rate` requests per second without an end: request n, counted from 0, is due after n / `rate` seconds.
     #[must_use]
     pub fn constant(rate: f64) -> Self {
-        Self { steps: vec![Step { rate, begins: 0.0, before: 0.0, after: f64::INFINITY }] }
+        Self { steps: vec![RateStep { rate, begins: 0.0, before: 0.0, after: f64::INFINITY }] }
     }
 
     /// A schedule of one stage after the other; no request is due after the last one.
@@ -40,7 +40,7 @@ impl Schedule {
         let (mut begins, mut before) = (0.0, 0.0);
         let mut step = |stage: &RateStage| {
             let seconds = stage.length.as_secs_f64();
-            let step = Step { rate: stage.rate, begins, before, after: before + stage.rate * seconds };
+            let step = RateStep { rate: stage.rate, begins, before, after: before + stage.rate * seconds };
             (begins, before) = (begins + seconds, step.after);
             step
         };

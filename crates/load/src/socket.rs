@@ -60,7 +60,7 @@ impl Socket {
         self.stream.write(bytes)
     }
 
-    /// Reads the bytes that are available, as far as they fit.
+    /// Reads the available bytes, at most as many as fit.
     #[inline]
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.read(buffer)

@@ -12,7 +12,7 @@ const BITS: usize = u64::BITS as usize;
 /// A set of status codes, written as a list of classes, codes and ranges: `2xx,304,400-404`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StatusSet {
-    /// One bit for each code, so that a lookup costs the same whatever is in the set.
+    /// One bit for each code, so that the cost of a lookup does not depend on the set.
     bits: [u64; CODES.div_ceil(BITS)],
     /// As it was written.
     text: String,

@@ -1,4 +1,4 @@
-//! Replaces the timer on systems other than Linux, where the load is compiled but not run.
+//! Replaces the timer on systems other than Linux, where this crate compiles but cannot run a load.
 
 use std::io;
 use std::time::Instant;

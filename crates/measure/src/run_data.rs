@@ -99,11 +99,11 @@ pub struct Failure {
 /// How a failure is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
-    /// A response came, with a status that is not a success.
+    /// A response arrived whose status is not a success.
     BadStatus,
-    /// No response came in time.
+    /// No response arrived in time.
     Timeout,
-    /// No response came, for any other reason.
+    /// No response arrived, for any other reason.
     Error,
 }
 
@@ -138,7 +138,7 @@ pub struct ObservedEvent {
 pub struct PodReading {
     /// Its name.
     pub name: String,
-    /// What tells it from every other pod, also from a later one of the same name.
+    /// The pod's unique ID. A later pod of the same name has another one.
     pub uid: String,
     /// How often its containers were restarted.
     pub restarts: u32,

@@ -50,7 +50,7 @@ impl Throughput {
 /// The samples of a run that lasted `elapsed`, and the length of a sample. The samples are the whole seconds of the
 /// run. A run shorter than a second has one sample, scaled to a whole second.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "no second sees 2^53 of anything")]
+#[allow(clippy::cast_precision_loss, reason = "counts of one second are below 2^53")]
 pub fn samples(seconds: &[u64], elapsed: Duration) -> (Vec<f64>, Duration) {
     let whole = usize::try_from(elapsed.as_secs()).unwrap_or(usize::MAX).min(seconds.len());
     match seconds.first() {

@@ -2,18 +2,23 @@
 
 use crate::toolbox::Program;
 
-use super::{ComponentSpec, Context, Phase, Ready};
+use super::{BootPhase, ComponentContext, ComponentSpec, Ready};
 
 /// Its socket inside the sandbox.
 pub(in crate::cluster) const SOCKET: &str = "/run/containerd/containerd.sock";
 
-pub(super) fn spec(context: &Context) -> ComponentSpec {
+pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     let config = context.layout.conf("containerd.toml");
-    ComponentSpec::new("containerd", context.program(Program::Containerd), Phase::Base, Ready::Socket(SOCKET.into()))
-        .arg(format!("--config={}", config.display()))
-        .arg("--log-level=warn")
-        .file(config, settings(context))
-        .file(context.layout.conf("cni/10-evenkeel.conflist"), network(context))
+    ComponentSpec::new(
+        "containerd",
+        context.program(Program::Containerd),
+        BootPhase::Base,
+        Ready::Socket(SOCKET.into()),
+    )
+    .arg(format!("--config={}", config.display()))
+    .arg("--log-level=warn")
+    .file(config, settings(context))
+    .file(context.layout.conf("cni/10-evenkeel.conflist"), network(context))
 }
 
 /// Every containerd since 2.0 supports version 3 of the configuration.
@@ -21,7 +26,7 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
 /// - The plugin `opt` is disabled: it would create `/opt/containerd` on the machine, and prefer programs from there.
 /// - Statistics are collected once a minute: with 100 pods, containerd's default of one second takes a tenth of a core.
 /// - `restrict_oom_score_adj` is set because root must not lower OOM scores on some machines.
-fn settings(context: &Context) -> String {
+fn settings(context: &ComponentContext) -> String {
     format!(
         r#"version = 3
 root = "/var/lib/containerd"
@@ -70,7 +75,7 @@ use_internal_loopback = true
 }
 
 /// ptp gives each pod its own link and route. It has 4% more throughput than a bridge, and does not need `br_netfilter`.
-fn network(context: &Context) -> String {
+fn network(context: &ComponentContext) -> String {
     serde_json::json!({
         "cniVersion": "1.0.0",
         "name": "evenkeel",

@@ -2,15 +2,15 @@
 
 use crate::toolbox::Program;
 
-use super::{ComponentSpec, Context, Phase, Ready};
+use super::{BootPhase, ComponentContext, ComponentSpec, Ready};
 
-pub(super) fn spec(context: &Context) -> ComponentSpec {
+pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     let kubeconfig = context.kubeconfig("controller-manager");
     let ready = Ready::Get("https://127.0.0.1:10257/healthz".into());
     ComponentSpec::new(
         "kube-controller-manager",
         context.program(Program::KubeControllerManager),
-        Phase::Cluster,
+        BootPhase::Cluster,
         ready,
     )
     .args(["--bind-address=127.0.0.1", "--leader-elect=false", "--profiling=false"])

@@ -2,20 +2,20 @@
 
 use crate::toolbox::Program;
 
-use super::{ComponentSpec, Context, Phase, Ready};
+use super::{BootPhase, ComponentContext, ComponentSpec, Ready};
 
 /// Where clients reach it.
 pub(super) const CLIENT_URL: &str = "https://127.0.0.1:2379";
 const PEER_URL: &str = "https://127.0.0.1:2380";
 const METRICS_URL: &str = "http://127.0.0.1:2381";
 
-pub(super) fn spec(context: &Context) -> ComponentSpec {
+pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     let authority = context.pki("etcd-ca.crt");
     let (certificate, key) = (context.pki("etcd.crt"), context.pki("etcd.key"));
     let mut spec = ComponentSpec::new(
         "etcd",
         context.program(Program::Etcd),
-        Phase::Base,
+        BootPhase::Base,
         Ready::Get(format!("{METRICS_URL}/readyz")),
     )
     .args(["--data-dir=/var/lib/etcd", "--log-level=warn", "--client-cert-auth", "--peer-client-cert-auth"])

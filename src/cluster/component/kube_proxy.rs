@@ -5,11 +5,11 @@
 use crate::config::POD_CIDR;
 use crate::toolbox::Program;
 
-use super::{ComponentSpec, Context, Phase, Ready};
+use super::{BootPhase, ComponentContext, ComponentSpec, Ready};
 
 const HEALTH: &str = "127.0.0.1:10256";
 
-pub(super) fn spec(context: &Context) -> ComponentSpec {
+pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     let kubeconfig = context.kubeconfig("kube-proxy");
     let config = context.layout.conf("kube-proxy.json");
     let settings = serde_json::json!({
@@ -29,7 +29,7 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
         "oomScoreAdj": 0,
     });
     let ready = Ready::Get(format!("http://{HEALTH}/healthz"));
-    ComponentSpec::new("kube-proxy", context.program(Program::KubeProxy), Phase::Network, ready)
+    ComponentSpec::new("kube-proxy", context.program(Program::KubeProxy), BootPhase::Network, ready)
         .arg(format!("--config={}", config.display()))
         .file(config, settings.to_string())
         .file(kubeconfig.path, kubeconfig.content)

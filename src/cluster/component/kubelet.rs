@@ -3,18 +3,18 @@
 use crate::config::{KUBERNETES_SERVICE, MAX_PODS_PER_NODE};
 use crate::toolbox::Program;
 
-use super::{CONTAINERD_SOCKET, ComponentSpec, Context, Phase, Ready, pki};
+use super::{BootPhase, CONTAINERD_SOCKET, ComponentContext, ComponentSpec, Ready, pki};
 
 /// Its port on the node's address, for the API server.
 pub(in crate::cluster) const PORT: u16 = 10250;
 const HEALTH_PORT: u16 = 10248;
 
-pub(super) fn spec(context: &Context) -> ComponentSpec {
+pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     let kubeconfig = context.kubeconfig(&pki::kubelet(context.node));
     let config = context.layout.conf("kubelet.json");
     let resolv_conf = context.layout.conf("resolv.conf");
     let ready = Ready::Get(format!("{}/api/v1/nodes/{}", context.api_server(), context.node.name));
-    ComponentSpec::new("kubelet", context.program(Program::Kubelet), Phase::Cluster, ready)
+    ComponentSpec::new("kubelet", context.program(Program::Kubelet), BootPhase::Cluster, ready)
         .arg(format!("--config={}", config.display()))
         .arg(format!("--kubeconfig={}", kubeconfig.path.display()))
         .arg(format!("--hostname-override={}", context.node.name))
@@ -25,7 +25,7 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
         .file(kubeconfig.path, kubeconfig.content)
 }
 
-fn settings(context: &Context) -> serde_json::Value {
+fn settings(context: &ComponentContext) -> serde_json::Value {
     // The cluster has no DNS. An address is set all the same, because every pod would get a MissingClusterDNS event.
     let dns = KUBERNETES_SERVICE.octets();
     let serving = pki::kubelet_serving(context.node);

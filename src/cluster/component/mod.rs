@@ -27,7 +27,7 @@ pub(super) use kubelet::PORT as KUBELET_PORT;
 
 /// When a component starts. All components of a phase start together; the next phase starts when all of them are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Phase {
+pub enum BootPhase {
     /// Components that need no other: store, API and container runtime.
     Base,
     /// Components that need the API server.
@@ -66,7 +66,7 @@ pub struct ComponentSpec {
     /// Its arguments.
     pub args: Vec<String>,
     /// When it starts.
-    pub phase: Phase,
+    pub phase: BootPhase,
     /// When it is ready.
     pub ready: Ready,
     /// The files that it reads.
@@ -74,7 +74,7 @@ pub struct ComponentSpec {
 }
 
 impl ComponentSpec {
-    fn new(name: &str, program: PathBuf, phase: Phase, ready: Ready) -> Self {
+    fn new(name: &str, program: PathBuf, phase: BootPhase, ready: Ready) -> Self {
         Self { name: name.to_owned(), program, args: Vec::new(), phase, ready, files: Vec::new() }
     }
 
@@ -95,7 +95,7 @@ impl ComponentSpec {
 }
 
 /// The values from which the spec of a component is made.
-pub struct Context<'a> {
+pub struct ComponentContext<'a> {
     /// The node it runs on.
     pub node: &'a Node,
     /// The address of the API server's node.
@@ -112,7 +112,7 @@ pub struct Context<'a> {
     pub proxy_mode: ProxyMode,
 }
 
-impl Context<'_> {
+impl ComponentContext<'_> {
     fn program(&self, program: Program) -> PathBuf {
         self.toolbox.path(program).to_owned()
     }
@@ -158,7 +158,7 @@ pub(super) fn api_server(address: Ipv4Addr) -> String {
 
 /// Every component of a node, in the order in which they are shown; the phases define when they start.
 #[must_use]
-pub fn specs(context: &Context) -> Vec<ComponentSpec> {
+pub fn specs(context: &ComponentContext) -> Vec<ComponentSpec> {
     let mut specs = Vec::new();
     if context.node.is_control_plane() {
         specs.extend([etcd::spec(context), apiserver::spec(context)]);

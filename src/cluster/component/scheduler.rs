@@ -2,9 +2,9 @@
 
 use crate::toolbox::Program;
 
-use super::{ComponentSpec, Context, Phase, Ready};
+use super::{BootPhase, ComponentContext, ComponentSpec, Ready};
 
-pub(super) fn spec(context: &Context) -> ComponentSpec {
+pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     let kubeconfig = context.kubeconfig("scheduler");
     let config = context.layout.conf("scheduler.json");
     let settings = serde_json::json!({
@@ -15,7 +15,7 @@ pub(super) fn spec(context: &Context) -> ComponentSpec {
         "enableProfiling": false,
     });
     let ready = Ready::Get("https://127.0.0.1:10259/healthz".into());
-    ComponentSpec::new("kube-scheduler", context.program(Program::KubeScheduler), Phase::Cluster, ready)
+    ComponentSpec::new("kube-scheduler", context.program(Program::KubeScheduler), BootPhase::Cluster, ready)
         .arg("--bind-address=127.0.0.1")
         .arg(format!("--config={}", config.display()))
         .arg(format!("--tls-cert-file={}", context.pki("loopback.crt")))

@@ -18,7 +18,7 @@ use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown};
 use crate::toolbox::Toolbox;
-use crate::workload::event::{self, Stage};
+use crate::workload::event::{self, EventContext};
 use crate::workload::{self, Baseline};
 use evenkeel_load::{LoadPlan, Target};
 use evenkeel_measure::{Measurement, Mode, some};
@@ -178,8 +178,8 @@ impl Soak<'_> {
         self.part(promises, Rounds { mode: Mode::NoKeepalive, ..kept }).await
     }
 
-    fn stage(&self) -> Stage<'_> {
-        Stage { access: self.workplace.access, progress: &self.silent, shutdown: &self.shutdown }
+    fn stage(&self) -> EventContext<'_> {
+        EventContext { access: self.workplace.access, progress: &self.silent, shutdown: &self.shutdown }
     }
 
     async fn scale(&self, replicas: Replicas) -> Result<(), ExperimentError> {

@@ -12,7 +12,7 @@ use super::PromiseResult;
 use crate::experiment::ExperimentError;
 use crate::process::{Invocation, ProgramError};
 use crate::shutdown::unless;
-use crate::workload::event::{Planned, Stage, drained, play};
+use crate::workload::event::{EventContext, Planned, drained, play};
 use evenkeel_load::Target;
 use evenkeel_measure::Mode;
 
@@ -21,7 +21,7 @@ const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// Plays `events` while wrk sends load, and counts what it says failed.
 pub(super) async fn run(
-    stage: &Stage<'_>,
+    stage: &EventContext<'_>,
     endpoint: &Target,
     connections: NonZeroU32,
     mode: Mode,

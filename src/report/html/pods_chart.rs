@@ -83,7 +83,7 @@ fn total(spread: &Spread) -> u64 {
 }
 
 /// Positions and sizes for one width.
-struct Layout {
+struct ChartLayout {
     left: f64,
     right: f64,
     top: f64,
@@ -96,7 +96,7 @@ struct Layout {
     named: bool,
 }
 
-impl Layout {
+impl ChartLayout {
     fn new(room: Viewport, pods: usize) -> Self {
         let named = pods <= MOST_NAMED;
         let rows = f64::from(u32::try_from(pods.max(1)).unwrap_or(u32::MAX));
@@ -114,7 +114,7 @@ impl Layout {
 }
 
 fn draw(room: Viewport, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
-    let layout = Layout::new(room, shown.len());
+    let layout = ChartLayout::new(room, shown.len());
     let even = to_f64(total(spread)) / f64::from(spread.expected.max(1));
     let most = shown.iter().map(|bar| to_f64(bar.pod.requests)).fold(even, f64::max);
     let most = shown.iter().filter_map(|bar| bar.band).map(|band| band.1).fold(most, f64::max);
@@ -152,7 +152,7 @@ fn draw(room: Viewport, spread: &Spread, shown: &[Bar], at: usize) -> Canvas {
     canvas
 }
 
-fn draw_bar(canvas: &mut Canvas, room: Viewport, pod: &PodShare, row: f64, layout: &Layout, x: &Scale, at: usize) {
+fn draw_bar(canvas: &mut Canvas, room: Viewport, pod: &PodShare, row: f64, layout: &ChartLayout, x: &Scale, at: usize) {
     let end = x.at(to_f64(pod.requests));
     let class = format!("bar {}", legend::class(at));
     canvas.rect(&class, (layout.left, row + layout.inset), (end - layout.left, layout.bar));

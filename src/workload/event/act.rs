@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{Action, pods};
-use crate::cluster::{self, Access, Cluster, ComponentProcess, State};
+use crate::cluster::{self, Access, Cluster, ComponentProcess, ComponentState};
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
@@ -26,7 +26,7 @@ const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// The cluster that events act on.
 #[derive(Clone, Copy)]
-pub struct Stage<'a> {
+pub struct EventContext<'a> {
     /// The cluster.
     pub access: &'a Access,
     /// Receives the progress.
@@ -36,24 +36,26 @@ pub struct Stage<'a> {
 }
 
 /// Performs the action. `turn` counts the events, so that each event that affects one pod picks another pod.
-pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> Result<(), WorkloadError> {
-    let Stage { access, progress, shutdown } = *stage;
+pub(super) async fn perform(context: &EventContext<'_>, action: &Action, turn: usize) -> Result<(), WorkloadError> {
+    let EventContext { access, progress, shutdown } = *context;
     match action {
         Action::Scale(replicas) => {
             scale(access, *replicas, progress, shutdown).await?;
             Ok(())
         }
-        Action::Restart => restart(stage).await,
-        Action::NewImage(image) => set_image(stage, image).await,
+        Action::Restart => restart(context).await,
+        Action::NewImage(image) => set_image(context, image).await,
         Action::KillPod => {
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, Box::pin(pods::kill_one(stage, turn))).await?.map(|pod| step.done_with(pod))?;
-            settle(stage).await
+            shutdown::unless(shutdown, Box::pin(pods::kill_one(context, turn)))
+                .await?
+                .map(|pod| step.done_with(pod))?;
+            settle(context).await
         }
         Action::DeletePod => {
             let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, pods::delete_one(stage, turn)).await?.map(|pod| step.done_with(pod))?;
-            settle(stage).await
+            shutdown::unless(shutdown, pods::delete_one(context, turn)).await?.map(|pod| step.done_with(pod))?;
+            settle(context).await
         }
         Action::Kill(component) => {
             let cluster = access.require_lab(&action.to_string())?;
@@ -72,27 +74,27 @@ pub(super) async fn perform(stage: &Stage<'_>, action: &Action, turn: usize) -> 
     }
 }
 
-async fn settle(stage: &Stage<'_>) -> Result<(), WorkloadError> {
-    scale::settle(stage.access, stage.progress, stage.shutdown).await
+async fn settle(context: &EventContext<'_>) -> Result<(), WorkloadError> {
+    scale::settle(context.access, context.progress, context.shutdown).await
 }
 
 /// Waits until no pod is terminating.
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
-pub async fn drained(stage: &Stage<'_>) -> Result<(), WorkloadError> {
-    pods::drained(stage).await
+pub async fn drained(context: &EventContext<'_>) -> Result<(), WorkloadError> {
+    pods::drained(context).await
 }
 
 /// Changes the Deployment's pod template, and waits for the rollout and the load balancer.
-async fn roll(stage: &Stage<'_>, template: &Value) -> Result<(), WorkloadError> {
-    let deployments: Api<Deployment> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
+async fn roll(context: &EventContext<'_>, template: &Value) -> Result<(), WorkloadError> {
+    let deployments: Api<Deployment> = Api::namespaced(context.access.client.clone(), NAMESPACE);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patch = json!({"spec": {"template": template}});
     let patched = deployments.patch(WORKLOAD, &params, &Patch::Strategic(patch)).await;
     patched.map_err(|source| unchanged(format!("change Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
-    Box::pin(rollout(&stage.access.client, stage.shutdown, stage.progress)).await?;
-    settle(stage).await
+    Box::pin(rollout(&context.access.client, context.shutdown, context.progress)).await?;
+    settle(context).await
 }
 
 fn restarted() -> Value {
@@ -109,22 +111,22 @@ fn with_image(image: &str) -> Value {
 ///
 /// # Errors
 /// As [`set_variable`].
-pub async fn restart(stage: &Stage<'_>) -> Result<(), WorkloadError> {
-    roll(stage, &restarted()).await
+pub async fn restart(context: &EventContext<'_>) -> Result<(), WorkloadError> {
+    roll(context, &restarted()).await
 }
 
 /// Sets an environment variable of the workload's container, and waits for the rollout.
 ///
 /// # Errors
 /// [`WorkloadError::NoWorkload`], [`WorkloadError::RolloutStuck`], [`WorkloadError::Kubernetes`] and more.
-pub async fn set_variable(stage: &Stage<'_>, name: &str, value: &str) -> Result<(), WorkloadError> {
+pub async fn set_variable(context: &EventContext<'_>, name: &str, value: &str) -> Result<(), WorkloadError> {
     let variable = json!({"name": name, "value": value});
-    roll(stage, &json!({"spec": {"containers": [{"name": WORKLOAD, "env": [variable]}]}})).await
+    roll(context, &json!({"spec": {"containers": [{"name": WORKLOAD, "env": [variable]}]}})).await
 }
 
 /// Sets the image of the workload's container, which the nodes must have, and waits for the rollout.
-async fn set_image(stage: &Stage<'_>, image: &str) -> Result<(), WorkloadError> {
-    roll(stage, &with_image(image)).await
+async fn set_image(context: &EventContext<'_>, image: &str) -> Result<(), WorkloadError> {
+    roll(context, &with_image(image)).await
 }
 
 /// Kills a component, and waits until the supervisor has restarted it.
@@ -135,7 +137,7 @@ async fn kill(cluster: &Cluster, component: &str) -> Result<(), WorkloadError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let (restarts, state) = restarts(cluster, component)?;
-        if restarts > process.restarts && state == State::Running {
+        if restarts > process.restarts && state == ComponentState::Running {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -147,9 +149,9 @@ async fn kill(cluster: &Cluster, component: &str) -> Result<(), WorkloadError> {
     }
 }
 
-fn restarts(cluster: &Cluster, component: &str) -> Result<(u32, State), WorkloadError> {
+fn restarts(cluster: &Cluster, component: &str) -> Result<(u32, ComponentState), WorkloadError> {
     let status = cluster::component_status(cluster, component)?;
-    Ok(status.map_or((0, State::Waiting), |status| (status.restarts, status.state)))
+    Ok(status.map_or((0, ComponentState::Waiting), |status| (status.restarts, status.state)))
 }
 
 /// Pauses a component for `time`.

@@ -8,7 +8,7 @@ mod pods;
 use std::fmt;
 use std::time::Duration;
 
-pub use act::{Stage, drained, restart, set_variable};
+pub use act::{EventContext, drained, restart, set_variable};
 pub use play::play;
 
 use crate::config::Replicas;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::act::{Stage, perform};
+use super::act::{EventContext, perform};
 use super::{EventRecord, Planned};
 use crate::shutdown::Shutdown;
 use crate::workload::WorkloadError;
@@ -18,9 +18,9 @@ const GAP: Duration = Duration::from_secs(1);
 /// Plays `events` in a run that begins at `start`, until `over` is cancelled. Events that have not begun by then are dropped;
 /// events that have begun are completed. An event without a time follows the previous event, which makes chains of events;
 /// the chains are played concurrently.
-pub async fn play(events: &[Planned], start: Instant, stage: &Stage<'_>, over: &Shutdown) -> Vec<EventRecord> {
+pub async fn play(events: &[Planned], start: Instant, context: &EventContext<'_>, over: &Shutdown) -> Vec<EventRecord> {
     let chains = chains(events).into_iter().enumerate();
-    let played = chains.map(|(number, (at, chain))| one_chain(number, at, chain, start, stage, over));
+    let played = chains.map(|(number, (at, chain))| one_chain(number, at, chain, start, context, over));
     join_all(played).await.into_iter().flatten().collect()
 }
 
@@ -42,7 +42,7 @@ async fn one_chain(
     at: Duration,
     chain: &[Planned],
     start: Instant,
-    stage: &Stage<'_>,
+    context: &EventContext<'_>,
     over: &Shutdown,
 ) -> Vec<EventRecord> {
     let mut records = Vec::new();
@@ -62,7 +62,7 @@ async fn one_chain(
             break;
         }
         let began = start.elapsed();
-        let done = Box::pin(perform(stage, &event.action, number + step)).await;
+        let done = Box::pin(perform(context, &event.action, number + step)).await;
         let failed = done.is_err();
         records.push(EventRecord {
             began,

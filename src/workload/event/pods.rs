@@ -8,7 +8,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Stage;
+use super::EventContext;
 use crate::cluster;
 use crate::config::{NAMESPACE, WORKLOAD};
 use crate::kubernetes_error::KubernetesError;
@@ -21,10 +21,10 @@ const REREAD: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills the server in one pod, and waits until its container runs again; returns the pod's name.
-pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, WorkloadError> {
-    let cluster = stage.access.require_lab("killing a container")?;
-    let api: Api<Pod> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
-    let pod = pick(&stage.access.client, turn).await?;
+pub(super) async fn kill_one(context: &EventContext<'_>, turn: usize) -> Result<String, WorkloadError> {
+    let cluster = context.access.require_lab("killing a container")?;
+    let api: Api<Pod> = Api::namespaced(context.access.client.clone(), NAMESPACE);
+    let pod = pick(&context.access.client, turn).await?;
     let (name, before) = (pod.name_any(), state(&pod));
     let no_container = || WorkloadError::Deadline {
         what: format!("a running container in pod {name}"),
@@ -51,19 +51,19 @@ pub(super) async fn kill_one(stage: &Stage<'_>, turn: usize) -> Result<String, W
 }
 
 /// Deletes one pod; returns its name.
-pub(super) async fn delete_one(stage: &Stage<'_>, turn: usize) -> Result<String, WorkloadError> {
-    let api: Api<Pod> = Api::namespaced(stage.access.client.clone(), NAMESPACE);
-    let name = pick(&stage.access.client, turn).await?.name_any();
+pub(super) async fn delete_one(context: &EventContext<'_>, turn: usize) -> Result<String, WorkloadError> {
+    let api: Api<Pod> = Api::namespaced(context.access.client.clone(), NAMESPACE);
+    let name = pick(&context.access.client, turn).await?.name_any();
     let deleted = api.delete(&name, &DeleteParams::default()).await;
     deleted.map_err(|source| KubernetesError::new(format!("delete Pod {name}"), source))?;
     Ok(name)
 }
 
 /// Waits until no pod is terminating, but at most [`PATIENCE`].
-pub(super) async fn drained(stage: &Stage<'_>) -> Result<(), WorkloadError> {
+pub(super) async fn drained(context: &EventContext<'_>) -> Result<(), WorkloadError> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let pods = pods(&stage.access.client).await?;
+        let pods = pods(&context.access.client).await?;
         if pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_none() || has_ended(pod)) {
             break;
         }

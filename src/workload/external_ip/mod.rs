@@ -19,7 +19,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use self::pool::{Claim, Decision};
+use self::pool::{AddressDecision, Claim};
 use super::FIELD_MANAGER;
 use super::observe::ConstantBackoff;
 use crate::shutdown::Shutdown;
@@ -95,10 +95,10 @@ impl Allocator {
         for (uid, decision) in pool::decide(claims) {
             let Some(service) = services.get(&uid) else { continue };
             let written = match decision {
-                Decision::Give(ip) => self.give(&uid, service, ip).await,
-                Decision::TakeBack => write_status(&self.client, service, &json!([])).await.is_ok(),
-                Decision::Exhausted => self.tell(&uid, service, "ExternalIPPoolExhausted", exhausted()).await,
-                Decision::Unavailable(ip) => {
+                AddressDecision::Give(ip) => self.give(&uid, service, ip).await,
+                AddressDecision::TakeBack => write_status(&self.client, service, &json!([])).await.is_ok(),
+                AddressDecision::Exhausted => self.tell(&uid, service, "ExternalIPPoolExhausted", exhausted()).await,
+                AddressDecision::Unavailable(ip) => {
                     let note = format!("{ip} is not free, or is not in the lab's pool {}", pool::description());
                     self.tell(&uid, service, "ExternalIPUnavailable", note).await
                 }

@@ -26,7 +26,7 @@ pub struct Claim {
 
 /// What to do for a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum AddressDecision {
     /// Assign this address.
     Give(Ipv4Addr),
     /// Remove the address that it has.
@@ -53,7 +53,7 @@ fn pool() -> impl Iterator<Item = Ipv4Addr> {
 /// Decides on all Services. The same claims always lead to the same decisions; a Service whose address is right gets no
 /// decision.
 #[must_use]
-pub fn decide(mut claims: Vec<Claim>) -> Vec<(String, Decision)> {
+pub fn decide(mut claims: Vec<Claim>) -> Vec<(String, AddressDecision)> {
     claims.sort_by(|a, b| (a.created, &a.uid).cmp(&(b.created, &b.uid)));
     let pool: BTreeSet<Ipv4Addr> = pool().collect();
     // An address that another controller assigned is taken, and is never changed.
@@ -64,7 +64,7 @@ pub fn decide(mut claims: Vec<Claim>) -> Vec<(String, Decision)> {
     for claim in claims.into_iter().filter(|claim| !claim.foreign) {
         let current = claim.current.filter(|ip| pool.contains(ip));
         if !claim.ours {
-            decisions.extend(current.map(|_| (claim.uid, Decision::TakeBack)));
+            decisions.extend(current.map(|_| (claim.uid, AddressDecision::TakeBack)));
             continue;
         }
         let keeps = current.filter(|ip| taken.insert(*ip));
@@ -76,14 +76,14 @@ pub fn decide(mut claims: Vec<Claim>) -> Vec<(String, Decision)> {
     pending.sort_by_key(|claim| claim.wanted.is_none());
     for claim in pending {
         let decision = match claim.wanted {
-            Some(wanted) if pool.contains(&wanted) && taken.insert(wanted) => Decision::Give(wanted),
-            Some(wanted) => Decision::Unavailable(wanted),
+            Some(wanted) if pool.contains(&wanted) && taken.insert(wanted) => AddressDecision::Give(wanted),
+            Some(wanted) => AddressDecision::Unavailable(wanted),
             None => match pool.iter().find(|ip| !taken.contains(*ip)) {
                 Some(ip) => {
                     taken.insert(*ip);
-                    Decision::Give(*ip)
+                    AddressDecision::Give(*ip)
                 }
-                None => Decision::Exhausted,
+                None => AddressDecision::Exhausted,
             },
         };
         decisions.push((claim.uid, decision));
@@ -113,7 +113,7 @@ mod tests {
         Claim { wanted: Some(wanted), ..claim(number) }
     }
 
-    fn decided(claims: &[Claim]) -> Vec<(String, Decision)> {
+    fn decided(claims: &[Claim]) -> Vec<(String, AddressDecision)> {
         let forwards = decide(claims.to_vec());
         let backwards = decide(claims.iter().rev().cloned().collect());
         assert_eq!(forwards, backwards, "the order of the list must not matter");
@@ -123,7 +123,10 @@ mod tests {
     #[test]
     fn the_oldest_service_gets_the_lowest_free_address() {
         let decisions = decided(&[claim(2), having(1, 2), claim(3)]);
-        assert_eq!(decisions, [("002".into(), Decision::Give(ip(1))), ("003".into(), Decision::Give(ip(3)))]);
+        assert_eq!(
+            decisions,
+            [("002".into(), AddressDecision::Give(ip(1))), ("003".into(), AddressDecision::Give(ip(3)))]
+        );
     }
 
     #[test]
@@ -133,19 +136,22 @@ mod tests {
 
     #[test]
     fn of_two_services_with_one_address_the_older_keeps_it() {
-        assert_eq!(decided(&[having(2, 7), having(1, 7)]), [("002".into(), Decision::Give(ip(1)))]);
+        assert_eq!(decided(&[having(2, 7), having(1, 7)]), [("002".into(), AddressDecision::Give(ip(1)))]);
     }
 
     #[test]
     fn an_address_outside_the_pool_is_replaced() {
         let strange = Claim { current: Some(Ipv4Addr::new(203, 0, 113, 9)), ..claim(1) };
-        assert_eq!(decided(&[strange]), [("001".into(), Decision::Give(ip(1)))]);
+        assert_eq!(decided(&[strange]), [("001".into(), AddressDecision::Give(ip(1)))]);
     }
 
     #[test]
     fn a_requested_address_is_assigned_before_others() {
         let decisions = decided(&[claim(1), wanting(2, ip(1))]);
-        assert_eq!(decisions, [("002".into(), Decision::Give(ip(1))), ("001".into(), Decision::Give(ip(2)))]);
+        assert_eq!(
+            decisions,
+            [("002".into(), AddressDecision::Give(ip(1))), ("001".into(), AddressDecision::Give(ip(2)))]
+        );
     }
 
     #[test]
@@ -156,10 +162,10 @@ mod tests {
         assert_eq!(
             decisions.into_iter().map(|(_, decision)| decision).collect::<Vec<_>>(),
             [
-                Decision::Unavailable(ip(9)),
-                Decision::Unavailable(outside),
-                Decision::Unavailable(ip(0)),
-                Decision::Unavailable(ip(255)),
+                AddressDecision::Unavailable(ip(9)),
+                AddressDecision::Unavailable(outside),
+                AddressDecision::Unavailable(ip(0)),
+                AddressDecision::Unavailable(ip(255)),
             ]
         );
     }
@@ -167,29 +173,32 @@ mod tests {
     #[test]
     fn a_service_keeps_its_address_until_the_requested_one_is_free() {
         let moving = Claim { wanted: Some(ip(9)), ..having(1, 4) };
-        assert_eq!(decided(&[moving.clone(), having(2, 9)]), [("001".into(), Decision::Unavailable(ip(9)))]);
-        assert_eq!(decided(&[moving]), [("001".into(), Decision::Give(ip(9)))]);
+        assert_eq!(decided(&[moving.clone(), having(2, 9)]), [("001".into(), AddressDecision::Unavailable(ip(9)))]);
+        assert_eq!(decided(&[moving]), [("001".into(), AddressDecision::Give(ip(9)))]);
     }
 
     #[test]
     fn a_full_pool_is_reported_and_a_released_address_is_assigned_again() {
         let mut claims: Vec<Claim> = (1..=254).map(|number| having(number, number)).collect();
         claims.push(claim(255));
-        assert_eq!(decided(&claims), [("255".into(), Decision::Exhausted)]);
+        assert_eq!(decided(&claims), [("255".into(), AddressDecision::Exhausted)]);
         claims.remove(99);
-        assert_eq!(decided(&claims), [("255".into(), Decision::Give(ip(100)))]);
+        assert_eq!(decided(&claims), [("255".into(), AddressDecision::Give(ip(100)))]);
     }
 
     #[test]
     fn a_service_that_changed_its_type_loses_its_address() {
         let changed = Claim { ours: false, ..having(1, 1) };
         let decisions = decided(&[changed, claim(2)]);
-        assert_eq!(decisions, [("001".into(), Decision::TakeBack), ("002".into(), Decision::Give(ip(1)))]);
+        assert_eq!(
+            decisions,
+            [("001".into(), AddressDecision::TakeBack), ("002".into(), AddressDecision::Give(ip(1)))]
+        );
     }
 
     #[test]
     fn a_service_of_another_class_keeps_its_address() {
         let foreign = Claim { ours: false, foreign: true, ..having(1, 1) };
-        assert_eq!(decided(&[foreign, claim(2)]), [("002".into(), Decision::Give(ip(2)))]);
+        assert_eq!(decided(&[foreign, claim(2)]), [("002".into(), AddressDecision::Give(ip(2)))]);
     }
 }

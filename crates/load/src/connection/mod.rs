@@ -22,7 +22,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum ConnectionPhase {
     /// Not open after a failure; `since` is when to try again.
     Waiting,
     /// Closed, because no requests are sent to its address any more.
@@ -45,7 +45,7 @@ pub(super) struct Connection {
     socket: Option<Socket>,
     /// A socket that was reset, to use again.
     spare: Option<Socket>,
-    phase: Phase,
+    phase: ConnectionPhase,
     since: Instant,
     /// The request in flight, or that the connection is opened for.
     request: Option<ScheduledRequest>,
@@ -78,7 +78,7 @@ impl Connection {
             address,
             socket: None,
             spare: None,
-            phase: Phase::Waiting,
+            phase: ConnectionPhase::Waiting,
             since: now,
             request: None,
             sent: 0,
@@ -99,9 +99,9 @@ impl Connection {
     pub(super) fn addresses_changed(&mut self, shared: &mut Shared) {
         let retired = shared.pool.is_retired(self.address);
         match self.phase {
-            Phase::Idle | Phase::Waiting if retired => self.retire(shared),
+            ConnectionPhase::Idle | ConnectionPhase::Waiting if retired => self.retire(shared),
             // The next tick continues from here.
-            Phase::Retired if !retired => self.phase = Phase::Waiting,
+            ConnectionPhase::Retired if !retired => self.phase = ConnectionPhase::Waiting,
             _ => {}
         }
     }
@@ -109,40 +109,41 @@ impl Connection {
     fn retire(&mut self, shared: &mut Shared) {
         shared.record.opened += u64::from(self.is_unused());
         (self.socket, self.spare) = (None, None);
-        (self.phase, self.pooled) = (Phase::Retired, false);
+        (self.phase, self.pooled) = (ConnectionPhase::Retired, false);
     }
 
     /// Whether it waits for its next attempt.
     pub(super) fn is_waiting(&self) -> bool {
-        self.phase == Phase::Waiting
+        self.phase == ConnectionPhase::Waiting
     }
 
     /// Whether a request that is counted is in flight.
     pub(super) fn is_in_flight(&self) -> bool {
-        matches!(self.phase, Phase::Sending | Phase::Receiving) && self.request.is_some_and(|request| request.counts)
+        matches!(self.phase, ConnectionPhase::Sending | ConnectionPhase::Receiving)
+            && self.request.is_some_and(|request| request.counts)
     }
 
     /// Whether a request that is counted waits for it to be open.
     pub(super) fn holds_unsent(&self) -> bool {
-        self.phase == Phase::Connecting && self.request.is_some_and(|request| request.counts)
+        self.phase == ConnectionPhase::Connecting && self.request.is_some_and(|request| request.counts)
     }
 
     /// Whether it is open and has not sent a request that is counted.
     pub(super) fn is_unused(&self) -> bool {
-        self.phase == Phase::Idle && self.socket.is_some() && !self.state.counted
+        self.phase == ConnectionPhase::Idle && self.socket.is_some() && !self.state.counted
     }
 
     /// The pool has removed it. Returns whether it is idle.
     pub(super) fn leave_pool(&mut self) -> bool {
         self.pooled = false;
-        self.phase == Phase::Idle
+        self.phase == ConnectionPhase::Idle
     }
 
     /// Opens a connection that has waited long enough, and ends one that took too long.
     pub(super) fn tick(&mut self, shared: &mut Shared, now: Instant) {
         match self.phase {
-            Phase::Waiting if now >= self.since => self.continue_idle(shared, now),
-            Phase::Waiting | Phase::Idle | Phase::Retired => {}
+            ConnectionPhase::Waiting if now >= self.since => self.continue_idle(shared, now),
+            ConnectionPhase::Waiting | ConnectionPhase::Idle | ConnectionPhase::Retired => {}
             _ if now.saturating_duration_since(self.since) >= shared.timeout => {
                 self.fail(Fault::TimedOut, shared, now);
             }
@@ -155,26 +156,29 @@ impl Connection {
         self.state.closing |= event.is_read_closed();
         let before = self.phase;
         match before {
-            Phase::Waiting | Phase::Idle | Phase::Retired => {}
-            Phase::Connecting if self.request.is_none() => self.probe(shared, Instant::now()),
-            Phase::Connecting => self.send(shared, Instant::now()),
-            Phase::Sending => {
+            ConnectionPhase::Waiting | ConnectionPhase::Idle | ConnectionPhase::Retired => {}
+            ConnectionPhase::Connecting if self.request.is_none() => self.probe(shared, Instant::now()),
+            ConnectionPhase::Connecting => self.send(shared, Instant::now()),
+            ConnectionPhase::Sending => {
                 self.send(shared, Instant::now());
-                if matches!(self.phase, Phase::Sending | Phase::Receiving) {
+                if matches!(self.phase, ConnectionPhase::Sending | ConnectionPhase::Receiving) {
                     self.receive(self.state.closing, shared);
                 }
             }
-            Phase::Receiving => self.receive(self.state.closing, shared),
+            ConnectionPhase::Receiving => self.receive(self.state.closing, shared),
         }
         let received = self.state.closing || event.is_readable();
-        if received && self.phase == Phase::Idle && matches!(before, Phase::Idle | Phase::Connecting) {
+        if received
+            && self.phase == ConnectionPhase::Idle
+            && matches!(before, ConnectionPhase::Idle | ConnectionPhase::Connecting)
+        {
             self.received_while_idle(shared);
         }
     }
 
     /// Continues to read after its turn had ended. There is no new event, so it reads until the socket is empty.
     pub(super) fn resume(&mut self, shared: &mut Shared) {
-        if matches!(self.phase, Phase::Sending | Phase::Receiving) {
+        if matches!(self.phase, ConnectionPhase::Sending | ConnectionPhase::Receiving) {
             self.receive(true, shared);
         }
     }
@@ -206,7 +210,7 @@ impl Connection {
         if shared.pool.is_retired(self.address) {
             return self.retire(shared);
         }
-        self.phase = Phase::Idle;
+        self.phase = ConnectionPhase::Idle;
         if !self.pooled {
             self.pooled = true;
             shared.pool.put(self.address, self.token.0);
@@ -219,13 +223,13 @@ impl Connection {
         while let Some(socket) = &mut self.socket {
             match socket.write(&shared.request[self.sent..]) {
                 Ok(written) => {
-                    if self.phase == Phase::Connecting {
+                    if self.phase == ConnectionPhase::Connecting {
                         self.opened(shared, now);
                         self.begin(shared, now);
                     }
                     self.sent += written;
                     if self.sent >= shared.request.len() {
-                        self.phase = Phase::Receiving;
+                        self.phase = ConnectionPhase::Receiving;
                         return;
                     }
                 }
@@ -238,7 +242,7 @@ impl Connection {
 
     #[inline]
     fn begin(&mut self, shared: &mut Shared, now: Instant) {
-        (self.phase, self.since, self.sent) = (Phase::Sending, now, 0);
+        (self.phase, self.since, self.sent) = (ConnectionPhase::Sending, now, 0);
         if self.request.is_some_and(|request| request.counts) {
             shared.record.sent += 1;
             if !self.state.counted {
@@ -296,7 +300,7 @@ impl Connection {
         }
         self.socket = None;
         let pause = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(self.failures.min(16)));
-        (self.phase, self.since) = (Phase::Waiting, now + pause);
+        (self.phase, self.since) = (ConnectionPhase::Waiting, now + pause);
         self.failures += 1;
     }
 }

@@ -9,12 +9,12 @@ use mio::Interest;
 use super::super::fault::Fault;
 use super::super::shared::Shared;
 use super::super::socket::Socket;
-use super::{Connection, ConnectionState, Phase};
+use super::{Connection, ConnectionPhase, ConnectionState};
 
 impl Connection {
     pub(super) fn open(&mut self, shared: &mut Shared, now: Instant) {
         self.reader.restart();
-        (self.phase, self.since, self.sent) = (Phase::Connecting, now, 0);
+        (self.phase, self.since, self.sent) = (ConnectionPhase::Connecting, now, 0);
         self.state = ConnectionState::default();
         // The old socket is closed first, because its descriptor may be the last one that the process may have.
         self.socket = None;
@@ -39,7 +39,7 @@ impl Connection {
     fn watch(&mut self, shared: &mut Shared) {
         let Some(socket) = &mut self.socket else { return };
         // A connection that has sent its only request needs no event when it is writable.
-        let all_sent = self.phase == Phase::Receiving && shared.responses_per_connection == 1;
+        let all_sent = self.phase == ConnectionPhase::Receiving && shared.responses_per_connection == 1;
         let interest = if all_sent { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
         if let Err(error) = socket.watch(&shared.registry, self.token, interest) {
             self.fail(Fault::from(&error), shared, Instant::now());

@@ -9,7 +9,7 @@ use super::super::record::PodIndex;
 use super::super::request_source::ScheduledRequest;
 use super::super::response::Response;
 use super::super::shared::Shared;
-use super::{Connection, Phase};
+use super::{Connection, ConnectionPhase};
 
 /// How often one connection is read before the others have their turn.
 const READS_IN_A_ROW: u32 = 16;
@@ -62,7 +62,7 @@ impl Connection {
         }
         // A server that closes the connection after its response, announced or not, has lost no request. One that responds
         // before it has the whole request cannot be sent another one.
-        let ends = response.close || self.state.closing || self.phase == Phase::Sending;
+        let ends = response.close || self.state.closing || self.phase == ConnectionPhase::Sending;
         if ends || self.state.responses >= shared.responses_per_connection {
             self.end();
         }

@@ -79,7 +79,7 @@ pub fn comparison_sentences(cases: &[ConfigurationSummary]) -> Vec<String> {
     others.iter().map(sentence).chain(not_simultaneous(ratios)).collect()
 }
 
-/// Says that several 95% intervals each stand for themselves; `None` where there are fewer than two.
+/// The sentence that says that several 95% intervals are not simultaneous. `None` if there are fewer than two.
 pub(super) fn not_simultaneous<'a>(ratios: impl Iterator<Item = &'a Ratio>) -> Option<String> {
     let intervals = ratios.filter(|ratio| ratio.interval.is_some()).count();
     (intervals > 1).then(|| {

@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(dip(&tenths, 20, 60), Some((0.0, Some(1.8))));
         // It does not recover within the time that was measured.
         assert_eq!(dip(&tenths, 20, 34), Some((0.0, None)));
-        // One slow tenth is no dip.
+        // One slow tenth of a second is not a dip.
         let mut tenths = vec![1_000; 60];
         tenths[30] = 600;
         assert_eq!(dip(&tenths, 20, 60), Some((0.92, Some(0.0))));

@@ -1,4 +1,4 @@
-//! Logs that are cut off, by an API server on loopback that says what it is told to.
+//! Logs that are cut off. An API server on loopback sends prepared responses.
 
 use std::collections::VecDeque;
 
@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// What the API server answers to one request for a log.
-enum Answer {
+/// The response of the API server to one request for a log.
+enum LogResponse {
     /// These bytes, as the whole log.
     Whole(&'static str),
     /// These bytes; then the connection breaks.
@@ -19,8 +19,8 @@ enum Answer {
     Refused,
 }
 
-/// Answers requests, one after the other; returns what was asked of them.
-async fn api_server(listener: TcpListener, mut answers: VecDeque<Answer>) -> Vec<String> {
+/// Sends the responses, one for each request. Returns the request lines.
+async fn api_server(listener: TcpListener, mut answers: VecDeque<LogResponse>) -> Vec<String> {
     let mut asked = Vec::new();
     while let Some(answer) = answers.pop_front() {
         let (mut connection, _) = listener.accept().await.unwrap();
@@ -31,9 +31,9 @@ async fn api_server(listener: TcpListener, mut answers: VecDeque<Answer>) -> Vec
         let request = String::from_utf8(request).unwrap();
         asked.push(request.split_whitespace().nth(1).unwrap().split_once('?').unwrap().1.to_owned());
         let (status, length, text) = match answer {
-            Answer::Whole(text) => ("200 OK", text.len(), text),
-            Answer::CutOff(text) => ("200 OK", text.len() + 100, text),
-            Answer::Refused => ("400 Bad Request", 0, ""),
+            LogResponse::Whole(text) => ("200 OK", text.len(), text),
+            LogResponse::CutOff(text) => ("200 OK", text.len() + 100, text),
+            LogResponse::Refused => ("400 Bad Request", 0, ""),
         };
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
         connection.write_all(format!("{head}{text}").as_bytes()).await.unwrap();
@@ -41,14 +41,14 @@ async fn api_server(listener: TcpListener, mut answers: VecDeque<Answer>) -> Vec
     asked
 }
 
-/// The lines that a reader hands on, and what it asked for. When all `answers` are used up, the pod is deleted.
-async fn read(first: LogParams, running: bool, answers: Vec<Answer>) -> (Vec<String>, Vec<String>) {
+/// The lines that a reader passes on, and its requests. When all `answers` are used up, the pod is deleted.
+async fn read(first: LogParams, running: bool, answers: Vec<LogResponse>) -> (Vec<String>, Vec<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let client = Client::try_from(Config::new(format!("http://{address}").parse().unwrap())).unwrap();
     let (container, receiver) = watch::channel(Container { id: "a".into(), running, deleted: false });
     let (sender, mut lines) = mpsc::channel(WAITING);
-    let reader = Reader {
+    let reader = LogReader {
         api: Api::namespaced(client, "evenkeel"),
         pod: "p".into(),
         first,
@@ -76,11 +76,11 @@ fn following() -> LogParams {
 async fn a_log_that_was_cut_off_goes_on_where_it_was() {
     let answers = vec![
         // Two lines with one time, a second apart from the third; the fourth has no end.
-        Answer::CutOff(
+        LogResponse::CutOff(
             "2026-01-01T00:00:01.1Z a\n2026-01-01T00:00:02.7Z b\n2026-01-01T00:00:02.7Z c\n2026-01-01T00:00:02.8Z cut",
         ),
-        Answer::Refused,
-        Answer::Whole(
+        LogResponse::Refused,
+        LogResponse::Whole(
             "2026-01-01T00:00:02.7Z b\n2026-01-01T00:00:02.7Z c\n2026-01-01T00:00:02.7Z d\n\
              2026-01-01T00:00:02.8Z cut no more\n2026-01-01T00:00:02.75Z e\n",
         ),
@@ -95,11 +95,11 @@ async fn a_log_that_was_cut_off_goes_on_where_it_was() {
 #[tokio::test]
 async fn a_container_that_was_restarted_meanwhile_loses_no_line() {
     let answers = vec![
-        Answer::CutOff("2026-01-01T00:00:01Z a\n"),
-        Answer::Whole("2026-01-01T00:00:01Z a\n2026-01-01T00:00:02Z last words"),
-        Answer::Whole("an error of the kubelet"),
-        Answer::Whole("2026-01-01T00:00:02Z last words"),
-        Answer::Whole("2026-01-01T00:00:03Z begin\n"),
+        LogResponse::CutOff("2026-01-01T00:00:01Z a\n"),
+        LogResponse::Whole("2026-01-01T00:00:01Z a\n2026-01-01T00:00:02Z last words"),
+        LogResponse::Whole("an error of the kubelet"),
+        LogResponse::Whole("2026-01-01T00:00:02Z last words"),
+        LogResponse::Whole("2026-01-01T00:00:03Z begin\n"),
     ];
     let (lines, _) = read(following(), true, answers).await;
     assert_eq!(lines, ["a", "last words", "begin"]);
@@ -108,7 +108,7 @@ async fn a_container_that_was_restarted_meanwhile_loses_no_line() {
 #[tokio::test]
 async fn a_line_without_an_end_is_handed_on_when_the_container_has_ended() {
     let (lines, _) =
-        read(following(), false, vec![Answer::Whole("2026-01-01T00:00:01Z a\n2026-01-01T00:00:02Z b")]).await;
+        read(following(), false, vec![LogResponse::Whole("2026-01-01T00:00:01Z a\n2026-01-01T00:00:02Z b")]).await;
     assert_eq!(lines, ["a", "b"]);
 }
 
@@ -116,10 +116,10 @@ async fn a_line_without_an_end_is_handed_on_when_the_container_has_ended() {
 async fn without_old_lines_the_log_goes_on_from_when_it_was_opened() {
     let first = LogParams { tail_lines: Some(0), ..following() };
     let answers = vec![
-        Answer::Refused,
-        Answer::CutOff(""),
-        Answer::Refused,
-        Answer::Whole("2026-01-01T00:00:01Z old\n2126-01-01T00:00:01Z new\n"),
+        LogResponse::Refused,
+        LogResponse::CutOff(""),
+        LogResponse::Refused,
+        LogResponse::Whole("2026-01-01T00:00:01Z old\n2126-01-01T00:00:01Z new\n"),
     ];
     let (lines, asked) = read(first, true, answers).await;
     assert_eq!(lines, ["new"]);
@@ -138,10 +138,10 @@ fn a_pod_of_the_same_name_is_another_pod() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = Client::try_from(Config::new("http://127.0.0.1:9".parse().unwrap())).unwrap();
-        let (api, wanted) = (Api::namespaced(client, "evenkeel"), Wanted::default());
+        let (api, query) = (Api::namespaced(client, "evenkeel"), LogQuery::default());
         let lines = mpsc::channel(WAITING).0;
         let mut following =
-            Following { api: &api, wanted: &wanted, lines, readers: JoinSet::new(), pods: BTreeMap::new() };
+            Following { api: &api, query: &query, lines, readers: JoinSet::new(), pods: BTreeMap::new() };
         let mut listed = BTreeSet::new();
         for (uid, readers) in [("1", 1), ("1", 1), ("2", 2)] {
             following.take(Event::Apply(pod(uid)), &mut listed);

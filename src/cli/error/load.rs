@@ -51,13 +51,13 @@ mod tests {
         let source = || io::Error::from(io::ErrorKind::OutOfMemory);
         let target = "198.18.1.1:80".parse().unwrap();
         let errors = [
-            (LoadError::DescriptorLimit { source: source() }, "could not read the limit on open files: "),
-            (LoadError::Epoll { source: source() }, "could not set up epoll for the load: "),
-            (LoadError::Thread { source: source() }, "could not start a thread for the load: "),
-            (LoadError::NoAddress { target }, "no load could be sent to 198.18.1.1:80: there is no address"),
-            (LoadError::Poll { target, source: source() }, "no load could be sent to 198.18.1.1:80: waiting for"),
-            (LoadError::WorkerLost { target }, "no load could be sent to 198.18.1.1:80: a thread"),
-            (LoadError::Histogram { why: "x".into() }, "no load could be sent to the target: a latency histogram"),
+            (LoadError::DescriptorLimit { source: source() }, "the limit on open files could not be read: "),
+            (LoadError::Epoll { source: source() }, "epoll could not be set up: "),
+            (LoadError::Thread { source: source() }, "a thread could not be started: "),
+            (LoadError::NoAddress { target }, "there is no address to send load to for 198.18.1.1:80"),
+            (LoadError::Poll { target, source: source() }, "the load on 198.18.1.1:80 ended early: waiting for"),
+            (LoadError::WorkerLost { target }, "the load on 198.18.1.1:80 ended early: a thread"),
+            (LoadError::Histogram { why: "x".into() }, "a latency histogram"),
         ];
         for (error, sentence) in errors {
             let error = Error::from(error);

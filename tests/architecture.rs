@@ -1,36 +1,36 @@
-//! The one arrow: a module uses only those that stand before it in the flow (and the house's common values).
+//! The rules of the structure that Cargo does not check: the direction inside `src/`, no flag names in libraries, and clap
+//! only in the command line.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The flow, in the order of `src/lib.rs`; what stands later may use what stands earlier, never the other way round.
+/// The modules in the order of the flow. A module may use the modules before it.
 const FLOW: [&str; 7] = ["toolbox", "image", "cluster", "workload", "experiment", "report", "cli"];
-/// What every module may use.
+/// The common modules, which every module may use.
 const COMMON: [&str; 8] =
     ["clock", "config", "io_error", "kubernetes_error", "process", "progress", "shutdown", "write_file"];
+/// The crates that do not know the command line.
+const LIBRARIES: [&str; 3] = ["crates/load/src", "crates/measure/src", "crates/server/src"];
 
 #[test]
-fn modules_use_only_earlier_ones() {
+fn modules_use_only_earlier_modules() {
     let mut wrong = Vec::new();
     for (position, module) in FLOW.iter().enumerate() {
-        for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(module)) {
-            for used in used_modules(&fs::read_to_string(&file).unwrap()) {
-                let later = FLOW.iter().skip(position + 1).any(|later| *later == used);
-                if later {
-                    wrong.push(format!("{} uses crate::{used}", file.display()));
-                }
-            }
+        for (file, text) in sources(&format!("src/{module}")) {
+            let used = used_modules(&text).into_iter();
+            let later = used.filter(|used| FLOW[position + 1..].contains(&used.as_str()));
+            wrong.extend(later.map(|used| format!("{} uses crate::{used}", file.display())));
         }
     }
-    assert!(wrong.is_empty(), "the arrow points one way only:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "a module uses a later one:\n{}", wrong.join("\n"));
 }
 
 #[test]
-fn common_values_use_no_module_of_the_flow() {
+fn common_modules_use_only_common_modules() {
     for module in COMMON {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(format!("{module}.rs"));
+        let file = root().join("src").join(format!("{module}.rs"));
         for used in used_modules(&fs::read_to_string(&file).unwrap()) {
             assert!(COMMON.contains(&used.as_str()), "{} uses crate::{used}", file.display());
         }
@@ -38,12 +38,48 @@ fn common_values_use_no_module_of_the_flow() {
 }
 
 #[test]
-fn the_scan_sees_what_it_is_for() {
-    assert_eq!(used_modules("use crate::report::Table;\nlet x = crate::load::run();"), ["report", "load"]);
-    assert_eq!(used_modules("use crate::{error::Error, cli};"), ["error", "cli"]);
+fn every_module_is_in_the_flow_or_common() {
+    let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let modules = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    for module in modules {
+        assert!(FLOW.contains(&module) || COMMON.contains(&module), "{module} has no place in the order of modules");
+    }
 }
 
-/// The first path segment after each `crate::`, groups in braces taken apart; doc comments count too.
+/// The libraries describe errors without flags; `src/cli/error` adds the flags.
+#[test]
+fn libraries_name_no_flags() {
+    let mut wrong = Vec::new();
+    for directory in LIBRARIES {
+        for (file, text) in sources(directory) {
+            wrong.extend(flags(&text).into_iter().map(|flag| format!("{} names {flag}", file.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_command_line_uses_clap() {
+    let cli = root().join("src/cli");
+    for directory in ["src"].iter().chain(&LIBRARIES) {
+        for (file, text) in sources(directory) {
+            let uses_clap = text.contains("clap::") || text.contains("use clap");
+            assert!(!uses_clap || file.starts_with(&cli), "{} uses clap", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_scans_find_what_they_look_for() {
+    assert_eq!(used_modules("use crate::report::Table;\nlet x = crate::image::pack();"), ["report", "image"]);
+    assert_eq!(used_modules("use crate::{config::Paths, cli};"), ["config", "cli"]);
+    assert_eq!(
+        flags("\"--rate\" and `--no-keepalive`, x --y, a--b, ---, count--;"),
+        ["--rate", "--no-keepalive", "--y"]
+    );
+}
+
+/// The first path segment after each `crate::`, also in groups in braces and in doc comments.
 fn used_modules(source: &str) -> Vec<String> {
     let mut used = Vec::new();
     for rest in source.split("crate::").skip(1) {
@@ -59,16 +95,34 @@ fn used_modules(source: &str) -> Vec<String> {
     used
 }
 
-fn sources(directory: &Path) -> Vec<PathBuf> {
+/// The words that look like long flags: two dashes, then a lower-case letter.
+fn flags(source: &str) -> Vec<&str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let words = source.split(|c: char| !is_part(c));
+    words
+        .filter(|word| word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase())))
+        .collect()
+}
+
+/// The Rust files below a directory of the project, with their text.
+fn sources(directory: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
+    let mut directories = vec![root().join(directory)];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
         }
     }
-    assert!(!found.is_empty(), "{} holds no source", directory.display());
+    assert!(!found.is_empty(), "{directory} has no source");
     found
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -25,7 +25,7 @@
         "aarch64-linux"
         "aarch64-darwin"
       ];
-      # The lab as it comes, once for each system.
+      # The lab with default options, for each system.
       labs = lib.genAttrs systems (system: mkLab { inherit system; });
       each = output: lib.mapAttrs (_: output) labs;
     in

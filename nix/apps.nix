@@ -3,7 +3,7 @@ lab:
 let
   inherit (lab) lib pkgs evenkeel;
 
-  # What the lab is told by the environment.
+  # The environment variables that a lab reads.
   environment = lib.concatStringsSep "," [
     "EVENKEEL_NAME"
     "EVENKEEL_STATE_DIR"
@@ -14,11 +14,11 @@ let
     "NO_COLOR"
   ];
 
-  # sudo is the machine's own: one from the store has no rights to give.
+  # This is the machine's own sudo: a sudo from the store is not setuid root.
   asRoot = ''
     if [ "$(id -u)" != 0 ]; then
       if ! command -v sudo >/dev/null; then
-        echo "This needs root, and there is no sudo here: become root, then run it again." >&2
+        echo "This needs root, and sudo was not found: run it again as root." >&2
         exit 1
       fi
       echo "This needs root: running it with sudo." >&2
@@ -48,7 +48,7 @@ let
     {
       name,
       description,
-      # A condition in bash, for a verb of which not every use needs root.
+      # Whether it needs root: true, or a condition in bash.
       root ? null,
     }:
     app description {
@@ -79,13 +79,13 @@ let
     }
     {
       name = "test";
-      description = "Send load, and tell what came of it and how it fell on the pods";
-      # Scaling does, a way straight to the pods, and what is done to the lab meanwhile.
+      description = "Send load, and report throughput, latency, failures and the spread over the pods";
+      # Scaling, the route to the pods, and events need root.
       root = ''[[ " $*" =~ " --"(replicas|balance|compare|during) ]]'';
     }
     {
       name = "logs";
-      description = "Show what the pods say, or a component of the cluster";
+      description = "Show the logs of the pods, or of a component of the cluster";
     }
     {
       name = "status";
@@ -98,12 +98,12 @@ let
     }
     {
       name = "demo";
-      description = "All of it: boot, deploy, load at 2, 5 and 10 pods, sum up, remove";
+      description = "Boot, deploy, send load at 2, 5 and 10 pods, report, remove";
       root = true;
     }
     {
       name = "soak";
-      description = "Show under fault that no request is lost, event by event";
+      description = "Play faults under load, and check that no request is lost";
       root = true;
     }
     {
@@ -112,7 +112,7 @@ let
     }
     {
       name = "doctor";
-      description = "Show what a lab needs of this machine";
+      description = "Check that this machine has what a lab needs";
     }
   ];
 in
@@ -123,11 +123,11 @@ lib.listToAttrs (map (each: lib.nameValuePair each.name (verb each)) verbs)
     program = lib.getExe evenkeel;
     meta.description = "The command line of Evenkeel";
   };
-  render = app "Write the manifests that nix/workload.nix describes to manifests/" {
+  render = app "Render nix/workload.nix to manifests/" {
     name = "evenkeel-render";
     text = ''
       if [ ! -f nix/workload.nix ]; then
-        echo "Run this where flake.nix is: it writes to manifests/ there." >&2
+        echo "Run this in the directory of flake.nix: it writes to manifests/ there." >&2
         exit 1
       fi
       install -m 0644 ${lab.committed}/*.yaml manifests/

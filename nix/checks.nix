@@ -1,4 +1,4 @@
-# `nix flake check`: what must be true of every output.
+# The checks of `nix flake check`.
 { lab, mkLab }:
 let
   inherit (lab) lib pkgs rust;
@@ -13,7 +13,7 @@ let
     ];
   };
 
-  # A check that runs `command` and has nothing to keep.
+  # A check that runs `command` and has an empty output.
   check =
     name: tools: command:
     pkgs.runCommand "evenkeel-${name}" { nativeBuildInputs = tools; } ''

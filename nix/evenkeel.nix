@@ -1,4 +1,5 @@
-# The CLI with all it needs by store path: it finds its programs, images and manifests where it would look anyway.
+# The CLI with its programs, images and manifests by store path. A wrapper puts the programs on PATH and sets the variables
+# that name the images and manifests.
 {
   lib,
   pkgs,

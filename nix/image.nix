@@ -1,4 +1,4 @@
-# The images: one static binary each, at a fixed path, and nothing else.
+# The images: each contains one static binary at a fixed path, and nothing else.
 {
   lib,
   pkgs,
@@ -19,9 +19,9 @@ let
       source = builtins.unsafeDiscardStringContext "${binary.src}";
     in
     pkgs.dockerTools.buildLayeredImage {
-      # A name with a host in it: containerd takes any other for one of a public registry.
+      # The name begins with a host. containerd would take any other name for an image of Docker Hub.
       name = "evenkeel.local/${name}";
-      # Copied, for a store path inside would change the image whenever the way to the same bytes does.
+      # The binary is copied. A store path in the image would change when only the derivation changes, and not the bytes.
       extraCommands = "install -D -m 0555 ${lib.getExe binary} ${entrypoint}";
       includeStorePaths = false;
       compressor = "none";
@@ -35,7 +35,8 @@ let
           inherit description;
           inherit (package) version;
           licenses = package.license;
-          # The sources of this binary alone, known by their content: a commit that leaves them leaves the image.
+          # The sources of this binary, identified by their content. A commit that does not change them does not change the
+          # image.
           inherit source;
           revision = builtins.substring 11 32 source;
         };
@@ -47,7 +48,7 @@ in
     name = "server";
     binary = rust.server;
     entrypoint = "evenkeel-server";
-    description = "Says which pod answered, and stops without losing a request";
+    description = "A server whose responses name the pod, and which stops without losing a request";
     config.ExposedPorts."3000/tcp" = { };
   };
 
@@ -55,6 +56,6 @@ in
     name = "pause";
     binary = rust.pause;
     entrypoint = "pause";
-    description = "Holds a pod's namespaces open";
+    description = "Keeps the namespaces of a pod open";
   };
 }

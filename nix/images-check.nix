@@ -1,9 +1,10 @@
-# The images hold what they should and nothing else, run as nobody, say what they are, and are small.
+# Checks that each image contains one file, runs as nobody, has its labels, and is small.
 { lab, check }:
 let
   inherit (lab) pkgs rust;
 
-  # No other file can change the bytes of a static binary, nor its image's digest. Cargo reads the manifests of all crates.
+  # Checks that the source of a binary has only the files it is built from: no other file can change the image's digest.
+  # Cargo reads the manifests of all crates.
   sources = binary: own: ''
     if (cd ${binary.src} && find . -type f) |
       grep -vE '^\./(Cargo\.(lock|toml)|crates/[a-z]+/Cargo\.toml|crates/server/src/${own})$'
@@ -36,7 +37,7 @@ let
       echo ./${entrypoint} | diff ${entrypoint}/files -
       size=$(stat --dereference --format %s ${archive})
       if [ "$size" -gt ${toString (kilobytes * 1000)} ]; then
-        echo "the image of ${entrypoint} takes $size bytes, and ${toString kilobytes} kB are allowed" >&2
+        echo "the image of ${entrypoint} has $size bytes, expected at most ${toString kilobytes} kB" >&2
         exit 1
       fi
     '';

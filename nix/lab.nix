@@ -1,4 +1,4 @@
-# A lab as one value: every program, image and manifest of it.
+# A lab as one value: its programs, images and manifests.
 {
   nixpkgs,
   crane,
@@ -8,7 +8,7 @@
   system,
   # kubenix modules that change the workload: `{ evenkeel.replicas = 5; }`.
   modules ? [ ],
-  # What runs in the pods, an image of dockerTools; without it, Evenkeel's own server.
+  # The image in the pods, made by dockerTools; null for Evenkeel's own server.
   image ? null,
 }:
 let
@@ -30,9 +30,9 @@ let
     };
 
   server = if image == null then images.server else image;
-  # As they are committed: without an image, which `evenkeel deploy` puts in.
+  # The manifests as they are committed. `evenkeel deploy` sets the image.
   committed = render [ ];
-  # As this lab applies them: with the image that it builds, so that another image is another rollout.
+  # The manifests as this lab applies them, with the image that it builds: another image leads to a rollout.
   manifests = render (modules ++ [ { evenkeel.image = "${server.imageName}:${server.imageTag}"; } ]);
 
   evenkeel =

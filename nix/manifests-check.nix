@@ -1,4 +1,4 @@
-# manifests/ is what nix/workload.nix says, and a lab's own changes reach what it applies.
+# Checks that manifests/ is what nix/workload.nix renders, and that the options of a lab reach its manifests.
 {
   lab,
   check,
@@ -36,7 +36,7 @@ assert lib.assertMsg (
 ) "the options of nix/workload.nix do not reach the Deployment";
 check "manifests" [ pkgs.yq-go ] ''
   if ! diff --recursive --unified ${../manifests} ${lab.committed}; then
-    echo "manifests/ is not what nix/workload.nix says. Refresh it: nix run .#render" >&2
+    echo "manifests/ is not what nix/workload.nix renders. Render it again: nix run .#render" >&2
     exit 1
   fi
 ''

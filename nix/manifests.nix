@@ -3,7 +3,7 @@
   lib,
   pkgs,
   evalModules,
-  # Changes to the workload's options.
+  # kubenix modules that set options of the workload.
   modules,
 }:
 let

@@ -1,23 +1,25 @@
-# What Kubernetes' own schemas and kube-score think of the workload.
+# Checks the manifests with Kubernetes' own schemas and with kube-score.
 { lab, check }:
 let
   inherit (lab) lib pkgs;
 
-  # Each of these asks for what a lab must not have.
+  # The tests of kube-score that do not apply to a lab.
   waived = [
-    # The lab puts its images on the nodes; there is no registry to pull from.
+    # The lab imports its images into the nodes; there is no registry to pull from.
     "container-image-pull-policy"
-    # A CPU limit throttles, and throttling ruins the tail of the latency that is to be measured.
+    # A CPU limit throttles the server, which would distort the high percentiles of the latency that is measured.
     "container-resources"
-    # The root file system is read-only and there is no volume: what is left is the log, which the kubelet rotates.
+    # The root file system is read-only and there is no volume. Only the log remains, which the kubelet rotates.
     "container-ephemeral-storage-request-and-limit"
-    # Nothing in the lab enforces a policy, and one that is not enforced is worse than none.
+    # Nothing in the lab enforces a network policy, and a policy that is not enforced suggests a protection that does not
+    # exist.
     "pod-networkpolicy"
-    # Topology spread keeps the pods apart where there are several nodes, and does not fail them where there is one.
+    # Topology spread does the same, and still schedules all pods on a single node.
     "deployment-has-host-podantiaffinity"
   ];
 
-  # kubeconform wants JSON schemas; Kubernetes' own sources describe every kind, as definitions that refer to each other.
+  # kubeconform needs JSON schemas. The sources of Kubernetes describe every kind in one OpenAPI document, whose definitions
+  # refer to each other.
   schemas =
     pkgs.runCommand "kubernetes-schemas-${pkgs.kubernetes.version}"
       {

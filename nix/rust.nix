@@ -1,7 +1,6 @@
-# The Rust programs and what is checked of them.
+# The Rust programs and their checks.
 #
-# Each program is built alone, from the files of its own crate: a change of the command line must not build the server
-# again.
+# Each program is built from its own files only, so that a change of the command line does not build the server again.
 {
   lib,
   pkgs,
@@ -34,7 +33,7 @@ let
 
   inherit (pkgs.stdenv.hostPlatform.rust) cargoEnvVarTarget cargoShortTarget;
 
-  # A static binary for an image. The C library is glibc's static one, as it is without Nix.
+  # A static binary for an image. It is linked to the static glibc, as without Nix.
   static =
     {
       name,
@@ -46,10 +45,10 @@ let
         src = source files;
         cargoExtraArgs = "--locked --package evenkeel-server --bin ${name}";
         CARGO_PROFILE = "server";
-        # Named, so that the flags reach neither build scripts nor macros.
+        # With an explicit target, the flags apply neither to build scripts nor to macros.
         CARGO_BUILD_TARGET = cargoShortTarget;
-        # Nor does the library's directory reach them, as it would from buildInputs: a program that is linked to both
-        # C libraries crashes.
+        # The directory of the static library is given here, since as one of buildInputs it would also apply to build
+        # scripts and macros, and a program that is linked to both C libraries crashes.
         "CARGO_TARGET_${cargoEnvVarTarget}_RUSTFLAGS" =
           "-C target-feature=+crt-static -L native=${pkgs.glibc.static}/lib";
       };
@@ -57,7 +56,7 @@ let
     craneLib.buildPackage (
       arguments
       // {
-        # Nothing lints what is built for this program alone.
+        # The checks below lint the whole workspace, so there is nothing to lint here.
         cargoArtifacts = craneLib.buildDepsOnly (arguments // { cargoCheckCommand = "true"; });
         meta.mainProgram = name;
       }
@@ -79,7 +78,7 @@ let
     pname = "evenkeel";
     src = source cliFiles;
   };
-  # Built once; the CLI and all checks begin with it.
+  # The dependencies, built once for the CLI and all checks.
   cargoArtifacts = craneLib.buildDepsOnly (
     common
     // {
@@ -141,12 +140,12 @@ in
       checked // { cargoClippyExtraArgs = "--all-targets -- --deny warnings"; }
     );
     fmt = craneLib.cargoFmt checked;
-    # Not the tests of the lab, which want root and are the VM test's; nor those of the flake, which want Nix.
+    # Without the tests of the lab, which need root (the VM test covers them), and those of the flake, which need Nix.
     tests = craneLib.cargoTest (
       checked
       // {
         doCheck = true;
-        cargoTestExtraArgs = "--lib --bins --test architecture --test cli --test load --test server";
+        cargoTestExtraArgs = "--lib --bins --test architecture --test cli --test load --test report --test server";
       }
     );
     docs = craneLib.cargoDoc (

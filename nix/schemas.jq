@@ -1,5 +1,5 @@
-# From Kubernetes' OpenAPI document to strict JSON schemas: what a definition does not name is refused, and a field that
-# takes a number or a string takes either.
+# Converts Kubernetes' OpenAPI document to strict JSON schemas: properties that a definition does not name are refused, and
+# an int-or-string field accepts both types.
 {
   definitions: .definitions | map_values(
     if .format == "int-or-string" then { type: ["integer", "string"] }

@@ -1,4 +1,4 @@
-# `nix develop`: the toolchain that the lock pins, the lab's own programs, and what one looks at a cluster with.
+# `nix develop`: the pinned toolchain, the lab's programs, and tools to inspect a cluster.
 lab:
 let
   inherit (lab) lib pkgs;
@@ -30,7 +30,7 @@ lab.rust.craneLib.devShell {
     ])
     ++ lib.optionals lab.isLinux (
       lab.toolbox
-      # For `evenkeel build`, which links to the static C library.
+      # `evenkeel build` links to the static C library.
       ++ [ pkgs.glibc.static ]
     );
 

@@ -1,4 +1,4 @@
-# The programs a lab runs; `evenkeel doctor` shows which of them it takes.
+# The programs that a lab runs. `evenkeel doctor` shows the path of each.
 { pkgs }:
 with pkgs;
 [

@@ -1,4 +1,4 @@
-# A stock NixOS with nothing prepared for a lab: all of it works there, without and with root, and leaves nothing.
+# Runs the demo and single commands on an unmodified NixOS, as root and as a user with sudo, and checks that nothing is left.
 { lab }:
 let
   apps = import ./apps.nix lab;
@@ -12,7 +12,7 @@ lab.pkgs.testers.runNixOSTest {
       memorySize = 4096;
       diskSize = 4096;
     };
-    # The test driver's own setting: a pod that runs out of memory would take the machine with it.
+    # The test driver sets this to 1. Then a pod that runs out of memory would stop the whole machine.
     boot.kernel.sysctl."vm.panic_on_oom" = 0;
     environment.systemPackages = [
       lab.evenkeel
@@ -31,7 +31,7 @@ lab.pkgs.testers.runNixOSTest {
 
 
     def traces():
-        """What a lab could leave: links, routes, mounts, cgroups, rules, settings, processes."""
+        """Everything that a lab could leave: links, routes, mounts, cgroups, rules, settings, processes."""
         return machine.succeed(
             "ip -brief link | awk '{print $1}' | sort",
             "ip route | sort",
@@ -48,7 +48,7 @@ lab.pkgs.testers.runNixOSTest {
     machine.wait_for_unit("multi-user.target")
     before = traces()
 
-    with subtest("doctor finds all it needs"):
+    with subtest("doctor finds everything"):
         print(machine.succeed("evenkeel doctor"))
 
     with subtest("the demo runs from boot to down"):
@@ -57,7 +57,7 @@ lab.pkgs.testers.runNixOSTest {
         )
         for run in report["runs"]:
             pods = run["spread"]["pods"]
-            assert len(pods) == run["replicas"], f"{run['replicas']} pods, but only {pods} were hit"
+            assert len(pods) == run["replicas"], f"{run['replicas']} pods, but only {pods} got requests"
             assert run["errors"] == 0, f"{run['errors']} errors"
         assert traces() == before, "demo left something"
 

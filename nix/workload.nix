@@ -1,4 +1,4 @@
-# The workload as a kubenix module: what runs in the lab, and the few values that one wants to change.
+# The workload as a kubenix module, with options for the values that labs change most.
 {
   config,
   kubenix,
@@ -22,7 +22,7 @@ let
   metadata = { inherit namespace labels; };
 
   quantity = types.strMatching "[0-9]+(\\.[0-9]+)?(m|k|M|G|Ki|Mi|Gi)?";
-  # The standard is enforced, and both other ways to hear of a breach are on.
+  # Violations of the standard are refused, and also reported by an audit annotation and a warning.
   podSecurity =
     standard:
     lib.listToAttrs (
@@ -45,55 +45,55 @@ in
     replicas = mkOption {
       type = types.ints.between 0 480;
       default = 2;
-      description = "How many pods the first `evenkeel deploy` asks for.";
+      description = "The number of pods of the first `evenkeel deploy`.";
     };
     image = mkOption {
       type = types.strMatching "[^[:space:]]+:[^[:space:]/]+";
       default = "evenkeel.local/server:unset";
-      description = "What runs in the pods, with its tag; `evenkeel deploy` replaces it by the image that it imported.";
+      description = "The image in the pods, with its tag. `evenkeel deploy` replaces it by the image that it imported.";
     };
     port = mkOption {
       type = types.port;
       default = 3000;
-      description = "Where the server listens in its pod; the Service's port is 80.";
+      description = "The port of the server in its pod. The Service's port is 80.";
     };
     drainSeconds = mkOption {
       type = types.ints.between 0 300;
       default = 3;
-      description = "How long a pod goes on serving after it was told to stop, until every node has taken it out.";
+      description = "How many seconds a pod keeps serving after SIGTERM, so that every node can remove it from its rules.";
     };
     finishSeconds = mkOption {
       type = types.ints.between 0 300;
       default = 5;
-      description = "After the drain, how long a request that has begun may take; half of it may go to draining on while requests still come.";
+      description = "How many seconds a request that has begun may take after the drain. While requests still arrive, the drain may use up to half of this time.";
     };
     graceSeconds = mkOption {
       type = types.ints.positive;
       default = cfg.drainSeconds + cfg.finishSeconds + 2;
       defaultText = lib.literalExpression "drainSeconds + finishSeconds + 2";
-      description = "When a pod that still runs is killed; longer than the server takes to stop, so that no answer is cut off.";
+      description = "How many seconds after SIGTERM a pod that still runs is killed. It must be longer than the server takes to stop, so that no response is cut off.";
     };
     resources = {
       cpuRequest = mkOption {
         type = quantity;
         default = "1m";
-        description = "What a pod asks of the processors: little, so that hundreds fit on a node. It has no limit, since throttling ruins the tail of the latency.";
+        description = "The CPU request of a pod: small, so that hundreds of pods fit on a node. There is no CPU limit, since throttling distorts the high percentiles of the latency.";
       };
       memoryRequest = mkOption {
         type = quantity;
         default = "4Mi";
-        description = "The memory that a pod asks for.";
+        description = "The memory request of a pod.";
       };
       memoryLimit = mkOption {
         type = quantity;
         default = "64Mi";
-        description = "The memory at which a pod is killed.";
+        description = "The memory limit of a pod.";
       };
     };
     maxSurge = mkOption {
       type = types.strMatching "[0-9]+%";
       default = "25%";
-      description = "How many pods a rollout may start beyond the replicas. None is stopped before its successor is ready.";
+      description = "How many pods a rollout may start beyond the replicas. A pod is stopped only after a new one is ready.";
     };
   };
 
@@ -110,8 +110,8 @@ in
         }
         // podSecurity "restricted";
 
-        # The workload's own identity, without a token: `default` comes into being a moment after its namespace, and a
-        # Deployment that is quicker has its first pods refused.
+        # The workload has its own service account, without a token. The account `default` is created a moment after its
+        # namespace, and until then pods that use it are refused.
         serviceAccounts.${name} = {
           inherit metadata;
           automountServiceAccountToken = false;
@@ -137,7 +137,7 @@ in
                 serviceAccountName = name;
                 automountServiceAccountToken = false;
                 enableServiceLinks = false;
-                # The server asks for no name, and the lab runs no DNS of its own.
+                # The server looks up no names, and the lab has no cluster DNS.
                 dnsPolicy = "Default";
                 terminationGracePeriodSeconds =
                   if cfg.graceSeconds > cfg.drainSeconds + cfg.finishSeconds then
@@ -156,7 +156,7 @@ in
                     topologyKey = "kubernetes.io/hostname";
                     whenUnsatisfiable = "ScheduleAnyway";
                     labelSelector.matchLabels = selector;
-                    # Each rollout spreads by itself; pods of the one before, about to go, do not count.
+                    # Only pods of the same revision count, so the old pods of a rollout do not affect the new ones.
                     matchLabelKeys = [ "pod-template-hash" ];
                   }
                 ];
@@ -164,8 +164,8 @@ in
                   {
                     inherit name;
                     inherit (cfg) image;
-                    # The lab puts images on its nodes itself; a missing one is said at once instead of being sought for
-                    # minutes in a registry that does not exist.
+                    # The lab imports images into its nodes. A missing image fails at once, instead of after minutes of
+                    # attempts to pull it from a registry that does not exist.
                     imagePullPolicy = "Never";
                     ports = [
                       {
@@ -196,9 +196,10 @@ in
                         valueFrom.fieldRef.fieldPath = "spec.nodeName";
                       }
                     ];
-                    # No startup probe, though the server answers one at /startupz: the kubelet asks it by the second and
-                    # not when the container starts, so every pod would wait a second (2 to 10 pods: 2.6 s with it, 1.6 s
-                    # without). The server listens within milliseconds, and liveness gives it 30 s.
+                    # There is no startup probe, although the server has a route for it (/startupz). The kubelet runs a
+                    # startup probe once a second and not when the container starts, so every pod would start a second
+                    # later (scaling from 2 to 10 pods took 2.6 s with it, 1.6 s without). The server listens within
+                    # milliseconds, and the liveness probe allows it 30 s.
                     readinessProbe = {
                       httpGet = {
                         path = "/readyz";
@@ -240,9 +241,9 @@ in
           inherit metadata;
           spec = {
             type = "LoadBalancer";
-            # Nobody needs a port on every node where an external IP exists.
+            # With an external IP, no port on every node is needed.
             allocateLoadBalancerNodePorts = false;
-            # Pods see the client's own address, and no connection pays for its translation.
+            # Pods see the client's address, and connections are not masqueraded, which would cost time.
             externalTrafficPolicy = "Local";
             inherit selector;
             ports = [
@@ -261,7 +262,7 @@ in
           inherit metadata;
           spec = {
             maxUnavailable = "25%";
-            # A pod that is not ready serves nobody; it must not hold up a drain.
+            # A pod that is not ready serves no requests, so it must not block the drain of a node.
             unhealthyPodEvictionPolicy = "AlwaysAllow";
             selector.matchLabels = selector;
           };

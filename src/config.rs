@@ -48,7 +48,7 @@ pub const KUBERNETES_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 /// Pod addresses. They exist only inside the sandboxes.
 pub const POD_CIDR: &str = "10.244.0.0/16";
 
-/// The Kubernetes namespace the workload lives in.
+/// The Kubernetes namespace of the workload.
 pub const NAMESPACE: &str = "evenkeel";
 /// The name of the workload's Deployment, Service and PodDisruptionBudget.
 pub const WORKLOAD: &str = "server";

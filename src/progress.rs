@@ -89,7 +89,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Reports news of the step.
+    /// Reports progress of the step.
     pub fn detail(&self, text: impl Into<String>) {
         self.progress.emit(ProgressEvent::Detail { step: self.name.clone(), text: text.into() });
     }

@@ -51,7 +51,7 @@ pub fn on_signal(report: impl FnMut(StopRequest) + Send + 'static) -> Result<Shu
     let handled: Vec<Signal> = SIGNALS.into_iter().filter(|signal| !is_ignored(ignored, *signal)).collect();
     let cancelled = token.clone();
     let (ready, installed) = mpsc::channel();
-    // The runtime lives and ends on that thread: one may not be dropped inside another.
+    // The runtime is created and dropped on that thread, because a runtime must not be dropped inside another one.
     let listen = move || {
         let runtime = match Builder::new_current_thread().enable_io().build() {
             Ok(runtime) => runtime,

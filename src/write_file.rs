@@ -135,7 +135,7 @@ pub fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut target = path.to_owned();
     for _ in 0..MOST_LINKS {
         // Where this succeeds there is nothing left to follow. It fails for a link to a file that is not there, and for
-        // /dev/stdout when that is a pipe, which can be opened all the same.
+        // /dev/stdout when it is a pipe, which can still be opened.
         if let Ok(real) = fs::canonicalize(&target) {
             return Ok(real);
         }

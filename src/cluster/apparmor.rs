@@ -2,7 +2,7 @@
 //! leaves it there.
 //!
 //! Other programs on the machine, such as its own containerd, may use a profile of the same name. So a lab removes it
-//! only if it was not loaded before the lab, and if no process has come to use it meanwhile.
+//! only if it was not loaded before the lab, and if no process uses it now.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

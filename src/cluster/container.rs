@@ -11,11 +11,11 @@ use super::pod_cgroup::pod_groups;
 use crate::io_error::IoError;
 
 /// Kills every process of a container with SIGKILL, without telling Kubernetes. The container is given by its pod's uid
-/// and its own id. A process that ends by itself meanwhile is not an error: when the container's first process ends, the
+/// and its own id. A process that has already ended is not an error: when the container's first process ends, the
 /// kernel ends the others.
 ///
 /// # Errors
-/// [`ClusterError::Io`] when the container has no cgroup, or when a process cannot be killed.
+/// [`IoError`] when the container has no cgroup, or when a process cannot be killed.
 pub fn kill_container(cluster: &Cluster, pod_uid: &str, container_id: &str) -> Result<(), IoError> {
     kill_in(pod_groups(cluster, pod_uid).into_iter().map(|group| group.join(container_id)), container_id)
 }

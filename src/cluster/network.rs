@@ -139,7 +139,7 @@ pub(super) fn disconnect(ip: &Path, lab: &LabName) -> Result<(), ProgramError> {
 mod tests {
     use super::*;
 
-    /// `echo` stands for an `ip` that prints no JSON, `true` for one that prints nothing.
+    /// Uses `echo` as an `ip` that does not print JSON, and `true` as one that prints nothing.
     #[test]
     fn output_that_is_no_json_does_not_mean_that_a_range_is_free() {
         let echo = Path::new("echo");

@@ -91,7 +91,7 @@ pub(super) async fn run(invocation: &Invocation, step: &Step) -> Result<(), Imag
 async fn follow(output: impl AsyncRead + Unpin, step: &Step) -> String {
     let mut output = BufReader::new(output);
     let (mut said, mut line) = (String::new(), Vec::new());
-    // An output that cannot be read counts as closed: cargo's exit status tells whether it failed.
+    // An output that cannot be read counts as closed. Cargo's exit status shows whether it failed.
     while output.read_until(b'\n', &mut line).await.is_ok_and(|length| length > 0) {
         let text = String::from_utf8_lossy(&line);
         step.detail(text.trim());

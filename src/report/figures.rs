@@ -65,7 +65,7 @@ fn unexpected(run: &Measurement) -> &'static str {
     if run.expected_statuses == USUAL_STATUSES { "Responses other than 2xx" } else { "Responses with another status" }
 }
 
-/// What the pods used, as far as it is known.
+/// The resources that the pods used, if they are known.
 fn pods(run: &Measurement) -> Vec<Figure> {
     let pods = &run.pod_use;
     if pods.is_empty() {

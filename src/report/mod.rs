@@ -55,7 +55,7 @@ pub struct Report {
     pub evenkeel_version: String,
     /// The target: `http://198.18.1.1/`.
     pub target: String,
-    /// The environment, as far as the caller knows it: "kernel", "CPU", "kube-proxy mode", …
+    /// The parts of the environment that the caller knows: "kernel", "CPU", "kube-proxy mode", …
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
     /// The runs, in order.

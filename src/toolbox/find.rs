@@ -143,7 +143,7 @@ async fn ask(program: Program, path: &Path, remembered: &RefCell<RememberedVersi
     Ok(answer)
 }
 
-/// The first program of that name on PATH or in the system's directories, whatever its version.
+/// The first program of that name on PATH or in the system's directories, in any version.
 pub(super) fn on_path(name: &str, more: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more: Vec<&str> = more.iter().chain(SYSTEM_DIRECTORIES).copied().collect();

@@ -53,7 +53,7 @@ impl ConntrackTable {
     }
 
     /// The number of connections to each pod's address that were opened since `before`, which was read `elapsed` ago. Entries
-    /// that the kernel has removed meanwhile are missing: it removes a connection that was reset after ten seconds, and one
+    /// that the kernel has removed since then are missing: it removes a connection that was reset after ten seconds, and one
     /// that was closed after two minutes.
     #[must_use]
     pub fn opened_since(&self, before: &Self, elapsed: Duration) -> BTreeMap<IpAddr, u64> {

@@ -31,7 +31,7 @@ enum ChunkState {
 #[derive(Clone, Copy)]
 pub(super) struct Chunked {
     state: ChunkState,
-    /// The size of the current chunk as far as it is read, then how much of the chunk is left.
+    /// The size of the current chunk as read so far, then the number of bytes that are left of the chunk.
     size: u64,
     /// How many bytes other than data were read since the last chunk.
     line: u32,

@@ -49,7 +49,7 @@ impl ResponseReader {
         &self.pod
     }
 
-    /// Whether the last response must not have a body, whatever its headers say.
+    /// Whether the last response must not have a body, even if its headers announce one.
     pub(super) fn is_body_forbidden(&self) -> bool {
         self.body_forbidden
     }

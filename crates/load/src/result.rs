@@ -42,7 +42,7 @@ pub struct RunResult {
     pub tenths: Vec<u32>,
     /// Requests of which at least one byte was sent.
     pub sent: u64,
-    /// Requests that got a complete response, whatever its status.
+    /// Requests that got a complete response, with any status.
     pub answered: u64,
     /// Requests in flight when the run ended.
     pub in_flight: u64,

@@ -33,7 +33,7 @@ impl WorkerPool {
         let (sender, receiver) = oneshot::channel();
         thread::Builder::new()
             .name(format!("load-{number}"))
-            // When the receiver is gone, nobody needs the result.
+            // If the receiver was dropped, the result is not needed.
             .spawn(move || drop(sender.send(worker.run())))
             .map_err(|source| LoadError::Thread { source })?;
         self.stoppers.push(stopper);

@@ -43,7 +43,7 @@ pub use throughput::{Throughput, samples};
 pub struct Requests {
     /// Sent.
     pub sent: u64,
-    /// Answered, whatever the status.
+    /// Answered, with any status.
     pub answered: u64,
     /// Answered with a status that was not expected: with another one than 2xx, unless others were to be expected.
     pub non_2xx: u64,

@@ -26,7 +26,7 @@ pub struct RunData {
     pub expected_statuses: String,
     /// Requests begun.
     pub sent: u64,
-    /// Requests answered, whatever the status.
+    /// Answered requests, with any status.
     pub answered: u64,
     /// Requests that were still open when the run ended.
     pub in_flight: u64,

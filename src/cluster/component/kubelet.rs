@@ -26,7 +26,7 @@ pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
 }
 
 fn settings(context: &ComponentContext) -> serde_json::Value {
-    // The cluster has no DNS. An address is set all the same, because every pod would get a MissingClusterDNS event.
+    // The cluster has no DNS. An address is set nevertheless, because every pod would otherwise get a MissingClusterDNS event.
     let dns = KUBERNETES_SERVICE.octets();
     let serving = pki::kubelet_serving(context.node);
     serde_json::json!({

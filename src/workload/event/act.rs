@@ -132,7 +132,7 @@ async fn set_image(context: &EventContext<'_>, image: &str) -> Result<(), Worklo
 /// Kills a component, and waits until the supervisor has restarted it.
 async fn kill(cluster: &Cluster, component: &str) -> Result<(), WorkloadError> {
     let process = cluster::component_process(cluster, component)?;
-    // A process that has just ended by itself is restarted all the same.
+    // A process that has just ended by itself is restarted, too.
     process.signal_unless_ended(Signal::SIGKILL)?;
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -12,7 +12,7 @@ use crate::workload::WorkloadError;
 
 /// When the first event begins, unless it has a time: late enough to measure the usual throughput before.
 const FIRST: Duration = Duration::from_secs(2);
-/// The time between the end of an event and the next one, unless that has a time, so that their effects can be told apart.
+/// The time between the end of an event and the next one, unless that has a time, so that their effects can be distinguished.
 const GAP: Duration = Duration::from_secs(1);
 
 /// Plays `events` in a run that begins at `start`, until `over` is cancelled. Events that have not begun by then are dropped;

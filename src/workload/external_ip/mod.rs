@@ -126,7 +126,7 @@ impl Allocator {
                 self.told.remove(uid);
                 true
             }
-            // The Service was changed or deleted meanwhile, and the watch will show it.
+            // The Service was changed or deleted in the meantime. The watch will report it.
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => true,
             Err(_) => false,
         }

@@ -76,7 +76,7 @@ fn complete_responses() {
         (format!("HTTP/1.1 103 X\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\n{LEN}"), "", 200, false),
         (format!("{}HTTP/1.1 200 OK\r\n{LEN}", "HTTP/1.1 102 X\r\n\r\n".repeat(30)), "", 200, false),
         ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x".into(), "", 101, true),
-        // Without a body, whatever is announced (RFC 9112, section 6.3).
+        // Without a body, even if the headers announce one (RFC 9112, section 6.3).
         ("HTTP/1.1 204 No Content".into(), "", 204, false),
         (format!("HTTP/1.1 204 No Content\r\n{LEN}"), "", 204, false),
         ("HTTP/1.1 204 No Content\r\nContent-Length: 5".into(), "", 204, true),

@@ -66,7 +66,7 @@ impl Ratio {
             (Some(a), Some(m), Some(b), Some(n)) => {
                 let (a, b) = (a * a, b * b);
                 let degrees = (a + b).powi(2) / (a * a / m + b * b / n);
-                // Rounds that are all equal give 0 / 0. The interval has no width then, whatever the degrees of
+                // Rounds that are all equal give 0 / 0. The interval then has no width, for any degrees of
                 // freedom.
                 Some(((a + b).sqrt(), if degrees.is_nan() { 1.0 } else { degrees }))
             }

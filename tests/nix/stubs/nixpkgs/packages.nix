@@ -13,7 +13,7 @@ let
       unknown == [ ]
     ) "${function}: unexpected argument ${lib.concatStringsSep ", " unknown}";
 
-  # A derivation that depends on all it is given, and makes an empty directory unless told otherwise.
+  # A derivation that depends on all its arguments. Its output is an empty directory unless it has a command.
   package =
     name:
     {

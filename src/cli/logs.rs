@@ -11,7 +11,7 @@ use super::output;
 use crate::cli::error::Error;
 use crate::config::parse_duration;
 use crate::workload::component_logs;
-use crate::workload::logs::{self, Line, LogQuery};
+use crate::workload::logs::{self, Line, LogOptions};
 
 /// Colours that read on light and dark alike.
 const COLOURS: [Color; 6] = [Color::Cyan, Color::Yellow, Color::Green, Color::Magenta, Color::Blue, Color::Red];
@@ -54,10 +54,10 @@ impl Args {
             return self.component(context, name).await;
         }
         let lab = context.lab().await?;
-        let wanted = LogQuery { follow: self.follow, since: self.since, tail: self.tail, pod: self.pod.clone() };
+        let options = LogOptions { follow: self.follow, since: self.since, tail: self.tail, pod: self.pod.clone() };
         let mut sink =
             |line: Line| if context.json { output::json_line(&line) } else { output::text(&pod_line(&line)) };
-        logs::pods(&lab.client, &wanted, &context.shutdown, &mut sink).await?;
+        logs::pods(&lab.client, &options, &context.shutdown, &mut sink).await?;
         Ok(())
     }
 

@@ -92,7 +92,7 @@ fn a_request_arrives_as_it_was_made() {
 fn a_body_larger_than_the_socket_buffer_is_sent_completely() {
     let body = vec![b'x'; 20 << 20];
     let request = RequestTemplate::default().method("POST").unwrap().header("User-Agent: u").unwrap().body(body);
-    // The real address has the same number of digits.
+    // Any address of loopback has as many digits.
     let length =
         "POST / HTTP/1.1\r\nHost: 127.0.0.1:12345\r\nAccept: */*\r\nContent-Length: 20971520\r\nUser-Agent: u\r\n\r\n"
             .len();

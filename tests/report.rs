@@ -85,8 +85,8 @@ fn one_run_of_several_can_be_taken() {
     let said = place.run(&["report.json", "--hgrm", "--run", "2"], "");
     assert_eq!((said.code, said.stdout.matches("Percentile").count() / 2), (0, 1), "{}", said.stdout);
     assert!(said.stdout.contains("#[Max     =     1234.567"), "{}", said.stdout);
-    place.refuses(&["report.json", "--run", "3"], &["\"3\" cannot be used for --run", "2 run(s)"]);
-    place.refuses(&["report.json", "--run", "0"], &["\"0\" cannot be used for --run", "above 0"]);
+    place.refuses(&["report.json", "--run", "3"], &["\"3\" cannot be used for --run", "2 runs"]);
+    place.refuses(&["report.json", "--run", "0"], &["'0'", "--run", "expected a whole number above 0"]);
 }
 
 #[test]

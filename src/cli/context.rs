@@ -1,7 +1,6 @@
 //! What every verb needs, validated before anything happens.
 
 use std::io::{BufRead, Write};
-use std::path::Path;
 
 use kube::Client;
 
@@ -145,11 +144,4 @@ fn agreed(plan: &toolbox::InstallPlan) -> bool {
     asked.is_ok()
         && std::io::stdin().lock().read_line(&mut answer).is_ok()
         && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
-}
-
-/// Whether an argument names a file rather than an image's reference.
-#[must_use]
-pub fn is_file(image: &str) -> bool {
-    let archive = [".tar", ".tar.gz", ".tgz"].iter().any(|ending| image.ends_with(ending));
-    archive || image.starts_with(['.', '/']) || Path::new(image).exists()
 }

@@ -1,12 +1,13 @@
 //! `evenkeel deploy`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use super::context::{Context, Lab, is_file};
+use super::context::{Context, Lab};
 use super::status;
 use crate::cli::error::Error;
 use crate::cluster;
-use crate::config::Replicas;
+use crate::config::{InvalidValue, Replicas};
 use crate::image::{self, Image};
 use crate::toolbox::Toolbox;
 use crate::workload::{self, WorkloadError, manifests::Manifests};
@@ -20,10 +21,45 @@ pub struct Args {
     /// An image instead of the server: an archive (OCI or docker, .tar or .tar.gz), or the reference of one that the
     /// nodes have
     #[arg(long, value_name = "FILE|REF")]
-    pub image: Option<String>,
+    pub image: Option<ImageArg>,
     /// Which manifests.
     #[command(flatten)]
     pub manifests: ManifestsArg,
+}
+
+/// What `--image` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageArg {
+    /// An archive.
+    File(PathBuf),
+    /// The reference, with a tag or digest, of an image that the nodes have.
+    Reference(String),
+}
+
+impl FromStr for ImageArg {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if is_file(text) {
+            return Ok(Self::File(text.into()));
+        }
+        let name = text.rsplit('/').next().unwrap_or(text);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || ":._-@/".contains(c);
+        if text.is_empty() || !text.chars().all(allowed) {
+            return Err(InvalidValue::expected("a file or the reference of an image"));
+        }
+        // The nodes ask no registry, so there is no default tag.
+        if !name.contains([':', '@']) {
+            return Err(InvalidValue::expected("a file, or a reference with a tag (NAME:TAG)"));
+        }
+        Ok(Self::Reference(text.to_owned()))
+    }
+}
+
+/// Whether `--image` names a file rather than a reference.
+fn is_file(image: &str) -> bool {
+    let archive = [".tar", ".tar.gz", ".tgz"].iter().any(|ending| image.ends_with(ending));
+    archive || image.starts_with(['.', '/']) || Path::new(image).exists()
 }
 
 /// Which manifests, for the verbs that deploy.
@@ -74,8 +110,8 @@ impl Args {
     fn source(&self) -> Result<Source, Error> {
         match &self.image {
             None => Ok(Source::Server),
-            Some(image) if is_file(image) => Ok(Source::Archive(image::inspect(&PathBuf::from(image))?)),
-            Some(reference) => Ok(Source::Reference(checked(reference)?)),
+            Some(ImageArg::File(path)) => Ok(Source::Archive(image::inspect(path)?)),
+            Some(ImageArg::Reference(reference)) => Ok(Source::Reference(reference.clone())),
         }
     }
 }
@@ -120,30 +156,18 @@ async fn load(context: &Context, lab: &Lab, toolbox: &Toolbox, image: Image) -> 
     Ok(image.reference)
 }
 
-/// A reference must say which of an image's versions: the nodes ask no registry.
-fn checked(reference: &str) -> Result<String, Error> {
-    let name = reference.rsplit('/').next().unwrap_or(reference);
-    let plain = |c: char| c.is_ascii_alphanumeric() || ":._-@/".contains(c);
-    let why = if !reference.chars().all(plain) || reference.is_empty() {
-        "it is neither a file nor an image's reference"
-    } else if !name.contains([':', '@']) {
-        "it is no file, and as a reference it lacks the tag (name:tag)"
-    } else {
-        return Ok(reference.to_owned());
-    };
-    Err(Error::BadValue { what: "--image", given: reference.to_owned(), why: why.into() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn references_need_a_tag() {
-        assert!(checked("evenkeel.local/server:abc").is_ok());
-        assert!(checked("localhost:5000/server@sha256:00").is_ok());
+        for good in ["evenkeel.local/server:abc", "localhost:5000/server@sha256:00"] {
+            assert_eq!(good.parse(), Ok(ImageArg::Reference(good.into())));
+        }
+        assert_eq!("./server".parse(), Ok(ImageArg::File("./server".into())));
         for bad in ["server", "localhost:5000/server", "", "a b:c"] {
-            assert!(checked(bad).is_err(), "{bad:?} must be refused");
+            assert!(bad.parse::<ImageArg>().is_err(), "{bad:?} must be refused");
         }
     }
 }

@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use super::report;
 use crate::cli::error::Error;
 use crate::report::Report;
-use evenkeel_measure::{Assertion, AssertionResult, Measurement, against_baseline, change_sentences};
+use evenkeel_measure::{
+    Assertion, AssertionError, AssertionResult, Measurement, against_baseline, change_sentences, some,
+};
 
 /// What is expected of the runs.
 #[derive(Debug, Default, clap::Args)]
 pub struct JudgeFlags {
     /// What has to hold, as p99<5ms or rps@10/rps@2>=0.95; more than once for more. If it does not, the exit code is 1
     #[arg(long = "assert", value_name = "EXPR", allow_hyphen_values = true)]
-    assertions: Vec<String>,
+    assertions: Vec<Assertion>,
     /// Compare with an earlier report, which --json-file or --json wrote
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
@@ -33,12 +35,28 @@ impl JudgeFlags {
     /// [`Error::BadValue`] for a malformed assertion and for one about a number of pods that is not run;
     /// [`Error::BadReport`].
     pub fn judge(&self, counts: &[u32]) -> Result<Judge, Error> {
-        let assertions = self.assertions.iter().map(|text| text.parse()).collect::<Result<Vec<Assertion>, _>>()?;
-        for assertion in &assertions {
-            assertion.check(counts)?;
+        for assertion in &self.assertions {
+            check_counts(assertion, counts)?;
         }
-        Ok(Judge { assertions, baseline: self.baseline.as_deref().map(report::load).transpose()? })
+        Ok(Judge {
+            assertions: self.assertions.clone(),
+            baseline: self.baseline.as_deref().map(report::load).transpose()?,
+        })
     }
+}
+
+/// Refuses an assertion about a number of pods that is not run.
+fn check_counts(assertion: &Assertion, counts: &[u32]) -> Result<(), Error> {
+    assertion.check(counts).map_err(|error| Error::BadValue {
+        what: "--assert",
+        given: assertion.to_string(),
+        why: match error {
+            AssertionError::NoSuchRun { replicas, counts } if counts.is_empty() => {
+                format!("there is no run at {}, because --replicas is not given", some(replicas, "pod"))
+            }
+            other => other.to_string(),
+        },
+    })
 }
 
 impl Judge {
@@ -76,5 +94,43 @@ impl Judge {
         });
         let missed: Vec<String> = missed.collect();
         if missed.is_empty() { Ok(()) } else { Err(Error::AssertionsMissed { missed }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        judge: JudgeFlags,
+    }
+
+    #[test]
+    fn a_bad_assertion_is_refused_with_the_column() {
+        let error = Cli::try_parse_from(["test", "--assert", "p99<5"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(
+            error.to_string().lines().next().unwrap(),
+            "error: invalid value 'p99<5' for '--assert <EXPR>': expected an assertion such as p99<5ms or \
+             rps@10/rps@2>=0.95; column 6: p99 is a time, so it needs us, ms or s"
+        );
+    }
+
+    #[test]
+    fn an_assertion_about_pods_that_are_not_run_says_which_are() {
+        let check = |text: &str, counts: &[u32]| {
+            let cli = Cli::try_parse_from(["test", "--assert", text]).unwrap();
+            let error = cli.judge.judge(counts).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            error.to_string()
+        };
+        assert_eq!(
+            check("rps@10/rps@3>=0.95", &[2, 10]),
+            "\"rps@10/rps@3>=0.95\" cannot be used for --assert: there is no run at 3 pods, only at 2, 10"
+        );
+        assert!(check("p99@7<5ms", &[]).ends_with("there is no run at 7 pods, because --replicas is not given"));
     }
 }

@@ -4,11 +4,11 @@ use std::io::{self, ErrorKind, Read};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use super::load_flags::positive;
 use super::output;
 use crate::cli::error::Error;
+use crate::config::parse_positive;
 use crate::report::{self, Format, Report, ReportError};
-use evenkeel_measure::Measurement;
+use evenkeel_measure::{Measurement, some};
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
@@ -20,8 +20,8 @@ pub struct Args {
     #[command(flatten)]
     format: Formats,
     /// Only the N-th of its runs
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    run: Option<String>,
+    #[arg(long, value_name = "N", value_parser = parse_positive::<NonZeroU32>, allow_negative_numbers = true)]
+    run: Option<NonZeroU32>,
     /// Write to this file, whole or not at all, instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -59,9 +59,8 @@ impl Args {
     /// [`Error::BadReport`], [`Error::BadValue`] for two formats at once or a run that is not there, [`Error::Io`].
     pub fn run(&self, json: bool) -> Result<(), Error> {
         let format = self.format(json)?;
-        let number = self.run.as_deref().map(|given| positive("--run", given)).transpose()?;
         let mut report = load(&self.file)?;
-        if let Some(number) = number {
+        if let Some(number) = self.run {
             report.runs = vec![nth(&mut report, number)?];
         }
         match &self.output {
@@ -98,7 +97,7 @@ fn nth(report: &mut Report, number: NonZeroU32) -> Result<Measurement, Error> {
     if at < report.runs.len() {
         return Ok(report.runs.swap_remove(at));
     }
-    let why = format!("the report has {} run(s)", report.runs.len());
+    let why = format!("the report has {}", some(report.runs.len() as u64, "run"));
     Err(Error::BadValue { what: "--run", given: number.to_string(), why })
 }
 

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::cli::error::Error;
+use crate::config::InvalidValue;
 use crate::workload::guard;
 use evenkeel_load::Target;
 
@@ -24,27 +25,27 @@ pub struct TargetUrl {
 }
 
 impl FromStr for TargetUrl {
-    type Err = Error;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = |why: String| Error::BadValue { what: "--target", given: text.to_owned(), why };
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let url: Uri =
-            with_scheme.parse().map_err(|why| bad(format!("expected a URL like http://127.0.0.1:8080/ ({why})")))?;
+        let url: Uri = with_scheme
+            .parse()
+            .map_err(|why| InvalidValue::expected(format!("a URL such as http://127.0.0.1:8080/ ({why})")))?;
         match url.scheme_str() {
             Some("http") => {}
-            Some("https") => return Err(bad("TLS is not supported; give an http:// URL".into())),
-            other => return Err(bad(format!("the scheme must be http, not {}", other.unwrap_or("empty")))),
+            Some("https") => return Err(InvalidValue::expected("an http:// URL, because TLS is not supported")),
+            _ => return Err(InvalidValue::expected("an http:// URL")),
         }
         let authority = url.authority().map_or("", |authority| authority.as_str());
         let host = url.host().unwrap_or_default();
         if host.is_empty() || authority.contains('@') {
-            return Err(bad("it must have a host, and neither user nor password".into()));
+            return Err(InvalidValue::expected("a URL with a host and without user and password"));
         }
         let port = match (url.port_u16(), authority.ends_with(host)) {
             (Some(port), _) if port > 0 => port,
             (None, true) => 80,
-            _ => return Err(bad("the port must be a number from 1 to 65535".into())),
+            _ => return Err(InvalidValue::expected("a port from 1 to 65535")),
         };
         Ok(Self {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
@@ -141,7 +142,8 @@ mod tests {
             "http://a b/",
             "http://a/\r\nX: y",
         ] {
-            assert!(bad.parse::<TargetUrl>().is_err(), "{bad:?} must be refused");
+            let error = bad.parse::<TargetUrl>().unwrap_err().to_string();
+            assert!(error.starts_with("expected "), "{bad:?}: {error}");
         }
     }
 

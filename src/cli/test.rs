@@ -31,7 +31,7 @@ pub struct Args {
     files: ReportFiles,
     /// A server instead of the lab, as http://HOST:PORT/PATH; it must be on this machine
     #[arg(long, value_name = "URL")]
-    target: Option<String>,
+    target: Option<TargetUrl>,
     /// Send load to another machine, too: one that is yours
     #[arg(long, requires = "target")]
     allow_foreign_target: bool,
@@ -44,13 +44,13 @@ impl Args {
     /// [`Error::BadValue`] and its like, [`Error::ForeignTarget`], [`Error::NoLab`], [`Error::NoAnswer`] and more;
     /// [`Error::Interrupted`] and [`Error::AssertionsMissed`] after what there is has been printed.
     pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let plan = self.load.plan()?;
+        let plan = self.load.plan();
         load::ensure_descriptors(plan.connections)?;
-        let trial = self.trial.trial(plan, self.load.say_the_end())?;
+        let trial = self.trial.trial(plan, self.load.end_a_run())?;
         let judge = self.judge.judge(&trial.counts())?;
         self.files.check()?;
         if let Some(target) = &self.target {
-            return self.elsewhere(context, &target.parse()?, trial, &judge).await;
+            return self.elsewhere(context, target, trial, &judge).await;
         }
         let Some(as_root) = changes(&trial) else {
             let lab = context.lab().await?;

@@ -98,6 +98,37 @@ fn test_takes_what_can_be_measured() {
 }
 
 #[test]
+fn a_value_that_cannot_be_used_is_named_once_with_its_flag_and_what_is_expected() {
+    let world = World::new();
+    for (flag, given, expected) in [
+        ("--rate", "fast", "a number of requests per second"),
+        ("--stages", "10s", "times and rates, such as 10s:100,30s:500"),
+        ("--requests", "0", "a whole number above 0"),
+        ("--reconnect-every", "-1", "a whole number above 0"),
+        ("--timeout", "0", "a number above 0 with ms, s, m or h"),
+        ("--warmup", "-1s", "a number above 0 with ms, s, m or h"),
+        ("--workers", "x", "a whole number above 0"),
+        ("--method", "CONNECT", "a method other than CONNECT"),
+        ("--path", "x", "a path that begins with /"),
+        ("--header", "X", "NAME: VALUE"),
+        ("--expect", "fine", "classes, codes or ranges separated by commas"),
+        ("--body", "@missing", "a file that can be read (No such file or directory"),
+        ("--target", "https://127.0.0.1/", "an http:// URL, because TLS is not supported"),
+        ("--target", "http://127.0.0.1:0/", "a port from 1 to 65535"),
+        ("--assert", "p99<5", "an assertion such as p99<5ms"),
+    ] {
+        let value = format!("'{given}'");
+        world.refuses(&["test", flag, given], &[&value, flag, &format!("expected {expected}")]);
+        let said = world.run(&["test", "--json", flag, given]);
+        let error: serde_json::Value = serde_json::from_str(&said.stderr).unwrap();
+        let message = error["message"].as_str().unwrap();
+        assert_eq!((said.code, message.matches(&value).count()), (2, 1), "{message}");
+    }
+    world.refuses(&["report", "--run", "0", "-"], &["'0'", "--run", "expected a whole number above 0"]);
+    world.refuses(&["test", "--assert", "p99@7<5ms", "--replicas", "2"], &["--assert", "no run at 7 pods, only at 2"]);
+}
+
+#[test]
 fn test_takes_events_that_it_knows() {
     let world = World::new();
     world.refuses(&["test", "--during", "reboot"], &["--during", "'reboot'", "kill:COMPONENT"]);
@@ -150,8 +181,11 @@ fn deploy_takes_an_image_that_is_one() {
     world.refuses(&["deploy", "--image", "text.tar"], &["text.tar is no image"]);
     world.refuses(&["deploy", "--image", "empty.tar"], &["empty.tar is no image"]);
     world.refuses(&["deploy", "--image", "."], &["is no image"]);
-    world.refuses(&["deploy", "--image", "server"], &["\"server\"", "tag"]);
-    world.refuses(&["deploy", "--image", ""], &["--image"]);
+    world.refuses(
+        &["deploy", "--image", "server"],
+        &["'server'", "--image", "expected a file, or a reference with a tag"],
+    );
+    world.refuses(&["deploy", "--image", ""], &["''", "--image", "expected a file"]);
     world.refuses(&["deploy", "--replicas", "-1"], &["'-1'", "from 0 to 480"]);
 }
 

@@ -80,11 +80,7 @@ fn workload(error: &WorkloadError) -> u8 {
 
 fn load(error: &LoadError) -> u8 {
     match error {
-        LoadError::Method { .. }
-        | LoadError::Path { .. }
-        | LoadError::Header { .. }
-        | LoadError::Statuses { .. }
-        | LoadError::TooFewDescriptors { .. } => IMPOSSIBLE,
+        LoadError::InvalidValue { .. } | LoadError::TooFewDescriptors { .. } => IMPOSSIBLE,
         _ => FAILED,
     }
 }
@@ -96,5 +92,35 @@ fn experiment(error: &ExperimentError) -> u8 {
         ExperimentError::Workload(error) => workload(error),
         ExperimentError::Cluster(error) => cluster(error),
         _ => FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::num::NonZeroU32;
+
+    #[test]
+    fn a_load_that_is_impossible_exits_with_2_and_one_that_failed_with_1() {
+        let source = || io::Error::from(io::ErrorKind::OutOfMemory);
+        let target = "198.18.1.1:80".parse().unwrap();
+        let errors = [
+            (2, LoadError::InvalidValue { expected: "a path that begins with /" }),
+            (2, LoadError::TooFewDescriptors { connections: NonZeroU32::MAX, limit: 1024 }),
+            (1, LoadError::DescriptorLimit { source: source() }),
+            (1, LoadError::Epoll { source: source() }),
+            (1, LoadError::Thread { source: source() }),
+            (1, LoadError::NoAddress { target }),
+            (1, LoadError::Poll { target, source: source() }),
+            (1, LoadError::WorkerLost { target }),
+            (1, LoadError::Histogram { why: "x".into() }),
+        ];
+        for (code, error) in errors {
+            // Clap names the flag, and a library knows none.
+            assert!(!error.to_string().contains("--"), "{error}");
+            let error = Error::from(error);
+            assert_eq!(error.exit_code(), code, "{error}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::io_error::IoError;
 use crate::report::ReportError;
 use crate::toolbox::{InstallRemedy, ToolboxError};
 use crate::workload::WorkloadError;
+use evenkeel_load::LoadError;
 
 /// About a program that failed.
 const RUN_BY_HAND: &str = "run the command yourself to see all of its output";
@@ -34,7 +35,8 @@ impl Error {
             Self::PromisesBroken { .. } => {
                 "repeat one part with evenkeel soak --only PART --rounds 10, on a machine that does nothing else".into()
             }
-            Self::NoTarget { .. } | Self::Load(_) => LOAD.into(),
+            Self::NoTarget { .. } => LOAD.into(),
+            Self::Load(error) => load(error),
             Self::Toolbox(error) => toolbox(error),
             Self::Image(error) => image(error),
             Self::Cluster(error) => cluster(error),
@@ -182,6 +184,16 @@ fn workload(error: &WorkloadError) -> String {
     }
 }
 
+fn load(error: &LoadError) -> String {
+    match error {
+        LoadError::InvalidValue { .. } => String::new(),
+        LoadError::TooFewDescriptors { .. } => {
+            "use fewer connections, or raise the hard limit on open files (ulimit -Hn)".into()
+        }
+        _ => LOAD.into(),
+    }
+}
+
 fn experiment(error: &ExperimentError) -> String {
     match error {
         ExperimentError::NoAnswer { .. } => {
@@ -190,7 +202,7 @@ fn experiment(error: &ExperimentError) -> String {
         ExperimentError::Event { .. } => {
             "evenkeel status shows the state of the lab now; evenkeel logs --component NAME shows more".into()
         }
-        ExperimentError::Load(_) => LOAD.into(),
+        ExperimentError::Load(error) => load(error),
         ExperimentError::Workload(error) => workload(error),
         ExperimentError::Cluster(error) => cluster(error),
         ExperimentError::Program(_) => RUN_BY_HAND.into(),

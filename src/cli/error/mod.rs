@@ -1,9 +1,7 @@
 //! The errors of the command line: those of its own, and those of every area. Their hints and exit codes are here alone.
 
-mod assertion;
 mod exit_code;
 mod hint;
-mod load;
 
 use thiserror::Error as ThisError;
 
@@ -96,7 +94,7 @@ pub enum Error {
     Workload(#[from] WorkloadError),
     /// The load could not be sent.
     #[error(transparent)]
-    Load(LoadError),
+    Load(#[from] LoadError),
     /// Runs were not made, or did not succeed.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),

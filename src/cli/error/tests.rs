@@ -1,6 +1,7 @@
 //! Every variant, as a person reads it.
 
 use std::fmt::Write;
+use std::num::NonZeroU32;
 
 use super::*;
 use crate::image::{BuildNeed, BuildRemedy};
@@ -112,6 +113,7 @@ fn samples() -> Vec<Error> {
         WorkloadError::UnknownPod { given: "server-x".into(), pods: vec!["server-a".into(), "server-b".into()] }.into(),
         WorkloadError::UnknownPod { given: "server-x".into(), pods: Vec::new() }.into(),
         Error::NoTarget { target: "a.invalid:80".into(), why: "the name has no address".into() },
+        Error::Load(LoadError::TooFewDescriptors { connections: NonZeroU32::MAX, limit: 1024 }),
         Error::Load(LoadError::NoAddress { target: ([198, 18, 1, 1], 80).into() }),
     ]
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::output;
 use crate::cli::error::Error;
 use crate::image::{Image, build_pause, build_server};
@@ -13,7 +13,7 @@ const SCHEMA_VERSION: u32 = 1;
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Built {
+struct BuildOutput {
     schema_version: u32,
     server: Image,
     pause: Image,
@@ -24,12 +24,12 @@ struct Built {
 /// # Errors
 /// [`Error::BuildFailed`] or [`Error::Program`] when one cannot be built; [`Error::BadImage`] when the archive that the
 /// environment names instead is none.
-pub async fn run(context: &Context) -> Result<(), Error> {
-    let Context { paths, progress, shutdown, .. } = context;
+pub async fn run(context: &CommandContext) -> Result<(), Error> {
+    let CommandContext { paths, progress, shutdown, .. } = context;
     let server = build_server(&paths.cache, progress, shutdown).await?;
     let pause = build_pause(&paths.cache, progress, shutdown).await?;
     if context.json {
-        Ok(output::json(&Built { schema_version: SCHEMA_VERSION, server, pause })?)
+        Ok(output::json(&BuildOutput { schema_version: SCHEMA_VERSION, server, pause })?)
     } else {
         Ok(output::text(&table(&[server, pause]))?)
     }

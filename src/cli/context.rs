@@ -13,7 +13,7 @@ use crate::shutdown::Shutdown;
 use crate::toolbox::{self, InstallPolicy, Toolbox};
 
 /// The lab in question, and how to talk about it.
-pub struct Context {
+pub struct CommandContext {
     /// The lab's name.
     pub name: LabName,
     /// Where its things are.
@@ -27,14 +27,14 @@ pub struct Context {
 }
 
 /// A lab that is up, and a client for it.
-pub struct Lab {
+pub struct RunningLab {
     /// The cluster.
     pub cluster: Cluster,
     /// Its administrator's client.
     pub client: Client,
 }
 
-impl Lab {
+impl RunningLab {
     /// Access to it, with the programs that read its nodes' kernels where there are any.
     #[must_use]
     pub fn access(&self, toolbox: Option<&Toolbox>) -> Access {
@@ -42,7 +42,7 @@ impl Lab {
     }
 }
 
-impl Context {
+impl CommandContext {
     /// Validates the global arguments.
     ///
     /// # Errors
@@ -66,13 +66,13 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::NoLab`], [`Error::NotBooted`], [`Error::Kubeconfig`].
-    pub async fn lab(&self) -> Result<Lab, Error> {
+    pub async fn lab(&self) -> Result<RunningLab, Error> {
         let cluster = self.cluster()?;
         if !cluster::is_booted(&cluster) {
             return Err(ClusterError::NotBooted.into());
         }
         let client = cluster::client(&cluster).await?;
-        Ok(Lab { cluster, client })
+        Ok(RunningLab { cluster, client })
     }
 
     /// The right to change the lab, which one verb at a time has; waits for whichever has it.
@@ -87,8 +87,8 @@ impl Context {
     /// The lab that is up, and the right to change it; it may come up, or go, while that is waited for.
     ///
     /// # Errors
-    /// As [`Context::lab`] and [`Context::lock`].
-    pub async fn lab_to_change(&self, verb: &'static str) -> Result<(Lab, LabLock), Error> {
+    /// As [`CommandContext::lab`] and [`CommandContext::lock`].
+    pub async fn lab_to_change(&self, verb: &'static str) -> Result<(RunningLab, LabLock), Error> {
         self.cluster()?;
         let lock = self.lock(verb).await?;
         Ok((self.lab().await?, lock))

@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use super::context::{Context, Lab};
-use super::judge::Judge;
+use super::checks::Checks;
+use super::context::{CommandContext, RunningLab};
 use super::report_files::ReportFiles;
 use super::trial_flags::at_least_one_pod;
 use super::{deploy, output, terminal, test, up};
@@ -50,10 +50,14 @@ pub struct Args {
 
 /// How long each part took.
 #[derive(Default)]
-struct Laps(Vec<(&'static str, Duration)>);
+struct StepTimes(Vec<(&'static str, Duration)>);
 
-impl Laps {
-    async fn lap<T>(&mut self, name: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+impl StepTimes {
+    async fn measure<T>(
+        &mut self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let began = Instant::now();
         let result = work.await;
         self.0.push((name, began.elapsed()));
@@ -61,7 +65,7 @@ impl Laps {
     }
 
     /// "programs 1.2 s, images 0.1 s".
-    fn told(&self) -> String {
+    fn sentence(&self) -> String {
         let each = self.0.iter().map(|(name, took)| format!("{name} {}", terminal::duration(took.as_secs_f64())));
         each.collect::<Vec<_>>().join(", ")
     }
@@ -72,7 +76,7 @@ impl Args {
     ///
     /// # Errors
     /// [`Error::LabIsUp`] when there is one already; what any part says, after everything has been undone.
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, self.duration) };
         let trial = Trial::at(&self.replicas, plan);
         self.files.check()?;
@@ -85,34 +89,34 @@ impl Args {
             Ok(_) | Err(ClusterError::NoLab) => {}
             Err(other) => return Err(other.into()),
         }
-        let mut laps = Laps::default();
-        let toolbox = laps.lap("programs", self.programs(context)).await?;
-        let (server, pause) = laps.lap("images", images(context)).await?;
-        let cluster = laps.lap("boot", self.boot(context, &toolbox, &pause)).await?;
-        let outcome = Box::pin(self.shown(context, &cluster, &toolbox, (manifests, server), trial, &mut laps)).await;
+        let mut times = StepTimes::default();
+        let toolbox = times.measure("programs", self.programs(context)).await?;
+        let (server, pause) = times.measure("images", images(context)).await?;
+        let cluster = times.measure("boot", self.boot(context, &toolbox, &pause)).await?;
+        let outcome = Box::pin(self.shown(context, &cluster, &toolbox, (manifests, server), trial, &mut times)).await;
         if self.keep && !outcome.as_ref().is_err_and(Error::is_interrupted) {
             let summary = outcome?;
-            return tell(context, &summary, &laps, &up::next(context, &cluster, false));
+            return tell(context, &summary, &times, &up::next(context, &cluster, false));
         }
         // The lab goes whatever happened; what happened comes first.
-        let gone = laps.lap("down", async {
+        let gone = times.measure("down", async {
             let ip = toolbox.path(Program::Ip);
             Ok(cluster::down(&context.name, &context.paths, ip, &context.progress)?)
         });
         let gone = gone.await;
         let summary = outcome?;
         gone?;
-        tell(context, &summary, &laps, "")
+        tell(context, &summary, &times, "")
     }
 
-    async fn programs(&self, context: &Context) -> Result<Toolbox, Error> {
+    async fn programs(&self, context: &CommandContext) -> Result<Toolbox, Error> {
         let toolbox = context.toolbox(self.install_tools).await?;
         kernel::require(&toolbox)?;
         Ok(toolbox)
     }
 
-    async fn boot(&self, context: &Context, toolbox: &Toolbox, pause: &Image) -> Result<Cluster, Error> {
-        let Context { name, paths, progress, shutdown, .. } = context;
+    async fn boot(&self, context: &CommandContext, toolbox: &Toolbox, pause: &Image) -> Result<Cluster, Error> {
+        let CommandContext { name, paths, progress, shutdown, .. } = context;
         let request = cluster::Request { name, paths, toolbox, pause, proxy_mode: self.proxy_mode, keep: self.keep };
         Ok(cluster::up(&request, progress, shutdown).await?)
     }
@@ -120,28 +124,28 @@ impl Args {
     /// What the lab shows: the workload, and the load at each count.
     async fn shown(
         &self,
-        context: &Context,
+        context: &CommandContext,
         cluster: &Cluster,
         toolbox: &Toolbox,
         deployed: (Manifests, Image),
         trial: Trial,
-        laps: &mut Laps,
+        times: &mut StepTimes,
     ) -> Result<String, Error> {
-        let lab = Lab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
+        let lab = RunningLab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
         let first = trial.cases.first().and_then(|case| case.replicas);
-        laps.lap("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, first))).await?;
+        times.measure("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, first))).await?;
         let (access, link) = (lab.access(Some(toolbox)), context.name.link());
         let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
-        let judge = Judge::default();
-        laps.lap("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &judge))).await?;
+        let checks = Checks::default();
+        times.measure("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &checks))).await?;
         // A number to keep, but none to fail for.
         Ok(memory(cluster, &lab.client).await.ok().and_then(per_pod).unwrap_or_default())
     }
 }
 
 /// The server's image and the pause image, so that nothing is built while the lab's own times run.
-async fn images(context: &Context) -> Result<(Image, Image), Error> {
-    let Context { paths, progress, shutdown, .. } = context;
+async fn images(context: &CommandContext) -> Result<(Image, Image), Error> {
+    let CommandContext { paths, progress, shutdown, .. } = context;
     let server = image::build_server(&paths.cache, progress, shutdown).await?;
     Ok((server, image::build_pause(&paths.cache, progress, shutdown).await?))
 }
@@ -156,12 +160,12 @@ fn per_pod(memory: Memory) -> Option<String> {
     ))
 }
 
-fn tell(context: &Context, summary: &str, laps: &Laps, next: &str) -> Result<(), Error> {
+fn tell(context: &CommandContext, summary: &str, times: &StepTimes, next: &str) -> Result<(), Error> {
     if context.json {
         return Ok(());
     }
     let space = if next.is_empty() { "" } else { "\n" };
-    Ok(output::text(&format!("\n{summary}It took: {}.\n{space}{next}", laps.told()))?)
+    Ok(output::text(&format!("\n{summary}It took: {}.\n{space}{next}", times.sentence()))?)
 }
 
 #[cfg(test)]
@@ -176,7 +180,7 @@ mod tests {
 
     #[test]
     fn laps_are_told_in_order() {
-        let laps = Laps(vec![("boot", Duration::from_millis(4_620)), ("load", Duration::from_secs(130))]);
-        assert_eq!(laps.told(), "boot 4.6 s, load 2 min 10 s");
+        let times = StepTimes(vec![("boot", Duration::from_millis(4_620)), ("load", Duration::from_secs(130))]);
+        assert_eq!(times.sentence(), "boot 4.6 s, load 2 min 10 s");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::context::{Context, Lab};
+use super::context::{CommandContext, RunningLab};
 use super::status;
 use crate::cli::error::Error;
 use crate::cluster;
@@ -81,14 +81,14 @@ impl ManifestsArg {
 }
 
 /// What shall run, after validation.
-struct Wanted {
+struct DeployRequest {
     manifests: Manifests,
-    source: Source,
+    source: ImageSource,
     replicas: Option<Replicas>,
 }
 
 /// Which image.
-enum Source {
+enum ImageSource {
     Server,
     Archive(Image),
     Reference(String),
@@ -99,19 +99,20 @@ impl Args {
     ///
     /// # Errors
     /// [`Error::BadImage`], [`Error::Manifest`], [`Error::NoLab`], [`Error::RolloutStuck`] and more.
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let wanted = Wanted { manifests: self.manifests.load()?, source: self.source()?, replicas: self.replicas };
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
+        let request =
+            DeployRequest { manifests: self.manifests.load()?, source: self.source()?, replicas: self.replicas };
         let (lab, _lock) = context.lab_to_change("deploy").await?;
         let toolbox = context.toolbox(false).await?;
-        deploy(context, &lab, &toolbox, wanted).await?;
+        deploy(context, &lab, &toolbox, request).await?;
         status::show_workload(context, &lab.client).await
     }
 
-    fn source(&self) -> Result<Source, Error> {
+    fn source(&self) -> Result<ImageSource, Error> {
         match &self.image {
-            None => Ok(Source::Server),
-            Some(ImageArg::File(path)) => Ok(Source::Archive(image::inspect(path)?)),
-            Some(ImageArg::Reference(reference)) => Ok(Source::Reference(reference.clone())),
+            None => Ok(ImageSource::Server),
+            Some(ImageArg::File(path)) => Ok(ImageSource::Archive(image::inspect(path)?)),
+            Some(ImageArg::Reference(reference)) => Ok(ImageSource::Reference(reference.clone())),
         }
     }
 }
@@ -121,22 +122,27 @@ impl Args {
 /// # Errors
 /// As [`Args::run`].
 pub async fn built(
-    context: &Context,
-    lab: &Lab,
+    context: &CommandContext,
+    lab: &RunningLab,
     toolbox: &Toolbox,
     (manifests, image): (Manifests, Image),
     replicas: Option<Replicas>,
 ) -> Result<(), Error> {
-    deploy(context, lab, toolbox, Wanted { manifests, source: Source::Archive(image), replicas }).await
+    deploy(context, lab, toolbox, DeployRequest { manifests, source: ImageSource::Archive(image), replicas }).await
 }
 
-async fn deploy(context: &Context, lab: &Lab, toolbox: &Toolbox, wanted: Wanted) -> Result<(), Error> {
-    let Context { progress, shutdown, .. } = context;
-    let Wanted { manifests, source, replicas } = wanted;
+async fn deploy(
+    context: &CommandContext,
+    lab: &RunningLab,
+    toolbox: &Toolbox,
+    request: DeployRequest,
+) -> Result<(), Error> {
+    let CommandContext { progress, shutdown, .. } = context;
+    let DeployRequest { manifests, source, replicas } = request;
     let reference = match source {
-        Source::Reference(reference) => reference,
-        Source::Archive(image) => load(context, lab, toolbox, image).await?,
-        Source::Server => {
+        ImageSource::Reference(reference) => reference,
+        ImageSource::Archive(image) => load(context, lab, toolbox, image).await?,
+        ImageSource::Server => {
             let image = image::build_server(&context.paths.cache, progress, shutdown).await?;
             load(context, lab, toolbox, image).await?
         }
@@ -148,7 +154,7 @@ async fn deploy(context: &Context, lab: &Lab, toolbox: &Toolbox, wanted: Wanted)
 }
 
 /// Hands an image to the nodes; returns its reference.
-async fn load(context: &Context, lab: &Lab, toolbox: &Toolbox, image: Image) -> Result<String, Error> {
+async fn load(context: &CommandContext, lab: &RunningLab, toolbox: &Toolbox, image: Image) -> Result<String, Error> {
     let step = context.progress.step("load the image into every node");
     let imported = cluster::import_image(&lab.cluster, toolbox, &image);
     crate::shutdown::unless(&context.shutdown, imported).await??;

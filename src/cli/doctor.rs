@@ -26,17 +26,17 @@ pub struct Args {
 
 /// What a doctor says.
 #[derive(Debug, Serialize)]
-struct Diagnosis {
+struct DoctorOutput {
     schema_version: u32,
     well: bool,
-    programs: Vec<Examined>,
+    programs: Vec<ProgramCheck>,
     kernel: Vec<kernel::Probe>,
     cache: PathBuf,
 }
 
 /// A program, and what brings it where it is missing.
 #[derive(Debug, Serialize)]
-struct Examined {
+struct ProgramCheck {
     #[serde(flatten)]
     found: Found,
     optional: bool,
@@ -44,7 +44,7 @@ struct Examined {
     remedy: Option<String>,
 }
 
-/// Examines this machine and prints the diagnosis; what is amiss is an error as well, so that scripts can ask.
+/// Examines this machine and prints the result; what is amiss is an error as well, so that scripts can ask.
 ///
 /// # Errors
 /// [`Error::MissingPrograms`], [`Error::MissingKernel`]; with `--install-tools` also [`Error::InstallFailed`].
@@ -60,20 +60,20 @@ pub async fn run(
     }
     let found = toolbox::find(&paths.cache).await;
     let probes = kernel::probe(&kernel::Tools::from(found.as_slice()));
-    let verdict = check(&found, &probes);
-    let diagnosis = Diagnosis {
+    let checked = check(&found, &probes);
+    let result = DoctorOutput {
         schema_version: SCHEMA_VERSION,
-        well: verdict.is_ok(),
-        programs: found.into_iter().map(examine).collect(),
+        well: checked.is_ok(),
+        programs: found.into_iter().map(check_program).collect(),
         kernel: probes,
         cache: paths.cache.clone(),
     };
     if json {
-        output::json(&diagnosis)?;
+        output::json(&result)?;
     } else {
-        output::text(&table(&diagnosis))?;
+        output::text(&table(&result))?;
     }
-    verdict
+    checked
 }
 
 fn check(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
@@ -83,21 +83,21 @@ fn check(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
     if untried { Err(Error::NeedsRoot { verb: "doctor" }) } else { Ok(()) }
 }
 
-fn examine(found: Found) -> Examined {
+fn check_program(found: Found) -> ProgramCheck {
     let remedy = found.path.is_none().then(|| toolbox::remedy(found.program));
-    Examined { optional: found.program.is_optional(), remedy, found }
+    ProgramCheck { optional: found.program.is_optional(), remedy, found }
 }
 
-fn table(diagnosis: &Diagnosis) -> String {
+fn table(result: &DoctorOutput) -> String {
     let mut text = String::from("programs\n");
-    let versions = diagnosis.programs.iter().filter_map(|examined| examined.found.version.as_ref());
+    let versions = result.programs.iter().filter_map(|program| program.found.version.as_ref());
     let widths = (widest(Program::ALL.iter().map(|program| program.name())), widest(versions.map(String::as_str)));
-    for examined in &diagnosis.programs {
-        line(&mut text, examined, widths);
+    for program in &result.programs {
+        line(&mut text, program, widths);
     }
     text.push_str("\nkernel\n");
-    let width = widest(diagnosis.kernel.iter().map(|probe| probe.what));
-    for probe in &diagnosis.kernel {
+    let width = widest(result.kernel.iter().map(|probe| probe.what));
+    for probe in &result.kernel {
         let (mark, detail) = match &probe.result {
             kernel::ProbeResult::Works(detail) => ("ok", detail),
             kernel::ProbeResult::Fails(why) => ("FAILS", why),
@@ -105,13 +105,13 @@ fn table(diagnosis: &Diagnosis) -> String {
         };
         push(&mut text, format_args!("  {mark:<7}  {:<width$}  {detail}", probe.what));
     }
-    if diagnosis.well {
+    if result.well {
         text.push_str("\nall that a lab needs is here\n");
     }
     text
 }
 
-fn line(text: &mut String, Examined { found, optional, remedy }: &Examined, (name, version): (usize, usize)) {
+fn line(text: &mut String, ProgramCheck { found, optional, remedy }: &ProgramCheck, (name, version): (usize, usize)) {
     let program = found.program.name();
     if let Some(path) = &found.path {
         let shown = found.version.as_deref().unwrap_or("-");
@@ -142,9 +142,9 @@ fn widest<'a>(words: impl Iterator<Item = &'a str>) -> usize {
 mod tests {
     use super::*;
 
-    fn found(program: Program, path: Option<&str>, passed_over: Vec<PassedOver>) -> Examined {
+    fn found(program: Program, path: Option<&str>, passed_over: Vec<PassedOver>) -> ProgramCheck {
         let version = path.map(|_| "1.2.3".to_owned());
-        examine(Found { program, path: path.map(PathBuf::from), version, problem: None, passed_over })
+        check_program(Found { program, path: path.map(PathBuf::from), version, problem: None, passed_over })
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
             PassedOver { path: "/usr/bin/runc".into(), why: "is version 1.1.5, but 1.2 or newer is needed".into() };
         let works = kernel::ProbeResult::Works("on /var/lib".to_owned());
         let fails = kernel::ProbeResult::Fails("no such device".to_owned());
-        let text = table(&Diagnosis {
+        let text = table(&DoctorOutput {
             schema_version: SCHEMA_VERSION,
             well: false,
             programs: vec![

@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::context::{Context, require_root};
+use super::context::{CommandContext, require_root};
 use super::output;
 use crate::cli::error::Error;
 use crate::cluster::{self, LabLock, Removed};
 use crate::toolbox::{self, Program, ToolboxError};
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct DownOutput<'a> {
     schema_version: u32,
     lab: &'a str,
     #[serde(flatten)]
@@ -20,19 +20,19 @@ struct Report<'a> {
 ///
 /// # Errors
 /// [`Error::Residue`] with what could not be removed.
-pub async fn run(context: &Context) -> Result<(), Error> {
+pub async fn run(context: &CommandContext) -> Result<(), Error> {
     require_root("down")?;
     let lock = LabLock::take_over(&context.name, &context.progress, &context.shutdown).await?;
     let removed = remove(context).await?;
     drop(lock);
     if context.json {
-        return Ok(output::json(&Report { schema_version: 1, lab: context.name.as_str(), removed: &removed })?);
+        return Ok(output::json(&DownOutput { schema_version: 1, lab: context.name.as_str(), removed: &removed })?);
     }
     Ok(output::text(&told(&removed))?)
 }
 
 /// Removes the lab, and says what that was.
-async fn remove(context: &Context) -> Result<Removed, Error> {
+async fn remove(context: &CommandContext) -> Result<Removed, Error> {
     // The rest of the toolbox may be gone, and the lab must go all the same.
     let found = toolbox::find_one(Program::Ip, &context.paths.cache).await;
     let ip = found.path.ok_or_else(|| ToolboxError::MissingPrograms {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use console::{Color, Style};
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::output;
 use crate::cli::error::Error;
 use crate::config::parse_duration;
 use crate::workload::component_logs;
-use crate::workload::logs::{self, Line, Wanted};
+use crate::workload::logs::{self, Line, LogOptions};
 
 /// Colours that read on light and dark alike.
 const COLOURS: [Color; 6] = [Color::Cyan, Color::Yellow, Color::Green, Color::Magenta, Color::Blue, Color::Red];
@@ -49,19 +49,19 @@ impl Args {
     ///
     /// # Errors
     /// [`Error::NoLab`], [`Error::BadValue`] for a pod or component that does not exist.
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         if let Some(name) = &self.component {
             return self.component(context, name).await;
         }
         let lab = context.lab().await?;
-        let wanted = Wanted { follow: self.follow, since: self.since, tail: self.tail, pod: self.pod.clone() };
+        let options = LogOptions { follow: self.follow, since: self.since, tail: self.tail, pod: self.pod.clone() };
         let mut sink =
             |line: Line| if context.json { output::json_line(&line) } else { output::text(&pod_line(&line)) };
-        logs::pods(&lab.client, &wanted, &context.shutdown, &mut sink).await?;
+        logs::pods(&lab.client, &options, &context.shutdown, &mut sink).await?;
         Ok(())
     }
 
-    async fn component(&self, context: &Context, name: &str) -> Result<(), Error> {
+    async fn component(&self, context: &CommandContext, name: &str) -> Result<(), Error> {
         let cluster = context.cluster()?;
         let several = cluster.nodes.len() > 1;
         let mut sink = |node: &str, text: &str| match (context.json, several) {

@@ -2,6 +2,7 @@
 //! stderr.
 
 pub mod build;
+pub mod checks;
 mod command_line;
 pub mod completions;
 pub mod context;
@@ -11,7 +12,6 @@ pub mod doctor;
 pub mod down;
 pub mod error;
 mod interruption;
-pub mod judge;
 pub mod load_flags;
 pub mod logs;
 pub mod output;
@@ -34,7 +34,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::context::Context;
+use self::context::CommandContext;
 use self::terminal::Terminal;
 use crate::cli::error::Error;
 use crate::config::LabName;
@@ -173,14 +173,14 @@ fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
             runtime.block_on(async {
                 let progress = terminal.progress();
                 let responder = interruption::responder(&verb, global.name.as_str(), terminal, &progress);
-                let context = Context::new(global, progress, shutdown::on_signal(responder)?)?;
+                let context = CommandContext::new(global, progress, shutdown::on_signal(responder)?)?;
                 Box::pin(dispatch(verb, &context)).await
             })
         }
     }
 }
 
-async fn dispatch(verb: Verb, context: &Context) -> Result<(), Error> {
+async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
     match verb {
         Verb::Up(args) => args.run(context).await,
         Verb::Deploy(args) => Box::pin(args.run(context)).await,
@@ -190,7 +190,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Error> {
         Verb::Status => status::run(context).await,
         Verb::Build => build::run(context).await,
         Verb::Doctor(args) => {
-            let Context { paths, json, progress, shutdown, .. } = context;
+            let CommandContext { paths, json, progress, shutdown, .. } = context;
             doctor::run(&args, *json, paths, progress, shutdown).await
         }
         Verb::Demo(args) => args.run(context).await,

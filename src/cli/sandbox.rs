@@ -16,11 +16,11 @@ use crate::workload::external_ip;
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
-    part: Part,
+    command: SandboxCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Part {
+enum SandboxCommand {
     /// Makes the namespaces and starts the first process in them.
     Enter {
         /// The plan that `up` wrote.
@@ -39,15 +39,15 @@ enum Part {
 }
 
 impl Args {
-    /// Runs the part; before a runtime is made, since making namespaces wants a process with one thread.
+    /// Runs the command; before a runtime is made, since making namespaces wants a process with one thread.
     ///
     /// # Errors
-    /// Whatever the part says.
+    /// Whatever the command says.
     pub fn run(self) -> Result<(), Error> {
-        match self.part {
-            Part::Enter { plan } => Ok(enter(&plan)?),
-            Part::Init { plan } => init(&plan),
-            Part::ExternalIp { kubeconfig } => runtime()?.block_on(async {
+        match self.command {
+            SandboxCommand::Enter { plan } => Ok(enter(&plan)?),
+            SandboxCommand::Init { plan } => init(&plan),
+            SandboxCommand::ExternalIp { kubeconfig } => runtime()?.block_on(async {
                 Ok(external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal(|_| {})?).await?)
             }),
         }

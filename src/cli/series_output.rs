@@ -1,7 +1,7 @@
 //! What is printed of a series: tables as runs end, and the rest at its end.
 
-use super::context::Context;
-use super::judge::Judge;
+use super::checks::Checks;
+use super::context::CommandContext;
 use super::output;
 use super::report_files::ReportFiles;
 use crate::cli::error::Error;
@@ -12,7 +12,7 @@ use evenkeel_measure::Measurement;
 
 /// Prints a series.
 pub(super) struct SeriesOutput<'a> {
-    context: &'a Context,
+    context: &'a CommandContext,
     table: Table,
     /// The URL that is requested.
     target: String,
@@ -23,7 +23,7 @@ pub(super) struct SeriesOutput<'a> {
 
 impl<'a> SeriesOutput<'a> {
     /// Nothing is printed yet of a series of `rounds` against the URL `target`.
-    pub(super) fn new(context: &'a Context, target: String, rounds: u32) -> Self {
+    pub(super) fn new(context: &'a CommandContext, target: String, rounds: u32) -> Self {
         Self { context, table: Table::new(output::look()), target, rounds, printed: false }
     }
 
@@ -50,15 +50,15 @@ impl<'a> SeriesOutput<'a> {
         result: SeriesResult,
         outcome: Result<(), Error>,
         files: &ReportFiles,
-        judge: &Judge,
+        checks: &Checks,
     ) -> Result<(), Error> {
         let Self { context, table, .. } = self;
         let SeriesResult { target, environment, rounds, runs } = result;
         let report = Report { environment, ..Report::new(target, runs) };
         let written = files.write(&report, &context.progress);
         let runs = &report.runs;
-        let (changes, verdicts) = match &outcome {
-            Ok(()) => (judge.changes(runs), judge.verdicts(runs)),
+        let (changes, assertion_lines) = match &outcome {
+            Ok(()) => (checks.changes(runs), checks.assertion_lines(runs)),
             Err(_) => (Vec::new(), String::new()),
         };
         let printed = if context.json {
@@ -68,15 +68,15 @@ impl<'a> SeriesOutput<'a> {
             Json.export(&report).and_then(|json| Ok(output::text(&json)?))
         } else {
             let table_of_rounds = if rounds > 1 && !runs.is_empty() { table.rounds(runs) } else { String::new() };
-            let mut parts = vec![table_of_rounds, table.comparison(runs), Table::sentences(&changes), verdicts];
+            let mut parts = vec![table_of_rounds, table.comparison(runs), Table::sentences(&changes), assertion_lines];
             parts.retain(|part| !part.is_empty());
             let space = if rounds == 1 && !parts.is_empty() { "\n" } else { "" };
             output::text(&format!("{space}{}", parts.join("\n"))).map_err(ReportError::from)
         };
-        let judged = if outcome.is_ok() { judge.verdict(runs) } else { Ok(()) };
+        let asserted = if outcome.is_ok() { checks.check_assertions(runs) } else { Ok(()) };
         outcome?;
         written?;
-        judged?;
+        asserted?;
         Ok(printed?)
     }
 }

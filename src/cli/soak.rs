@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
-use super::context::{Context, require_root};
+use super::context::{CommandContext, require_root};
 use super::output;
 use crate::cli::error::Error;
 use crate::config::parse_positive;
@@ -38,7 +38,7 @@ pub struct Args {
 
 /// The result as JSON.
 #[derive(Serialize)]
-struct SoakReport<'a> {
+struct SoakOutput<'a> {
     schema_version: u32,
     connections: u32,
     rows: &'a [PromiseResult],
@@ -56,7 +56,7 @@ impl Args {
     /// # Errors
     /// [`Error::BadValue`], [`Error::NoLab`], [`Error::NoWorkload`] and more; after the table [`Error::PromisesBroken`],
     /// [`Error::Interrupted`].
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         load::ensure_descriptors(self.connections)?;
         require_root("soak")?;
         let (lab, _lock) = context.lab_to_change("soak").await?;
@@ -73,7 +73,7 @@ impl Args {
         let results = soak.into_results();
         if context.json {
             let rows = &results[..];
-            output::json(&SoakReport { schema_version: 1, connections: self.connections.get(), rows })?;
+            output::json(&SoakOutput { schema_version: 1, connections: self.connections.get(), rows })?;
         } else {
             output::text(&table(&results))?;
         }

@@ -3,7 +3,7 @@
 use kube::Client;
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::output;
 use crate::cli::error::Error;
 use crate::clock::now;
@@ -17,7 +17,7 @@ use crate::workload::{self};
 ///
 /// # Errors
 /// [`Error::NoLab`], [`Error::Kubeconfig`], [`Error::Kubernetes`].
-pub async fn run(context: &Context) -> Result<(), Error> {
+pub async fn run(context: &CommandContext) -> Result<(), Error> {
     let cluster = context.cluster()?;
     let client = cluster::client(&cluster).await;
     let asked = workload::status(&cluster, client);
@@ -34,16 +34,16 @@ pub async fn run(context: &Context) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Kubernetes`].
-pub async fn show_workload(context: &Context, client: &Client) -> Result<(), Error> {
+pub async fn show_workload(context: &CommandContext, client: &Client) -> Result<(), Error> {
     #[derive(Serialize)]
-    struct Report<'a> {
+    struct WorkloadOutput<'a> {
         schema_version: u32,
         #[serde(flatten)]
         workload: &'a Workload,
     }
     let workload = workload::status::workload(client).await?;
     if context.json {
-        return Ok(output::json(&Report { schema_version: SCHEMA_VERSION, workload: &workload })?);
+        return Ok(output::json(&WorkloadOutput { schema_version: SCHEMA_VERSION, workload: &workload })?);
     }
     Ok(output::text(&workload_text(&workload))?)
 }

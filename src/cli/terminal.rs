@@ -17,8 +17,8 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// How the story is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Voice {
-    Live,
+enum ProgressFormat {
+    Spinners,
     Plain,
     Json,
 }
@@ -26,7 +26,7 @@ enum Voice {
 /// stderr.
 #[derive(Clone)]
 pub struct Terminal {
-    voice: Voice,
+    format: ProgressFormat,
 }
 
 impl Terminal {
@@ -34,25 +34,25 @@ impl Terminal {
     #[must_use]
     pub fn new(json: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let voice = match (json, std::io::stderr().is_terminal() && !dumb) {
-            (true, _) => Voice::Json,
-            (false, true) => Voice::Live,
-            (false, false) => Voice::Plain,
+        let format = match (json, std::io::stderr().is_terminal() && !dumb) {
+            (true, _) => ProgressFormat::Json,
+            (false, true) => ProgressFormat::Spinners,
+            (false, false) => ProgressFormat::Plain,
         };
-        Self { voice }
+        Self { format }
     }
 
     /// Where steps report to.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        match self.voice {
-            Voice::Json => Progress::new(|event| line(&serde_json::to_string(&event).unwrap_or_default())),
-            Voice::Plain => {
+        match self.format {
+            ProgressFormat::Json => Progress::new(|event| line(&serde_json::to_string(&event).unwrap_or_default())),
+            ProgressFormat::Plain => {
                 let spoke = Mutex::new(Instant::now());
                 Progress::new(move |event| plain(&event, &spoke))
             }
-            Voice::Live => {
-                let live = Mutex::new(Live::default());
+            ProgressFormat::Spinners => {
+                let live = Mutex::new(Spinners::default());
                 Progress::new(move |event| live.lock().unwrap_or_else(PoisonError::into_inner).tell(event))
             }
         }
@@ -69,7 +69,7 @@ impl Terminal {
     /// Says what went wrong, and what to do next.
     pub fn error(&self, error: &Error) {
         let hint = error.hint();
-        if self.voice == Voice::Json {
+        if self.format == ProgressFormat::Json {
             json_error(&error.to_string(), &hint, error.exit_code().into());
             return;
         }
@@ -134,12 +134,12 @@ pub fn duration(seconds: f64) -> String {
 
 /// A spinner for each step under way; what has ended stands above them.
 #[derive(Default)]
-struct Live {
+struct Spinners {
     bars: MultiProgress,
     steps: HashMap<String, ProgressBar>,
 }
 
-impl Live {
+impl Spinners {
     fn tell(&mut self, event: Event) {
         match event {
             Event::Started { step } => {

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::checks::{CheckFlags, Checks};
 use super::command_line::command;
-use super::context::{Context, Lab, require_root};
-use super::judge::{Judge, JudgeFlags};
+use super::context::{CommandContext, RunningLab, require_root};
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
 use super::series_output::SeriesOutput;
@@ -26,7 +26,7 @@ pub struct Args {
     #[command(flatten)]
     trial: TrialFlags,
     #[command(flatten)]
-    judge: JudgeFlags,
+    checks: CheckFlags,
     #[command(flatten)]
     files: ReportFiles,
     /// A server instead of the lab, as http://HOST:PORT/PATH; it must be on this machine
@@ -43,20 +43,20 @@ impl Args {
     /// # Errors
     /// [`Error::BadValue`] and its like, [`Error::ForeignTarget`], [`Error::NoLab`], [`Error::NoAnswer`] and more;
     /// [`Error::Interrupted`] and [`Error::AssertionsMissed`] after what there is has been printed.
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let plan = self.load.plan();
         load::ensure_descriptors(plan.connections)?;
         let trial = self.trial.trial(plan, self.load.end_a_run())?;
-        let judge = self.judge.judge(&trial.counts())?;
+        let checks = self.checks.checks(&trial.counts())?;
         self.files.check()?;
         if let Some(target) = &self.target {
-            return self.elsewhere(context, target, trial, &judge).await;
+            return self.elsewhere(context, target, trial, &checks).await;
         }
         let Some(as_root) = changes(&trial) else {
             let lab = context.lab().await?;
             let access = lab.access(readers(context).await.as_ref());
             let workplace = Workplace { access: &access, link: &context.name.link(), ip: &ip(context).await };
-            return in_lab(context, workplace, trial, &self.files, &judge).await;
+            return in_lab(context, workplace, trial, &self.files, &checks).await;
         };
         context.cluster()?;
         require_root(as_root)?;
@@ -65,10 +65,16 @@ impl Args {
         let toolbox = context.toolbox(false).await?;
         let (access, link) = (lab.access(Some(&toolbox)), context.name.link());
         let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
-        in_lab(context, workplace, trial, &self.files, &judge).await
+        in_lab(context, workplace, trial, &self.files, &checks).await
     }
 
-    async fn elsewhere(&self, context: &Context, url: &TargetUrl, trial: Trial, judge: &Judge) -> Result<(), Error> {
+    async fn elsewhere(
+        &self,
+        context: &CommandContext,
+        url: &TargetUrl,
+        trial: Trial,
+        checks: &Checks,
+    ) -> Result<(), Error> {
         if trial.knows_pods() {
             let why = "the client can choose among pods of the lab only, not with --target".into();
             return Err(Error::BadValue { what: "--compare", given: "client".into(), why });
@@ -82,7 +88,7 @@ impl Args {
         }
         let target = unless(&context.shutdown, url.target(&addresses, trial.plan.timeout)).await??;
         let environment = environment::of_machine(command(std::env::args_os().skip(1)));
-        make(context, None, target, trial, environment, &self.files, judge).await
+        make(context, None, target, trial, environment, &self.files, checks).await
     }
 }
 
@@ -91,34 +97,34 @@ impl Args {
 /// # Errors
 /// As [`Args::run`].
 pub async fn in_lab(
-    context: &Context,
+    context: &CommandContext,
     workplace: Workplace<'_>,
     trial: Trial,
     files: &ReportFiles,
-    judge: &Judge,
+    checks: &Checks,
 ) -> Result<(), Error> {
     let target = workload::endpoint(&workplace.access.client).await?;
     workload::guard(target.address, workplace.link, workplace.ip).await?;
     let command = command(std::env::args_os().skip(1));
     let environment = environment::of_cluster(command, workplace.access, &context.paths.cache).await;
-    make(context, Some(workplace), target, trial, environment, files, judge).await
+    make(context, Some(workplace), target, trial, environment, files, checks).await
 }
 
 /// Makes the runs of `trial`, and prints them.
 async fn make(
-    context: &Context,
+    context: &CommandContext,
     workplace: Option<Workplace<'_>>,
     target: Target,
     trial: Trial,
     environment: Environment,
     files: &ReportFiles,
-    judge: &Judge,
+    checks: &Checks,
 ) -> Result<(), Error> {
     let rounds = trial.rounds;
     let mut series = Series::new(workplace, target, trial, &context.progress, &context.shutdown);
     let mut output = SeriesOutput::new(context, series.url(), rounds);
     let outcome = Box::pin(series.run(|run| output.run(run))).await;
-    output.finish(series.into_result(environment), outcome.map_err(Error::from), files, judge)
+    output.finish(series.into_result(environment), outcome.map_err(Error::from), files, checks)
 }
 
 /// What of a trial changes the lab, if anything, as the verb that needs root for it.
@@ -132,7 +138,7 @@ fn changes(trial: &Trial) -> Option<&'static str> {
 }
 
 /// Refuses an event that happens to a component which the cluster has not.
-fn check_components(lab: &Lab, trial: &Trial) -> Result<(), Error> {
+fn check_components(lab: &RunningLab, trial: &Trial) -> Result<(), Error> {
     let names = cluster::component_names(&lab.cluster)?;
     let given = trial.events.iter().filter_map(|event| event.action.component());
     match given.into_iter().find(|given| !names.iter().any(|name| name == given)) {
@@ -146,7 +152,7 @@ fn check_components(lab: &Lab, trial: &Trial) -> Result<(), Error> {
 
 /// The programs that read the nodes' connection tracking, where they are there and the user is root: it is an extra, and
 /// nothing is installed for it.
-async fn readers(context: &Context) -> Option<Toolbox> {
+async fn readers(context: &CommandContext) -> Option<Toolbox> {
     if !nix::unistd::geteuid().is_root() {
         return None;
     }
@@ -154,7 +160,7 @@ async fn readers(context: &Context) -> Option<Toolbox> {
 }
 
 /// The program that knows the routes, wherever it is.
-async fn ip(context: &Context) -> PathBuf {
+async fn ip(context: &CommandContext) -> PathBuf {
     let found = toolbox::find_one(Program::Ip, &context.paths.cache).await;
     found.path.unwrap_or_else(|| Path::new("ip").into())
 }

@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::output;
 use crate::cli::error::Error;
 use crate::cluster::{self, Cluster, ClusterError};
@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct UpOutput<'a> {
     schema_version: u32,
     lab: &'a str,
     was_up: bool,
@@ -46,7 +46,7 @@ impl Args {
     ///
     /// # Errors
     /// Whatever kept it from booting; [`Error::BadValue`] when it is up in another mode than the one asked for.
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let _lock = context.lock("up").await?;
         let (cluster, was_up) = match context.cluster() {
             // One whose `up` was killed half-way is no lab yet; booting removes it first.
@@ -70,7 +70,7 @@ impl Args {
     ///
     /// # Errors
     /// As [`Args::run`].
-    pub async fn boot(&self, context: &Context) -> Result<Cluster, Error> {
+    pub async fn boot(&self, context: &CommandContext) -> Result<Cluster, Error> {
         let toolbox = context.toolbox(self.install_tools).await?;
         kernel::require(&toolbox)?;
         let pause = image::build_pause(&context.paths.cache, &context.progress, &context.shutdown).await?;
@@ -91,15 +91,15 @@ pub(super) fn proxy_mode() -> impl TypedValueParser<Value = ProxyMode> {
     PossibleValuesParser::new(["nftables", "iptables"]).try_map(|name| name.parse::<ProxyMode>())
 }
 
-fn report(cluster: &Cluster, was_up: bool, proxy_mode: ProxyMode) -> Report<'_> {
+fn report(cluster: &Cluster, was_up: bool, proxy_mode: ProxyMode) -> UpOutput<'_> {
     let nodes = cluster.nodes.iter();
     let nodes = nodes.map(|n| NodeAddress { name: &n.node.name, address: n.node.address.to_string() }).collect();
     let kubeconfig = cluster.paths.kubeconfig().display().to_string();
-    Report { schema_version: 1, lab: cluster.name.as_str(), was_up, proxy_mode, kubeconfig, nodes }
+    UpOutput { schema_version: 1, lab: cluster.name.as_str(), was_up, proxy_mode, kubeconfig, nodes }
 }
 
 /// What to type next.
-pub(super) fn next(context: &Context, cluster: &Cluster, was_up: bool) -> String {
+pub(super) fn next(context: &CommandContext, cluster: &Cluster, was_up: bool) -> String {
     let evenkeel = context.evenkeel();
     let what = if was_up { "is already up" } else { "is up" };
     format!(

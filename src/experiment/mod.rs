@@ -4,8 +4,8 @@
 mod balanced_pods;
 pub mod environment;
 mod error;
-mod guarded;
 mod live_line;
+mod route_guard;
 pub mod run_data;
 mod series;
 mod single_run;

@@ -81,9 +81,9 @@ impl<'a> Series<'a> {
                 step.done_with(summary(&run));
             }
             finished(&run)?;
-            let verdict = verdict(&url, &run);
+            let checked = check(&url, &run);
             self.runs.push(run);
-            verdict?;
+            checked?;
         }
         Ok(())
     }
@@ -175,7 +175,7 @@ fn summary(run: &Measurement) -> String {
     format!("{}, {rate:.0} req/s, p99 {p99:.2} ms, {errors}", some(run.requests.answered, "answer"))
 }
 
-fn verdict(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
+fn check(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
     if run.interrupted {
         return Err(Interrupted.into());
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::balanced_pods::BalancedPods;
-use super::guarded::Guarded;
 use super::live_line::line;
+use super::route_guard::RouteGuard;
 use super::run_data::{observed_events, pod_readings, run_data};
 use super::tracking::Tracking;
 use super::workplace::Workplace;
@@ -43,7 +43,7 @@ pub(super) struct SingleRun<'a> {
 }
 
 /// What came of a run.
-struct Outcome {
+struct RunObservations {
     run: RunResult,
     pod_use: Vec<PodUse>,
     /// Connections by pod, from the nodes' connection tracking.
@@ -60,15 +60,15 @@ impl SingleRun<'_> {
         uniformity_tests: u32,
         step: &Step,
     ) -> Result<Measurement, ExperimentError> {
-        let outcome = if let Some(workplace) = self.workplace {
+        let observed = if let Some(workplace) = self.workplace {
             Box::pin(self.in_cluster(workplace, step)).await?
         } else {
             let run = load::run(self.target, &self.plan, self.shutdown, self.news(step)).await?;
-            Outcome { run, pod_use: Vec::new(), tracked: Vec::new(), events: Vec::new() }
+            RunObservations { run, pod_use: Vec::new(), tracked: Vec::new(), events: Vec::new() }
         };
-        let run = run_data(&outcome.run);
-        let measured = Measurement::new(&run, pods).with_tracked(&outcome.tracked).as_one_of(uniformity_tests);
-        let measured = measured.with_events(&run, &observed_events(&outcome.events)).with_pod_use(outcome.pod_use);
+        let run = run_data(&observed.run);
+        let measured = Measurement::new(&run, pods).with_tracked(&observed.tracked).as_one_of(uniformity_tests);
+        let measured = measured.with_events(&run, &observed_events(&observed.events)).with_pod_use(observed.pod_use);
         Ok(if self.mode == Some(Mode::Client) { measured.balanced_by_client() } else { measured })
     }
 
@@ -77,7 +77,7 @@ impl SingleRun<'_> {
         move |live| step.detail(line(&live, end_known))
     }
 
-    async fn in_cluster(&self, workplace: Workplace<'_>, step: &Step) -> Result<Outcome, ExperimentError> {
+    async fn in_cluster(&self, workplace: Workplace<'_>, step: &Step) -> Result<RunObservations, ExperimentError> {
         let Self { plan, shutdown, .. } = self;
         let access = workplace.access;
         // Dropped, the routes are removed again, whatever becomes of the run.
@@ -116,7 +116,7 @@ impl SingleRun<'_> {
         let between = |(before, after): (Vec<PodCounters>, Vec<PodCounters>)| {
             PodUse::between(&pod_readings(&before), &pod_readings(&after))
         };
-        Ok(Outcome { run, pod_use: before.zip(after).map(between).unwrap_or_default(), tracked, events })
+        Ok(RunObservations { run, pod_use: before.zip(after).map(between).unwrap_or_default(), tracked, events })
     }
 
     /// Routes to the pods, and the pods themselves. All of them are looked up before the clock of the run starts.
@@ -126,7 +126,7 @@ impl SingleRun<'_> {
     ) -> Result<(PodRoutes, BalancedPods<'a>), ExperimentError> {
         let Workplace { access, link, ip } = workplace;
         let routes = PodRoutes::add(access.require_lab("balancing by the client")?, ip, self.progress)?;
-        Ok((routes, BalancedPods::find(access, Guarded::new(link.to_owned(), ip)).await?))
+        Ok((routes, BalancedPods::find(access, RouteGuard::new(link.to_owned(), ip)).await?))
     }
 
     /// The counters of the `known` pods when the warm-up is over, which does not belong to the run.

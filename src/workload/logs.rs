@@ -21,7 +21,7 @@ use crate::workload::WorkloadError;
 
 /// The lines to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct LogOptions {
     /// Whether to continue with new lines and new pods.
     pub follow: bool,
     /// Only lines younger than this.
@@ -59,7 +59,7 @@ impl Line {
 /// [`WorkloadError::Kubernetes`]; the errors of `sink`.
 pub async fn pods(
     client: &Client,
-    wanted: &Wanted,
+    options: &LogOptions,
     shutdown: &Shutdown,
     sink: &mut dyn FnMut(Line) -> Result<(), IoError>,
 ) -> Result<(), WorkloadError> {
@@ -67,18 +67,19 @@ pub async fn pods(
     let refused = |source| KubernetesError::new("list pods", source);
     let list = api.list(&ListParams::default().labels(SELECTOR)).await.map_err(refused)?;
     let names: BTreeSet<String> = list.items.iter().map(ResourceExt::name_any).collect();
-    if let Some(pod) = &wanted.pod {
+    if let Some(pod) = &options.pod {
         if !names.contains(pod) {
             return Err(WorkloadError::UnknownPod { given: pod.clone(), pods: names.into_iter().collect() });
         }
-    } else if names.is_empty() && !wanted.follow {
+    } else if names.is_empty() && !options.follow {
         return Err(WorkloadError::NoWorkload);
     }
-    if wanted.follow {
-        return shutdown_is_the_end(follow::follow(&api, wanted, sink), shutdown).await;
+    if options.follow {
+        return shutdown_is_the_end(follow::follow(&api, options, sink), shutdown).await;
     }
-    let started = list.items.iter().filter(|pod| is_wanted(pod, wanted) && has_started(pod)).map(ResourceExt::name_any);
-    let mut lines = shutdown_is_the_end(all(&api, started.collect(), wanted), shutdown).await?;
+    let started =
+        list.items.iter().filter(|pod| is_selected(pod, options) && has_started(pod)).map(ResourceExt::name_any);
+    let mut lines = shutdown_is_the_end(all(&api, started.collect(), options), shutdown).await?;
     lines.sort_by_key(|line| line.time);
     Ok(lines.into_iter().try_for_each(sink)?)
 }
@@ -95,8 +96,8 @@ async fn shutdown_is_the_end<T: Default>(
 }
 
 /// The lines that all pods have written so far.
-async fn all(api: &Api<Pod>, pods: Vec<String>, wanted: &Wanted) -> Result<Vec<Line>, WorkloadError> {
-    let params = &params(wanted);
+async fn all(api: &Api<Pod>, pods: Vec<String>, options: &LogOptions) -> Result<Vec<Line>, WorkloadError> {
+    let params = &params(options);
     let one = |pod: String| async move {
         let text = match api.logs(&pod, params).await {
             Ok(text) => text,
@@ -114,18 +115,18 @@ async fn all(api: &Api<Pod>, pods: Vec<String>, wanted: &Wanted) -> Result<Vec<L
     Ok(lines)
 }
 
-fn params(wanted: &Wanted) -> LogParams {
+fn params(options: &LogOptions) -> LogParams {
     let seconds = |since: Duration| i64::try_from(since.as_secs()).unwrap_or(i64::MAX).max(1);
     LogParams {
         timestamps: true,
-        since_seconds: wanted.since.map(seconds),
-        tail_lines: wanted.tail.map(i64::from),
+        since_seconds: options.since.map(seconds),
+        tail_lines: options.tail.map(i64::from),
         ..LogParams::default()
     }
 }
 
-fn is_wanted(pod: &Pod, wanted: &Wanted) -> bool {
-    wanted.pod.as_ref().is_none_or(|name| *name == pod.name_any())
+fn is_selected(pod: &Pod, options: &LogOptions) -> bool {
+    options.pod.as_ref().is_none_or(|name| *name == pod.name_any())
 }
 
 /// Whether the pod's container has ever run. Otherwise it has no log.

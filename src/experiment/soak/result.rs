@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::promise::{Limit, Promise, Seen};
+use super::promise::{Guarantee, Observation, Promise};
 use evenkeel_measure::{Event, Measurement, Mode};
 
 /// A promise under one kind of load.
@@ -30,27 +30,27 @@ pub struct PromiseResult {
 }
 
 impl PromiseResult {
-    /// What was seen of a promise.
+    /// What was observed of a promise.
     pub(super) fn new(promise: &Promise, mode: Mode, runs: &[Measurement]) -> Self {
-        let seen = Seen::of(promise, runs);
-        let full_again = seen.full_again.filter(|_| promise.limit == Limit::TwiceTheConnections);
+        let observed = Observation::of(promise, runs);
+        let full_again = observed.full_again.filter(|_| promise.guarantee == Guarantee::FewFailures);
         Self {
             event: promise.name.into(),
             load: mode.to_string(),
-            rounds: u32::try_from(seen.events / promise.events_a_round()).unwrap_or(u32::MAX),
-            requests: seen.requests,
-            failed: seen.failed,
-            longest_seconds: Some(seen.took),
+            rounds: u32::try_from(observed.events / promise.events_a_round()).unwrap_or(u32::MAX),
+            requests: observed.requests,
+            failed: observed.failed,
+            longest_seconds: Some(observed.took),
             full_again_seconds: full_again,
             failures: failures(promise, runs),
-            broken: seen.broke(promise.limit),
+            broken: observed.broke(promise.guarantee),
         }
     }
 
     /// Failures that no event of these promises explains: before the first one.
     pub(super) fn between(promises: &[Promise], mode: Mode, runs: &[Measurement]) -> Option<Self> {
         let all: u64 = runs.iter().map(|run| run.errors + run.requests.non_2xx).sum();
-        let known: u64 = promises.iter().map(|promise| Seen::of(promise, runs).failed).sum();
+        let known: u64 = promises.iter().map(|promise| Observation::of(promise, runs).failed).sum();
         (all > known).then(|| Self {
             event: "before any event".into(),
             load: mode.to_string(),

@@ -50,7 +50,7 @@ pub(super) async fn run(
     }
     let output = child.wait_with_output().await.map_err(|source| invocation.not_started(&source))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let counted = Counted::read(&text).ok_or_else(|| ProgramError {
+    let counted = WrkCounts::read(&text).ok_or_else(|| ProgramError {
         command: invocation.to_string(),
         outcome: "it said nothing that could be understood".into(),
         tail: text.clone(),
@@ -71,12 +71,12 @@ pub(super) async fn run(
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Counted {
+struct WrkCounts {
     requests: u64,
     failed: u64,
 }
 
-impl Counted {
+impl WrkCounts {
     /// From what wrk prints: "  12 requests in 2.0s, …", and only where there are any "Socket errors: connect 0, read 1,
     /// write 0, timeout 0" and "Non-2xx or 3xx responses: 5".
     fn read(text: &str) -> Option<Self> {
@@ -104,10 +104,10 @@ mod tests {
     fn what_wrk_says() {
         let clean =
             "Running 2s test @ http://198.18.1.1:80/\n  144180 requests in 2.10s, 26.15MB read\nRequests/sec: 1\n";
-        assert_eq!(Counted::read(clean), Some(Counted { requests: 144_180, failed: 0 }));
+        assert_eq!(WrkCounts::read(clean), Some(WrkCounts { requests: 144_180, failed: 0 }));
         let bad = "  7 requests in 2.10s, 1MB read\n  Socket errors: connect 1, read 20, write 3, timeout 4\n  \
                    Non-2xx or 3xx responses: 100\n";
-        assert_eq!(Counted::read(bad), Some(Counted { requests: 7, failed: 128 }));
-        assert_eq!(Counted::read("unable to connect"), None);
+        assert_eq!(WrkCounts::read(bad), Some(WrkCounts { requests: 7, failed: 128 }));
+        assert_eq!(WrkCounts::read("unable to connect"), None);
     }
 }

@@ -14,7 +14,7 @@ use kube::{Api, ResourceExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::{Line, Wanted, has_started, is_wanted, params};
+use super::{Line, LogOptions, has_started, is_selected, params};
 use crate::io_error::IoError;
 use crate::workload::SELECTOR;
 use crate::workload::WorkloadError;
@@ -29,13 +29,13 @@ const WAITING: usize = 64;
 /// ends only with an error of `sink`.
 pub(super) async fn follow(
     api: &Api<Pod>,
-    wanted: &Wanted,
+    options: &LogOptions,
     sink: &mut dyn FnMut(Line) -> Result<(), IoError>,
 ) -> Result<(), WorkloadError> {
     let changes = watcher(api.clone(), watcher::Config::default().labels(SELECTOR));
     let mut changes = std::pin::pin!(changes.backoff(ConstantBackoff(RETRY)));
     let (sender, mut lines) = mpsc::channel(WAITING);
-    let mut following = Following { api, wanted, lines: sender, readers: JoinSet::new(), pods: BTreeMap::new() };
+    let mut following = Following { api, options, lines: sender, readers: JoinSet::new(), pods: BTreeMap::new() };
     let mut listed = BTreeSet::new();
     loop {
         tokio::select! {
@@ -51,7 +51,7 @@ pub(super) async fn follow(
 /// The pods that are followed. Dropping it ends their tasks.
 struct Following<'a> {
     api: &'a Api<Pod>,
-    wanted: &'a Wanted,
+    options: &'a LogOptions,
     lines: mpsc::Sender<Line>,
     readers: JoinSet<()>,
     pods: BTreeMap<String, Followed>,
@@ -108,14 +108,14 @@ impl Following<'_> {
             Some(_) => self.delete(&name),
             None => {}
         }
-        if !is_wanted(pod, self.wanted) || !has_started(pod) {
+        if !is_selected(pod, self.options) || !has_started(pod) {
             return;
         }
         let (sender, container) = watch::channel(container);
         let reader = Reader {
             api: self.api.clone(),
             pod: name.clone(),
-            first: LogParams { follow: true, ..params(self.wanted) },
+            first: LogParams { follow: true, ..params(self.options) },
             container,
             lines: self.lines.clone(),
             position: None,

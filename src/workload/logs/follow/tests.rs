@@ -138,10 +138,10 @@ fn a_pod_of_the_same_name_is_another_pod() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = Client::try_from(Config::new("http://127.0.0.1:9".parse().unwrap())).unwrap();
-        let (api, wanted) = (Api::namespaced(client, "evenkeel"), Wanted::default());
+        let (api, options) = (Api::namespaced(client, "evenkeel"), LogOptions::default());
         let lines = mpsc::channel(WAITING).0;
         let mut following =
-            Following { api: &api, wanted: &wanted, lines, readers: JoinSet::new(), pods: BTreeMap::new() };
+            Following { api: &api, options: &options, lines, readers: JoinSet::new(), pods: BTreeMap::new() };
         let mut listed = BTreeSet::new();
         for (uid, readers) in [("1", 1), ("1", 1), ("2", 2)] {
             following.take(Event::Apply(pod(uid)), &mut listed);

@@ -12,7 +12,7 @@ use evenkeel_measure::{
 
 /// What is expected of the runs.
 #[derive(Debug, Default, clap::Args)]
-pub struct JudgeFlags {
+pub struct CheckFlags {
     /// What has to hold, as p99<5ms or rps@10/rps@2>=0.95; more than once for more. If it does not, the exit code is 1
     #[arg(long = "assert", value_name = "EXPR", allow_hyphen_values = true)]
     assertions: Vec<Assertion>,
@@ -23,22 +23,22 @@ pub struct JudgeFlags {
 
 /// The same, read and checked.
 #[derive(Debug, Default)]
-pub struct Judge {
+pub struct Checks {
     assertions: Vec<Assertion>,
     baseline: Option<Report>,
 }
 
-impl JudgeFlags {
+impl CheckFlags {
     /// What they say, for runs at `counts` of pods.
     ///
     /// # Errors
     /// [`Error::BadValue`] for a malformed assertion and for one about a number of pods that is not run;
     /// [`Error::BadReport`].
-    pub fn judge(&self, counts: &[u32]) -> Result<Judge, Error> {
+    pub fn checks(&self, counts: &[u32]) -> Result<Checks, Error> {
         for assertion in &self.assertions {
             check_counts(assertion, counts)?;
         }
-        Ok(Judge {
+        Ok(Checks {
             assertions: self.assertions.clone(),
             baseline: self.baseline.as_deref().map(report::load).transpose()?,
         })
@@ -59,7 +59,7 @@ fn check_counts(assertion: &Assertion, counts: &[u32]) -> Result<(), Error> {
     })
 }
 
-impl Judge {
+impl Checks {
     /// How the runs compare with the earlier report, one sentence each.
     #[must_use]
     pub fn changes(&self, runs: &[Measurement]) -> Vec<String> {
@@ -73,7 +73,7 @@ impl Judge {
 
     /// Each assertion with what became of it, one a line.
     #[must_use]
-    pub fn verdicts(&self, runs: &[Measurement]) -> String {
+    pub fn assertion_lines(&self, runs: &[Measurement]) -> String {
         self.assertions.iter().fold(String::new(), |mut text, assertion| {
             let _ = match assertion.evaluate(runs) {
                 AssertionResult::Held => writeln!(text, "held: {assertion}"),
@@ -87,7 +87,7 @@ impl Judge {
     ///
     /// # Errors
     /// [`Error::AssertionsMissed`].
-    pub fn verdict(&self, runs: &[Measurement]) -> Result<(), Error> {
+    pub fn check_assertions(&self, runs: &[Measurement]) -> Result<(), Error> {
         let missed = self.assertions.iter().filter_map(|assertion| match assertion.evaluate(runs) {
             AssertionResult::Held => None,
             AssertionResult::Failed { reasons } => Some(reasons),
@@ -105,7 +105,7 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Cli {
         #[command(flatten)]
-        judge: JudgeFlags,
+        checks: CheckFlags,
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
     fn an_assertion_about_pods_that_are_not_run_says_which_are() {
         let check = |text: &str, counts: &[u32]| {
             let cli = Cli::try_parse_from(["test", "--assert", text]).unwrap();
-            let error = cli.judge.judge(counts).unwrap_err();
+            let error = cli.checks.checks(counts).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             error.to_string()
         };

@@ -125,7 +125,7 @@ fn what_is_not_a_report_is_refused_with_a_reason() {
         (r#"{"schema_version": 1, "runs": []}"#, "missing field `evenkeel_version`"),
     ] {
         fs::write(place.path("other.json"), content).unwrap();
-        place.refuses(&["other.json"], &["other.json is no report that can be read", why, hint]);
+        place.refuses(&["other.json"], &["other.json is not a report that can be read", why, hint]);
     }
     fs::write(place.path("other.json"), [0xff, 0xfe]).unwrap();
     place.refuses(&["other.json"], &["it is not text", hint]);

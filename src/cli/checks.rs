@@ -1,4 +1,4 @@
-//! The flags that say what a test has to come to, and whether it did.
+//! Flags that check the results of a test: assertions, and a comparison with an earlier report.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -10,18 +10,18 @@ use evenkeel_measure::{
     Assertion, AssertionError, AssertionResult, Measurement, against_baseline, change_sentences, some,
 };
 
-/// What is expected of the runs.
+/// Flags that check the results.
 #[derive(Debug, Default, clap::Args)]
 pub struct CheckFlags {
-    /// What has to hold, as p99<5ms or rps@10/rps@2>=0.95; more than once for more. If it does not, the exit code is 1
+    /// Exit with code 1 if this condition does not hold, such as p99<5ms or rps@10/rps@2>=0.95; may be repeated
     #[arg(long = "assert", value_name = "EXPR", allow_hyphen_values = true)]
     assertions: Vec<Assertion>,
-    /// Compare with an earlier report, which --json-file or --json wrote
+    /// Compare with an earlier report, which --json or --json-file wrote
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 }
 
-/// The same, read and checked.
+/// Assertions and the earlier report, validated.
 #[derive(Debug, Default)]
 pub struct Checks {
     assertions: Vec<Assertion>,
@@ -29,10 +29,10 @@ pub struct Checks {
 }
 
 impl CheckFlags {
-    /// What they say, for runs at `counts` of pods.
+    /// Validates them for runs at `counts` of pods.
     ///
     /// # Errors
-    /// [`Error::BadValue`] for a malformed assertion and for one about a number of pods that is not run;
+    /// [`Error::BadValue`] for an assertion about a number of pods that is not run;
     /// [`Error::BadReport`].
     pub fn checks(&self, counts: &[u32]) -> Result<Checks, Error> {
         for assertion in &self.assertions {
@@ -60,18 +60,18 @@ fn check_counts(assertion: &Assertion, counts: &[u32]) -> Result<(), Error> {
 }
 
 impl Checks {
-    /// How the runs compare with the earlier report, one sentence each.
+    /// The changes since the earlier report, one sentence each.
     #[must_use]
     pub fn changes(&self, runs: &[Measurement]) -> Vec<String> {
         let Some(earlier) = &self.baseline else { return Vec::new() };
         let changes = against_baseline(runs, &earlier.runs);
         if changes.is_empty() {
-            return vec!["The earlier report has no run like these, so there is nothing to compare.".into()];
+            return vec!["The earlier report has no comparable run.".into()];
         }
         change_sentences(&changes)
     }
 
-    /// Each assertion with what became of it, one a line.
+    /// One line for each assertion, with its result.
     #[must_use]
     pub fn assertion_lines(&self, runs: &[Measurement]) -> String {
         self.assertions.iter().fold(String::new(), |mut text, assertion| {
@@ -83,7 +83,7 @@ impl Checks {
         })
     }
 
-    /// Whether all of them hold.
+    /// Checks that all assertions hold.
     ///
     /// # Errors
     /// [`Error::AssertionsMissed`].

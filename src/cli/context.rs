@@ -1,4 +1,4 @@
-//! What every verb needs, validated before anything happens.
+//! The validated arguments that every verb has, and access to the lab.
 
 use std::io::{BufRead, Write};
 
@@ -12,17 +12,17 @@ use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 use crate::toolbox::{self, InstallPolicy, Toolbox};
 
-/// The lab in question, and how to talk about it.
+/// The lab that a verb works with, and how it reports.
 pub struct CommandContext {
     /// The lab's name.
     pub name: LabName,
-    /// Where its things are.
+    /// Its directories.
     pub paths: Paths,
-    /// Whether the result is wanted as JSON.
+    /// Whether the result is printed as JSON.
     pub json: bool,
-    /// Where news go.
+    /// Where progress is reported.
     pub progress: Progress,
-    /// What a Ctrl-C cancels.
+    /// Cancelled by Ctrl-C.
     pub shutdown: Shutdown,
 }
 
@@ -35,7 +35,7 @@ pub struct RunningLab {
 }
 
 impl RunningLab {
-    /// Access to it, with the programs that read its nodes' kernels where there are any.
+    /// Access to it, with the programs that read the kernels of its nodes, if there are any.
     #[must_use]
     pub fn access(&self, toolbox: Option<&Toolbox>) -> Access {
         Access::to_lab(self.cluster.clone(), self.client.clone(), toolbox.cloned())
@@ -53,8 +53,8 @@ impl CommandContext {
         let directories = [("--state-dir", &global.state_dir), ("--cache-dir", &global.cache_dir)];
         for (what, directory) in directories {
             if let Some(directory) = directory.as_deref().filter(|directory| directory.to_str().is_none()) {
-                // The components' configuration is JSON and TOML, which hold no other paths.
-                let why = "the path must be valid UTF-8, because configuration files name it".to_owned();
+                // The components' configuration is JSON and TOML, which can only contain UTF-8.
+                let why = "the path must be valid UTF-8, because configuration files contain it".to_owned();
                 return Err(Error::BadValue { what, given: directory.display().to_string(), why });
             }
         }
@@ -75,7 +75,7 @@ impl CommandContext {
         Ok(RunningLab { cluster, client })
     }
 
-    /// The right to change the lab, which one verb at a time has; waits for whichever has it.
+    /// Takes the lock of the lab, which only one verb at a time can hold, and waits for it.
     ///
     /// # Errors
     /// [`Error::NeedsRoot`], [`Error::Interrupted`], [`Error::Io`].
@@ -84,7 +84,7 @@ impl CommandContext {
         Ok(LabLock::wait(&self.name, verb, &self.progress, &self.shutdown).await?)
     }
 
-    /// The lab that is up, and the right to change it; it may come up, or go, while that is waited for.
+    /// Takes the lock, and then finds the lab, which may have been booted or removed during the wait.
     ///
     /// # Errors
     /// As [`CommandContext::lab`] and [`CommandContext::lock`].
@@ -94,7 +94,7 @@ impl CommandContext {
         Ok((self.lab().await?, lock))
     }
 
-    /// The cluster that runs.
+    /// The running cluster.
     ///
     /// # Errors
     /// [`Error::NoLab`].
@@ -102,7 +102,8 @@ impl CommandContext {
         cluster::find(&self.name, &self.paths)
     }
 
-    /// The toolbox; without it, `install` says what may be done about that.
+    /// The toolbox. If programs are missing, they are installed with `install`; otherwise the user is asked, unless
+    /// with JSON.
     ///
     /// # Errors
     /// [`Error::MissingPrograms`], [`Error::InstallFailed`].
@@ -115,20 +116,20 @@ impl CommandContext {
         Ok(toolbox::ensure(&self.paths.cache, policy, &self.progress, &self.shutdown).await?)
     }
 
-    /// The program's name with what must be said to reach this lab again.
+    /// The program's name with the flag that selects this lab.
     #[must_use]
     pub fn evenkeel(&self) -> String {
         program(self.name.as_str())
     }
 }
 
-/// The program's name with what must be said to reach the lab called `name`.
+/// The program's name with the flag that selects the lab `name`.
 #[must_use]
 pub fn program(name: &str) -> String {
     if name == "lab" { "evenkeel".into() } else { format!("evenkeel --name {name}") }
 }
 
-/// Refuses what only root can do.
+/// Checks that the user is root.
 ///
 /// # Errors
 /// [`Error::NeedsRoot`].
@@ -136,10 +137,10 @@ pub fn require_root(verb: &'static str) -> Result<(), Error> {
     if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(Error::NeedsRoot { verb }) }
 }
 
-/// Shows the plan and asks; anything but a yes is a no.
+/// Shows the plan and asks; every answer except yes means no.
 fn agreed(plan: &toolbox::InstallPlan) -> bool {
     let mut stderr = std::io::stderr().lock();
-    let asked = write!(stderr, "{plan}\nShall that be done? [y/N] ").and_then(|()| stderr.flush());
+    let asked = write!(stderr, "{plan}\nContinue? [y/N] ").and_then(|()| stderr.flush());
     let mut answer = String::new();
     asked.is_ok()
         && std::io::stdin().lock().read_line(&mut answer).is_ok()

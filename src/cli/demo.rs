@@ -21,25 +21,25 @@ use evenkeel_load::LoadPlan;
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Keep-alive connections
+    /// Number of keep-alive connections
     #[arg(short, long, value_name = "N", default_value = "30", value_parser = parse_positive::<NonZeroU32>)]
     #[arg(allow_negative_numbers = true)]
     connections: NonZeroU32,
-    /// How long each run is measured
+    /// Length of each run, after a warm-up of 1 s
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     #[arg(allow_negative_numbers = true)]
     duration: Duration,
-    /// The numbers of pods to measure at
+    /// Numbers of pods to run at
     #[arg(long, value_name = "N,N,…", default_value = "2,5,10", value_delimiter = ',', value_parser = at_least_one_pod)]
     #[arg(allow_negative_numbers = true)]
     replicas: Vec<Replicas>,
-    /// Install what is missing: small programs by the package manager, the rest built with Go into the cache
+    /// Install missing programs: small ones with the package manager, the others built with Go into the cache
     #[arg(long)]
     install_tools: bool,
-    /// By what rules kube-proxy balances connections
+    /// Rules that kube-proxy writes
     #[arg(long, value_parser = up::proxy_mode(), value_name = "MODE", default_value_t)]
     proxy_mode: ProxyMode,
-    /// Leave the lab up in the end, unless interrupted
+    /// Leave the lab up at the end, or after a failure (not after an interruption)
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub struct Args {
     manifests: deploy::ManifestsArg,
 }
 
-/// How long each part took.
+/// The time that each part took.
 #[derive(Default)]
 struct StepTimes(Vec<(&'static str, Duration)>);
 
@@ -72,10 +72,10 @@ impl StepTimes {
 }
 
 impl Args {
-    /// All of it: boot, deploy, load at each count, sum up, remove.
+    /// Boots, deploys, sends load at each number of pods, and removes the lab.
     ///
     /// # Errors
-    /// [`Error::LabIsUp`] when there is one already; what any part says, after everything has been undone.
+    /// [`Error::LabIsUp`] if the lab is up already; the errors of each part, after everything has been undone.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, self.duration) };
         let trial = Trial::at(&self.replicas, plan);
@@ -93,20 +93,21 @@ impl Args {
         let toolbox = times.measure("programs", self.programs(context)).await?;
         let (server, pause) = times.measure("images", images(context)).await?;
         let cluster = times.measure("boot", self.boot(context, &toolbox, &pause)).await?;
-        let outcome = Box::pin(self.shown(context, &cluster, &toolbox, (manifests, server), trial, &mut times)).await;
+        let outcome =
+            Box::pin(self.run_load(context, &cluster, &toolbox, (manifests, server), trial, &mut times)).await;
         if self.keep && !outcome.as_ref().is_err_and(Error::is_interrupted) {
             let summary = outcome?;
-            return tell(context, &summary, &times, &up::next(context, &cluster, false));
+            return print(context, &summary, &times, &up::next(context, &cluster, false));
         }
-        // The lab goes whatever happened; what happened comes first.
-        let gone = times.measure("down", async {
+        // The lab is removed in any case. An error of the demo is reported rather than one of the removal.
+        let removed = times.measure("down", async {
             let ip = toolbox.path(Program::Ip);
             Ok(cluster::down(&context.name, &context.paths, ip, &context.progress)?)
         });
-        let gone = gone.await;
+        let removed = removed.await;
         let summary = outcome?;
-        gone?;
-        tell(context, &summary, &times, "")
+        removed?;
+        print(context, &summary, &times, "")
     }
 
     async fn programs(&self, context: &CommandContext) -> Result<Toolbox, Error> {
@@ -121,8 +122,8 @@ impl Args {
         Ok(cluster::up(&request, progress, shutdown).await?)
     }
 
-    /// What the lab shows: the workload, and the load at each count.
-    async fn shown(
+    /// Deploys the workload, and sends load at each number of pods.
+    async fn run_load(
         &self,
         context: &CommandContext,
         cluster: &Cluster,
@@ -138,12 +139,12 @@ impl Args {
         let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
         let checks = Checks::default();
         times.measure("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &checks))).await?;
-        // A number to keep, but none to fail for.
+        // The memory is only informative, so an error is ignored.
         Ok(memory(cluster, &lab.client).await.ok().and_then(per_pod).unwrap_or_default())
     }
 }
 
-/// The server's image and the pause image, so that nothing is built while the lab's own times run.
+/// Builds the server's image and the pause image first, so that the times of the lab include no build.
 async fn images(context: &CommandContext) -> Result<(Image, Image), Error> {
     let CommandContext { paths, progress, shutdown, .. } = context;
     let server = image::build_server(&paths.cache, progress, shutdown).await?;
@@ -153,19 +154,19 @@ async fn images(context: &CommandContext) -> Result<(Image, Image), Error> {
 fn per_pod(memory: Memory) -> Option<String> {
     let tenths = memory.per_pod()? / 100_000;
     Some(format!(
-        "A pod takes {}.{} MB of memory, by the kubelet's count (the mean of {}).\n",
+        "Memory per pod, as the kubelet reports it: {}.{} MB (mean of {}).\n",
         tenths / 10,
         tenths % 10,
         memory.pods
     ))
 }
 
-fn tell(context: &CommandContext, summary: &str, times: &StepTimes, next: &str) -> Result<(), Error> {
+fn print(context: &CommandContext, summary: &str, times: &StepTimes, next: &str) -> Result<(), Error> {
     if context.json {
         return Ok(());
     }
     let space = if next.is_empty() { "" } else { "\n" };
-    Ok(output::text(&format!("\n{summary}It took: {}.\n{space}{next}", times.sentence()))?)
+    Ok(output::text(&format!("\n{summary}Times: {}.\n{space}{next}", times.sentence()))?)
 }
 
 #[cfg(test)]
@@ -173,13 +174,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_reads_in_megabytes() {
+    fn memory_is_in_megabytes() {
         let text = per_pod(Memory { pods: 10, bytes: 17_650_000 });
-        assert_eq!(text.unwrap(), "A pod takes 1.7 MB of memory, by the kubelet's count (the mean of 10).\n");
+        assert_eq!(text.unwrap(), "Memory per pod, as the kubelet reports it: 1.7 MB (mean of 10).\n");
     }
 
     #[test]
-    fn laps_are_told_in_order() {
+    fn times_are_listed_in_order() {
         let times = StepTimes(vec![("boot", Duration::from_millis(4_620)), ("load", Duration::from_secs(130))]);
         assert_eq!(times.sentence(), "boot 4.6 s, load 2 min 10 s");
     }

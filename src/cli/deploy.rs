@@ -15,14 +15,14 @@ use crate::workload::{self, WorkloadError, manifests::Manifests};
 /// Arguments of `deploy`.
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// How many pods; without it, as many as there are, or 2
+    /// Number of pods [default: as many as there are, or 2]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub replicas: Option<Replicas>,
-    /// An image instead of the server: an archive (OCI or docker, .tar or .tar.gz), or the reference of one that the
-    /// nodes have
+    /// Image to deploy instead of the server: an archive (OCI or docker, .tar or .tar.gz), or the reference of an image
+    /// that the nodes already have
     #[arg(long, value_name = "FILE|REF")]
     pub image: Option<ImageArg>,
-    /// Which manifests.
+    /// The manifests.
     #[command(flatten)]
     pub manifests: ManifestsArg,
 }
@@ -62,16 +62,16 @@ fn is_file(image: &str) -> bool {
     archive || image.starts_with(['.', '/']) || Path::new(image).exists()
 }
 
-/// Which manifests, for the verbs that deploy.
+/// The manifests, for the verbs that deploy.
 #[derive(Debug, Default, clap::Args)]
 pub struct ManifestsArg {
-    /// A directory with manifests of the workload instead of those that this program carries
+    /// Directory with manifests of your own [default: those in the program]
     #[arg(long, env = "EVENKEEL_MANIFESTS", value_name = "DIR", hide_env_values = true)]
     manifests: Option<PathBuf>,
 }
 
 impl ManifestsArg {
-    /// Reads them.
+    /// Reads the manifests.
     ///
     /// # Errors
     /// [`Error::Manifest`].
@@ -80,14 +80,14 @@ impl ManifestsArg {
     }
 }
 
-/// What shall run, after validation.
+/// The validated arguments.
 struct DeployRequest {
     manifests: Manifests,
     source: ImageSource,
     replicas: Option<Replicas>,
 }
 
-/// Which image.
+/// The image to deploy.
 enum ImageSource {
     Server,
     Archive(Image),
@@ -95,7 +95,7 @@ enum ImageSource {
 }
 
 impl Args {
-    /// Deploys, follows the rollout, and shows what runs.
+    /// Deploys, follows the rollout, and prints the workload.
     ///
     /// # Errors
     /// [`Error::BadImage`], [`Error::Manifest`], [`Error::NoLab`], [`Error::RolloutStuck`] and more.
@@ -117,7 +117,7 @@ impl Args {
     }
 }
 
-/// Deploys an image that is built already.
+/// Deploys an image that is already built.
 ///
 /// # Errors
 /// As [`Args::run`].
@@ -153,7 +153,7 @@ async fn deploy(
     Ok(Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), progress, shutdown)).await?)
 }
 
-/// Hands an image to the nodes; returns its reference.
+/// Imports an image into all nodes, and returns its reference.
 async fn load(context: &CommandContext, lab: &RunningLab, toolbox: &Toolbox, image: Image) -> Result<String, Error> {
     let step = context.progress.step("load the image into every node");
     let imported = cluster::import_image(&lab.cluster, toolbox, &image);

@@ -1,4 +1,4 @@
-//! `evenkeel doctor`: what a lab needs of this machine, what is here, and the command that brings the rest.
+//! `evenkeel doctor`: checks what a lab needs on this machine, and shows the command that installs what is missing.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -13,18 +13,18 @@ use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 use crate::toolbox::{self, Found, PassedOver, Program, kernel};
 
-/// The version of what `--json` prints.
+/// The schema version of the JSON output.
 const SCHEMA_VERSION: u32 = 1;
 
-/// What `doctor` takes.
+/// Arguments of `doctor`.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
-    /// Install what is missing first: packages by the distribution's manager, the rest built with Go
+    /// First install missing programs: small ones with the package manager, the others built with Go into the cache
     #[arg(long)]
     pub install_tools: bool,
 }
 
-/// What a doctor says.
+/// The result.
 #[derive(Debug, Serialize)]
 struct DoctorOutput {
     schema_version: u32,
@@ -34,7 +34,7 @@ struct DoctorOutput {
     cache: PathBuf,
 }
 
-/// A program, and what brings it where it is missing.
+/// A program, and the command that installs it if it is missing.
 #[derive(Debug, Serialize)]
 struct ProgramCheck {
     #[serde(flatten)]
@@ -44,7 +44,7 @@ struct ProgramCheck {
     remedy: Option<String>,
 }
 
-/// Examines this machine and prints the result; what is amiss is an error as well, so that scripts can ask.
+/// Checks this machine and prints the result. A problem is also an error, so that scripts can check the exit code.
 ///
 /// # Errors
 /// [`Error::MissingPrograms`], [`Error::MissingKernel`]; with `--install-tools` also [`Error::InstallFailed`].
@@ -106,7 +106,7 @@ fn table(result: &DoctorOutput) -> String {
         push(&mut text, format_args!("  {mark:<7}  {:<width$}  {detail}", probe.what));
     }
     if result.well {
-        text.push_str("\nall that a lab needs is here\n");
+        text.push_str("\nthis machine has everything that a lab needs\n");
     }
     text
 }
@@ -117,12 +117,13 @@ fn line(text: &mut String, ProgramCheck { found, optional, remedy }: &ProgramChe
         let shown = found.version.as_deref().unwrap_or("-");
         push(text, format_args!("  {:<7}  {program:<name$}  {shown:<version$}  {}", "ok", path.display()));
     } else {
-        let (mark, how) = if *optional { ("no", "not needed; brought by") } else { ("MISSING", "bring it with") };
+        let (mark, how) =
+            if *optional { ("no", "not needed; install it with") } else { ("MISSING", "install it with") };
         let remedy = remedy.as_deref().unwrap_or_default();
         push(text, format_args!("  {mark:<7}  {program:<name$}  {:<version$}  {how}: {remedy}", "-"));
     }
     for PassedOver { path, why } in &found.passed_over {
-        push(text, format_args!("  {:<7}  {:<name$}  {:<version$}  passed over: {} {why}", "", "", "", path.display()));
+        push(text, format_args!("  {:<7}  {:<name$}  {:<version$}  skipped: {} {why}", "", "", "", path.display()));
     }
 }
 
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_says_what_is_here_what_is_not_and_why() {
+    fn the_table_has_found_and_missing_programs_with_reasons() {
         let old =
             PassedOver { path: "/usr/bin/runc".into(), why: "is version 1.1.5, but 1.2 or newer is needed".into() };
         let works = kernel::ProbeResult::Works("on /var/lib".to_owned());
@@ -169,19 +170,16 @@ mod tests {
         });
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "  ok       ip                       1.2.3  /usr/sbin/ip");
-        assert_eq!(lines[2], "  MISSING  runc                     -      bring it with: evenkeel up --install-tools");
-        assert!(
-            lines[3].ends_with(" passed over: /usr/bin/runc is version 1.1.5, but 1.2 or newer is needed"),
-            "{text}"
-        );
+        assert_eq!(lines[2], "  MISSING  runc                     -      install it with: evenkeel up --install-tools");
+        assert!(lines[3].ends_with(" skipped: /usr/bin/runc is version 1.1.5, but 1.2 or newer is needed"), "{text}");
         assert!(lines[4].starts_with("  no       kubectl ") && lines[4].contains("not needed"), "{text}");
         assert!(lines.contains(&"  ok       overlayfs  on /var/lib"), "{text}");
         assert!(lines.contains(&"  FAILS    bridges    no such device"), "{text}");
-        assert!(!text.contains("all that a lab needs"), "{text}");
+        assert!(!text.contains("everything that a lab needs"), "{text}");
     }
 
     #[test]
-    fn what_only_root_can_try_is_no_clean_bill() {
+    fn a_check_that_needs_root_is_an_error() {
         let untried = kernel::Probe { what: "bridges", result: kernel::ProbeResult::Untried("only root".to_owned()) };
         assert!(matches!(check(&[], &[untried]), Err(Error::NeedsRoot { .. })));
         assert!(check(&[], &[]).is_ok());

@@ -16,10 +16,10 @@ struct DownOutput<'a> {
     removed: &'a Removed,
 }
 
-/// Removes the lab, or what an accident left of it; a verb that is about to change the lab is asked to stop first.
+/// Removes the lab, or what is left of one after a crash. A verb that is changing the lab is asked to stop first.
 ///
 /// # Errors
-/// [`Error::Residue`] with what could not be removed.
+/// [`cluster::ClusterError::Residue`] with the parts that could not be removed.
 pub async fn run(context: &CommandContext) -> Result<(), Error> {
     require_root("down")?;
     let lock = LabLock::take_over(&context.name, &context.progress, &context.shutdown).await?;
@@ -28,12 +28,12 @@ pub async fn run(context: &CommandContext) -> Result<(), Error> {
     if context.json {
         return Ok(output::json(&DownOutput { schema_version: 1, lab: context.name.as_str(), removed: &removed })?);
     }
-    Ok(output::text(&told(&removed))?)
+    Ok(output::text(&sentence(&removed))?)
 }
 
-/// Removes the lab, and says what that was.
+/// Removes the lab, and returns what was removed.
 async fn remove(context: &CommandContext) -> Result<Removed, Error> {
-    // The rest of the toolbox may be gone, and the lab must go all the same.
+    // The lab must be removed even if the rest of the toolbox is missing.
     let found = toolbox::find_one(Program::Ip, &context.paths.cache).await;
     let ip = found.path.ok_or_else(|| ToolboxError::MissingPrograms {
         missing: vec![Program::Ip.to_string()],
@@ -42,7 +42,7 @@ async fn remove(context: &CommandContext) -> Result<Removed, Error> {
     Ok(cluster::down(&context.name, &context.paths, &ip, &context.progress)?)
 }
 
-fn told(removed: &Removed) -> String {
+fn sentence(removed: &Removed) -> String {
     if removed.is_nothing() {
         return "There was nothing to remove.\n".into();
     }
@@ -51,5 +51,5 @@ fn told(removed: &Removed) -> String {
     parts.extend(removed.link.as_ref().map(|link| format!("the link {link}")));
     parts.push(count(removed.cgroups.len(), "cgroup", "cgroups"));
     parts.extend(removed.state.iter().chain(&removed.other_states).map(|state| state.display().to_string()));
-    format!("The lab is gone: {}.\n", parts.join(", "))
+    format!("Removed the lab: {}.\n", parts.join(", "))
 }

@@ -1,4 +1,4 @@
-//! The flags that describe the load, and the plan that follows from them.
+//! Flags of the load, and the plan that they describe.
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_a_run() {
+    fn flags_that_end_a_run() {
         let ends = |arguments: &[&str]| {
             let plan = plan(arguments).unwrap();
             (plan.duration.as_secs(), plan.requests.map(NonZeroU64::get))
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_paces_it() {
+    fn flags_that_set_the_rate() {
         assert_eq!(plan(&[]).unwrap().schedule, None);
         assert_eq!(plan(&["--rate", "0.5"]).unwrap().schedule, Some(Schedule::constant(0.5)));
         let stage = |seconds, rate| RateStage { length: Duration::from_secs(seconds), rate };
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_connections_last() {
+    fn flags_that_close_connections() {
         let responses = |arguments: &[&str]| plan(arguments).unwrap().responses_per_connection.map(NonZeroU32::get);
         assert_eq!(responses(&[]), None);
         assert_eq!(responses(&["--no-keepalive"]), Some(1));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn which_statuses_are_expected() {
+    fn flags_of_expected_statuses() {
         assert_eq!(plan(&[]).unwrap().expected, StatusSet::default());
         assert_eq!(plan(&["--expect", "2xx,304"]).unwrap().expected, "2xx,304".parse().unwrap());
         for bad in ["", "2x", "-1"] {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked() {
+    fn flags_of_the_request() {
         let request = |arguments: &[&str]| plan(arguments).unwrap().request;
         assert_eq!(
             request(&["--body", "x"]),

@@ -12,48 +12,48 @@ use evenkeel_measure::{Measurement, some};
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without a format, the tables of `evenkeel test`. With --json, the report as JSON again.")]
+#[command(after_help = "The default format is the tables of `evenkeel test`. --json writes the report as JSON again.")]
 pub struct Args {
-    /// What `evenkeel test --json` wrote; - for stdin
+    /// File that `evenkeel test --json` or --json-file wrote; - for stdin
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
     format: Formats,
-    /// Only the N-th of its runs
+    /// Only the N-th run of the report
     #[arg(long, value_name = "N", value_parser = parse_positive::<NonZeroU32>, allow_negative_numbers = true)]
     run: Option<NonZeroU32>,
-    /// Write to this file, whole or not at all, instead of stdout
+    /// Write to this file, completely or not at all, instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-/// One of them at most.
+/// At most one of them can be given.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 struct Formats {
-    /// Tables for a terminal, which is the default
+    /// Write tables for a terminal (the default)
     #[arg(long)]
     table: bool,
-    /// A page of charts, in one file that needs no other
+    /// Write a page of charts, in one file without dependencies
     #[arg(long)]
     html: bool,
-    /// Markdown for a pull request
+    /// Write Markdown for a pull request
     #[arg(long)]
     md: bool,
-    /// The seconds of all runs, one a row
+    /// Write every second of every run, one per row
     #[arg(long)]
     csv: bool,
-    /// Latency by percentile, as HdrHistogram prints it
+    /// Write the latency by percentile, as HdrHistogram prints it
     #[arg(long)]
     hgrm: bool,
-    /// Latency whole, as an HdrHistogram log
+    /// Write the whole latency as an HdrHistogram log
     #[arg(long)]
     hlog: bool,
 }
 
 impl Args {
-    /// Reads the report, and writes it in the format that was asked for.
+    /// Reads the report, and writes it in the chosen format.
     ///
     /// # Errors
     /// [`Error::BadReport`], [`Error::BadValue`] for two formats at once or a run that is not there, [`Error::Io`].
@@ -101,7 +101,7 @@ fn nth(report: &mut Report, number: NonZeroU32) -> Result<Measurement, Error> {
     Err(Error::BadValue { what: "--run", given: number.to_string(), why })
 }
 
-/// The report in a file, or in stdin.
+/// Reads a report from a file, or from stdin.
 ///
 /// # Errors
 /// [`Error::BadReport`].

@@ -12,7 +12,7 @@ use crate::workload::{self, ScaleOutcome};
 /// Arguments of `scale`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How many pods
+    /// Number of pods
     #[arg(value_name = "N", allow_negative_numbers = true)]
     replicas: Replicas,
 }
@@ -27,7 +27,7 @@ struct ScaleOutput<'a> {
 }
 
 impl Args {
-    /// Scales, and shows what runs.
+    /// Scales, and prints the workload.
     ///
     /// # Errors
     /// [`Error::NoLab`], [`Error::NoWorkload`], [`Error::RolloutStuck`] and more.

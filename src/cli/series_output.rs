@@ -1,4 +1,4 @@
-//! What is printed of a series: tables as runs end, and the rest at its end.
+//! Output of a series: a table after each run, and the comparison and checks at the end.
 
 use super::checks::Checks;
 use super::context::CommandContext;
@@ -16,18 +16,18 @@ pub(super) struct SeriesOutput<'a> {
     table: Table,
     /// The URL that is requested.
     target: String,
-    /// How many rounds there are.
+    /// The number of rounds.
     rounds: u32,
     printed: bool,
 }
 
 impl<'a> SeriesOutput<'a> {
-    /// Nothing is printed yet of a series of `rounds` against the URL `target`.
+    /// Output of a series with `rounds` rounds against the URL `target`.
     pub(super) fn new(context: &'a CommandContext, target: String, rounds: u32) -> Self {
         Self { context, table: Table::new(output::look()), target, rounds, printed: false }
     }
 
-    /// Prints the tables of a run that has ended, unless there are several rounds.
+    /// Prints the tables of a finished run, unless there are several rounds.
     ///
     /// # Errors
     /// [`IoError`].
@@ -40,11 +40,11 @@ impl<'a> SeriesOutput<'a> {
         output::text(&format!("{space}{}", self.table.run(&self.target, run)))
     }
 
-    /// Prints the rest, whatever the outcome of the series, writes the files and returns the outcome; if all went well,
-    /// whether the assertions hold.
+    /// Prints the rest and writes the files, also after an error in the series. Returns that error; without one, checks
+    /// the assertions.
     ///
     /// # Errors
-    /// The outcome's; [`Error::AssertionsMissed`]; [`Error::Io`] when a file cannot be written.
+    /// The error of the series; [`Error::AssertionsMissed`]; [`Error::Report`] if a file cannot be written.
     pub(super) fn finish(
         self,
         result: SeriesResult,

@@ -1,4 +1,4 @@
-//! The target of a load test outside of the lab: a URL.
+//! The URL of a load test outside of the lab.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -57,11 +57,11 @@ impl FromStr for TargetUrl {
 }
 
 impl TargetUrl {
-    /// The addresses of the host, IPv4 before IPv6. `localhost` and the names below it always have both addresses of
-    /// loopback (RFC 6761, section 6.3), whatever the system's files say.
+    /// The addresses of the host, IPv4 before IPv6. `localhost` and the names below it always have both loopback
+    /// addresses (RFC 6761, section 6.3), regardless of the system's files.
     ///
     /// # Errors
-    /// [`Error::NoTarget`] when the name cannot be resolved.
+    /// [`Error::NoTarget`] if the name cannot be resolved.
     pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         let name = self.host.trim_end_matches('.').to_ascii_lowercase();
         if name == "localhost" || name.ends_with(".localhost") {
@@ -79,7 +79,7 @@ impl TargetUrl {
     /// The target of the load, at the first of `addresses` that accepts a connection within `patience`.
     ///
     /// # Errors
-    /// [`Error::NoTarget`] when there are no addresses.
+    /// [`Error::NoTarget`] if there are no addresses.
     pub async fn target(&self, addresses: &[SocketAddr], patience: Duration) -> Result<Target, Error> {
         let address = first_open(addresses, patience).await;
         let failed = || Error::NoTarget { target: self.authority.clone(), why: "the name has no address".into() };
@@ -99,9 +99,9 @@ pub async fn guard_all(addresses: &[SocketAddr], link: &str, ip: &Path) -> Resul
     Ok(())
 }
 
-/// The first of `addresses` that accepts a connection within `patience`, or the first of all when none does: the run then
-/// shows why. A single address is not tried, so that the server sees no connection but those of the run. `None` when there
-/// are no addresses.
+/// The first of `addresses` that accepts a connection within `patience`. If none does, the first of all, and the run
+/// then shows why. A single address is not tried, so that the server gets only the connections of the run. `None` if
+/// there are no addresses.
 async fn first_open(addresses: &[SocketAddr], patience: Duration) -> Option<SocketAddr> {
     if addresses.len() > 1 {
         for address in addresses {

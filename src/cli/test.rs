@@ -29,20 +29,20 @@ pub struct Args {
     checks: CheckFlags,
     #[command(flatten)]
     files: ReportFiles,
-    /// A server instead of the lab, as http://HOST:PORT/PATH; it must be on this machine
+    /// Send the load to http://HOST:PORT/PATH instead of the lab; the host must be this machine
     #[arg(long, value_name = "URL")]
     target: Option<TargetUrl>,
-    /// Send load to another machine, too: one that is yours
+    /// Allow a --target on another machine; use it only for machines that are yours
     #[arg(long, requires = "target")]
     allow_foreign_target: bool,
 }
 
 impl Args {
-    /// Makes all runs, and prints what came of them.
+    /// Makes all runs, and prints their results.
     ///
     /// # Errors
-    /// [`Error::BadValue`] and its like, [`Error::ForeignTarget`], [`Error::NoLab`], [`Error::NoAnswer`] and more;
-    /// [`Error::Interrupted`] and [`Error::AssertionsMissed`] after what there is has been printed.
+    /// [`Error::BadValue`], [`Error::NoTarget`] and the errors of all areas; [`Error::Interrupted`] and
+    /// [`Error::AssertionsMissed`] after the results are printed.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let plan = self.load.plan();
         load::ensure_descriptors(plan.connections)?;
@@ -76,12 +76,12 @@ impl Args {
         checks: &Checks,
     ) -> Result<(), Error> {
         if trial.knows_pods() {
-            let why = "the client can choose among pods of the lab only, not with --target".into();
+            let why = "the client can only choose between pods of the lab, not with --target".into();
             return Err(Error::BadValue { what: "--compare", given: "client".into(), why });
         }
         let addresses = url.addresses().await?;
         if !self.allow_foreign_target {
-            // Loopback needs no look at the routes.
+            // The routes do not matter for loopback.
             let loopback = addresses.iter().all(|address| address.ip().to_canonical().is_loopback());
             let ip = if loopback { PathBuf::new() } else { ip(context).await };
             guard_all(&addresses, &context.name.link(), &ip).await?;
@@ -92,7 +92,7 @@ impl Args {
     }
 }
 
-/// Makes all runs against the lab, and prints what came of them.
+/// Makes all runs against the lab, and prints their results.
 ///
 /// # Errors
 /// As [`Args::run`].
@@ -110,7 +110,7 @@ pub async fn in_lab(
     make(context, Some(workplace), target, trial, environment, files, checks).await
 }
 
-/// Makes the runs of `trial`, and prints them.
+/// Makes the runs of `trial`, and prints their results.
 async fn make(
     context: &CommandContext,
     workplace: Option<Workplace<'_>>,
@@ -127,7 +127,7 @@ async fn make(
     output.finish(series.into_result(environment), outcome.map_err(Error::from), files, checks)
 }
 
-/// What of a trial changes the lab, if anything, as the verb that needs root for it.
+/// The flag because of which a trial changes the lab and needs root, with its verb; `None` if it changes nothing.
 fn changes(trial: &Trial) -> Option<&'static str> {
     let reasons = [
         (!trial.counts().is_empty(), "test --replicas"),
@@ -137,7 +137,7 @@ fn changes(trial: &Trial) -> Option<&'static str> {
     reasons.into_iter().find(|(given, _)| *given).map(|(_, verb)| verb)
 }
 
-/// Refuses an event that happens to a component which the cluster has not.
+/// Refuses an event for a component that the cluster does not have.
 fn check_components(lab: &RunningLab, trial: &Trial) -> Result<(), Error> {
     let names = cluster::component_names(&lab.cluster)?;
     let given = trial.events.iter().filter_map(|event| event.action.component());
@@ -150,8 +150,8 @@ fn check_components(lab: &RunningLab, trial: &Trial) -> Result<(), Error> {
     }
 }
 
-/// The programs that read the nodes' connection tracking, where they are there and the user is root: it is an extra, and
-/// nothing is installed for it.
+/// The programs that read the nodes' connection tracking, if they are installed and the user is root. Connection
+/// tracking is optional, so nothing is installed for it.
 async fn readers(context: &CommandContext) -> Option<Toolbox> {
     if !nix::unistd::geteuid().is_root() {
         return None;
@@ -159,7 +159,7 @@ async fn readers(context: &CommandContext) -> Option<Toolbox> {
     toolbox::resolve(toolbox::find(&context.paths.cache).await).ok()
 }
 
-/// The program that knows the routes, wherever it is.
+/// The program `ip`, which prints the routes.
 async fn ip(context: &CommandContext) -> PathBuf {
     let found = toolbox::find_one(Program::Ip, &context.paths.cache).await;
     found.path.unwrap_or_else(|| Path::new("ip").into())

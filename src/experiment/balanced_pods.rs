@@ -1,4 +1,4 @@
-//! The pods among which the client balances, as they come and go.
+//! The pods between which the client balances, as they change.
 
 use futures::StreamExt;
 
@@ -8,7 +8,7 @@ use crate::experiment::ExperimentError;
 use crate::workload;
 use evenkeel_load::Addresses;
 
-/// The pods among which the client balances.
+/// The pods between which the client balances.
 pub(super) struct BalancedPods<'a> {
     access: &'a Access,
     route_guard: RouteGuard<'a>,
@@ -16,7 +16,7 @@ pub(super) struct BalancedPods<'a> {
 }
 
 impl<'a> BalancedPods<'a> {
-    /// The pods that are ready now. Each of them must be reached through the lab's link.
+    /// The pods that are ready now. Each must be reached through the lab's link.
     pub(super) async fn find(
         access: &'a Access,
         mut route_guard: RouteGuard<'a>,
@@ -26,7 +26,7 @@ impl<'a> BalancedPods<'a> {
         Ok(Self { access, route_guard, addresses: Addresses::new(&backends) })
     }
 
-    /// Keeps the addresses as the Service's EndpointSlices have them; it ends only by an error.
+    /// Updates the addresses when the Service's EndpointSlices change; it ends only with an error.
     pub(super) async fn follow(&mut self) -> Result<(), ExperimentError> {
         let mut changes = std::pin::pin!(workload::backends_as_they_change(&self.access.client));
         while let Some(backends) = changes.next().await {

@@ -1,4 +1,4 @@
-//! Pods' addresses that were found to be the lab's, each looked up once.
+//! Checks that addresses of pods are reached through the lab's link, once for each address.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::experiment::ExperimentError;
 use crate::workload;
 
-/// Refuses addresses that are not reached through the lab's link. A look-up is a process of its own, so while load runs
-/// only addresses that are new are looked up.
+/// Refuses addresses that are not reached through the lab's link. A look-up starts a process, so only new addresses are
+/// looked up while load runs.
 pub(super) struct RouteGuard<'a> {
     link: String,
     ip: &'a Path,
@@ -16,15 +16,15 @@ pub(super) struct RouteGuard<'a> {
 }
 
 impl<'a> RouteGuard<'a> {
-    /// No address is known yet. `link` is the lab's, `ip` the program that knows the routes.
+    /// No address is known yet. `link` is the lab's link, `ip` the program that prints the routes.
     pub(super) fn new(link: String, ip: &'a Path) -> Self {
         Self { link, ip, known: BTreeSet::new() }
     }
 
-    /// Looks up those of `addresses` that are new.
+    /// Looks up the new ones of `addresses`.
     ///
     /// # Errors
-    /// [`ExperimentError::ForeignTarget`].
+    /// [`workload::WorkloadError::ForeignTarget`].
     pub(super) async fn check(&mut self, addresses: &[SocketAddr]) -> Result<(), ExperimentError> {
         for address in addresses {
             if !self.known.contains(&address.ip()) {

@@ -178,9 +178,9 @@ fn deploy_takes_an_image_that_is_one() {
     world.write("empty.tar", b"");
     world.refuses(&["deploy", "--image", "missing.tar"], &["missing.tar", "evenkeel build"]);
     world.refuses(&["deploy", "--image", "./missing"], &["./missing"]);
-    world.refuses(&["deploy", "--image", "text.tar"], &["text.tar is no image"]);
-    world.refuses(&["deploy", "--image", "empty.tar"], &["empty.tar is no image"]);
-    world.refuses(&["deploy", "--image", "."], &["is no image"]);
+    world.refuses(&["deploy", "--image", "text.tar"], &["text.tar is not an image"]);
+    world.refuses(&["deploy", "--image", "empty.tar"], &["empty.tar is not an image"]);
+    world.refuses(&["deploy", "--image", "."], &["is not an image"]);
     world.refuses(
         &["deploy", "--image", "server"],
         &["'server'", "--image", "expected a file, or a reference with a tag"],

@@ -62,7 +62,7 @@ fn a_boot_that_was_killed_is_told_and_the_next_up_begins_anew() {
         let output = lab.run(arguments);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
-        for part in ["boot has not come to its end", "evenkeel down", "evenkeel up"] {
+        for part in ["the lab has not finished booting", "evenkeel down", "evenkeel up"] {
             assert!(said.contains(part), "{arguments:?} should say {part:?}: {said}");
         }
     }

@@ -113,10 +113,7 @@ fn what_is_asserted_decides_the_exit_code() {
     let (stdout, stderr) = texts(&missed);
     assert_eq!(missed.status.code(), Some(1), "{stderr}");
     assert!(stdout.contains("missed: requests<20: requests was 20, expected < 20\nheld: errors==0\n"), "{stdout}");
-    assert!(
-        stderr.contains("error: 1 figure was asserted and did not hold: requests was 20, expected < 20"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("error: 1 assertion does not hold: requests was 20, expected < 20"), "{stderr}");
 }
 
 #[test]

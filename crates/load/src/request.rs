@@ -25,8 +25,8 @@ impl RequestMethod {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath(String);
 
-/// A header of a request. The value may have characters beyond ASCII (obs-text, RFC 9110, section 5.5); they are sent as
-/// UTF-8.
+/// A header of a request. The value may have characters beyond ASCII (obs-text, RFC 9110, section 5.5); they are sent
+/// as UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHeader {
     name: String,

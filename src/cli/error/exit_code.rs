@@ -9,15 +9,15 @@ use crate::toolbox::ToolboxError;
 use crate::workload::WorkloadError;
 use evenkeel_load::LoadError;
 
-/// Something failed.
+/// The command failed.
 const FAILED: u8 = 1;
-/// Something impossible was asked for, and nothing was changed.
+/// The arguments ask for something impossible, and nothing was changed.
 const IMPOSSIBLE: u8 = 2;
-/// Ctrl-C, or a signal of its kind.
+/// Ctrl-C or a termination signal.
 const INTERRUPTED: u8 = 130;
 
 impl Error {
-    /// 2: something impossible was asked for, and nothing was changed; 130: interrupted; 1: everything else.
+    /// 2: the arguments ask for something impossible, and nothing was changed; 130: interrupted; 1: everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -36,7 +36,7 @@ impl Error {
         }
     }
 
-    /// Whether Ctrl-C, or a signal of its kind, ended the work.
+    /// Whether Ctrl-C or a termination signal ended the work.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         self.exit_code() == INTERRUPTED

@@ -1,4 +1,4 @@
-//! What to do next about each error.
+//! Hints: what to do next about each error.
 
 use super::Error;
 use crate::cluster::ClusterError;
@@ -11,15 +11,15 @@ use crate::toolbox::{InstallRemedy, ToolboxError};
 use crate::workload::WorkloadError;
 use evenkeel_load::LoadError;
 
-/// About a program that failed.
+/// For a program that failed.
 const RUN_BY_HAND: &str = "run the command yourself to see all of its output";
-/// About a request to the API server that failed.
+/// For a request to the API server that failed.
 const API_SERVER: &str = "evenkeel status shows whether the API server is ready";
-/// About load that could not be sent.
+/// For load that could not be sent.
 const LOAD: &str = "evenkeel status shows whether the Service has an address and pods";
 
 impl Error {
-    /// What to do next, in one sentence or a command; empty where the message says it.
+    /// What to do next, in one sentence or a command; empty if the message says it.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -147,7 +147,7 @@ fn cluster(error: &ClusterError) -> String {
         ClusterError::Unreachable { link, .. } => {
             format!("let the firewall pass the packets of the link {link}; nft list ruleset shows the firewall's rules")
         }
-        ClusterError::Taken { .. } => "free it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),
+        ClusterError::Taken { .. } => "remove it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),
         ClusterError::Kubeconfig { .. } => "make a new lab: evenkeel down, then evenkeel up".into(),
         ClusterError::Residue { .. } => "run evenkeel down once more, as root".into(),
         ClusterError::StateIsFile(error) => state_is_file(error),

@@ -1,4 +1,4 @@
-//! Every variant, as a person reads it.
+//! A snapshot of every variant with its hint and exit code.
 
 use std::fmt::Write;
 use std::num::NonZeroU32;
@@ -15,7 +15,7 @@ fn samples() -> Vec<Error> {
     let why = || "connection refused".to_owned();
     let refused = kube::core::Status::failure("deployments.apps \"server\" is forbidden", "Forbidden").with_code(403);
     vec![
-        Error::BadValue { what: "--connections", given: "0".into(), why: "it takes a whole number above 0".into() },
+        Error::BadValue { what: "--connections", given: "0".into(), why: "expected a whole number above 0".into() },
         ImageError::BadImage { path: "image.tar".into(), why: "there is no such file".into() }.into(),
         ReportError::BadReport { name: "report.json".into(), why: "it is empty".into() }.into(),
         StateIsFile { path: "/var/lib/evenkeel".into() }.into(),

@@ -1,11 +1,12 @@
 //! What the command line does with input that cannot be used: one helpful sentence, exit 2, nothing changed; and with
 //! verbs that want a lab where there is none.
 
-#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that cannot continue fails its test")]
 
 mod any_bytes;
 mod inotify;
 mod named_files;
+mod pages;
 mod server;
 mod signals;
 

@@ -5,7 +5,7 @@
   rust,
 }:
 let
-  inherit ((lib.importTOML ../Cargo.toml)) package;
+  inherit ((lib.importTOML ../Cargo.toml).workspace) package;
 
   image =
     {

@@ -26,7 +26,7 @@ let
     };
 
   common = {
-    version = (lib.importTOML ../Cargo.toml).package.version;
+    version = (lib.importTOML ../Cargo.toml).workspace.package.version;
     strictDeps = true;
     # The checks below run the tests.
     doCheck = false;

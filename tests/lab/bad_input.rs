@@ -22,7 +22,7 @@ fn a_lab_that_is_up_refuses_what_it_cannot_do() {
         refused(&lab, &["scale", count], 2, &[count, "whole number"]);
     }
     refused(&lab, &["test", "-c", "0"], 2, &["connections"]);
-    refused(&lab, &["test", "--replicas", "2,x"], 2, &["\"x\""]);
+    refused(&lab, &["test", "--replicas", "2,x"], 2, &["'x'"]);
     refused(&lab, &["test", "--target", "http://192.0.2.1/"], 2, &["192.0.2.1"]);
     assert_eq!(spec(&lab), before, "what was refused changed something");
 

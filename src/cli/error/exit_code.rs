@@ -121,6 +121,7 @@ mod tests {
             assert!(!error.to_string().contains("--"), "{error}");
             let error = Error::from(error);
             assert_eq!(error.exit_code(), code, "{error}");
+            assert!(code == 2 || !error.hint().is_empty(), "{error}");
         }
     }
 }

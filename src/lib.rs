@@ -2,8 +2,8 @@
 //!
 //! The modules stand in the order of the flow, one way:
 //! toolbox → image, manifests → cluster → workload → experiment → report → cli.
-//! A module uses only those above it, plus [`clock`], [`config`], [`error`], [`process`], [`progress`], [`shutdown`] and
-//! [`write_file`];
+//! A module uses only those above it, plus [`clock`], [`config`], [`io_error`], [`kubernetes_error`], [`process`],
+//! [`progress`], [`shutdown`] and [`write_file`];
 //! `tests/architecture.rs` holds that to be true.
 
 // Elsewhere the CLI compiles, to say that a lab needs Linux; much of it is then out of reach.

@@ -22,8 +22,9 @@ struct BuildOutput {
 /// Builds both images into the cache, and prints their references, sizes and archives.
 ///
 /// # Errors
-/// [`Error::BuildFailed`] or [`Error::Program`] if an image cannot be built; [`Error::BadImage`] if the archive that an
-/// environment variable names is not an image.
+/// [`ImageError::BuildFailed`](crate::image::ImageError::BuildFailed) or [`Error::Program`] if an image cannot be
+/// built; [`ImageError::BadImage`](crate::image::ImageError::BadImage) if the archive that an environment variable
+/// names is not an image.
 pub async fn run(context: &CommandContext) -> Result<(), Error> {
     let CommandContext { paths, progress, shutdown, .. } = context;
     let server = build_server(&paths.cache, progress, shutdown).await?;

@@ -33,7 +33,7 @@ impl CheckFlags {
     ///
     /// # Errors
     /// [`Error::BadValue`] for an assertion about a number of pods that is not run;
-    /// [`Error::BadReport`].
+    /// [`ReportError::BadReport`](crate::report::ReportError::BadReport).
     pub fn checks(&self, counts: &[u32]) -> Result<Checks, Error> {
         for assertion in &self.assertions {
             check_counts(assertion, counts)?;
@@ -76,8 +76,8 @@ impl Checks {
     pub fn assertion_lines(&self, runs: &[Measurement]) -> String {
         self.assertions.iter().fold(String::new(), |mut text, assertion| {
             let _ = match assertion.evaluate(runs) {
-                AssertionResult::Held => writeln!(text, "held: {assertion}"),
-                AssertionResult::Failed { reasons } => writeln!(text, "missed: {assertion}: {reasons}"),
+                AssertionResult::Held => writeln!(text, "passed: {assertion}"),
+                AssertionResult::Failed { reasons } => writeln!(text, "failed: {assertion}: {reasons}"),
             };
             text
         })

@@ -65,7 +65,7 @@ impl CommandContext {
     /// The lab that is up.
     ///
     /// # Errors
-    /// [`Error::NoLab`], [`Error::NotBooted`], [`Error::Kubeconfig`].
+    /// [`ClusterError::NoLab`], [`ClusterError::NotBooted`], [`ClusterError::Kubeconfig`].
     pub async fn lab(&self) -> Result<RunningLab, Error> {
         let cluster = self.cluster()?;
         if !cluster::is_booted(&cluster) {
@@ -97,7 +97,7 @@ impl CommandContext {
     /// The running cluster.
     ///
     /// # Errors
-    /// [`Error::NoLab`].
+    /// [`ClusterError::NoLab`].
     pub fn cluster(&self) -> Result<Cluster, ClusterError> {
         cluster::find(&self.name, &self.paths)
     }
@@ -106,7 +106,8 @@ impl CommandContext {
     /// with JSON.
     ///
     /// # Errors
-    /// [`Error::MissingPrograms`], [`Error::InstallFailed`].
+    /// [`ToolboxError::MissingPrograms`](crate::toolbox::ToolboxError::MissingPrograms),
+    /// [`ToolboxError::InstallFailed`](crate::toolbox::ToolboxError::InstallFailed).
     pub async fn toolbox(&self, install: bool) -> Result<Toolbox, Error> {
         let policy = match (install, self.json) {
             (true, _) => InstallPolicy::Always,

@@ -74,7 +74,7 @@ impl ManifestsArg {
     /// Reads the manifests.
     ///
     /// # Errors
-    /// [`Error::Manifest`].
+    /// [`WorkloadError::Manifest`].
     pub fn load(&self) -> Result<Manifests, WorkloadError> {
         Manifests::load(self.manifests.as_deref().filter(|directory| !directory.as_os_str().is_empty()))
     }
@@ -98,7 +98,10 @@ impl Args {
     /// Deploys, follows the rollout, and prints the workload.
     ///
     /// # Errors
-    /// [`Error::BadImage`], [`Error::Manifest`], [`Error::NoLab`], [`Error::RolloutStuck`] and more.
+    /// [`ImageError::BadImage`](crate::image::ImageError::BadImage),
+    /// [`WorkloadError::Manifest`],
+    /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
+    /// [`WorkloadError::RolloutStuck`] and more.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let request =
             DeployRequest { manifests: self.manifests.load()?, source: self.source()?, replicas: self.replicas };

@@ -47,7 +47,9 @@ struct ProgramCheck {
 /// Checks this machine and prints the result. A problem is also an error, so that scripts can check the exit code.
 ///
 /// # Errors
-/// [`Error::MissingPrograms`], [`Error::MissingKernel`]; with `--install-tools` also [`Error::InstallFailed`].
+/// [`ToolboxError::MissingPrograms`](crate::toolbox::ToolboxError::MissingPrograms),
+/// [`ToolboxError::MissingKernel`](crate::toolbox::ToolboxError::MissingKernel); with `--install-tools` also
+/// [`ToolboxError::InstallFailed`](crate::toolbox::ToolboxError::InstallFailed).
 pub async fn run(
     args: &Args,
     json: bool,

@@ -48,7 +48,8 @@ impl Args {
     /// Prints the lines.
     ///
     /// # Errors
-    /// [`Error::NoLab`], [`Error::BadValue`] for a pod or component that does not exist.
+    /// [`Error::Cluster`] without a lab, or for a component that does not exist; [`Error::Workload`] for a pod that does
+    /// not exist.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         if let Some(name) = &self.component {
             return self.component(context, name).await;

@@ -56,7 +56,8 @@ impl Args {
     /// Reads the report, and writes it in the chosen format.
     ///
     /// # Errors
-    /// [`Error::BadReport`], [`Error::BadValue`] for two formats at once or a run that is not there, [`Error::Io`].
+    /// [`ReportError::BadReport`], [`Error::BadValue`] for two formats at once or a run that does not exist,
+    /// [`Error::Io`].
     pub fn run(&self, json: bool) -> Result<(), Error> {
         let format = self.format(json)?;
         let mut report = load(&self.file)?;
@@ -104,7 +105,7 @@ fn nth(report: &mut Report, number: NonZeroU32) -> Result<Measurement, Error> {
 /// Reads a report from a file, or from stdin.
 ///
 /// # Errors
-/// [`Error::BadReport`].
+/// [`ReportError::BadReport`].
 pub(super) fn load(path: &Path) -> Result<Report, Error> {
     let (name, text) = if path == Path::new("-") {
         let mut text = String::new();

@@ -30,7 +30,9 @@ impl Args {
     /// Scales, and prints the workload.
     ///
     /// # Errors
-    /// [`Error::NoLab`], [`Error::NoWorkload`], [`Error::RolloutStuck`] and more.
+    /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
+    /// [`WorkloadError::NoWorkload`](crate::workload::WorkloadError::NoWorkload),
+    /// [`WorkloadError::RolloutStuck`](crate::workload::WorkloadError::RolloutStuck) and more.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let (lab, _lock) = context.lab_to_change("scale").await?;
         let toolbox = context.toolbox(false).await?;

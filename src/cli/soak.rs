@@ -54,7 +54,8 @@ impl Args {
     /// Makes all rounds, and prints the observations for each promise.
     ///
     /// # Errors
-    /// [`Error::BadValue`], [`Error::NoLab`], [`Error::NoWorkload`] and more; after the table
+    /// [`Error::BadValue`], [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
+    /// [`WorkloadError::NoWorkload`](crate::workload::WorkloadError::NoWorkload) and more; after the table
     /// [`Error::PromisesBroken`], [`Error::Interrupted`].
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         load::ensure_descriptors(self.connections)?;

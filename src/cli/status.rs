@@ -16,7 +16,8 @@ use crate::workload::{self};
 /// Prints everything that is known. If the API server does not answer, that is an error after the rest is printed.
 ///
 /// # Errors
-/// [`Error::NoLab`], [`Error::Kubeconfig`], [`Error::Kubernetes`].
+/// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
+/// [`ClusterError::Kubeconfig`](crate::cluster::ClusterError::Kubeconfig), [`Error::Kubernetes`].
 pub async fn run(context: &CommandContext) -> Result<(), Error> {
     let cluster = context.cluster()?;
     let client = cluster::client(&cluster).await;

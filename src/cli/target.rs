@@ -91,7 +91,8 @@ impl TargetUrl {
 /// Checks each of `addresses` with [`guard`], so that it does not matter which one is used.
 ///
 /// # Errors
-/// [`Error::ForeignTarget`] for the first one that load may not be sent to.
+/// [`WorkloadError::ForeignTarget`](crate::workload::WorkloadError::ForeignTarget) for the first one that load may not
+/// be sent to.
 pub async fn guard_all(addresses: &[SocketAddr], link: &str, ip: &Path) -> Result<(), Error> {
     for address in addresses {
         guard(*address, link, ip).await?;

@@ -15,7 +15,7 @@ use crate::io_error::IoError;
 /// kernel ends the others.
 ///
 /// # Errors
-/// [`ClusterError::Io`] when the container has no cgroup, or when a process cannot be killed.
+/// [`IoError`] when the container has no cgroup, or when a process cannot be killed.
 pub fn kill_container(cluster: &Cluster, pod_uid: &str, container_id: &str) -> Result<(), IoError> {
     kill_in(pod_groups(cluster, pod_uid).into_iter().map(|group| group.join(container_id)), container_id)
 }

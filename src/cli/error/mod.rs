@@ -18,7 +18,7 @@ use crate::toolbox::ToolboxError;
 use crate::workload::WorkloadError;
 use evenkeel_load::LoadError;
 
-/// Everything that can go wrong. `Display` is one sentence: what happened, and why. [`Error::hint`] says what to do
+/// All errors of the command line. `Display` is one sentence: what happened, and why. [`Error::hint`] says what to do
 /// next.
 #[derive(Debug, ThisError)]
 pub enum Error {

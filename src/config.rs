@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A text that is not a value of its kind. The text itself is not repeated: whoever asked for the value has it.
+/// A text that is not a value of the expected kind. The text itself is not repeated, because the caller has it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidValue(String);
@@ -20,7 +20,7 @@ impl InvalidValue {
     }
 }
 
-/// A file that stands where a directory must be.
+/// A path that must be a directory is a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is a file, but the lab keeps its state in a directory of that name", path.display())]
 pub struct StateIsFile {

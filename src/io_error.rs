@@ -1,4 +1,4 @@
-//! What the operating system refused, with what was tried.
+//! Errors of the operating system, with the operation that failed.
 
 use std::io;
 use std::path::Path;
@@ -7,9 +7,9 @@ use std::path::Path;
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action}: {source}")]
 pub struct IoError {
-    /// What was tried, with the path: "read /proc/mounts".
+    /// The operation, with the path: "read /proc/mounts".
     pub action: String,
-    /// What the system said.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 

@@ -1,12 +1,12 @@
-//! What Kubernetes refused, with what was asked of it.
+//! Errors of requests to Kubernetes.
 
 use std::error::Error;
 
-/// A request to the API server that failed, or that got no response.
+/// A request to the API server that failed or got no response.
 #[derive(Debug, thiserror::Error)]
 #[error("Kubernetes did not {action}: {}", reason(source))]
 pub struct KubernetesError {
-    /// What was asked: "apply Deployment evenkeel/server".
+    /// The operation that was requested: "apply Deployment evenkeel/server".
     pub action: String,
     /// The API server's response, or why there is none.
     pub source: Box<kube::Error>,
@@ -19,7 +19,7 @@ impl KubernetesError {
     }
 }
 
-/// The API server's own words; the innermost cause where it did not respond.
+/// The message of the API server, or the innermost cause if there is no response.
 fn reason(source: &kube::Error) -> String {
     if let kube::Error::Api(status) = source {
         return status.message.clone();
@@ -28,5 +28,5 @@ fn reason(source: &kube::Error) -> String {
     while let Some(inner) = innermost.source() {
         innermost = inner;
     }
-    format!("it cannot be asked ({innermost})")
+    format!("the API server cannot be reached ({innermost})")
 }

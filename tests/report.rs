@@ -85,8 +85,8 @@ fn one_of_several_runs_can_be_selected() {
     let said = place.run(&["report.json", "--hgrm", "--run", "2"], "");
     assert_eq!((said.code, said.stdout.matches("Percentile").count() / 2), (0, 1), "{}", said.stdout);
     assert!(said.stdout.contains("#[Max     =     1234.567"), "{}", said.stdout);
-    place.refuses(&["report.json", "--run", "3"], &["\"3\" cannot be used for --run", "2 run(s)"]);
-    place.refuses(&["report.json", "--run", "0"], &["\"0\" cannot be used for --run", "above 0"]);
+    place.refuses(&["report.json", "--run", "3"], &["\"3\" cannot be used for --run", "2 runs"]);
+    place.refuses(&["report.json", "--run", "0"], &["'0'", "--run", "expected a whole number above 0"]);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_file_that_is_not_a_report_is_refused_with_a_reason() {
         (r#"{"schema_version": 1, "runs": []}"#, "missing field `evenkeel_version`"),
     ] {
         fs::write(place.path("other.json"), content).unwrap();
-        place.refuses(&["other.json"], &["other.json is no report that can be read", why, hint]);
+        place.refuses(&["other.json"], &["other.json is not a report that can be read", why, hint]);
     }
     fs::write(place.path("other.json"), [0xff, 0xfe]).unwrap();
     place.refuses(&["other.json"], &["it is not text", hint]);

@@ -1,35 +1,36 @@
-//! `evenkeel build`: the images a lab needs, from this source tree, without Docker.
+//! `evenkeel build`: builds the images that a lab needs from the source tree, without Docker.
 
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::output;
 use crate::cli::error::Error;
 use crate::image::{Image, build_pause, build_server};
 use crate::report::{Align, plain_table};
 
-/// The version of what `--json` prints.
+/// The schema version of the JSON output.
 const SCHEMA_VERSION: u32 = 1;
 
-/// What `--json` prints.
+/// The JSON output.
 #[derive(Serialize)]
-struct Built {
+struct BuildOutput {
     schema_version: u32,
     server: Image,
     pause: Image,
 }
 
-/// Builds both images into the cache and says what they are called and where they are.
+/// Builds both images into the cache, and prints their references, sizes and archives.
 ///
 /// # Errors
-/// [`Error::BuildFailed`] or [`Error::Program`] when one cannot be built; [`Error::BadImage`] when the archive that the
-/// environment names instead is none.
-pub async fn run(context: &Context) -> Result<(), Error> {
-    let Context { paths, progress, shutdown, .. } = context;
+/// [`ImageError::BuildFailed`](crate::image::ImageError::BuildFailed) or [`Error::Program`] if an image cannot be
+/// built; [`ImageError::BadImage`](crate::image::ImageError::BadImage) if the archive that an environment variable
+/// names is not an image.
+pub async fn run(context: &CommandContext) -> Result<(), Error> {
+    let CommandContext { paths, progress, shutdown, .. } = context;
     let server = build_server(&paths.cache, progress, shutdown).await?;
     let pause = build_pause(&paths.cache, progress, shutdown).await?;
     if context.json {
-        Ok(output::json(&Built { schema_version: SCHEMA_VERSION, server, pause })?)
+        Ok(output::json(&BuildOutput { schema_version: SCHEMA_VERSION, server, pause })?)
     } else {
         Ok(output::text(&table(&[server, pause]))?)
     }
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_tells_name_size_and_place() {
+    fn the_table_has_reference_size_and_archive() {
         let image = Image {
             archive: "/cache/images/0123456789ab.tar".into(),
             reference: "evenkeel.local/server:0123456789ab".into(),

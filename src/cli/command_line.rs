@@ -1,21 +1,21 @@
-//! The command as it stands in a report, without what may be secret.
+//! The command as reports show it, without values that may be secret.
 
 use std::ffi::OsString;
 
 use crate::process::Invocation;
 
-/// Flags whose values may be secret, and are not shown.
+/// Flags whose values may be secret and are not shown.
 const SECRET: [&str; 4] = ["-H", "--header", "-b", "--body"];
 
 /// The command with these arguments, in a form that can be pasted.
 pub(super) fn command(arguments: impl Iterator<Item = OsString>) -> String {
-    let mut told: Vec<OsString> = Vec::new();
+    let mut shown: Vec<OsString> = Vec::new();
     let mut pending: Option<&str> = None;
     for argument in arguments {
-        // Only for the look at it: an argument may be a path of any bytes.
+        // Only to look for flags: an argument may be a path of any bytes.
         let text = argument.to_string_lossy();
         if let Some(flag) = pending.take() {
-            told.push(hidden(flag, &text).into());
+            shown.push(hidden(flag, &text).into());
             continue;
         }
         let secret = SECRET.into_iter().find_map(|flag| match text.strip_prefix(flag)? {
@@ -27,17 +27,17 @@ pub(super) fn command(arguments: impl Iterator<Item = OsString>) -> String {
             Some((flag, "")) => pending = Some(flag),
             Some((flag, value)) => {
                 let (sign, value) = value.strip_prefix('=').map_or(("", value), |value| ("=", value));
-                told.push(format!("{flag}{sign}{}", hidden(flag, value)).into());
+                shown.push(format!("{flag}{sign}{}", hidden(flag, value)).into());
                 continue;
             }
             None => {}
         }
-        told.push(argument);
+        shown.push(argument);
     }
-    Invocation::new("evenkeel", told).to_string()
+    Invocation::new("evenkeel", shown).to_string()
 }
 
-/// A header's name, the name of a body's file, and nothing of any other value.
+/// The name of a header, or the file of a body; everything else of the value is left out.
 fn hidden(flag: &str, value: &str) -> String {
     match value.split_once(':') {
         Some((name, _)) if matches!(flag, "-H" | "--header") => format!("{name}: …"),
@@ -51,9 +51,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_is_told_without_its_secrets() {
-        let told = |arguments: &[&str]| command(arguments.iter().map(OsString::from));
-        assert_eq!(told(&["test", "--replicas", "2,5", "-d", "5s"]), "evenkeel test --replicas 2,5 -d 5s");
+    fn the_command_is_shown_without_its_secrets() {
+        let shown = |arguments: &[&str]| command(arguments.iter().map(OsString::from));
+        assert_eq!(shown(&["test", "--replicas", "2,5", "-d", "5s"]), "evenkeel test --replicas 2,5 -d 5s");
         for given in [
             &["-H", "Authorization: Bearer s3cret"][..],
             &["-HAuthorization: Bearer s3cret"],
@@ -63,20 +63,20 @@ mod tests {
             &["--body", "{\"password\":\"s3cret\"}"],
             &["--body=s3cret: x"],
         ] {
-            let command = told(given);
+            let command = shown(given);
             assert!(!command.contains("s3cret") && command.contains('…'), "{given:?}: {command}");
         }
-        assert_eq!(told(&["-H", "X: y", "-b", "@file"]), "evenkeel -H 'X: …' -b @file");
+        assert_eq!(shown(&["-H", "X: y", "-b", "@file"]), "evenkeel -H 'X: …' -b @file");
     }
 
     #[test]
-    fn a_path_of_any_bytes_is_told_and_a_secret_of_any_bytes_is_not() {
+    fn a_path_of_any_bytes_is_shown_and_a_secret_of_any_bytes_is_not() {
         use std::os::unix::ffi::OsStringExt;
 
-        let told = |arguments: &[&[u8]]| command(arguments.iter().map(|bytes| OsString::from_vec(bytes.to_vec())));
-        assert_eq!(told(&[b"test", b"--html", b"\xff.html"]), r"evenkeel test --html $'\xff.html'");
+        let shown = |arguments: &[&[u8]]| command(arguments.iter().map(|bytes| OsString::from_vec(bytes.to_vec())));
+        assert_eq!(shown(&[b"test", b"--html", b"\xff.html"]), r"evenkeel test --html $'\xff.html'");
         for given in [&[&b"-b"[..], b"s3cret \xff"][..], &[b"--body=s3cret \xff"], &[b"-Hs3cret \xff"]] {
-            let command = told(given);
+            let command = shown(given);
             assert!(!command.contains("s3cret") && command.contains('…'), "{command}");
         }
     }

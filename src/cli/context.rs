@@ -1,7 +1,6 @@
-//! What every verb needs, validated before anything happens.
+//! The validated arguments that every verb has, and access to the lab.
 
 use std::io::{BufRead, Write};
-use std::path::Path;
 
 use kube::Client;
 
@@ -13,37 +12,37 @@ use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 use crate::toolbox::{self, InstallPolicy, Toolbox};
 
-/// The lab in question, and how to talk about it.
-pub struct Context {
+/// The lab that a verb works with, and how it reports.
+pub struct CommandContext {
     /// The lab's name.
     pub name: LabName,
-    /// Where its things are.
+    /// Its directories.
     pub paths: Paths,
-    /// Whether the result is wanted as JSON.
+    /// Whether the result is printed as JSON.
     pub json: bool,
-    /// Where news go.
+    /// Where progress is reported.
     pub progress: Progress,
-    /// What a Ctrl-C cancels.
+    /// Cancelled by Ctrl-C.
     pub shutdown: Shutdown,
 }
 
 /// A lab that is up, and a client for it.
-pub struct Lab {
+pub struct RunningLab {
     /// The cluster.
     pub cluster: Cluster,
     /// Its administrator's client.
     pub client: Client,
 }
 
-impl Lab {
-    /// Access to it, with the programs that read its nodes' kernels where there are any.
+impl RunningLab {
+    /// Access to it, with the programs that read the kernels of its nodes, if there are any.
     #[must_use]
     pub fn access(&self, toolbox: Option<&Toolbox>) -> Access {
         Access::to_lab(self.cluster.clone(), self.client.clone(), toolbox.cloned())
     }
 }
 
-impl Context {
+impl CommandContext {
     /// Validates the global arguments.
     ///
     /// # Errors
@@ -54,8 +53,8 @@ impl Context {
         let directories = [("--state-dir", &global.state_dir), ("--cache-dir", &global.cache_dir)];
         for (what, directory) in directories {
             if let Some(directory) = directory.as_deref().filter(|directory| directory.to_str().is_none()) {
-                // The components' configuration is JSON and TOML, which hold no other paths.
-                let why = "the path must be valid UTF-8, because configuration files name it".to_owned();
+                // The components' configuration is JSON and TOML, which can only contain UTF-8.
+                let why = "the path must be valid UTF-8, because configuration files contain it".to_owned();
                 return Err(Error::BadValue { what, given: directory.display().to_string(), why });
             }
         }
@@ -66,17 +65,17 @@ impl Context {
     /// The lab that is up.
     ///
     /// # Errors
-    /// [`Error::NoLab`], [`Error::NotBooted`], [`Error::Kubeconfig`].
-    pub async fn lab(&self) -> Result<Lab, Error> {
+    /// [`ClusterError::NoLab`], [`ClusterError::NotBooted`], [`ClusterError::Kubeconfig`].
+    pub async fn lab(&self) -> Result<RunningLab, Error> {
         let cluster = self.cluster()?;
         if !cluster::is_booted(&cluster) {
             return Err(ClusterError::NotBooted.into());
         }
         let client = cluster::client(&cluster).await?;
-        Ok(Lab { cluster, client })
+        Ok(RunningLab { cluster, client })
     }
 
-    /// The right to change the lab, which one verb at a time has; waits for whichever has it.
+    /// Takes the lock of the lab, which only one verb at a time can hold, and waits for it.
     ///
     /// # Errors
     /// [`Error::NeedsRoot`], [`Error::Interrupted`], [`Error::Io`].
@@ -85,28 +84,30 @@ impl Context {
         Ok(LabLock::wait(&self.name, verb, &self.progress, &self.shutdown).await?)
     }
 
-    /// The lab that is up, and the right to change it; it may come up, or go, while that is waited for.
+    /// Takes the lock, and then finds the lab, which may have been booted or removed during the wait.
     ///
     /// # Errors
-    /// As [`Context::lab`] and [`Context::lock`].
-    pub async fn lab_to_change(&self, verb: &'static str) -> Result<(Lab, LabLock), Error> {
+    /// As [`CommandContext::lab`] and [`CommandContext::lock`].
+    pub async fn lab_to_change(&self, verb: &'static str) -> Result<(RunningLab, LabLock), Error> {
         self.cluster()?;
         let lock = self.lock(verb).await?;
         Ok((self.lab().await?, lock))
     }
 
-    /// The cluster that runs.
+    /// The running cluster.
     ///
     /// # Errors
-    /// [`Error::NoLab`].
+    /// [`ClusterError::NoLab`].
     pub fn cluster(&self) -> Result<Cluster, ClusterError> {
         cluster::find(&self.name, &self.paths)
     }
 
-    /// The toolbox; without it, `install` says what may be done about that.
+    /// The toolbox. If programs are missing, they are installed with `install`; otherwise the user is asked, unless
+    /// with JSON.
     ///
     /// # Errors
-    /// [`Error::MissingPrograms`], [`Error::InstallFailed`].
+    /// [`ToolboxError::MissingPrograms`](crate::toolbox::ToolboxError::MissingPrograms),
+    /// [`ToolboxError::InstallFailed`](crate::toolbox::ToolboxError::InstallFailed).
     pub async fn toolbox(&self, install: bool) -> Result<Toolbox, Error> {
         let policy = match (install, self.json) {
             (true, _) => InstallPolicy::Always,
@@ -116,20 +117,20 @@ impl Context {
         Ok(toolbox::ensure(&self.paths.cache, policy, &self.progress, &self.shutdown).await?)
     }
 
-    /// The program's name with what must be said to reach this lab again.
+    /// The program's name with the flag that selects this lab.
     #[must_use]
     pub fn evenkeel(&self) -> String {
         program(self.name.as_str())
     }
 }
 
-/// The program's name with what must be said to reach the lab called `name`.
+/// The program's name with the flag that selects the lab `name`.
 #[must_use]
 pub fn program(name: &str) -> String {
     if name == "lab" { "evenkeel".into() } else { format!("evenkeel --name {name}") }
 }
 
-/// Refuses what only root can do.
+/// Checks that the user is root.
 ///
 /// # Errors
 /// [`Error::NeedsRoot`].
@@ -137,19 +138,12 @@ pub fn require_root(verb: &'static str) -> Result<(), Error> {
     if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(Error::NeedsRoot { verb }) }
 }
 
-/// Shows the plan and asks; anything but a yes is a no.
+/// Shows the plan and asks; every answer except yes means no.
 fn agreed(plan: &toolbox::InstallPlan) -> bool {
     let mut stderr = std::io::stderr().lock();
-    let asked = write!(stderr, "{plan}\nShall that be done? [y/N] ").and_then(|()| stderr.flush());
+    let asked = write!(stderr, "{plan}\nContinue? [y/N] ").and_then(|()| stderr.flush());
     let mut answer = String::new();
     asked.is_ok()
         && std::io::stdin().lock().read_line(&mut answer).is_ok()
         && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
-}
-
-/// Whether an argument names a file rather than an image's reference.
-#[must_use]
-pub fn is_file(image: &str) -> bool {
-    let archive = [".tar", ".tar.gz", ".tgz"].iter().any(|ending| image.ends_with(ending));
-    archive || image.starts_with(['.', '/']) || Path::new(image).exists()
 }

@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use super::context::{Context, Lab};
-use super::judge::Judge;
+use super::checks::Checks;
+use super::context::{CommandContext, RunningLab};
 use super::report_files::ReportFiles;
 use super::trial_flags::at_least_one_pod;
 use super::{deploy, output, terminal, test, up};
@@ -21,25 +21,25 @@ use evenkeel_load::LoadPlan;
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Keep-alive connections
+    /// Number of keep-alive connections
     #[arg(short, long, value_name = "N", default_value = "30", value_parser = parse_positive::<NonZeroU32>)]
     #[arg(allow_negative_numbers = true)]
     connections: NonZeroU32,
-    /// How long each run is measured
+    /// Length of each run, after a warm-up of 1 s
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     #[arg(allow_negative_numbers = true)]
     duration: Duration,
-    /// The numbers of pods to measure at
+    /// Numbers of pods to run at
     #[arg(long, value_name = "N,N,…", default_value = "2,5,10", value_delimiter = ',', value_parser = at_least_one_pod)]
     #[arg(allow_negative_numbers = true)]
     replicas: Vec<Replicas>,
-    /// Install what is missing: small programs by the package manager, the rest built with Go into the cache
+    /// Install missing programs: small ones with the package manager, the others built with Go into the cache
     #[arg(long)]
     install_tools: bool,
-    /// By what rules kube-proxy balances connections
+    /// Rules that kube-proxy writes
     #[arg(long, value_parser = up::proxy_mode(), value_name = "MODE", default_value_t)]
     proxy_mode: ProxyMode,
-    /// Leave the lab up in the end, unless interrupted
+    /// Leave the lab up at the end, or after a failure (not after an interruption)
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
@@ -48,12 +48,16 @@ pub struct Args {
     manifests: deploy::ManifestsArg,
 }
 
-/// How long each part took.
+/// The time that each part took.
 #[derive(Default)]
-struct Laps(Vec<(&'static str, Duration)>);
+struct StepTimes(Vec<(&'static str, Duration)>);
 
-impl Laps {
-    async fn lap<T>(&mut self, name: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+impl StepTimes {
+    async fn measure<T>(
+        &mut self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let began = Instant::now();
         let result = work.await;
         self.0.push((name, began.elapsed()));
@@ -61,18 +65,18 @@ impl Laps {
     }
 
     /// "programs 1.2 s, images 0.1 s".
-    fn told(&self) -> String {
+    fn sentence(&self) -> String {
         let each = self.0.iter().map(|(name, took)| format!("{name} {}", terminal::duration(took.as_secs_f64())));
         each.collect::<Vec<_>>().join(", ")
     }
 }
 
 impl Args {
-    /// All of it: boot, deploy, load at each count, sum up, remove.
+    /// Boots, deploys, sends load at each number of pods, and removes the lab.
     ///
     /// # Errors
-    /// [`Error::LabIsUp`] when there is one already; what any part says, after everything has been undone.
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+    /// [`Error::LabIsUp`] if the lab is up already; the errors of each part, after everything has been undone.
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, self.duration) };
         let trial = Trial::at(&self.replicas, plan);
         self.files.check()?;
@@ -85,64 +89,65 @@ impl Args {
             Ok(_) | Err(ClusterError::NoLab) => {}
             Err(other) => return Err(other.into()),
         }
-        let mut laps = Laps::default();
-        let toolbox = laps.lap("programs", self.programs(context)).await?;
-        let (server, pause) = laps.lap("images", images(context)).await?;
-        let cluster = laps.lap("boot", self.boot(context, &toolbox, &pause)).await?;
-        let outcome = Box::pin(self.shown(context, &cluster, &toolbox, (manifests, server), trial, &mut laps)).await;
+        let mut times = StepTimes::default();
+        let toolbox = times.measure("programs", self.programs(context)).await?;
+        let (server, pause) = times.measure("images", images(context)).await?;
+        let cluster = times.measure("boot", self.boot(context, &toolbox, &pause)).await?;
+        let outcome =
+            Box::pin(self.run_load(context, &cluster, &toolbox, (manifests, server), trial, &mut times)).await;
         if self.keep && !outcome.as_ref().is_err_and(Error::is_interrupted) {
             let summary = outcome?;
-            return tell(context, &summary, &laps, &up::next(context, &cluster, false));
+            return print(context, &summary, &times, &up::next(context, &cluster, false));
         }
-        // The lab goes whatever happened; what happened comes first.
-        let gone = laps.lap("down", async {
+        // The lab is removed in any case. An error of the demo is reported rather than one of the removal.
+        let removed = times.measure("down", async {
             let ip = toolbox.path(Program::Ip);
             Ok(cluster::down(&context.name, &context.paths, ip, &context.progress)?)
         });
-        let gone = gone.await;
+        let removed = removed.await;
         let summary = outcome?;
-        gone?;
-        tell(context, &summary, &laps, "")
+        removed?;
+        print(context, &summary, &times, "")
     }
 
-    async fn programs(&self, context: &Context) -> Result<Toolbox, Error> {
+    async fn programs(&self, context: &CommandContext) -> Result<Toolbox, Error> {
         let toolbox = context.toolbox(self.install_tools).await?;
         kernel::require(&toolbox)?;
         Ok(toolbox)
     }
 
-    async fn boot(&self, context: &Context, toolbox: &Toolbox, pause: &Image) -> Result<Cluster, Error> {
-        let Context { name, paths, progress, shutdown, .. } = context;
+    async fn boot(&self, context: &CommandContext, toolbox: &Toolbox, pause: &Image) -> Result<Cluster, Error> {
+        let CommandContext { name, paths, progress, shutdown, .. } = context;
         let request =
             cluster::BootRequest { name, paths, toolbox, pause, proxy_mode: self.proxy_mode, keep: self.keep };
         Ok(cluster::up(&request, progress, shutdown).await?)
     }
 
-    /// What the lab shows: the workload, and the load at each count.
-    async fn shown(
+    /// Deploys the workload, and sends load at each number of pods.
+    async fn run_load(
         &self,
-        context: &Context,
+        context: &CommandContext,
         cluster: &Cluster,
         toolbox: &Toolbox,
         deployed: (Manifests, Image),
         trial: Trial,
-        laps: &mut Laps,
+        times: &mut StepTimes,
     ) -> Result<String, Error> {
-        let lab = Lab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
+        let lab = RunningLab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
         let first = trial.cases.first().and_then(|case| case.replicas);
-        laps.lap("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, first))).await?;
+        times.measure("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, first))).await?;
         let (access, link) = (lab.access(Some(toolbox)), context.name.link());
         let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
-        let judge = Judge::default();
-        laps.lap("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &judge))).await?;
-        // A number to keep, but none to fail for.
+        let checks = Checks::default();
+        times.measure("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &checks))).await?;
+        // The memory is only informative, so an error is ignored.
         Ok(memory(cluster, &lab.client).await.ok().and_then(per_pod).unwrap_or_default())
     }
 }
 
-/// The server's image and the pause image, so that nothing is built while the lab's own times run.
-async fn images(context: &Context) -> Result<(Image, Image), Error> {
-    let Context { paths, progress, shutdown, .. } = context;
+/// Builds the server's image and the pause image first, so that the times of the lab include no build.
+async fn images(context: &CommandContext) -> Result<(Image, Image), Error> {
+    let CommandContext { paths, progress, shutdown, .. } = context;
     let server = image::build_server(&paths.cache, progress, shutdown).await?;
     Ok((server, image::build_pause(&paths.cache, progress, shutdown).await?))
 }
@@ -150,19 +155,19 @@ async fn images(context: &Context) -> Result<(Image, Image), Error> {
 fn per_pod(memory: PodMemory) -> Option<String> {
     let tenths = memory.per_pod()? / 100_000;
     Some(format!(
-        "A pod takes {}.{} MB of memory, by the kubelet's count (the mean of {}).\n",
+        "Memory per pod, as the kubelet reports it: {}.{} MB (mean of {}).\n",
         tenths / 10,
         tenths % 10,
         memory.pods
     ))
 }
 
-fn tell(context: &Context, summary: &str, laps: &Laps, next: &str) -> Result<(), Error> {
+fn print(context: &CommandContext, summary: &str, times: &StepTimes, next: &str) -> Result<(), Error> {
     if context.json {
         return Ok(());
     }
     let space = if next.is_empty() { "" } else { "\n" };
-    Ok(output::text(&format!("\n{summary}It took: {}.\n{space}{next}", laps.told()))?)
+    Ok(output::text(&format!("\n{summary}Times: {}.\n{space}{next}", times.sentence()))?)
 }
 
 #[cfg(test)]
@@ -170,14 +175,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_reads_in_megabytes() {
+    fn memory_is_in_megabytes() {
         let text = per_pod(PodMemory { pods: 10, bytes: 17_650_000 });
-        assert_eq!(text.unwrap(), "A pod takes 1.7 MB of memory, by the kubelet's count (the mean of 10).\n");
+        assert_eq!(text.unwrap(), "Memory per pod, as the kubelet reports it: 1.7 MB (mean of 10).\n");
     }
 
     #[test]
-    fn laps_are_told_in_order() {
-        let laps = Laps(vec![("boot", Duration::from_millis(4_620)), ("load", Duration::from_secs(130))]);
-        assert_eq!(laps.told(), "boot 4.6 s, load 2 min 10 s");
+    fn times_are_listed_in_order() {
+        let times = StepTimes(vec![("boot", Duration::from_millis(4_620)), ("load", Duration::from_secs(130))]);
+        assert_eq!(times.sentence(), "boot 4.6 s, load 2 min 10 s");
     }
 }

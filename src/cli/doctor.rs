@@ -1,4 +1,4 @@
-//! `evenkeel doctor`: what a lab needs of this machine, what is here, and the command that brings the rest.
+//! `evenkeel doctor`: checks what a lab needs on this machine, and shows the command that installs what is missing.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -13,30 +13,30 @@ use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 use crate::toolbox::{self, Found, PassedOver, Program, kernel};
 
-/// The version of what `--json` prints.
+/// The schema version of the JSON output.
 const SCHEMA_VERSION: u32 = 1;
 
-/// What `doctor` takes.
+/// Arguments of `doctor`.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
-    /// Install what is missing first: packages by the distribution's manager, the rest built with Go
+    /// First install missing programs: small ones with the package manager, the others built with Go into the cache
     #[arg(long)]
     pub install_tools: bool,
 }
 
-/// What a doctor says.
+/// The result.
 #[derive(Debug, Serialize)]
-struct Diagnosis {
+struct DoctorOutput {
     schema_version: u32,
     well: bool,
-    programs: Vec<Examined>,
+    programs: Vec<ProgramCheck>,
     kernel: Vec<kernel::Probe>,
     cache: PathBuf,
 }
 
-/// A program, and what brings it where it is missing.
+/// A program, and the command that installs it if it is missing.
 #[derive(Debug, Serialize)]
-struct Examined {
+struct ProgramCheck {
     #[serde(flatten)]
     found: Found,
     optional: bool,
@@ -44,10 +44,12 @@ struct Examined {
     remedy: Option<String>,
 }
 
-/// Examines this machine and prints the diagnosis; what is amiss is an error as well, so that scripts can ask.
+/// Checks this machine and prints the result. A problem is also an error, so that scripts can check the exit code.
 ///
 /// # Errors
-/// [`Error::MissingPrograms`], [`Error::MissingKernel`]; with `--install-tools` also [`Error::InstallFailed`].
+/// [`ToolboxError::MissingPrograms`](crate::toolbox::ToolboxError::MissingPrograms),
+/// [`ToolboxError::MissingKernel`](crate::toolbox::ToolboxError::MissingKernel); with `--install-tools` also
+/// [`ToolboxError::InstallFailed`](crate::toolbox::ToolboxError::InstallFailed).
 pub async fn run(
     args: &Args,
     json: bool,
@@ -60,20 +62,20 @@ pub async fn run(
     }
     let found = toolbox::find(&paths.cache).await;
     let probes = kernel::probe(&kernel::Tools::from(found.as_slice()));
-    let verdict = check(&found, &probes);
-    let diagnosis = Diagnosis {
+    let checked = check(&found, &probes);
+    let result = DoctorOutput {
         schema_version: SCHEMA_VERSION,
-        well: verdict.is_ok(),
-        programs: found.into_iter().map(examine).collect(),
+        well: checked.is_ok(),
+        programs: found.into_iter().map(check_program).collect(),
         kernel: probes,
         cache: paths.cache.clone(),
     };
     if json {
-        output::json(&diagnosis)?;
+        output::json(&result)?;
     } else {
-        output::text(&table(&diagnosis))?;
+        output::text(&table(&result))?;
     }
-    verdict
+    checked
 }
 
 fn check(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
@@ -83,21 +85,21 @@ fn check(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
     if untried { Err(Error::NeedsRoot { verb: "doctor" }) } else { Ok(()) }
 }
 
-fn examine(found: Found) -> Examined {
+fn check_program(found: Found) -> ProgramCheck {
     let remedy = found.path.is_none().then(|| toolbox::remedy(found.program));
-    Examined { optional: found.program.is_optional(), remedy, found }
+    ProgramCheck { optional: found.program.is_optional(), remedy, found }
 }
 
-fn table(diagnosis: &Diagnosis) -> String {
+fn table(result: &DoctorOutput) -> String {
     let mut text = String::from("programs\n");
-    let versions = diagnosis.programs.iter().filter_map(|examined| examined.found.version.as_ref());
+    let versions = result.programs.iter().filter_map(|program| program.found.version.as_ref());
     let widths = (widest(Program::ALL.iter().map(|program| program.name())), widest(versions.map(String::as_str)));
-    for examined in &diagnosis.programs {
-        line(&mut text, examined, widths);
+    for program in &result.programs {
+        line(&mut text, program, widths);
     }
     text.push_str("\nkernel\n");
-    let width = widest(diagnosis.kernel.iter().map(|probe| probe.what));
-    for probe in &diagnosis.kernel {
+    let width = widest(result.kernel.iter().map(|probe| probe.what));
+    for probe in &result.kernel {
         let (mark, detail) = match &probe.result {
             kernel::ProbeResult::Works(detail) => ("ok", detail),
             kernel::ProbeResult::Fails(why) => ("FAILS", why),
@@ -105,24 +107,25 @@ fn table(diagnosis: &Diagnosis) -> String {
         };
         push(&mut text, format_args!("  {mark:<7}  {:<width$}  {detail}", probe.what));
     }
-    if diagnosis.well {
-        text.push_str("\nall that a lab needs is here\n");
+    if result.well {
+        text.push_str("\nthis machine has everything that a lab needs\n");
     }
     text
 }
 
-fn line(text: &mut String, Examined { found, optional, remedy }: &Examined, (name, version): (usize, usize)) {
+fn line(text: &mut String, ProgramCheck { found, optional, remedy }: &ProgramCheck, (name, version): (usize, usize)) {
     let program = found.program.name();
     if let Some(path) = &found.path {
         let shown = found.version.as_deref().unwrap_or("-");
         push(text, format_args!("  {:<7}  {program:<name$}  {shown:<version$}  {}", "ok", path.display()));
     } else {
-        let (mark, how) = if *optional { ("no", "not needed; brought by") } else { ("MISSING", "bring it with") };
+        let (mark, how) =
+            if *optional { ("no", "not needed; install it with") } else { ("MISSING", "install it with") };
         let remedy = remedy.as_deref().unwrap_or_default();
         push(text, format_args!("  {mark:<7}  {program:<name$}  {:<version$}  {how}: {remedy}", "-"));
     }
     for PassedOver { path, why } in &found.passed_over {
-        push(text, format_args!("  {:<7}  {:<name$}  {:<version$}  passed over: {} {why}", "", "", "", path.display()));
+        push(text, format_args!("  {:<7}  {:<name$}  {:<version$}  skipped: {} {why}", "", "", "", path.display()));
     }
 }
 
@@ -142,18 +145,18 @@ fn widest<'a>(words: impl Iterator<Item = &'a str>) -> usize {
 mod tests {
     use super::*;
 
-    fn found(program: Program, path: Option<&str>, passed_over: Vec<PassedOver>) -> Examined {
+    fn found(program: Program, path: Option<&str>, passed_over: Vec<PassedOver>) -> ProgramCheck {
         let version = path.map(|_| "1.2.3".to_owned());
-        examine(Found { program, path: path.map(PathBuf::from), version, problem: None, passed_over })
+        check_program(Found { program, path: path.map(PathBuf::from), version, problem: None, passed_over })
     }
 
     #[test]
-    fn the_table_says_what_is_here_what_is_not_and_why() {
+    fn the_table_has_found_and_missing_programs_with_reasons() {
         let old =
             PassedOver { path: "/usr/bin/runc".into(), why: "is version 1.1.5, but 1.2 or newer is needed".into() };
         let works = kernel::ProbeResult::Works("on /var/lib".to_owned());
         let fails = kernel::ProbeResult::Fails("no such device".to_owned());
-        let text = table(&Diagnosis {
+        let text = table(&DoctorOutput {
             schema_version: SCHEMA_VERSION,
             well: false,
             programs: vec![
@@ -169,19 +172,16 @@ mod tests {
         });
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "  ok       ip                       1.2.3  /usr/sbin/ip");
-        assert_eq!(lines[2], "  MISSING  runc                     -      bring it with: evenkeel up --install-tools");
-        assert!(
-            lines[3].ends_with(" passed over: /usr/bin/runc is version 1.1.5, but 1.2 or newer is needed"),
-            "{text}"
-        );
+        assert_eq!(lines[2], "  MISSING  runc                     -      install it with: evenkeel up --install-tools");
+        assert!(lines[3].ends_with(" skipped: /usr/bin/runc is version 1.1.5, but 1.2 or newer is needed"), "{text}");
         assert!(lines[4].starts_with("  no       kubectl ") && lines[4].contains("not needed"), "{text}");
         assert!(lines.contains(&"  ok       overlayfs  on /var/lib"), "{text}");
         assert!(lines.contains(&"  FAILS    bridges    no such device"), "{text}");
-        assert!(!text.contains("all that a lab needs"), "{text}");
+        assert!(!text.contains("everything that a lab needs"), "{text}");
     }
 
     #[test]
-    fn what_only_root_can_try_is_no_clean_bill() {
+    fn a_check_that_needs_root_is_an_error() {
         let untried = kernel::Probe { what: "bridges", result: kernel::ProbeResult::Untried("only root".to_owned()) };
         assert!(matches!(check(&[], &[untried]), Err(Error::NeedsRoot { .. })));
         assert!(check(&[], &[]).is_ok());

@@ -2,38 +2,38 @@
 
 use serde::Serialize;
 
-use super::context::{Context, require_root};
+use super::context::{CommandContext, require_root};
 use super::output;
 use crate::cli::error::Error;
 use crate::cluster::{self, LabLock, Removed};
 use crate::toolbox::{self, Program, ToolboxError};
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct DownOutput<'a> {
     schema_version: u32,
     lab: &'a str,
     #[serde(flatten)]
     removed: &'a Removed,
 }
 
-/// Removes the lab, or what an accident left of it; a verb that is about to change the lab is asked to stop first.
+/// Removes the lab, or what is left of one after a crash. A verb that is changing the lab is asked to stop first.
 ///
 /// # Errors
-/// [`Error::Residue`] with what could not be removed.
-pub async fn run(context: &Context) -> Result<(), Error> {
+/// [`cluster::ClusterError::Residue`] with the parts that could not be removed.
+pub async fn run(context: &CommandContext) -> Result<(), Error> {
     require_root("down")?;
     let lock = LabLock::take_over(&context.name, &context.progress, &context.shutdown).await?;
     let removed = remove(context).await?;
     drop(lock);
     if context.json {
-        return Ok(output::json(&Report { schema_version: 1, lab: context.name.as_str(), removed: &removed })?);
+        return Ok(output::json(&DownOutput { schema_version: 1, lab: context.name.as_str(), removed: &removed })?);
     }
-    Ok(output::text(&told(&removed))?)
+    Ok(output::text(&sentence(&removed))?)
 }
 
-/// Removes the lab, and says what that was.
-async fn remove(context: &Context) -> Result<Removed, Error> {
-    // The rest of the toolbox may be gone, and the lab must go all the same.
+/// Removes the lab, and returns what was removed.
+async fn remove(context: &CommandContext) -> Result<Removed, Error> {
+    // The lab must be removed even if the rest of the toolbox is missing.
     let found = toolbox::find_one(Program::Ip, &context.paths.cache).await;
     let ip = found.path.ok_or_else(|| ToolboxError::MissingPrograms {
         missing: vec![Program::Ip.to_string()],
@@ -42,7 +42,7 @@ async fn remove(context: &Context) -> Result<Removed, Error> {
     Ok(cluster::down(&context.name, &context.paths, &ip, &context.progress)?)
 }
 
-fn told(removed: &Removed) -> String {
+fn sentence(removed: &Removed) -> String {
     if removed.is_nothing() {
         return "There was nothing to remove.\n".into();
     }
@@ -51,5 +51,5 @@ fn told(removed: &Removed) -> String {
     parts.extend(removed.link.as_ref().map(|link| format!("the link {link}")));
     parts.push(count(removed.cgroups.len(), "cgroup", "cgroups"));
     parts.extend(removed.state.iter().chain(&removed.other_states).map(|state| state.display().to_string()));
-    format!("The lab is gone: {}.\n", parts.join(", "))
+    format!("Removed the lab: {}.\n", parts.join(", "))
 }

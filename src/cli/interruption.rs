@@ -1,4 +1,4 @@
-//! What a verb says when it is told to stop: once, and once more.
+//! Messages of a verb that is interrupted: at the first signal, and at the second.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use crate::cli::error::Error;
 use crate::progress::Progress;
 use crate::shutdown::{Interrupted, StopRequest};
 
-/// How long the last message may take to be written: a terminal that takes no output must not keep the program.
+/// The longest time to write the last message, so that a blocked terminal does not keep the program alive.
 const LAST_MESSAGE: Duration = Duration::from_secs(1);
 
-/// What a verb does after the first request to stop, and what it leaves when it is ended before it has done that.
+/// What a verb does after the first signal, and what may be left if a second signal ends it before that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Undo {
-    /// What it does then.
+    /// What it does after the first signal.
     action: &'static str,
     /// What may be left.
     left: String,
-    /// What removes that.
+    /// The command that removes it.
     remedy: String,
 }
 
-/// Answers requests to stop `verb`: the first with what is being undone, the second by ending the program.
+/// Handles signals for `verb`: the first prints what is being undone, the second ends the program.
 pub(super) fn responder(
     verb: &Verb,
     name: &str,
@@ -34,7 +34,7 @@ pub(super) fn responder(
     let (undo, terminal, progress) = (undo_of(verb, name), terminal.clone(), progress.clone());
     move |request| match (request, undo.clone()) {
         (StopRequest::First, Some(Undo { action, .. })) => {
-            progress.note(format!("interrupted: {action}; press Ctrl-C again to end at once"));
+            progress.note(format!("interrupted: {action}; press Ctrl-C again to stop immediately"));
         }
         (StopRequest::First, None) => {}
         (StopRequest::Again, undo) => end_at_once(&terminal, undo),
@@ -46,7 +46,7 @@ fn end_at_once(terminal: &Terminal, undo: Option<Undo>) {
     let terminal = terminal.clone();
     let error = undo.map_or(Interrupted.into(), |Undo { left, remedy, .. }| Error::EndedEarly { left, remedy });
     let code = error.exit_code();
-    // Dropping the sender ends the wait.
+    // The wait ends when the sender is dropped.
     std::thread::spawn(move || {
         terminal.error(&error);
         drop(written);
@@ -55,7 +55,7 @@ fn end_at_once(terminal: &Terminal, undo: Option<Undo>) {
     std::process::exit(code.into());
 }
 
-/// Nothing for a verb that has nothing to undo, and so ends with the first request.
+/// `None` for a verb that has nothing to undo and therefore ends at the first signal.
 fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
     let evenkeel = program(name);
     let undo = |action, left: &str, remedy| Some(Undo { action, left: left.to_owned(), remedy });
@@ -66,7 +66,7 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
             format!("remove them: {evenkeel} down"),
         ),
         Verb::Down => undo(
-            "the lab is still removed",
+            "still removing the lab",
             &format!("processes, cgroups, files and the link ek-{name} of the lab may be left"),
             format!("remove them: {evenkeel} down"),
         ),

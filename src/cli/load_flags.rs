@@ -1,181 +1,187 @@
-//! The flags that describe the load, and the plan that follows from them.
+//! Flags of the load, and the plan that they describe.
 
+use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::str::FromStr;
 use std::time::Duration;
 
-use crate::cli::error::Error;
-use crate::config::{parse_duration, parse_duration_or_zero};
+use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero, parse_positive};
 use crate::experiment::LONGEST_RUN;
-use evenkeel_load::{LoadPlan, RateStage, RequestTemplate, Schedule};
+use evenkeel_load::{
+    LoadPlan, RateStage, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule, StatusSet,
+};
 
 /// The highest rate: one request per nanosecond, which is the resolution of the clock.
 const HIGHEST_RATE: f64 = 1e9;
-/// How long a run takes when no flag ends it.
-const USUAL: Duration = Duration::from_secs(30);
+/// Length of a run that no flag ends.
+const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 
 /// Flags of the load.
 #[derive(Debug, clap::Args)]
 pub struct LoadFlags {
-    /// Connections, each with at most one request in flight
-    #[arg(short, long, value_name = "N", default_value = "30", allow_negative_numbers = true)]
-    connections: String,
-    /// How long each run is measured [default: 30s; 6s in each round of a comparison]
-    #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
-    duration: Option<String>,
+    /// Number of connections; each has at most one request in flight
+    #[arg(short, long, value_name = "N", default_value = "30", value_parser = parse_positive::<NonZeroU32>)]
+    #[arg(allow_negative_numbers = true)]
+    connections: NonZeroU32,
+    /// Length of each run [default: 30s; 6s in each round of a comparison]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
+    duration: Option<Duration>,
     /// End after N requests, answered or failed; with --duration, after that time if it comes first
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    requests: Option<String>,
-    /// Send N requests per second, however long responses take, instead of one after each response
-    #[arg(short = 'R', long, value_name = "N", allow_hyphen_values = true)]
-    rate: Option<String>,
-    /// Rates one after the other, like 10s:100,30s:500, instead of --duration and --rate
-    #[arg(long, value_name = "TIME:RATE,…", allow_hyphen_values = true, conflicts_with_all = ["duration", "rate"])]
-    stages: Option<String>,
-    /// How long a response may take
-    #[arg(short, long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
-    timeout: String,
-    /// How long load is sent before it is counted, 0 for no warm-up
-    #[arg(long, value_name = "TIME", default_value = "1s", allow_hyphen_values = true)]
-    warmup: String,
+    #[arg(long, value_name = "N", value_parser = parse_positive::<NonZeroU64>, allow_negative_numbers = true)]
+    requests: Option<NonZeroU64>,
+    /// Send N requests per second, regardless of the responses [default: send the next request after each response]
+    #[arg(short = 'R', long, value_name = "N", value_parser = parse_rate, allow_hyphen_values = true)]
+    rate: Option<f64>,
+    /// Rates that follow each other, such as 10s:100,30s:500
+    #[arg(long, value_name = "TIME:RATE,…", value_parser = Stages::parse, allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["duration", "rate"])]
+    stages: Option<Stages>,
+    /// Longest time for a response
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(allow_hyphen_values = true)]
+    timeout: Duration,
+    /// Length of the load before the measurement; 0 for none
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration_or_zero)]
+    #[arg(allow_hyphen_values = true)]
+    warmup: Duration,
     /// Threads that send the load
-    #[arg(short, long, value_name = "N", default_value = "1", allow_negative_numbers = true)]
-    workers: String,
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = parse_positive::<NonZeroU32>)]
+    #[arg(allow_negative_numbers = true)]
+    workers: NonZeroU32,
     /// Open a new connection for every request, and send Connection: close
     #[arg(long, conflicts_with = "reconnect_every")]
     no_keepalive: bool,
     /// Open a new connection after every K responses
-    #[arg(long, value_name = "K", allow_negative_numbers = true)]
-    reconnect_every: Option<String>,
-    /// The request's method [default: GET, or POST with --body]
+    #[arg(long, value_name = "K", value_parser = parse_positive::<NonZeroU32>, allow_negative_numbers = true)]
+    reconnect_every: Option<NonZeroU32>,
+    /// Request method [default: GET, or POST with --body]
     #[arg(short, long, value_name = "WORD")]
-    method: Option<String>,
-    /// Add a header, or replace Host, User-Agent, Accept or Connection; can be repeated
+    method: Option<RequestMethod>,
+    /// Add a header, or replace Host, User-Agent, Accept or Connection; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
-    headers: Vec<String>,
-    /// The request's body, or @FILE to read it from a file
-    #[arg(short, long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
-    body: Option<String>,
-    /// The path to request, with its query
+    headers: Vec<RequestHeader>,
+    /// Request body, or @FILE to read it from a file
+    #[arg(short, long, value_name = "TEXT|@FILE", value_parser = Body::read, allow_hyphen_values = true)]
+    body: Option<Body>,
+    /// Request path with its query [default: /, or the path of --target]
     #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    path: Option<String>,
-    /// Statuses that are successes: classes, codes or ranges, like 2xx,304,400-404
+    path: Option<RequestPath>,
+    /// Statuses that are successes: classes, codes or ranges, such as 2xx,304,400-404
     #[arg(long, value_name = "STATUS,…", default_value = "2xx", allow_hyphen_values = true)]
-    expect: String,
+    expect: StatusSet,
 }
 
 impl LoadFlags {
     /// The plan that the flags describe.
-    ///
-    /// # Errors
-    /// [`Error::BadValue`] and [`Error::BadDuration`].
-    pub fn plan(&self) -> Result<LoadPlan, Error> {
-        let stages = self.stages.as_deref().map(stages).transpose()?;
-        let requests = self.requests.as_deref().map(|given| positive::<NonZeroU64>("--requests", given)).transpose()?;
-        let duration = match (&stages, &self.duration) {
-            (Some(stages), _) => stages.iter().map(|stage| stage.length).sum(),
-            (None, Some(given)) => length("--duration", given)?,
-            (None, None) if requests.is_some() => LONGEST_RUN,
-            (None, None) => USUAL,
+    #[must_use]
+    pub fn plan(&self) -> LoadPlan {
+        let duration = match (&self.stages, self.duration) {
+            (Some(Stages(stages)), _) => stages.iter().map(|stage| stage.length).sum(),
+            (None, Some(duration)) => duration,
+            (None, None) if self.requests.is_some() => LONGEST_RUN,
+            (None, None) => DEFAULT_DURATION,
         };
-        let mut plan = LoadPlan::new(positive("--connections", &self.connections)?, duration);
-        plan.requests = requests;
-        plan.schedule = match (stages, &self.rate) {
-            (Some(stages), _) => Some(Schedule::of_stages(&stages)),
-            (None, Some(given)) => Some(Schedule::constant(rate(given)?)),
-            (None, None) => None,
+        let schedule = match (&self.stages, self.rate) {
+            (Some(Stages(stages)), _) => Some(Schedule::of_stages(stages)),
+            (None, rate) => rate.map(Schedule::constant),
         };
-        plan.timeout = length("--timeout", &self.timeout)?;
-        plan.threads = positive("--workers", &self.workers)?;
-        plan.warm_up =
-            parse_duration_or_zero(&self.warmup).map_err(|error| bad("--warmup", &self.warmup, error.to_string()))?;
-        plan.responses_per_connection = match &self.reconnect_every {
-            Some(given) => Some(positive("--reconnect-every", given)?),
-            None => self.no_keepalive.then_some(NonZeroU32::MIN),
-        };
-        plan.request = self.request()?;
-        plan.expected = self.expect.parse()?;
-        Ok(plan)
+        LoadPlan {
+            requests: self.requests,
+            schedule,
+            timeout: self.timeout,
+            threads: self.workers,
+            warm_up: self.warmup,
+            responses_per_connection: self.reconnect_every.or(self.no_keepalive.then_some(NonZeroU32::MIN)),
+            request: self.request(),
+            expected: self.expect.clone(),
+            ..LoadPlan::new(self.connections, duration)
+        }
     }
 
     /// Whether a flag says when a run ends.
     #[must_use]
-    pub fn say_the_end(&self) -> bool {
+    pub fn end_a_run(&self) -> bool {
         self.duration.is_some() || self.requests.is_some() || self.stages.is_some()
     }
 
-    fn request(&self) -> Result<RequestTemplate, Error> {
+    fn request(&self) -> RequestTemplate {
         let mut request = RequestTemplate::default();
-        if let Some(given) = &self.body {
-            request = request.method("POST")?.body(body(given)?);
+        if let Some(Body(body)) = &self.body {
+            request = request.method(RequestMethod::POST).body(body.clone());
         }
         if let Some(method) = &self.method {
-            request = request.method(method)?;
+            request = request.method(method.clone());
         }
         if let Some(path) = &self.path {
-            request = request.path(path)?;
+            request = request.path(path.clone());
         }
         if self.no_keepalive {
             request = request.close();
         }
-        Ok(self.headers.iter().try_fold(request, |request, header| request.header(header))?)
+        self.headers.iter().cloned().fold(request, RequestTemplate::header)
     }
 }
 
-/// A whole number above 0.
-pub(super) fn positive<T: FromStr>(what: &'static str, given: &str) -> Result<T, Error> {
-    given.parse().map_err(|_| bad(what, given, "it takes a whole number above 0"))
+/// Rates that follow each other. At least one of them is above 0.
+#[derive(Clone, Debug)]
+struct Stages(Vec<RateStage>);
+
+impl Stages {
+    /// From "10s:100,30s:500".
+    fn parse(text: &str) -> Result<Self, InvalidValue> {
+        let stage = |text: &str| {
+            let (length, rate) = text.trim().split_once(':')?;
+            let rate = number(rate).filter(|rate| *rate <= HIGHEST_RATE)?;
+            Some(RateStage { length: parse_duration(length).ok()?, rate })
+        };
+        let stages = text.split(',').map(stage).collect::<Option<Vec<_>>>();
+        let stages = stages.ok_or_else(|| InvalidValue::expected("times and rates, such as 10s:100,30s:500"))?;
+        if stages.iter().all(|stage| stage.rate <= 0.0) {
+            return Err(InvalidValue::expected("at least one rate above 0"));
+        }
+        if stages.iter().map(|stage| stage.length).sum::<Duration>() > LONGEST_RUN {
+            return Err(InvalidValue::expected("stages that take at most 24h together"));
+        }
+        Ok(Self(stages))
+    }
 }
 
-fn bad(what: &'static str, given: &str, why: impl Into<String>) -> Error {
-    Error::BadValue { what, given: given.to_owned(), why: why.into() }
+/// The body of a request.
+#[derive(Clone)]
+struct Body(Vec<u8>);
+
+impl Body {
+    /// The text itself, or the content of the file after `@`.
+    fn read(text: &str) -> Result<Self, InvalidValue> {
+        match text.strip_prefix('@') {
+            Some(file) => std::fs::read(file)
+                .map(Self)
+                .map_err(|source| InvalidValue::expected(format!("a file that can be read ({source})"))),
+            None => Ok(Self(text.as_bytes().to_owned())),
+        }
+    }
 }
 
-fn length(what: &'static str, given: &str) -> Result<Duration, Error> {
-    parse_duration(given).map_err(|error| bad(what, given, error.to_string()))
+/// A body may be secret, and large.
+impl fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Body({} bytes)", self.0.len())
+    }
 }
 
-fn rate(given: &str) -> Result<f64, Error> {
-    let rate = number(given).filter(|rate| *rate > 0.0 && *rate <= HIGHEST_RATE);
-    rate.ok_or_else(|| bad("--rate", given, "expected a number of requests per second, above 0 and at most 10⁹"))
+fn parse_rate(text: &str) -> Result<f64, InvalidValue> {
+    let rate = number(text).filter(|rate| *rate > 0.0 && *rate <= HIGHEST_RATE);
+    rate.ok_or_else(|| InvalidValue::expected("a number of requests per second, above 0 and at most 10⁹"))
 }
 
 /// Parses a number without sign and exponent.
-fn number(given: &str) -> Option<f64> {
-    given.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| given.parse().ok()).flatten()
-}
-
-/// "10s:100,30s:500".
-fn stages(given: &str) -> Result<Vec<RateStage>, Error> {
-    let bad = |why: &str| bad("--stages", given, why);
-    let stage = |text: &str| {
-        let (length, rate) = text.trim().split_once(':')?;
-        let rate = number(rate).filter(|rate| *rate <= HIGHEST_RATE)?;
-        Some(RateStage { length: parse_duration(length).ok()?, rate })
-    };
-    let stages = given.split(',').map(stage).collect::<Option<Vec<_>>>();
-    let stages = stages.ok_or_else(|| bad("expected times and rates, like 10s:100,30s:500"))?;
-    if stages.iter().all(|stage| stage.rate <= 0.0) {
-        return Err(bad("at least one rate must be above 0"));
-    }
-    if stages.iter().map(|stage| stage.length).sum::<Duration>() > LONGEST_RUN {
-        return Err(bad("all stages together may take at most a day"));
-    }
-    Ok(stages)
-}
-
-fn body(given: &str) -> Result<Vec<u8>, Error> {
-    match given.strip_prefix('@') {
-        Some(file) => std::fs::read(file).map_err(|why| bad("--body", given, format!("it cannot be read ({why})"))),
-        None => Ok(given.as_bytes().to_owned()),
-    }
+fn number(text: &str) -> Option<f64> {
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser;
-    use evenkeel_load::StatusSet;
 
     #[derive(Parser)]
     struct Cli {
@@ -183,12 +189,26 @@ mod tests {
         load: LoadFlags,
     }
 
-    fn plan(arguments: &[&str]) -> Result<LoadPlan, Error> {
-        Cli::try_parse_from([&["test"], arguments].concat()).unwrap().load.plan()
+    /// The plan, or what clap says about the argument that it refuses.
+    fn plan(arguments: &[&str]) -> Result<LoadPlan, String> {
+        let cli = Cli::try_parse_from([&["test"], arguments].concat()).map_err(|error| {
+            assert_eq!(error.exit_code(), 2, "{error}");
+            error.to_string()
+        })?;
+        Ok(cli.load.plan())
+    }
+
+    /// Clap's sentence with the flag, the given value, and what is expected.
+    #[track_caller]
+    fn refused(flag: &str, given: &str, expected: &str) {
+        let error = plan(&[flag, given]).unwrap_err();
+        let first = error.lines().next().unwrap();
+        assert!(first.starts_with("error: invalid value ") && first.contains(flag), "{first}");
+        assert!(first.contains(&format!(": expected {expected}")), "{given:?}: {first}");
     }
 
     #[test]
-    fn what_ends_a_run() {
+    fn flags_that_end_a_run() {
         let ends = |arguments: &[&str]| {
             let plan = plan(arguments).unwrap();
             (plan.duration.as_secs(), plan.requests.map(NonZeroU64::get))
@@ -202,18 +222,20 @@ mod tests {
     }
 
     #[test]
-    fn what_paces_it() {
+    fn flags_that_set_the_rate() {
         assert_eq!(plan(&[]).unwrap().schedule, None);
         assert_eq!(plan(&["--rate", "0.5"]).unwrap().schedule, Some(Schedule::constant(0.5)));
         let stage = |seconds, rate| RateStage { length: Duration::from_secs(seconds), rate };
         let both = Schedule::of_stages(&[stage(10, 100.0), stage(5, 0.0)]);
         assert_eq!(plan(&["--stages", "10s:100, 5:0"]).unwrap().schedule, Some(both));
         for bad in ["0", "-1", "x", "", "inf", "NaN", "1e3", "2000000000"] {
-            assert_eq!(plan(&["--rate", bad]).unwrap_err().exit_code(), 2, "{bad:?}");
+            refused("--rate", bad, "a number of requests per second");
         }
-        for bad in ["", "10s", "10s:", ":5", "10s:x", "10s:-1", "0:5", "5s:1,", "10s:0", "23h:1,2h:1", "1s:1:1"] {
-            assert_eq!(plan(&["--stages", bad]).unwrap_err().exit_code(), 2, "{bad:?}");
+        for bad in ["", "10s", "10s:", ":5", "10s:x", "10s:-1", "0:5", "5s:1,", "1s:1:1"] {
+            refused("--stages", bad, "times and rates");
         }
+        refused("--stages", "10s:0", "at least one rate above 0");
+        refused("--stages", "23h:1,2h:1", "stages that take at most 24h");
         for other in [["--rate", "5"], ["-d", "5s"]] {
             let given = [&["test", "--stages", "1s:1"], &other[..]].concat();
             assert!(Cli::try_parse_from(given).is_err(), "{other:?}");
@@ -221,38 +243,47 @@ mod tests {
     }
 
     #[test]
-    fn how_long_connections_last() {
+    fn flags_that_close_connections() {
         let responses = |arguments: &[&str]| plan(arguments).unwrap().responses_per_connection.map(NonZeroU32::get);
         assert_eq!(responses(&[]), None);
         assert_eq!(responses(&["--no-keepalive"]), Some(1));
         assert_eq!(responses(&["--reconnect-every", "100"]), Some(100));
-        assert!(plan(&["--reconnect-every", "0"]).is_err() && plan(&["--requests", "0"]).is_err());
-    }
-
-    #[test]
-    fn which_statuses_are_expected() {
-        assert_eq!(plan(&[]).unwrap().expected, StatusSet::default());
-        assert_eq!(plan(&["--expect", "2xx,304"]).unwrap().expected, "2xx,304".parse().unwrap());
-        for bad in ["", "2x", "-1", "304-200"] {
-            let error = plan(&["--expect", bad]).unwrap_err();
-            assert!(error.exit_code() == 2 && error.to_string().contains("--expect"), "{error}");
+        for flag in ["--reconnect-every", "--requests", "--connections", "--workers"] {
+            refused(flag, "0", "a whole number above 0");
+            refused(flag, "-1", "a whole number above 0");
         }
     }
 
     #[test]
-    fn what_is_asked() {
+    fn flags_of_expected_statuses() {
+        assert_eq!(plan(&[]).unwrap().expected, StatusSet::default());
+        assert_eq!(plan(&["--expect", "2xx,304"]).unwrap().expected, "2xx,304".parse().unwrap());
+        for bad in ["", "2x", "-1"] {
+            refused("--expect", bad, "classes, codes or ranges");
+        }
+        refused("--expect", "304-200", "a range that begins with its lower code");
+    }
+
+    #[test]
+    fn flags_of_the_request() {
         let request = |arguments: &[&str]| plan(arguments).unwrap().request;
-        assert_eq!(request(&["--body", "x"]), RequestTemplate::default().method("POST").unwrap().body(b"x".into()));
+        assert_eq!(
+            request(&["--body", "x"]),
+            RequestTemplate::default().method("POST".parse().unwrap()).body(b"x".into())
+        );
         assert_eq!(
             request(&["-m", "PUT", "-b", "x"]),
-            RequestTemplate::default().method("PUT").unwrap().body(b"x".into())
+            RequestTemplate::default().method("PUT".parse().unwrap()).body(b"x".into())
         );
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), [0, 159]).unwrap();
         let given = format!("@{}", file.path().display());
         assert_eq!(request(&["-b", &given, "-m", "GET"]), RequestTemplate::default().body(vec![0, 159]));
-        for bad in [["--body", "@/does/not/exist"], ["-H", "X"], ["--path", "x"], ["--method", "a b"]] {
-            assert_eq!(plan(&bad).unwrap_err().exit_code(), 2, "{bad:?}");
-        }
+        refused("--body", "@/does/not/exist", "a file that can be read (No such file");
+        refused("--header", "X", "NAME: VALUE");
+        refused("--path", "x", "a path that begins with /");
+        refused("--method", "a b", "a method such as GET or POST");
+        refused("--duration", "1w", "a number above 0 with ms, s, m or h");
+        refused("--warmup", "-1s", "a number above 0 with ms, s, m or h");
     }
 }

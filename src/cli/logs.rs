@@ -6,33 +6,33 @@ use std::time::Duration;
 use console::{Color, Style};
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::output;
 use crate::cli::error::Error;
 use crate::config::parse_duration;
 use crate::workload::component_logs;
 use crate::workload::logs::{self, Line, LogOptions};
 
-/// Colours that read on light and dark alike.
+/// Colours that are readable on light and dark backgrounds.
 const COLOURS: [Color; 6] = [Color::Cyan, Color::Yellow, Color::Green, Color::Magenta, Color::Blue, Color::Red];
 
 /// Arguments of `logs`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Go on as new lines, and new pods, appear
+    /// Keep printing new lines and new pods until Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// Only lines younger than this: 30s, 5m
+    /// Only lines younger than this, such as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "component")]
     #[arg(allow_negative_numbers = true)]
     since: Option<Duration>,
-    /// Only the last N lines of each
+    /// Only the last N lines of each pod or component
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     tail: Option<u32>,
     /// Only this pod
     #[arg(long, value_name = "NAME", conflicts_with = "component")]
     pod: Option<String>,
-    /// A component of the cluster instead of the pods: kubelet, kube-apiserver, …
+    /// Show a component of the cluster instead of the pods: kubelet, kube-apiserver, …
     #[arg(long, value_name = "NAME")]
     component: Option<String>,
 }
@@ -45,11 +45,12 @@ struct ComponentLine<'a> {
 }
 
 impl Args {
-    /// Shows the lines.
+    /// Prints the lines.
     ///
     /// # Errors
-    /// [`Error::NoLab`], [`Error::BadValue`] for a pod or component that does not exist.
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+    /// [`Error::Cluster`] without a lab, or for a component that does not exist; [`Error::Workload`] for a pod that does
+    /// not exist.
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         if let Some(name) = &self.component {
             return self.component(context, name).await;
         }
@@ -61,7 +62,7 @@ impl Args {
         Ok(())
     }
 
-    async fn component(&self, context: &Context, name: &str) -> Result<(), Error> {
+    async fn component(&self, context: &CommandContext, name: &str) -> Result<(), Error> {
         let cluster = context.cluster()?;
         let several = cluster.nodes.len() > 1;
         let mut sink = |node: &str, text: &str| match (context.json, several) {
@@ -78,7 +79,7 @@ fn pod_line(line: &Line) -> String {
     format!("{} {}\n", coloured(&line.pod), line.text)
 }
 
-/// A name in a colour of its own: always the same, on any run.
+/// The name in a colour that depends only on the name.
 fn coloured(name: &str) -> String {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);

@@ -1,7 +1,8 @@
-//! The command line: one file a verb, each from arguments to values, then one call; the result to stdout, the story to
-//! stderr.
+//! The command line. Each verb has one file, which parses its arguments, calls one function and prints the result to
+//! stdout; progress goes to stderr.
 
 pub mod build;
+pub mod checks;
 mod command_line;
 pub mod completions;
 pub mod context;
@@ -11,7 +12,6 @@ pub mod doctor;
 pub mod down;
 pub mod error;
 mod interruption;
-pub mod judge;
 pub mod load_flags;
 pub mod logs;
 pub mod output;
@@ -34,18 +34,18 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::context::Context;
+use self::context::CommandContext;
 use self::terminal::Terminal;
 use crate::cli::error::Error;
 use crate::config::LabName;
 use crate::io_error::IoError;
 use crate::shutdown;
 
-/// A load-balancing lab on real Kubernetes, without Docker: what does a service do behind a load balancer while it
-/// scales, rolls and fails?
+/// A load-balancing lab on real Kubernetes, without Docker: it shows what a service does behind a load balancer while
+/// it scales, rolls out and fails
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel", version, arg_required_else_help = true, propagate_version = true)]
-#[command(after_help = "Begin with: evenkeel demo --install-tools")]
+#[command(after_help = "To begin: evenkeel demo --install-tools")]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -53,19 +53,19 @@ struct Cli {
     verb: Verb,
 }
 
-/// What every verb understands.
+/// Arguments of every verb.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Global {
-    /// The lab's name
+    /// Name of the lab
     #[arg(long, global = true, env = "EVENKEEL_NAME", default_value = "lab", value_name = "NAME")]
     name: LabName,
-    /// Where labs keep their state [default: /var/lib/evenkeel]
+    /// Directory for the state of all labs [default: /var/lib/evenkeel]
     #[arg(long, global = true, env = "EVENKEEL_STATE_DIR", value_name = "DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,
-    /// Where programs and images are kept [default: /var/cache/evenkeel]
+    /// Directory for programs and images [default: /var/cache/evenkeel]
     #[arg(long, global = true, env = "EVENKEEL_CACHE_DIR", value_name = "DIR", hide_env_values = true)]
     cache_dir: Option<PathBuf>,
-    /// Write the result as JSON to stdout, and what happens as JSON lines to stderr
+    /// Write the result as JSON to stdout, and the progress as JSON lines to stderr
     #[arg(long, global = true)]
     json: bool,
 }
@@ -76,27 +76,27 @@ enum Verb {
     Up(up::Args),
     /// Deploy the server, or another image, and follow the rollout
     Deploy(deploy::Args),
-    /// Scale to N pods, and wait until each of them gets its share of the connections
+    /// Scale to N pods, and wait until each of them gets connections
     Scale(scale::Args),
-    /// Send load, and tell what came of it and how it fell on the pods
+    /// Send load, and report the results and their distribution over the pods
     Test(Box<test::Args>),
-    /// Write a report of runs again, as tables, a page of charts, Markdown, CSV, …
+    /// Write the report of a test again, as tables, a page of charts, Markdown, CSV, …
     Report(report::Args),
-    /// Show what the pods say, or a component of the cluster
+    /// Show the logs of the pods, or of a component of the cluster
     Logs(logs::Args),
-    /// Show nodes, components, pods and Service
+    /// Show nodes, components, pods and the Service
     Status,
-    /// Build the images a lab needs, without Docker
+    /// Build the images of the server and of the pause process, without Docker
     Build,
-    /// Show what a lab needs of this machine, and what brings the rest
+    /// Check what a lab needs on this machine, and show how to install what is missing
     Doctor(doctor::Args),
-    /// All of it: boot, deploy, load at 2, 5 and 10 pods, sum up, remove
+    /// Boot, deploy, send load at 2, 5 and 10 pods, compare, and remove the lab
     Demo(demo::Args),
-    /// Show under fault that no request is lost, event by event, with as many rounds as you like; leaves two pods
+    /// Test under load that no request is lost, event by event
     Soak(soak::Args),
-    /// Remove everything the lab put on this machine
+    /// Remove everything that the lab put on this machine
     Down,
-    /// Write the completions of a shell to stdout
+    /// Print the completion script for a shell
     Completions(completions::Args),
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -104,7 +104,7 @@ enum Verb {
 }
 
 impl Verb {
-    /// Its name, unless it works everywhere.
+    /// Its name, if it needs Linux.
     fn of_linux(&self) -> Option<&'static str> {
         Some(match self {
             Self::Completions(_) | Self::Report(_) => return None,
@@ -125,7 +125,7 @@ impl Verb {
     }
 }
 
-/// Runs the program; what it returns is its exit code.
+/// Runs the program and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let Cli { global, verb } = match Cli::try_parse() {
@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
     let terminal = Terminal::new(global.json);
     match run(&global, verb, &terminal) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has seen enough: `evenkeel status | head -1`.
+        // The reader of stdout closed it, as in `evenkeel status | head -1`.
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             terminal.error(&error);
@@ -144,14 +144,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Says why the arguments cannot be used, or shows the help that was asked for. Clap's own way is to print text and to
-/// exit; a program that asked for JSON gets JSON.
+/// Prints why the arguments cannot be used, or the help. Clap itself would print text and exit; with `--json` the error
+/// is JSON.
 fn refuse(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|argument| argument == "--json");
     if error.use_stderr() && json {
         Terminal::new(true).invalid_arguments(error);
     } else {
-        // When stdout or stderr is closed, nobody reads it.
+        // If stdout or stderr is closed, nobody reads the text.
         let _ = error.print();
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
@@ -162,7 +162,7 @@ fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
         return Err(Error::NeedsLinux { verb });
     }
     match verb {
-        // Making namespaces wants a process with one thread, and no runtime yet.
+        // Namespaces must be created by a process with one thread, so there is no runtime yet.
         #[cfg(target_os = "linux")]
         Verb::Sandbox(args) => args.run(),
         Verb::Completions(args) => args.run(),
@@ -173,14 +173,14 @@ fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
             runtime.block_on(async {
                 let progress = terminal.progress();
                 let responder = interruption::responder(&verb, global.name.as_str(), terminal, &progress);
-                let context = Context::new(global, progress, shutdown::on_signal(responder)?)?;
+                let context = CommandContext::new(global, progress, shutdown::on_signal(responder)?)?;
                 Box::pin(dispatch(verb, &context)).await
             })
         }
     }
 }
 
-async fn dispatch(verb: Verb, context: &Context) -> Result<(), Error> {
+async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
     match verb {
         Verb::Up(args) => args.run(context).await,
         Verb::Deploy(args) => Box::pin(args.run(context)).await,
@@ -190,7 +190,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Error> {
         Verb::Status => status::run(context).await,
         Verb::Build => build::run(context).await,
         Verb::Doctor(args) => {
-            let Context { paths, json, progress, shutdown, .. } = context;
+            let CommandContext { paths, json, progress, shutdown, .. } = context;
             doctor::run(&args, *json, paths, progress, shutdown).await
         }
         Verb::Demo(args) => args.run(context).await,
@@ -203,7 +203,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Error> {
     }
 }
 
-/// The command as clap sees it, for completions.
+/// The definition of the command line, for completions.
 fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
@@ -211,12 +211,12 @@ fn command() -> clap::Command {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         super::command().debug_assert();
     }
 
     #[test]
-    fn every_verb_that_needs_linux_says_so_by_its_own_name() {
+    fn every_verb_that_needs_linux_is_named_in_the_error() {
         use clap::Parser;
 
         for verb in ["up", "deploy", "test", "logs", "status", "build", "doctor", "demo", "soak", "down"] {

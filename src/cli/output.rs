@@ -1,4 +1,4 @@
-//! stdout: the result, and nothing else.
+//! Output of results on stdout.
 
 use std::io::{ErrorKind, Write};
 
@@ -12,7 +12,7 @@ use crate::workload::WorkloadError;
 
 const ACTION: &str = "write to stdout";
 
-/// Writes a text as it is.
+/// Writes a text without changes.
 ///
 /// # Errors
 /// [`IoError`].
@@ -39,7 +39,7 @@ pub fn json_line(value: &impl Serialize) -> Result<(), IoError> {
     text(&format!("{json}\n"))
 }
 
-/// Whether the reader of stdout has gone.
+/// Whether the reader closed stdout.
 #[must_use]
 pub fn is_closed(error: &Error) -> bool {
     let (Error::Io(io) | Error::Workload(WorkloadError::Io(io)) | Error::Experiment(ExperimentError::Io(io))) = error
@@ -49,7 +49,7 @@ pub fn is_closed(error: &Error) -> bool {
     io.action == ACTION && io.source.kind() == ErrorKind::BrokenPipe
 }
 
-/// How tables look on stdout.
+/// The width and colour of tables on stdout.
 #[must_use]
 pub fn look() -> Look {
     let terminal = console::Term::stdout();

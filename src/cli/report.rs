@@ -4,64 +4,64 @@ use std::io::{self, ErrorKind, Read};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use super::load_flags::positive;
 use super::output;
 use crate::cli::error::Error;
+use crate::config::parse_positive;
 use crate::report::{self, Format, Report, ReportError};
-use evenkeel_measure::Measurement;
+use evenkeel_measure::{Measurement, some};
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without a format, the tables of `evenkeel test`. With --json, the report as JSON again.")]
+#[command(after_help = "The default format is the tables of `evenkeel test`. --json writes the report as JSON again.")]
 pub struct Args {
-    /// What `evenkeel test --json` wrote; - for stdin
+    /// File that `evenkeel test --json` or --json-file wrote; - for stdin
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
     format: Formats,
-    /// Only the N-th of its runs
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    run: Option<String>,
-    /// Write to this file, whole or not at all, instead of stdout
+    /// Only the N-th run of the report
+    #[arg(long, value_name = "N", value_parser = parse_positive::<NonZeroU32>, allow_negative_numbers = true)]
+    run: Option<NonZeroU32>,
+    /// Write to this file, completely or not at all, instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-/// One of them at most.
+/// At most one of them can be given.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 struct Formats {
-    /// Tables for a terminal, which is the default
+    /// Write tables for a terminal (the default)
     #[arg(long)]
     table: bool,
-    /// A page of charts, in one file that needs no other
+    /// Write a page of charts, in one file without dependencies
     #[arg(long)]
     html: bool,
-    /// Markdown for a pull request
+    /// Write Markdown for a pull request
     #[arg(long)]
     md: bool,
-    /// The seconds of all runs, one a row
+    /// Write every second of every run, one per row
     #[arg(long)]
     csv: bool,
-    /// Latency by percentile, as HdrHistogram prints it
+    /// Write the latency by percentile, as HdrHistogram prints it
     #[arg(long)]
     hgrm: bool,
-    /// Latency whole, as an HdrHistogram log
+    /// Write the whole latency as an HdrHistogram log
     #[arg(long)]
     hlog: bool,
 }
 
 impl Args {
-    /// Reads the report, and writes it in the format that was asked for.
+    /// Reads the report, and writes it in the chosen format.
     ///
     /// # Errors
-    /// [`Error::BadReport`], [`Error::BadValue`] for two formats at once or a run that is not there, [`Error::Io`].
+    /// [`ReportError::BadReport`], [`Error::BadValue`] for two formats at once or a run that does not exist,
+    /// [`Error::Io`].
     pub fn run(&self, json: bool) -> Result<(), Error> {
         let format = self.format(json)?;
-        let number = self.run.as_deref().map(|given| positive("--run", given)).transpose()?;
         let mut report = load(&self.file)?;
-        if let Some(number) = number {
+        if let Some(number) = self.run {
             report.runs = vec![nth(&mut report, number)?];
         }
         match &self.output {
@@ -98,14 +98,14 @@ fn nth(report: &mut Report, number: NonZeroU32) -> Result<Measurement, Error> {
     if at < report.runs.len() {
         return Ok(report.runs.swap_remove(at));
     }
-    let why = format!("the report has {} run(s)", report.runs.len());
+    let why = format!("the report has {}", some(report.runs.len() as u64, "run"));
     Err(Error::BadValue { what: "--run", given: number.to_string(), why })
 }
 
-/// The report in a file, or in stdin.
+/// Reads a report from a file, or from stdin.
 ///
 /// # Errors
-/// [`Error::BadReport`].
+/// [`ReportError::BadReport`].
 pub(super) fn load(path: &Path) -> Result<Report, Error> {
     let (name, text) = if path == Path::new("-") {
         let mut text = String::new();

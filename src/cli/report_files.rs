@@ -1,4 +1,4 @@
-//! The flags that say where a test's report goes besides stdout.
+//! Flags that write the report of a test to files.
 
 use std::path::{Path, PathBuf};
 
@@ -12,37 +12,37 @@ use crate::write_file::follow_links;
 /// Files for the report, each in its format.
 #[derive(Debug, Default, clap::Args)]
 pub struct ReportFiles {
-    /// Write a page of charts to this file, in the end
+    /// Write a page of charts to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write Markdown for a pull request to this file
     #[arg(long, value_name = "FILE")]
     md: Option<PathBuf>,
-    /// Write the seconds of all runs to this file
+    /// Write every second of every run to this file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write latency by percentile, as HdrHistogram prints it, to this file
+    /// Write the latency by percentile, as HdrHistogram prints it, to this file
     #[arg(long, value_name = "FILE")]
     hgrm: Option<PathBuf>,
-    /// Write latency whole, as an HdrHistogram log, to this file
+    /// Write the whole latency, as an HdrHistogram log, to this file
     #[arg(long, value_name = "FILE")]
     hlog: Option<PathBuf>,
-    /// Write the report itself, of which `evenkeel report` makes all the others, to this file
+    /// Write the report as JSON to this file; `evenkeel report` makes the other formats from it
     #[arg(long, value_name = "FILE")]
     json_file: Option<PathBuf>,
 }
 
 impl ReportFiles {
-    /// Whether each can be written, as far as that can be told beforehand.
+    /// Checks before the run that each file can be written.
     ///
     /// # Errors
-    /// [`Error::BadValue`] for a file that cannot be, and for one that is named twice.
+    /// [`Error::BadValue`] for a file that cannot be written, and for one that is named twice.
     pub fn check(&self) -> Result<(), Error> {
         let mut seen: Vec<&Path> = Vec::new();
-        for (what, path, _) in self.wanted() {
+        for (what, path, _) in self.given() {
             let bad = |why: String| Error::BadValue { what, given: path.display().to_string(), why };
             if seen.contains(&path) {
-                return Err(bad("two formats cannot go to one file".into()));
+                return Err(bad("two formats cannot be written to one file".into()));
             }
             seen.push(path);
             if let Some(why) = impossible(path) {
@@ -52,14 +52,14 @@ impl ReportFiles {
         Ok(())
     }
 
-    /// Writes them all, each whole or not at all, and tells where they are. A report without a run is not written: what
-    /// is there of an earlier one is worth more.
+    /// Writes all files, each completely or not at all, and notes where they are. A report without a run is not
+    /// written, so that it does not replace an earlier one.
     ///
     /// # Errors
-    /// [`Error::Io`] with the first that could not be written, after all have been tried.
+    /// [`ReportError::Io`] for the first file that could not be written, after all have been tried.
     pub fn write(&self, report: &Report, progress: &Progress) -> Result<(), ReportError> {
         let mut outcome = Ok(());
-        for (_, path, format) in self.wanted().filter(|_| !report.runs.is_empty()) {
+        for (_, path, format) in self.given().filter(|_| !report.runs.is_empty()) {
             match report::write(path, format, report) {
                 Ok(()) => progress.note(format!("the report is in {}", path.display())),
                 Err(error) => outcome = outcome.and(Err(error)),
@@ -68,7 +68,7 @@ impl ReportFiles {
         outcome
     }
 
-    fn wanted(&self) -> impl Iterator<Item = (&'static str, &Path, Format)> {
+    fn given(&self) -> impl Iterator<Item = (&'static str, &Path, Format)> {
         let all = [
             ("--html", &self.html, Format::Html),
             ("--md", &self.md, Format::Markdown),
@@ -81,19 +81,19 @@ impl ReportFiles {
     }
 }
 
-/// Why no file can be written there.
+/// Why no file can be written at this path.
 fn impossible(path: &Path) -> Option<String> {
     if path == Path::new("-") {
-        return Some("it takes a file; for stdout there is --json, and evenkeel report".into());
+        return Some("expected a file; use --json or evenkeel report for stdout".into());
     }
     if path.as_os_str().is_empty() || path.is_dir() {
-        return Some("it is no file".into());
+        return Some("it is not a file".into());
     }
     let target = match follow_links(path) {
         Ok(target) => target,
         Err(source) => return Some(source.to_string()),
     };
-    // A file that exists is written in place where its directory takes no new one; so are pipes and devices.
+    // An existing file is written in place if its directory takes no new file; so are pipes and devices.
     if target.exists() && access(&target, AccessFlags::W_OK).is_ok() {
         return None;
     }
@@ -117,15 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_told_beforehand() {
+    fn a_file_that_cannot_be_written_is_refused_before_the_run() {
         let directory = tempfile::tempdir().unwrap();
         html(directory.path().join("report.html")).check().unwrap();
         html("report.html").check().unwrap();
         for (path, why) in [
-            (directory.path().to_owned(), "it is no file"),
+            (directory.path().to_owned(), "it is not a file"),
             (directory.path().join("missing/report.html"), "there is no directory"),
-            (PathBuf::new(), "it is no file"),
-            ("-".into(), "for stdout there is --json"),
+            (PathBuf::new(), "it is not a file"),
+            ("-".into(), "use --json or evenkeel report for stdout"),
         ] {
             let error = html(&path).check().unwrap_err();
             assert_eq!(error.exit_code(), 2);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_without_a_run_takes_no_earlier_ones_place() {
+    fn a_report_without_a_run_does_not_replace_an_earlier_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("report.html");
         std::fs::write(&path, "earlier").unwrap();

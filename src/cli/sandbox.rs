@@ -1,4 +1,4 @@
-//! `evenkeel sandbox …`: how the lab runs this program inside itself. Hidden; not for people.
+//! `evenkeel sandbox …`: hidden commands that the lab runs inside its sandboxes.
 
 use std::path::{Path, PathBuf};
 
@@ -16,11 +16,11 @@ use crate::workload::external_ip;
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     #[command(subcommand)]
-    part: Part,
+    command: SandboxCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Part {
+enum SandboxCommand {
     /// Makes the namespaces and starts the first process in them.
     Enter {
         /// The plan that `up` wrote.
@@ -28,10 +28,10 @@ enum Part {
     },
     /// Gives external IPs to Services of type LoadBalancer.
     ExternalIp {
-        /// How to reach the API server, and as whom.
+        /// The kubeconfig for the API server.
         kubeconfig: PathBuf,
     },
-    /// Is the first process: furnishes the sandbox and supervises the components.
+    /// Runs as the first process: prepares the sandbox and supervises the components.
     Init {
         /// The plan that `up` wrote.
         plan: PathBuf,
@@ -39,15 +39,15 @@ enum Part {
 }
 
 impl Args {
-    /// Runs the part; before a runtime is made, since making namespaces wants a process with one thread.
+    /// Runs the command. There is no runtime yet, because namespaces must be created by a process with one thread.
     ///
     /// # Errors
-    /// Whatever the part says.
+    /// The errors of the command.
     pub fn run(self) -> Result<(), Error> {
-        match self.part {
-            Part::Enter { plan } => Ok(enter(&plan)?),
-            Part::Init { plan } => init(&plan),
-            Part::ExternalIp { kubeconfig } => runtime()?.block_on(async {
+        match self.command {
+            SandboxCommand::Enter { plan } => Ok(enter(&plan)?),
+            SandboxCommand::Init { plan } => init(&plan),
+            SandboxCommand::ExternalIp { kubeconfig } => runtime()?.block_on(async {
                 Ok(external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal(|_| {})?).await?)
             }),
         }
@@ -60,7 +60,7 @@ fn init(plan_file: &Path) -> Result<(), Error> {
     let Err(error) = booted else { return Ok(()) };
     say(&failed(&error));
     if plan.keep {
-        // Whoever wants a look ends it with `down`.
+        // The sandbox stays for inspection until `down` ends it.
         loop {
             std::thread::park();
         }
@@ -73,7 +73,7 @@ fn failed(error: &ClusterError) -> Message {
         ClusterError::Component { component, what, .. } => {
             Message::Failed { component: component.clone(), what: what.clone() }
         }
-        other => Message::Failed { component: "sandbox".into(), what: format!("could not be made: {other}") },
+        other => Message::Failed { component: "sandbox".into(), what: format!("could not be created: {other}") },
     }
 }
 

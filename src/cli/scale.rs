@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::{output, status};
 use crate::cli::error::Error;
 use crate::config::Replicas;
@@ -12,13 +12,13 @@ use crate::workload::{self, ScaleOutcome};
 /// Arguments of `scale`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How many pods
+    /// Number of pods
     #[arg(value_name = "N", allow_negative_numbers = true)]
     replicas: Replicas,
 }
 
 #[derive(Serialize)]
-struct ScaleReport<'a> {
+struct ScaleOutput<'a> {
     schema_version: u32,
     #[serde(flatten)]
     outcome: ScaleOutcome,
@@ -27,20 +27,22 @@ struct ScaleReport<'a> {
 }
 
 impl Args {
-    /// Scales, and shows what runs.
+    /// Scales, and prints the workload.
     ///
     /// # Errors
-    /// [`Error::NoLab`], [`Error::NoWorkload`], [`Error::RolloutStuck`] and more.
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+    /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
+    /// [`WorkloadError::NoWorkload`](crate::workload::WorkloadError::NoWorkload),
+    /// [`WorkloadError::RolloutStuck`](crate::workload::WorkloadError::RolloutStuck) and more.
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let (lab, _lock) = context.lab_to_change("scale").await?;
         let toolbox = context.toolbox(false).await?;
-        let Context { progress, shutdown, .. } = context;
+        let CommandContext { progress, shutdown, .. } = context;
         let access = lab.access(Some(&toolbox));
         let outcome = Box::pin(workload::scale(&access, self.replicas, progress, shutdown)).await?;
         let workload = workload::status::workload(&lab.client).await?;
         if context.json {
             let schema_version = workload::status::SCHEMA_VERSION;
-            return Ok(output::json(&ScaleReport { schema_version, outcome, workload: &workload })?);
+            return Ok(output::json(&ScaleOutput { schema_version, outcome, workload: &workload })?);
         }
         Ok(output::text(&status::workload_text(&workload))?)
     }

@@ -1,7 +1,7 @@
-//! What is printed of a series: tables as runs end, and the rest at its end.
+//! Output of a series: a table after each run, and the comparison and checks at the end.
 
-use super::context::Context;
-use super::judge::Judge;
+use super::checks::Checks;
+use super::context::CommandContext;
 use super::output;
 use super::report_files::ReportFiles;
 use crate::cli::error::Error;
@@ -12,22 +12,22 @@ use evenkeel_measure::Measurement;
 
 /// Prints a series.
 pub(super) struct SeriesOutput<'a> {
-    context: &'a Context,
+    context: &'a CommandContext,
     table: Table,
     /// The URL that is requested.
     target: String,
-    /// How many rounds there are.
+    /// The number of rounds.
     rounds: u32,
     printed: bool,
 }
 
 impl<'a> SeriesOutput<'a> {
-    /// Nothing is printed yet of a series of `rounds` against the URL `target`.
-    pub(super) fn new(context: &'a Context, target: String, rounds: u32) -> Self {
+    /// Output of a series with `rounds` rounds against the URL `target`.
+    pub(super) fn new(context: &'a CommandContext, target: String, rounds: u32) -> Self {
         Self { context, table: Table::new(output::look()), target, rounds, printed: false }
     }
 
-    /// Prints the tables of a run that has ended, unless there are several rounds.
+    /// Prints the tables of a finished run, unless there are several rounds.
     ///
     /// # Errors
     /// [`IoError`].
@@ -40,25 +40,25 @@ impl<'a> SeriesOutput<'a> {
         output::text(&format!("{space}{}", self.table.run(&self.target, run)))
     }
 
-    /// Prints the rest, whatever the outcome of the series, writes the files and returns the outcome; if all went well,
-    /// whether the assertions hold.
+    /// Prints the rest and writes the files, also after an error in the series. Returns that error; without one, checks
+    /// the assertions.
     ///
     /// # Errors
-    /// The outcome's; [`Error::AssertionsMissed`]; [`Error::Io`] when a file cannot be written.
+    /// The error of the series; [`Error::AssertionsMissed`]; [`Error::Report`] if a file cannot be written.
     pub(super) fn finish(
         self,
         result: SeriesResult,
         outcome: Result<(), Error>,
         files: &ReportFiles,
-        judge: &Judge,
+        checks: &Checks,
     ) -> Result<(), Error> {
         let Self { context, table, .. } = self;
         let SeriesResult { target, environment, rounds, runs } = result;
         let report = Report { environment, ..Report::new(target, runs) };
         let written = files.write(&report, &context.progress);
         let runs = &report.runs;
-        let (changes, verdicts) = match &outcome {
-            Ok(()) => (judge.changes(runs), judge.verdicts(runs)),
+        let (changes, assertion_lines) = match &outcome {
+            Ok(()) => (checks.changes(runs), checks.assertion_lines(runs)),
             Err(_) => (Vec::new(), String::new()),
         };
         let printed = if context.json {
@@ -68,15 +68,15 @@ impl<'a> SeriesOutput<'a> {
             Json.export(&report).and_then(|json| Ok(output::text(&json)?))
         } else {
             let table_of_rounds = if rounds > 1 && !runs.is_empty() { table.rounds(runs) } else { String::new() };
-            let mut parts = vec![table_of_rounds, table.comparison(runs), Table::sentences(&changes), verdicts];
+            let mut parts = vec![table_of_rounds, table.comparison(runs), Table::sentences(&changes), assertion_lines];
             parts.retain(|part| !part.is_empty());
             let space = if rounds == 1 && !parts.is_empty() { "\n" } else { "" };
             output::text(&format!("{space}{}", parts.join("\n"))).map_err(ReportError::from)
         };
-        let judged = if outcome.is_ok() { judge.verdict(runs) } else { Ok(()) };
+        let asserted = if outcome.is_ok() { checks.check_assertions(runs) } else { Ok(()) };
         outcome?;
         written?;
-        judged?;
+        asserted?;
         Ok(printed?)
     }
 }

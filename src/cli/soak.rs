@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
-use super::context::{Context, require_root};
+use super::context::{CommandContext, require_root};
 use super::output;
 use crate::cli::error::Error;
 use crate::config::parse_positive;
@@ -20,43 +20,44 @@ use evenkeel_measure::grouped_count;
 /// Arguments of `soak`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Rounds of each event; at most 20 of those that kill a component
+    /// Rounds of each event; at most 20 of those that kill a component or switch off the drain
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse_positive::<NonZeroU32>)]
     #[arg(allow_negative_numbers = true)]
     rounds: NonZeroU32,
-    /// Connections, keep-alive or a new one for each request
+    /// Number of connections
     #[arg(short, long, value_name = "N", default_value = "30", value_parser = parse_positive::<NonZeroU32>)]
     #[arg(allow_negative_numbers = true)]
     connections: NonZeroU32,
-    /// Only these parts
+    /// Make only these parts
     #[arg(long, value_parser = part(), value_name = "PART,…", value_delimiter = ',')]
     only: Vec<Part>,
-    /// Send the load of the first part by wrk as well, which must be installed
+    /// Send the load of the part `pods` with wrk as well, which must be installed
     #[arg(long)]
     wrk: bool,
 }
 
 /// The result as JSON.
 #[derive(Serialize)]
-struct SoakReport<'a> {
+struct SoakOutput<'a> {
     schema_version: u32,
     connections: u32,
     rows: &'a [PromiseResult],
 }
 
-/// A part, with the names and descriptions of all in the help.
+/// Parses a part; the help shows all names and descriptions.
 fn part() -> impl TypedValueParser<Value = Part> {
     let values = Part::ALL.map(|part| PossibleValue::new(part.name()).help(part.description()));
     PossibleValuesParser::new(values).try_map(|name| name.parse::<Part>())
 }
 
 impl Args {
-    /// Makes all rounds, and shows each promise with what was observed.
+    /// Makes all rounds, and prints the observations for each promise.
     ///
     /// # Errors
-    /// [`Error::BadValue`], [`Error::NoLab`], [`Error::NoWorkload`] and more; after the table [`Error::PromisesBroken`],
-    /// [`Error::Interrupted`].
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+    /// [`Error::BadValue`], [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
+    /// [`WorkloadError::NoWorkload`](crate::workload::WorkloadError::NoWorkload) and more; after the table
+    /// [`Error::PromisesBroken`], [`Error::Interrupted`].
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         load::ensure_descriptors(self.connections)?;
         require_root("soak")?;
         let (lab, _lock) = context.lab_to_change("soak").await?;
@@ -73,7 +74,7 @@ impl Args {
         let results = soak.into_results();
         if context.json {
             let rows = &results[..];
-            output::json(&SoakReport { schema_version: 1, connections: self.connections.get(), rows })?;
+            output::json(&SoakOutput { schema_version: 1, connections: self.connections.get(), rows })?;
         } else {
             output::text(&table(&results))?;
         }
@@ -83,13 +84,13 @@ impl Args {
     }
 }
 
-/// All results as a table; empty where there is none.
+/// All results as a table; empty if there are none.
 fn table(results: &[PromiseResult]) -> String {
     if results.is_empty() {
         return String::new();
     }
     let header = ["EVENT", "LOAD", "ROUNDS", "REQUESTS", "FAILED", "LONGEST", "FULL AGAIN", "KEPT"];
-    // Failures that must occur, or that are known to, need no line each.
+    // Failures that are expected get no line.
     let unexpected = results.iter().filter(|result| result.broken.is_some());
     let failures = unexpected.flat_map(|result| result.failures.iter().map(move |how| (&result.load, how)));
     let failures: Vec<String> = failures.map(|(load, how)| format!("{how} ({load})\n")).collect();

@@ -1,9 +1,9 @@
-//! `evenkeel status`, and the tables that other verbs end with.
+//! `evenkeel status`, and the tables that other verbs print at their end.
 
 use kube::Client;
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::output;
 use crate::cli::error::Error;
 use crate::clock::now;
@@ -13,11 +13,12 @@ use crate::workload::status::{NodeComponents, SCHEMA_VERSION, Status, Workload};
 use crate::workload::view::{NodeRow, PodRow, ServiceRow, human_age};
 use crate::workload::{self};
 
-/// Shows everything that can be known; an API server that does not answer is an error, after the rest has been shown.
+/// Prints everything that is known. If the API server does not answer, that is an error after the rest is printed.
 ///
 /// # Errors
-/// [`Error::NoLab`], [`Error::Kubeconfig`], [`Error::Kubernetes`].
-pub async fn run(context: &Context) -> Result<(), Error> {
+/// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
+/// [`ClusterError::Kubeconfig`](crate::cluster::ClusterError::Kubeconfig), [`Error::Kubernetes`].
+pub async fn run(context: &CommandContext) -> Result<(), Error> {
     let cluster = context.cluster()?;
     let client = cluster::client(&cluster).await;
     let asked = workload::status(&cluster, client);
@@ -30,20 +31,20 @@ pub async fn run(context: &Context) -> Result<(), Error> {
     problem.map_or(Ok(()), |problem| Err(problem.into()))
 }
 
-/// Shows the pods and the Service.
+/// Prints the pods and the Services.
 ///
 /// # Errors
 /// [`Error::Kubernetes`].
-pub async fn show_workload(context: &Context, client: &Client) -> Result<(), Error> {
+pub async fn show_workload(context: &CommandContext, client: &Client) -> Result<(), Error> {
     #[derive(Serialize)]
-    struct Report<'a> {
+    struct WorkloadOutput<'a> {
         schema_version: u32,
         #[serde(flatten)]
         workload: &'a Workload,
     }
     let workload = workload::status::workload(client).await?;
     if context.json {
-        return Ok(output::json(&Report { schema_version: SCHEMA_VERSION, workload: &workload })?);
+        return Ok(output::json(&WorkloadOutput { schema_version: SCHEMA_VERSION, workload: &workload })?);
     }
     Ok(output::text(&workload_text(&workload))?)
 }
@@ -61,10 +62,10 @@ pub fn workload_text(workload: &Workload) -> String {
 fn text(status: &Status) -> String {
     let components: Vec<_> = status.components.iter().flat_map(of_node).collect();
     let header = ["COMPONENT", "NODE", "STATE", "PID", "RESTARTS", "UPTIME", "LAST EXIT"];
-    let mode = status.proxy_mode.map(|mode| format!("\nkube-proxy balances by {mode}.\n")).unwrap_or_default();
-    let words: String = status.components.iter().flat_map(|of| &of.components).filter_map(last_words).collect();
-    let space = if words.is_empty() { "" } else { "\n" };
-    let components = format!("{}{space}{words}{mode}", table("components", &header, &components));
+    let mode = status.proxy_mode.map(|mode| format!("\nkube-proxy mode: {mode}\n")).unwrap_or_default();
+    let log_lines: String = status.components.iter().flat_map(|of| &of.components).filter_map(last_log_line).collect();
+    let space = if log_lines.is_empty() { "" } else { "\n" };
+    let components = format!("{}{space}{log_lines}{mode}", table("components", &header, &components));
     let nodes = status.nodes.as_ref().map(|nodes| {
         let rows: Vec<_> = nodes.iter().map(node).collect();
         table("nodes", &["NAME", "STATUS", "VERSION", "ADDRESS", "AGE"], &rows)
@@ -129,13 +130,14 @@ fn component(node: &str, component: &ComponentStatus) -> Vec<String> {
     ]
 }
 
-/// The last line that a component wrote before it ended; with `--json` there are more.
-fn last_words(component: &ComponentStatus) -> Option<String> {
+/// The last line that a component wrote before it exited; `--json` has more lines.
+fn last_log_line(component: &ComponentStatus) -> Option<String> {
     let line = component.last_words.as_deref()?.lines().last().filter(|line| !line.trim().is_empty())?;
-    Some(format!("The last words of {}: {}\n", component.name, clipped(line.trim())))
+    Some(format!("last log line of {}: {}\n", component.name, clipped(line.trim())))
 }
 
-/// At most 200 characters, since klog writes whole objects into one line; none that could move a terminal's cursor.
+/// At most 200 characters, because klog writes whole objects into one line, and no control characters, which could
+/// change the terminal.
 fn clipped(line: &str) -> String {
     const MOST: usize = 200;
     let mut plain = line.chars().filter(|c| !c.is_control());
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_died_is_told_with_its_last_words() {
+    fn a_component_that_exited_has_its_last_log_line() {
         let mut died = ComponentStatus {
             name: "kubelet".into(),
             state: ComponentState::GivenUp,
@@ -166,11 +168,11 @@ mod tests {
             last_words: Some("first\nthe \u{1b}[31mdog ate my lease\n".into()),
         };
         assert_eq!(component("lab-0", &died)[2..], ["GivenUp", "<none>", "12", "<none>", "exit 1"]);
-        assert_eq!(last_words(&died).unwrap(), "The last words of kubelet: the [31mdog ate my lease\n");
+        assert_eq!(last_log_line(&died).unwrap(), "last log line of kubelet: the [31mdog ate my lease\n");
         died.last_words = Some("é".repeat(300));
-        let words = last_words(&died).unwrap();
+        let words = last_log_line(&died).unwrap();
         assert!(words.ends_with("é…\n") && words.chars().filter(|c| *c == 'é').count() == 200, "{words}");
         died.last_words = Some(String::new());
-        assert_eq!(last_words(&died), None);
+        assert_eq!(last_log_line(&died), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The target of a load test outside of the lab: a URL.
+//! The URL of a load test outside of the lab.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::cli::error::Error;
+use crate::config::InvalidValue;
 use crate::workload::guard;
 use evenkeel_load::Target;
 
@@ -24,27 +25,27 @@ pub struct TargetUrl {
 }
 
 impl FromStr for TargetUrl {
-    type Err = Error;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = |why: String| Error::BadValue { what: "--target", given: text.to_owned(), why };
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let url: Uri =
-            with_scheme.parse().map_err(|why| bad(format!("expected a URL like http://127.0.0.1:8080/ ({why})")))?;
+        let url: Uri = with_scheme
+            .parse()
+            .map_err(|why| InvalidValue::expected(format!("a URL such as http://127.0.0.1:8080/ ({why})")))?;
         match url.scheme_str() {
             Some("http") => {}
-            Some("https") => return Err(bad("TLS is not supported; give an http:// URL".into())),
-            other => return Err(bad(format!("the scheme must be http, not {}", other.unwrap_or("empty")))),
+            Some("https") => return Err(InvalidValue::expected("an http:// URL, because TLS is not supported")),
+            _ => return Err(InvalidValue::expected("an http:// URL")),
         }
         let authority = url.authority().map_or("", |authority| authority.as_str());
         let host = url.host().unwrap_or_default();
         if host.is_empty() || authority.contains('@') {
-            return Err(bad("it must have a host, and neither user nor password".into()));
+            return Err(InvalidValue::expected("a URL with a host and without user and password"));
         }
         let port = match (url.port_u16(), authority.ends_with(host)) {
             (Some(port), _) if port > 0 => port,
             (None, true) => 80,
-            _ => return Err(bad("the port must be a number from 1 to 65535".into())),
+            _ => return Err(InvalidValue::expected("a port from 1 to 65535")),
         };
         Ok(Self {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
@@ -56,11 +57,11 @@ impl FromStr for TargetUrl {
 }
 
 impl TargetUrl {
-    /// The addresses of the host, IPv4 before IPv6. `localhost` and the names below it always have both addresses of
-    /// loopback (RFC 6761, section 6.3), whatever the system's files say.
+    /// The addresses of the host, IPv4 before IPv6. `localhost` and the names below it always have both loopback
+    /// addresses (RFC 6761, section 6.3), regardless of the system's files.
     ///
     /// # Errors
-    /// [`Error::NoTarget`] when the name cannot be resolved.
+    /// [`Error::NoTarget`] if the name cannot be resolved.
     pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         let name = self.host.trim_end_matches('.').to_ascii_lowercase();
         if name == "localhost" || name.ends_with(".localhost") {
@@ -78,7 +79,7 @@ impl TargetUrl {
     /// The target of the load, at the first of `addresses` that accepts a connection within `patience`.
     ///
     /// # Errors
-    /// [`Error::NoTarget`] when there are no addresses.
+    /// [`Error::NoTarget`] if there are no addresses.
     pub async fn target(&self, addresses: &[SocketAddr], patience: Duration) -> Result<Target, Error> {
         let address = first_open(addresses, patience).await;
         let failed = || Error::NoTarget { target: self.authority.clone(), why: "the name has no address".into() };
@@ -90,7 +91,8 @@ impl TargetUrl {
 /// Checks each of `addresses` with [`guard`], so that it does not matter which one is used.
 ///
 /// # Errors
-/// [`Error::ForeignTarget`] for the first one that load may not be sent to.
+/// [`WorkloadError::ForeignTarget`](crate::workload::WorkloadError::ForeignTarget) for the first one that load may not
+/// be sent to.
 pub async fn guard_all(addresses: &[SocketAddr], link: &str, ip: &Path) -> Result<(), Error> {
     for address in addresses {
         guard(*address, link, ip).await?;
@@ -98,9 +100,9 @@ pub async fn guard_all(addresses: &[SocketAddr], link: &str, ip: &Path) -> Resul
     Ok(())
 }
 
-/// The first of `addresses` that accepts a connection within `patience`, or the first of all when none does: the run then
-/// shows why. A single address is not tried, so that the server sees no connection but those of the run. `None` when there
-/// are no addresses.
+/// The first of `addresses` that accepts a connection within `patience`. If none does, the first of all, and the run
+/// then shows why. A single address is not tried, so that the server gets only the connections of the run. `None` if
+/// there are no addresses.
 async fn first_open(addresses: &[SocketAddr], patience: Duration) -> Option<SocketAddr> {
     if addresses.len() > 1 {
         for address in addresses {
@@ -141,7 +143,8 @@ mod tests {
             "http://a b/",
             "http://a/\r\nX: y",
         ] {
-            assert!(bad.parse::<TargetUrl>().is_err(), "{bad:?} must be refused");
+            let error = bad.parse::<TargetUrl>().unwrap_err().to_string();
+            assert!(error.starts_with("expected "), "{bad:?}: {error}");
         }
     }
 

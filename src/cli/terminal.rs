@@ -1,4 +1,4 @@
-//! stderr: the story, as spinners on a terminal, plain lines in a pipe, JSON lines on request.
+//! Progress and errors on stderr: spinners on a terminal, plain lines in a pipe, JSON lines with `--json`.
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
@@ -12,13 +12,13 @@ use serde_json::json;
 use crate::cli::error::Error;
 use crate::progress::{Progress, ProgressEvent};
 
-/// In a pipe, a step that takes long is heard of at most so often.
+/// The shortest time between two lines about a long step in a pipe.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// How the story is told.
+/// The format of the progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Voice {
-    Live,
+enum ProgressFormat {
+    Spinners,
     Plain,
     Json,
 }
@@ -26,39 +26,39 @@ enum Voice {
 /// stderr.
 #[derive(Clone)]
 pub struct Terminal {
-    voice: Voice,
+    format: ProgressFormat,
 }
 
 impl Terminal {
-    /// Looks at what stderr is.
+    /// Chooses the format: JSON if asked for, spinners on a terminal, else plain lines.
     #[must_use]
     pub fn new(json: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let voice = match (json, std::io::stderr().is_terminal() && !dumb) {
-            (true, _) => Voice::Json,
-            (false, true) => Voice::Live,
-            (false, false) => Voice::Plain,
+        let format = match (json, std::io::stderr().is_terminal() && !dumb) {
+            (true, _) => ProgressFormat::Json,
+            (false, true) => ProgressFormat::Spinners,
+            (false, false) => ProgressFormat::Plain,
         };
-        Self { voice }
+        Self { format }
     }
 
-    /// Where steps report to.
+    /// The receiver of progress events.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        match self.voice {
-            Voice::Json => Progress::new(|event| line(&serde_json::to_string(&event).unwrap_or_default())),
-            Voice::Plain => {
-                let spoke = Mutex::new(Instant::now());
-                Progress::new(move |event| plain(&event, &spoke))
+        match self.format {
+            ProgressFormat::Json => Progress::new(|event| line(&serde_json::to_string(&event).unwrap_or_default())),
+            ProgressFormat::Plain => {
+                let last_line = Mutex::new(Instant::now());
+                Progress::new(move |event| plain(&event, &last_line))
             }
-            Voice::Live => {
-                let live = Mutex::new(Live::default());
-                Progress::new(move |event| live.lock().unwrap_or_else(PoisonError::into_inner).tell(event))
+            ProgressFormat::Spinners => {
+                let live = Mutex::new(Spinners::default());
+                Progress::new(move |event| live.lock().unwrap_or_else(PoisonError::into_inner).handle(event))
             }
         }
     }
 
-    /// Says, as JSON, why arguments were refused: clap's first paragraph is the message, the rest is about usage.
+    /// Prints, as JSON, why arguments were refused. Clap's first paragraph is the message, the rest is the hint.
     pub fn invalid_arguments(&self, error: &clap::Error) {
         let text = error.to_string();
         let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
@@ -66,10 +66,10 @@ impl Terminal {
         json_error(message, rest.trim(), error.exit_code());
     }
 
-    /// Says what went wrong, and what to do next.
+    /// Prints an error and its hint.
     pub fn error(&self, error: &Error) {
         let hint = error.hint();
-        if self.voice == Voice::Json {
+        if self.format == ProgressFormat::Json {
             json_error(&error.to_string(), &hint, error.exit_code().into());
             return;
         }
@@ -85,25 +85,25 @@ fn json_error(message: &str, hint: &str, exit_code: i32) {
     line(&json!({"event": "error", "message": message, "hint": hint, "exit_code": exit_code}).to_string());
 }
 
-/// Writes a line to stderr; when nobody listens, nothing can be done about it.
+/// Writes a line to stderr. Errors are ignored, because there is no other place to report them.
 fn line(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-fn plain(event: &ProgressEvent, spoke: &Mutex<Instant>) {
-    let mut spoke = spoke.lock().unwrap_or_else(PoisonError::into_inner);
+fn plain(event: &ProgressEvent, last_line: &Mutex<Instant>) {
+    let mut last_line = last_line.lock().unwrap_or_else(PoisonError::into_inner);
     let text = match event {
-        ProgressEvent::Detail { step, text } if spoke.elapsed() >= QUIET => Some(format!("… {step}: {text}")),
+        ProgressEvent::Detail { step, text } if last_line.elapsed() >= QUIET => Some(format!("… {step}: {text}")),
         ProgressEvent::Started { .. } | ProgressEvent::Detail { .. } => None,
         ended => Some(ended_line(ended)),
     };
     if let Some(text) = text {
         line(&text);
-        *spoke = Instant::now();
+        *last_line = Instant::now();
     }
 }
 
-/// The one line that stays of an event.
+/// The line that remains of an event.
 fn ended_line(event: &ProgressEvent) -> String {
     let dim = Style::new().for_stderr().dim();
     match event {
@@ -132,15 +132,15 @@ pub fn duration(seconds: f64) -> String {
     format!("{} min {} s", whole / 60, whole % 60)
 }
 
-/// A spinner for each step under way; what has ended stands above them.
+/// A spinner for each running step, with the finished steps above.
 #[derive(Default)]
-struct Live {
+struct Spinners {
     bars: MultiProgress,
     steps: HashMap<String, ProgressBar>,
 }
 
-impl Live {
-    fn tell(&mut self, event: ProgressEvent) {
+impl Spinners {
+    fn handle(&mut self, event: ProgressEvent) {
         match event {
             ProgressEvent::Started { step } => {
                 let bar = self.bars.add(ProgressBar::new_spinner().with_style(spinner()).with_message(step.clone()));
@@ -157,13 +157,13 @@ impl Live {
                     bar.finish_and_clear();
                     self.bars.remove(&bar);
                 }
-                self.stays(&event);
+                self.print(&event);
             }
-            ProgressEvent::Note { .. } => self.stays(&event),
+            ProgressEvent::Note { .. } => self.print(&event),
         }
     }
 
-    fn stays(&self, event: &ProgressEvent) {
+    fn print(&self, event: &ProgressEvent) {
         self.bars.suspend(|| line(&ended_line(event)));
     }
 }
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_well() {
+    fn durations_in_seconds_and_minutes() {
         assert_eq!(duration(0.04), "0.0 s");
         assert_eq!(duration(1.94), "1.9 s");
         assert_eq!(duration(312.4), "5 min 12 s");

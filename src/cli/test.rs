@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::checks::{CheckFlags, Checks};
 use super::command_line::command;
-use super::context::{Context, Lab, require_root};
-use super::judge::{Judge, JudgeFlags};
+use super::context::{CommandContext, RunningLab, require_root};
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
 use super::series_output::SeriesOutput;
@@ -26,37 +26,37 @@ pub struct Args {
     #[command(flatten)]
     trial: TrialFlags,
     #[command(flatten)]
-    judge: JudgeFlags,
+    checks: CheckFlags,
     #[command(flatten)]
     files: ReportFiles,
-    /// A server instead of the lab, as http://HOST:PORT/PATH; it must be on this machine
+    /// Send the load to http://HOST:PORT/PATH instead of the lab; the host must be this machine
     #[arg(long, value_name = "URL")]
-    target: Option<String>,
-    /// Send load to another machine, too: one that is yours
+    target: Option<TargetUrl>,
+    /// Allow a --target on another machine; use it only for machines that are yours
     #[arg(long, requires = "target")]
     allow_foreign_target: bool,
 }
 
 impl Args {
-    /// Makes all runs, and prints what came of them.
+    /// Makes all runs, and prints their results.
     ///
     /// # Errors
-    /// [`Error::BadValue`] and its like, [`Error::ForeignTarget`], [`Error::NoLab`], [`Error::NoAnswer`] and more;
-    /// [`Error::Interrupted`] and [`Error::AssertionsMissed`] after what there is has been printed.
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
-        let plan = self.load.plan()?;
+    /// [`Error::BadValue`], [`Error::NoTarget`] and the errors of all areas; [`Error::Interrupted`] and
+    /// [`Error::AssertionsMissed`] after the results are printed.
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
+        let plan = self.load.plan();
         load::ensure_descriptors(plan.connections)?;
-        let trial = self.trial.trial(plan, self.load.say_the_end())?;
-        let judge = self.judge.judge(&trial.counts())?;
+        let trial = self.trial.trial(plan, self.load.end_a_run())?;
+        let checks = self.checks.checks(&trial.counts())?;
         self.files.check()?;
         if let Some(target) = &self.target {
-            return self.elsewhere(context, &target.parse()?, trial, &judge).await;
+            return self.elsewhere(context, target, trial, &checks).await;
         }
         let Some(as_root) = changes(&trial) else {
             let lab = context.lab().await?;
             let access = lab.access(readers(context).await.as_ref());
             let workplace = Workplace { access: &access, link: &context.name.link(), ip: &ip(context).await };
-            return in_lab(context, workplace, trial, &self.files, &judge).await;
+            return in_lab(context, workplace, trial, &self.files, &checks).await;
         };
         context.cluster()?;
         require_root(as_root)?;
@@ -65,63 +65,69 @@ impl Args {
         let toolbox = context.toolbox(false).await?;
         let (access, link) = (lab.access(Some(&toolbox)), context.name.link());
         let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
-        in_lab(context, workplace, trial, &self.files, &judge).await
+        in_lab(context, workplace, trial, &self.files, &checks).await
     }
 
-    async fn elsewhere(&self, context: &Context, url: &TargetUrl, trial: Trial, judge: &Judge) -> Result<(), Error> {
+    async fn elsewhere(
+        &self,
+        context: &CommandContext,
+        url: &TargetUrl,
+        trial: Trial,
+        checks: &Checks,
+    ) -> Result<(), Error> {
         if trial.knows_pods() {
-            let why = "the client can choose among pods of the lab only, not with --target".into();
+            let why = "the client can only choose between pods of the lab, not with --target".into();
             return Err(Error::BadValue { what: "--compare", given: "client".into(), why });
         }
         let addresses = url.addresses().await?;
         if !self.allow_foreign_target {
-            // Loopback needs no look at the routes.
+            // The routes do not matter for loopback.
             let loopback = addresses.iter().all(|address| address.ip().to_canonical().is_loopback());
             let ip = if loopback { PathBuf::new() } else { ip(context).await };
             guard_all(&addresses, &context.name.link(), &ip).await?;
         }
         let target = unless(&context.shutdown, url.target(&addresses, trial.plan.timeout)).await??;
         let environment = environment::of_machine(command(std::env::args_os().skip(1)));
-        make(context, None, target, trial, environment, &self.files, judge).await
+        make(context, None, target, trial, environment, &self.files, checks).await
     }
 }
 
-/// Makes all runs against the lab, and prints what came of them.
+/// Makes all runs against the lab, and prints their results.
 ///
 /// # Errors
 /// As [`Args::run`].
 pub async fn in_lab(
-    context: &Context,
+    context: &CommandContext,
     workplace: Workplace<'_>,
     trial: Trial,
     files: &ReportFiles,
-    judge: &Judge,
+    checks: &Checks,
 ) -> Result<(), Error> {
     let target = workload::endpoint(&workplace.access.client).await?;
     workload::guard(target.address, workplace.link, workplace.ip).await?;
     let command = command(std::env::args_os().skip(1));
     let environment = environment::of_cluster(command, workplace.access, &context.paths.cache).await;
-    make(context, Some(workplace), target, trial, environment, files, judge).await
+    make(context, Some(workplace), target, trial, environment, files, checks).await
 }
 
-/// Makes the runs of `trial`, and prints them.
+/// Makes the runs of `trial`, and prints their results.
 async fn make(
-    context: &Context,
+    context: &CommandContext,
     workplace: Option<Workplace<'_>>,
     target: Target,
     trial: Trial,
     environment: Environment,
     files: &ReportFiles,
-    judge: &Judge,
+    checks: &Checks,
 ) -> Result<(), Error> {
     let rounds = trial.rounds;
     let mut series = Series::new(workplace, target, trial, &context.progress, &context.shutdown);
     let mut output = SeriesOutput::new(context, series.url(), rounds);
     let outcome = Box::pin(series.run(|run| output.run(run))).await;
-    output.finish(series.into_result(environment), outcome.map_err(Error::from), files, judge)
+    output.finish(series.into_result(environment), outcome.map_err(Error::from), files, checks)
 }
 
-/// What of a trial changes the lab, if anything, as the verb that needs root for it.
+/// The flag because of which a trial changes the lab and needs root, with its verb; `None` if it changes nothing.
 fn changes(trial: &Trial) -> Option<&'static str> {
     let reasons = [
         (!trial.counts().is_empty(), "test --replicas"),
@@ -131,8 +137,8 @@ fn changes(trial: &Trial) -> Option<&'static str> {
     reasons.into_iter().find(|(given, _)| *given).map(|(_, verb)| verb)
 }
 
-/// Refuses an event that happens to a component which the cluster has not.
-fn check_components(lab: &Lab, trial: &Trial) -> Result<(), Error> {
+/// Refuses an event for a component that the cluster does not have.
+fn check_components(lab: &RunningLab, trial: &Trial) -> Result<(), Error> {
     let names = cluster::component_names(&lab.cluster)?;
     let given = trial.events.iter().filter_map(|event| event.action.component());
     match given.into_iter().find(|given| !names.iter().any(|name| name == given)) {
@@ -144,17 +150,17 @@ fn check_components(lab: &Lab, trial: &Trial) -> Result<(), Error> {
     }
 }
 
-/// The programs that read the nodes' connection tracking, where they are there and the user is root: it is an extra, and
-/// nothing is installed for it.
-async fn readers(context: &Context) -> Option<Toolbox> {
+/// The programs that read the nodes' connection tracking, if they are installed and the user is root. Connection
+/// tracking is optional, so nothing is installed for it.
+async fn readers(context: &CommandContext) -> Option<Toolbox> {
     if !nix::unistd::geteuid().is_root() {
         return None;
     }
     toolbox::resolve(toolbox::find(&context.paths.cache).await).ok()
 }
 
-/// The program that knows the routes, wherever it is.
-async fn ip(context: &Context) -> PathBuf {
+/// The program `ip`, which prints the routes.
+async fn ip(context: &CommandContext) -> PathBuf {
     let found = toolbox::find_one(Program::Ip, &context.paths.cache).await;
     found.path.unwrap_or_else(|| Path::new("ip").into())
 }

@@ -1,4 +1,4 @@
-//! The flags that say which runs a test makes.
+//! Flags that say which runs a test makes.
 
 use std::num::NonZeroU32;
 
@@ -9,26 +9,26 @@ use crate::workload::event::Planned;
 use evenkeel_load::LoadPlan;
 use evenkeel_measure::Mode;
 
-/// Flags of what is compared.
+/// Flags for several runs and for events.
 #[derive(Debug, clap::Args)]
 pub struct TrialFlags {
-    /// Scale to each of these numbers of pods and run there [default: no scaling]
+    /// Scale to each of these numbers of pods, and run at each [default: no scaling]
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = at_least_one_pod, conflicts_with = "target")]
     #[arg(allow_negative_numbers = true)]
     replicas: Vec<Replicas>,
-    /// Rounds; each of them runs everything that is compared [default: 1; 5 shorter ones when something is compared and
-    /// no duration is given]
+    /// Number of rounds; each round runs everything that is compared [default: 1, or 5 shorter ones in a comparison
+    /// without a duration]
     #[arg(long, value_name = "N", value_parser = parse_positive::<NonZeroU32>, allow_negative_numbers = true)]
     repeat: Option<NonZeroU32>,
-    /// Who chooses the pod: the Service, for each connection, or the client, for each request, straight to the pods
+    /// Who chooses the pod: the Service, for each connection, or the client, for each request
     #[arg(long, value_name = "WHO", default_value = "service", conflicts_with = "target")]
     balance: Balance,
-    /// Compare ways to reach the same pods: two or three of keepalive,no-keepalive,client
+    /// Compare two or three ways to reach the same pods: keepalive, no-keepalive, client
     #[arg(long, value_name = "MODE,MODE,…", value_delimiter = ',', value_parser = mode)]
     #[arg(conflicts_with_all = ["balance", "no_keepalive", "reconnect_every"])]
     compare: Vec<Mode>,
-    /// What happens while load runs: scale:2..10..2, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT or
-    /// pause:COMPONENT=5s. Each begins at its @TIME, or without one when the event before it is over. Without --duration
+    /// Events during the run: scale:2..10..2, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT or
+    /// pause:COMPONENT=5s. An event begins at its @TIME; without it, when the event before is over. Without --duration,
     /// the run ends when all events are over
     #[arg(long, value_name = "EVENT,…", value_delimiter = ',', value_parser = Steps::parse, conflicts_with = "target")]
     during: Vec<Steps>,
@@ -37,9 +37,9 @@ pub struct TrialFlags {
 /// Who chooses the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Balance {
-    /// kube-proxy, by connection
+    /// kube-proxy, for each connection
     Service,
-    /// The load generator, by request
+    /// The load generator, for each request
     Client,
 }
 
@@ -54,10 +54,10 @@ impl Steps {
 }
 
 impl TrialFlags {
-    /// The trial that they describe, with runs of `plan`. `has_end` says whether flags give the end of a run.
+    /// The trial that the flags describe, with runs of `plan`. `has_end` says whether a flag ends a run.
     ///
     /// # Errors
-    /// [`Error::BadValue`] for values that contradict each other.
+    /// [`Error::BadValue`] for flags that contradict each other.
     pub fn trial(&self, plan: LoadPlan, has_end: bool) -> Result<Trial, Error> {
         self.check_modes()?;
         let mode = (self.balance == Balance::Client).then_some(Mode::Client);
@@ -76,7 +76,7 @@ impl TrialFlags {
         }
     }
 
-    /// A comparison needs different modes, at one number of pods.
+    /// A comparison needs different modes and at most one number of pods.
     fn check_modes(&self) -> Result<(), Error> {
         let modes = &self.compare;
         let given = || modes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
@@ -85,18 +85,18 @@ impl TrialFlags {
             return bad("expected two or three different modes");
         }
         if !modes.is_empty() && self.replicas.len() > 1 {
-            return bad("modes are compared at one number of pods, and --replicas has several");
+            return bad("modes are compared at one number of pods, but --replicas has several");
         }
         Ok(())
     }
 }
 
-/// Each of `values`, or the one `default` where there are none.
+/// Each of `values`, or only `default` if there are none.
 fn or_none<T: Copy>(values: &[T], default: Option<T>) -> Vec<Option<T>> {
     if values.is_empty() { vec![default] } else { values.iter().copied().map(Some).collect() }
 }
 
-/// A number of pods that can answer.
+/// Parses a number of pods above 0, so that requests can be answered.
 pub(super) fn at_least_one_pod(text: &str) -> Result<Replicas, InvalidValue> {
     let expected = || InvalidValue::expected(format!("a whole number from 1 to {}", Replicas::MAX));
     text.parse().ok().filter(|replicas: &Replicas| replicas.get() > 0).ok_or_else(expected)
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comparison_of_which_nothing_is_said_has_five_short_rounds() {
+    fn a_comparison_has_five_short_rounds_by_default() {
         let shape = |arguments: &[&str], said| {
             let trial = trial(arguments, said).unwrap();
             (trial.rounds, trial.plan.duration.as_secs())
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_with_events_ends_with_them_unless_it_is_said_when() {
+    fn a_run_with_events_ends_with_them_unless_a_flag_ends_it() {
         let during = |said| trial(&["--during", "scale:2..10,rollout@9s", "--during", "kill-pod"], said).unwrap();
         let steps: Vec<String> = during(false).events.iter().map(|event| event.action.to_string()).collect();
         assert_eq!(steps, ["scale to 2 pods", "scale to 10 pods", "rolling restart", "kill a pod's server"]);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_balances_where_it_is_asked_to() {
+    fn the_client_balances_if_it_is_asked_to() {
         assert_eq!(trial(&[], true).unwrap().cases, [Case { mode: None, replicas: None }]);
         let client = trial(&["--balance", "client"], true).unwrap();
         assert_eq!(client.cases, [Case { mode: Some(Mode::Client), replicas: None }]);

@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::output;
 use crate::cli::error::Error;
 use crate::cluster::{self, Cluster, ClusterError};
@@ -14,19 +14,19 @@ use crate::toolbox::kernel;
 /// Arguments of `up`.
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// Install what is missing: small programs by the package manager, the rest built with Go into the cache
+    /// Install missing programs: small ones with the package manager, the others built with Go into the cache
     #[arg(long)]
     pub install_tools: bool,
-    /// Leave everything as it is when the boot fails, for a look; `evenkeel down` removes it
+    /// Leave everything as it is if the boot fails; `evenkeel down` removes it
     #[arg(long)]
     pub keep: bool,
-    /// By what rules kube-proxy balances connections [default: nftables]
+    /// Rules that kube-proxy writes [default: nftables]
     #[arg(long, value_parser = proxy_mode(), value_name = "MODE")]
     pub proxy_mode: Option<ProxyMode>,
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct UpOutput<'a> {
     schema_version: u32,
     lab: &'a str,
     was_up: bool,
@@ -45,18 +45,18 @@ impl Args {
     /// Boots the lab, unless it is up.
     ///
     /// # Errors
-    /// Whatever kept it from booting; [`Error::BadValue`] when it is up in another mode than the one asked for.
-    pub async fn run(&self, context: &Context) -> Result<(), Error> {
+    /// Why the lab did not boot; [`Error::BadValue`] if it is up with another proxy mode.
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let _lock = context.lock("up").await?;
         let (cluster, was_up) = match context.cluster() {
-            // One whose `up` was killed half-way is no lab yet; booting removes it first.
+            // If its `up` was killed, the lab is not booted; booting removes it first.
             Ok(cluster) if cluster::is_booted(&cluster) => (cluster, true),
             Ok(_) | Err(ClusterError::NoLab) => (self.boot(context).await?, false),
             Err(other) => return Err(other.into()),
         };
         let mode = cluster::proxy_mode(&cluster)?;
         if let Some(asked) = self.proxy_mode.filter(|asked| *asked != mode) {
-            let why = format!("the lab that is up balances by {mode}; end it first: {} down", context.evenkeel());
+            let why = format!("the lab is up with the proxy mode {mode}; run {} down first", context.evenkeel());
             return Err(Error::BadValue { what: "--proxy-mode", given: asked.to_string(), why });
         }
         if context.json {
@@ -66,11 +66,11 @@ impl Args {
         }
     }
 
-    /// Toolbox, pause image, cluster.
+    /// Finds the toolbox, builds the pause image, and boots the cluster.
     ///
     /// # Errors
     /// As [`Args::run`].
-    pub async fn boot(&self, context: &Context) -> Result<Cluster, Error> {
+    pub async fn boot(&self, context: &CommandContext) -> Result<Cluster, Error> {
         let toolbox = context.toolbox(self.install_tools).await?;
         kernel::require(&toolbox)?;
         let pause = image::build_pause(&context.paths.cache, &context.progress, &context.shutdown).await?;
@@ -86,20 +86,20 @@ impl Args {
     }
 }
 
-/// A mode of kube-proxy, with both names shown in the help.
+/// Parses a mode of kube-proxy; the help shows both names.
 pub(super) fn proxy_mode() -> impl TypedValueParser<Value = ProxyMode> {
     PossibleValuesParser::new(["nftables", "iptables"]).try_map(|name| name.parse::<ProxyMode>())
 }
 
-fn report(cluster: &Cluster, was_up: bool, proxy_mode: ProxyMode) -> Report<'_> {
+fn report(cluster: &Cluster, was_up: bool, proxy_mode: ProxyMode) -> UpOutput<'_> {
     let nodes = cluster.nodes.iter();
     let nodes = nodes.map(|n| NodeAddress { name: &n.node.name, address: n.node.address.to_string() }).collect();
     let kubeconfig = cluster.paths.kubeconfig().display().to_string();
-    Report { schema_version: 1, lab: cluster.name.as_str(), was_up, proxy_mode, kubeconfig, nodes }
+    UpOutput { schema_version: 1, lab: cluster.name.as_str(), was_up, proxy_mode, kubeconfig, nodes }
 }
 
-/// What to type next.
-pub(super) fn next(context: &Context, cluster: &Cluster, was_up: bool) -> String {
+/// The commands to use next.
+pub(super) fn next(context: &CommandContext, cluster: &Cluster, was_up: bool) -> String {
     let evenkeel = context.evenkeel();
     let what = if was_up { "is already up" } else { "is up" };
     format!(
@@ -111,7 +111,7 @@ pub(super) fn next(context: &Context, cluster: &Cluster, was_up: bool) -> String
     )
 }
 
-/// The line that makes kubectl find the lab.
+/// The line that lets kubectl find the lab.
 #[must_use]
 pub fn kubeconfig(cluster: &Cluster) -> String {
     format!("export KUBECONFIG={}\n", cluster.paths.kubeconfig().display())

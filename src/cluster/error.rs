@@ -17,8 +17,8 @@ pub enum ClusterError {
     /// No cluster of that name runs.
     #[error("no lab is up")]
     NoLab,
-    /// A lab is there whose `up` is still at work, or was broken off.
-    #[error("the lab's boot has not come to its end")]
+    /// A lab exists whose `up` is still running or was interrupted.
+    #[error("the lab has not finished booting")]
     NotBooted,
     /// A lab of that name runs, but its state is not in the state directory that was asked for.
     #[error("the lab {name:?} runs with its state in {}, not in {}", running.display(), asked.display())]
@@ -36,10 +36,10 @@ pub enum ClusterError {
         /// The lab.
         name: String,
     },
-    /// Something that only the nodes themselves can tell or do, in a cluster of which only the API server can be reached.
+    /// An operation needs the nodes of a cluster, but only the API server can be reached.
     #[error("{what} needs access to the cluster's nodes, but only its API server can be reached")]
     NoDataPlane {
-        /// What was to be done: "kill etcd".
+        /// The operation: "kill etcd".
         what: String,
     },
     /// There is no component of that name.
@@ -50,19 +50,19 @@ pub enum ClusterError {
         /// The names of all components.
         components: Vec<String>,
     },
-    /// A component of the cluster died or never became ready.
+    /// A component of the cluster exited or did not become ready.
     #[error("{component} {what}{}", indented(tail))]
     Component {
         /// The component.
         component: String,
-        /// "exited with code 1 while starting", "was not ready after 30 s (connection refused)".
+        /// What happened: "exited with code 1 while starting", "was not ready after 30 s (connection refused)".
         what: String,
         /// The last lines of its log.
         tail: String,
-        /// The whole log.
+        /// The file with the whole log.
         log: PathBuf,
     },
-    /// The machine has too little memory free for a cluster.
+    /// The machine does not have enough free memory for a cluster.
     #[error("a lab needs {needed} MB of memory, and this machine has {free} MB free")]
     LittleMemory {
         /// In megabytes, swap included.
@@ -70,30 +70,30 @@ pub enum ClusterError {
         /// In megabytes.
         needed: u64,
     },
-    /// An image is larger than what a node has room for.
+    /// An image is larger than the free memory for the images of a node.
     #[error("the image {image} does not fit into the node's memory, which holds its images: {why}")]
     ImageTooLarge {
         /// Its reference.
         image: String,
-        /// Both sizes, or when it was noticed.
+        /// Both sizes, or the step that failed.
         why: String,
     },
-    /// The node that was booted answers inside, but not to this machine.
-    #[error("this machine does not reach the lab's node at {address}, though its API server is ready: {why}")]
+    /// The API server is ready inside the sandbox, but this machine cannot connect to it.
+    #[error("this machine cannot reach the lab's node at {address}, although its API server is ready: {why}")]
     Unreachable {
         /// Address and port.
         address: String,
-        /// What became of the attempt, and what may be in the way.
+        /// The error of the attempt, and what may block the connection.
         why: String,
         /// The lab's link on this machine.
         link: String,
     },
-    /// The host already uses an address, link or name of the lab's.
-    #[error("the lab's {what} is taken on this machine: {by}")]
+    /// The machine already uses an address, link or name that the lab needs.
+    #[error("the lab's {what} is already in use on this machine: {by}")]
     Taken {
         /// The address range, link or name.
         what: String,
-        /// What holds it.
+        /// What uses it.
         by: String,
     },
     /// The kubeconfig cannot be used.
@@ -104,7 +104,7 @@ pub enum ClusterError {
         /// What is wrong with it.
         why: String,
     },
-    /// Parts of the lab are still there after `down`.
+    /// `down` could not remove all parts of the lab.
     #[error("parts of the lab could not be removed: {}", left.join("; "))]
     Residue {
         /// Each with the reason.
@@ -119,10 +119,10 @@ pub enum ClusterError {
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
-    /// Ctrl-C, or a signal of its kind. What had begun has been undone.
+    /// Ctrl-C or a termination signal. What was started has been undone.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
-    /// A file stands where the state directory must be.
+    /// The state directory is a file.
     #[error(transparent)]
     StateIsFile(#[from] StateIsFile),
     /// The toolbox, or the kernel, lacks something.
@@ -131,7 +131,7 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
-    /// Whether Ctrl-C, or a signal of its kind, ended the work.
+    /// Whether Ctrl-C or a termination signal ended the work.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         matches!(self, Self::Interrupted(_) | Self::Toolbox(ToolboxError::Interrupted(_)))

@@ -1,36 +1,36 @@
-//! The pods among which the client balances, as they come and go.
+//! The pods between which the client balances, as they change.
 
 use futures::StreamExt;
 
-use super::guarded::Guarded;
+use super::route_guard::RouteGuard;
 use crate::cluster::Access;
 use crate::experiment::ExperimentError;
 use crate::workload;
 use evenkeel_load::Addresses;
 
-/// The pods among which the client balances.
+/// The pods between which the client balances.
 pub(super) struct BalancedPods<'a> {
     access: &'a Access,
-    guarded: Guarded<'a>,
+    route_guard: RouteGuard<'a>,
     pub(super) addresses: Addresses,
 }
 
 impl<'a> BalancedPods<'a> {
-    /// The pods that are ready now. Each of them must be reached through the lab's link.
+    /// The pods that are ready now. Each must be reached through the lab's link.
     pub(super) async fn find(
         access: &'a Access,
-        mut guarded: Guarded<'a>,
+        mut route_guard: RouteGuard<'a>,
     ) -> Result<BalancedPods<'a>, ExperimentError> {
         let backends = workload::backends(&access.client).await?;
-        guarded.check(&backends).await?;
-        Ok(Self { access, guarded, addresses: Addresses::new(&backends) })
+        route_guard.check(&backends).await?;
+        Ok(Self { access, route_guard, addresses: Addresses::new(&backends) })
     }
 
-    /// Keeps the addresses as the Service's EndpointSlices have them; it ends only by an error.
+    /// Updates the addresses when the Service's EndpointSlices change; it ends only with an error.
     pub(super) async fn follow(&mut self) -> Result<(), ExperimentError> {
         let mut changes = std::pin::pin!(workload::backends_as_they_change(&self.access.client));
         while let Some(backends) = changes.next().await {
-            self.guarded.check(&backends).await?;
+            self.route_guard.check(&backends).await?;
             self.addresses.set(&backends);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Facts about where a test was made. What cannot be known is left out.
+//! Facts about the machine and cluster of a test. Facts that are unknown are left out.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,10 +14,10 @@ use crate::config::NAMESPACE;
 use crate::toolbox::{self, Program};
 use crate::workload::{SELECTOR, is_active};
 
-/// By name: "kernel", "CPU", …
+/// Facts by their names: "kernel", "CPU", …
 pub type Environment = BTreeMap<String, String>;
 
-/// The machine's facts, with the `command` that runs.
+/// Facts about the machine, with the `command` that runs.
 #[must_use]
 pub fn of_machine(command: String) -> Environment {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
@@ -29,7 +29,7 @@ pub fn of_machine(command: String) -> Environment {
     of(facts)
 }
 
-/// The same, with the facts of the cluster and its workload. `cache` is where programs are kept.
+/// Facts about the machine, the cluster and its workload. `cache` is the directory with programs.
 pub async fn of_cluster(command: String, access: &Access, cache: &Path) -> Environment {
     let client = || access.client.clone();
     let (nodes, pods) = (Api::<Node>::all(client()), Api::<Pod>::namespaced(client(), NAMESPACE));
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processor_is_told_with_its_number() {
+    fn processors_have_a_count_and_a_model() {
         let cpuinfo = "processor\t: 0\nmodel name\t: Made-up CPU @ 2.00GHz\nprocessor\t: 1\n";
         assert_eq!(cpu(cpuinfo, 2), "2 × Made-up CPU @ 2.00GHz");
         assert_eq!(cpu("processor : 0\n", 4), format!("4 × {}", std::env::consts::ARCH));

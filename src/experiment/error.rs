@@ -9,19 +9,19 @@ use crate::shutdown::Interrupted;
 use crate::workload::WorkloadError;
 use evenkeel_load::LoadError;
 
-/// Why runs were not made, or did not succeed. `Display` is one sentence: what happened, and why.
+/// Why runs failed. `Display` is one sentence: what happened, and why.
 #[derive(Debug, Error)]
 pub enum ExperimentError {
-    /// A whole run, and no request was answered.
+    /// No request of a run was answered.
     #[error("{target} answered no request: {why}")]
     NoAnswer {
         /// The URL.
         target: String,
-        /// What happened instead.
+        /// Why not: "30 requests failed".
         why: String,
     },
-    /// Something that should happen during a run did not come to its end.
-    #[error("{what} did not come to its end: {why}")]
+    /// An event during a run did not finish.
+    #[error("{what} did not finish: {why}")]
     Event {
         /// The event: "rolling restart".
         what: String,
@@ -34,7 +34,7 @@ pub enum ExperimentError {
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
-    /// Ctrl-C, or a signal of its kind. What had begun has been undone.
+    /// Ctrl-C or a termination signal. What was started has been undone.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// The load could not be sent.
@@ -49,7 +49,7 @@ pub enum ExperimentError {
 }
 
 impl ExperimentError {
-    /// Whether Ctrl-C, or a signal of its kind, ended the work.
+    /// Whether Ctrl-C or a termination signal ended the work.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         match self {

@@ -1,10 +1,10 @@
-//! What is said of a run while it is under way.
+//! The line about a run in progress.
 
 use evenkeel_load::RunProgress;
 use evenkeel_measure::some;
 
-/// "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit"; "500 of 1000 requests" where those end the run, and how
-/// many requests there were where it is not known when it will end.
+/// "12 s left, 88231 req/s, p99 1.02 ms, no errors, 2 pods hit". It begins with "500 of 1000 requests" if a number of
+/// requests ends the run, and with the number of requests if the end is unknown.
 pub(super) fn line(live: &RunProgress, end_known: bool) -> String {
     if live.warming_up {
         return "warming up".into();
@@ -26,7 +26,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_live_line_says_what_matters() {
+    fn the_line_begins_with_what_ends_the_run() {
         let live = RunProgress {
             warming_up: false,
             left: Duration::from_millis(11_600),

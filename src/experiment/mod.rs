@@ -1,11 +1,11 @@
-//! Runs of a test with scaling, events and comparison around them: what a trial is, how its runs are made in a cluster,
-//! and the soak that holds every promise against the load.
+//! Runs of a test with scaling, events and comparison around them: the plan of a trial, how its runs are made in a
+//! cluster, and the soak, which tests every promise under load.
 
 mod balanced_pods;
 pub mod environment;
 mod error;
-mod guarded;
 mod live_line;
+mod route_guard;
 pub mod run_data;
 mod series;
 mod single_run;

@@ -1,6 +1,6 @@
-//! From what the load generator, the workload and the nodes tell to the plain values that `measure` takes.
+//! Converts the results of the load generator, the workload and the nodes to the plain values that `measure` takes.
 //!
-//! This is the only place that knows both sides, so that the statistics need neither a load generator nor a cluster.
+//! Only this module knows both sides, so that the statistics need neither a load generator nor a cluster.
 
 use std::num::NonZeroU32;
 
@@ -12,7 +12,7 @@ use evenkeel_measure::{
     ThreadUsage, TimelineSecond, percentile_curve,
 };
 
-/// What a run of the load generator counted.
+/// The counts and times of a run.
 #[must_use]
 pub fn run_data(run: &RunResult) -> RunData {
     let schedule = run.plan.schedule.as_ref().zip(run.paced.as_ref());
@@ -66,7 +66,7 @@ pub fn run_data(run: &RunResult) -> RunData {
     }
 }
 
-/// A distribution of times, summarised.
+/// The summary of a distribution of times.
 #[must_use]
 pub fn latency(times: &Times) -> Latency {
     Latency::new(times.count(), times.mean(), times.stdev(), times.max(), |quantile| times.quantile(quantile))
@@ -94,7 +94,7 @@ fn failure(at: &FaultAt, count: u64) -> Failure {
     Failure { tenth: at.tenth, kind: at.fault.to_string(), class, pod: at.pod.clone(), count }
 }
 
-/// What was done during a run.
+/// The events of a run.
 #[must_use]
 pub fn observed_events(records: &[EventRecord]) -> Vec<ObservedEvent> {
     let event = |record: &EventRecord| ObservedEvent {
@@ -138,7 +138,7 @@ mod tests {
         times
     }
 
-    /// Each number another one, so that none can stand in the place of another.
+    /// All numbers differ, so that a mix-up is noticed.
     fn run() -> RunResult {
         let fault = |fault, tenth, pod: Option<&str>| FaultAt { tenth, fault, pod: pod.map(str::to_owned) };
         let thread = |ms| evenkeel_load::ThreadUsage {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn every_figure_of_a_run_arrives() {
+    fn every_figure_of_a_run_is_converted() {
         let measured = Measurement::new(&run_data(&run()), Some(1));
         assert_eq!((measured.connections, measured.connections_opened), (7, 8));
         assert_eq!((measured.planned_seconds, measured.elapsed_seconds, measured.interrupted), (3.0, 2.0, true));

@@ -22,9 +22,9 @@ pub struct Series<'a> {
     trial: Trial,
     progress: Progress,
     shutdown: Shutdown,
-    /// The Deployment before the first run with events, which each run with events starts from.
+    /// The Deployment before the first run with events. Each run with events starts from it.
     before: Option<Baseline>,
-    /// The number of pods that was scaled to last.
+    /// The last number of pods that the series scaled to.
     scaled: Option<Replicas>,
     runs: Vec<Measurement>,
 }
@@ -36,14 +36,14 @@ pub struct SeriesResult {
     pub target: String,
     /// Where the runs were made.
     pub environment: Environment,
-    /// How many rounds there were to be.
+    /// The planned number of rounds.
     pub rounds: u32,
-    /// The runs that were made, in their order.
+    /// The finished runs, in their order.
     pub runs: Vec<Measurement>,
 }
 
 impl<'a> Series<'a> {
-    /// The runs of `trial` against `target`, which belongs to the `workplace` where there is one.
+    /// The runs of `trial` against `target`, which belongs to the `workplace` if there is one.
     #[must_use]
     pub fn new(
         workplace: Option<Workplace<'a>>,
@@ -65,8 +65,8 @@ impl<'a> Series<'a> {
     /// Makes all runs, and calls `finished` with each of them.
     ///
     /// # Errors
-    /// What kept the next run from being made; what `finished` returned; [`ExperimentError::NoAnswer`], [`ExperimentError::Event`] and
-    /// [`ExperimentError::Interrupted`] after a run.
+    /// Why the next run could not be made; the error of `finished`; [`ExperimentError::NoAnswer`],
+    /// [`ExperimentError::Event`] and [`ExperimentError::Interrupted`] after a run.
     pub async fn run(
         &mut self,
         mut finished: impl FnMut(&Measurement) -> Result<(), IoError>,
@@ -81,30 +81,30 @@ impl<'a> Series<'a> {
                 step.done_with(summary(&run));
             }
             finished(&run)?;
-            let verdict = verdict(&url, &run);
+            let checked = check(&url, &run);
             self.runs.push(run);
-            verdict?;
+            checked?;
         }
         Ok(())
     }
 
-    /// What was made of the series, in `environment`.
+    /// The result of the series, made in `environment`.
     #[must_use]
     pub fn into_result(self, environment: Environment) -> SeriesResult {
         SeriesResult { target: self.url(), environment, rounds: self.trial.rounds, runs: self.runs }
     }
 
-    /// Makes the trial's first case once. Only `step` hears of it.
+    /// Makes one run of the trial's first case. Its progress goes only to `step`.
     ///
     /// # Errors
-    /// What kept the run from being made.
+    /// Why the run could not be made.
     pub async fn run_once(&mut self, step: &Step) -> Result<Measurement, ExperimentError> {
         let case = self.trial.cases.first().copied().unwrap_or(Case { mode: None, replicas: None });
         let pods = self.pods(case).await?;
         self.measure(case, pods, step).await
     }
 
-    /// "keepalive, 10 pods, round 2 of 5"; "the target" where nothing tells runs apart.
+    /// "keepalive, 10 pods, round 2 of 5"; "the target" if all runs are alike.
     fn description(&self, round: u32, case: Case, pods: Option<u32>) -> String {
         let rounds = self.trial.rounds;
         let parts = [
@@ -130,8 +130,8 @@ impl<'a> Series<'a> {
         run.measure(pods, self.trial.uniformity_tests(), step).await
     }
 
-    /// Makes the workload what the run is about to be recorded with: as it was before the events of earlier runs, and
-    /// scaled where that is asked for. Returns how many pods there are, where that is known.
+    /// Prepares the workload for a run: restores it after the events of earlier runs, and scales it if the case asks
+    /// for that. Returns the number of pods, if it is known.
     async fn pods(&mut self, case: Case) -> Result<Option<u32>, ExperimentError> {
         let Some(Workplace { access, .. }) = self.workplace else { return Ok(None) };
         let (progress, shutdown) = (&self.progress, &self.shutdown);
@@ -166,16 +166,16 @@ async fn ready_pods(access: &Access) -> Result<u32, ExperimentError> {
     Ok(u32::try_from(ready).unwrap_or(u32::MAX))
 }
 
-/// "540123 answers, 90021 req/s, p99 1.02 ms, no errors".
+/// "540123 responses, 90021 req/s, p99 1.02 ms, no errors".
 #[allow(clippy::cast_precision_loss, reason = "microseconds of a day")]
 fn summary(run: &Measurement) -> String {
     let wrong = run.errors.saturating_add(run.requests.non_2xx);
     let errors = if wrong == 0 { "no errors".to_owned() } else { some(wrong, "error") };
     let (rate, p99) = (run.requests_per_second.average, run.latency_us.p99 as f64 / 1000.0);
-    format!("{}, {rate:.0} req/s, p99 {p99:.2} ms, {errors}", some(run.requests.answered, "answer"))
+    format!("{}, {rate:.0} req/s, p99 {p99:.2} ms, {errors}", some(run.requests.answered, "response"))
 }
 
-fn verdict(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
+fn check(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
     if run.interrupted {
         return Err(Interrupted.into());
     }
@@ -186,6 +186,6 @@ fn verdict(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
         return Ok(());
     }
     let errors = run.errors;
-    let why = if errors == 0 { "none came in time".to_owned() } else { format!("{errors} tries failed") };
+    let why = if errors == 0 { "no response came in time".to_owned() } else { some(errors, "request") + " failed" };
     Err(ExperimentError::NoAnswer { target: target.to_owned(), why })
 }

@@ -1,12 +1,12 @@
-//! One run: the load, the events during it, and what is read from the pods and nodes before and after.
+//! One run: the load, the events during it, and the counters of pods and nodes before and after.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::balanced_pods::BalancedPods;
-use super::guarded::Guarded;
 use super::live_line::line;
+use super::route_guard::RouteGuard;
 use super::run_data::{observed_events, pod_readings, run_data};
 use super::tracking::Tracking;
 use super::workplace::Workplace;
@@ -19,31 +19,31 @@ use crate::workload::{PodCounters, pod_counters};
 use evenkeel_load::{self as load, LoadPlan, RunProgress, RunResult, Target};
 use evenkeel_measure::{Measurement, Mode, PodUse};
 
-/// How long a run goes on when its events are over and the last old pod is gone.
+/// How long a run continues after its events are over and the last old pod is gone.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
-/// One run, before it is made.
+/// A run that is to be made.
 pub(super) struct SingleRun<'a> {
-    /// The cluster; `None` where the target is a server elsewhere.
+    /// The cluster; `None` if the target is not in a lab.
     pub(super) workplace: Option<Workplace<'a>>,
-    /// Where the load goes.
+    /// The target of the load.
     pub(super) target: &'a Target,
-    /// What load is sent.
+    /// The load.
     pub(super) plan: LoadPlan,
-    /// How requests reach the pods; `None`: as the plan says.
+    /// How requests reach the pods; `None`: as in the plan.
     pub(super) mode: Option<Mode>,
-    /// What happens during the run.
+    /// The events during the run.
     pub(super) events: &'a [Planned],
     /// Whether the run ends when its events are over.
     pub(super) ends_with_events: bool,
-    /// Where news of the events go.
+    /// Receives the progress of the events.
     pub(super) progress: &'a Progress,
-    /// What ends the run early.
+    /// Cancelled to end the run early.
     pub(super) shutdown: &'a Shutdown,
 }
 
-/// What came of a run.
-struct Outcome {
+/// The results of a run.
+struct RunObservations {
     run: RunResult,
     pod_use: Vec<PodUse>,
     /// Connections by pod, from the nodes' connection tracking.
@@ -52,35 +52,35 @@ struct Outcome {
 }
 
 impl SingleRun<'_> {
-    /// Makes the run, at `pods` pods where that is known, as one of `uniformity_tests` runs that are tested for a uniform
-    /// choice of pods. `step` hears how far it is.
+    /// Makes the run, at `pods` pods if that is known, as one of `uniformity_tests` runs that are tested for a uniform
+    /// choice of pods. Its progress goes to `step`.
     pub(super) async fn measure(
         self,
         pods: Option<u32>,
         uniformity_tests: u32,
         step: &Step,
     ) -> Result<Measurement, ExperimentError> {
-        let outcome = if let Some(workplace) = self.workplace {
+        let observed = if let Some(workplace) = self.workplace {
             Box::pin(self.in_cluster(workplace, step)).await?
         } else {
-            let run = load::run(self.target, &self.plan, self.shutdown, self.news(step)).await?;
-            Outcome { run, pod_use: Vec::new(), tracked: Vec::new(), events: Vec::new() }
+            let run = load::run(self.target, &self.plan, self.shutdown, self.live_progress(step)).await?;
+            RunObservations { run, pod_use: Vec::new(), tracked: Vec::new(), events: Vec::new() }
         };
-        let run = run_data(&outcome.run);
-        let measured = Measurement::new(&run, pods).with_tracked(&outcome.tracked).as_one_of(uniformity_tests);
-        let measured = measured.with_events(&run, &observed_events(&outcome.events)).with_pod_use(outcome.pod_use);
+        let run = run_data(&observed.run);
+        let measured = Measurement::new(&run, pods).with_tracked(&observed.tracked).as_one_of(uniformity_tests);
+        let measured = measured.with_events(&run, &observed_events(&observed.events)).with_pod_use(observed.pod_use);
         Ok(if self.mode == Some(Mode::Client) { measured.balanced_by_client() } else { measured })
     }
 
-    fn news(&self, step: &Step) -> impl FnMut(RunProgress) {
+    fn live_progress(&self, step: &Step) -> impl FnMut(RunProgress) {
         let end_known = !self.ends_with_events;
         move |live| step.detail(line(&live, end_known))
     }
 
-    async fn in_cluster(&self, workplace: Workplace<'_>, step: &Step) -> Result<Outcome, ExperimentError> {
+    async fn in_cluster(&self, workplace: Workplace<'_>, step: &Step) -> Result<RunObservations, ExperimentError> {
         let Self { plan, shutdown, .. } = self;
         let access = workplace.access;
-        // Dropped, the routes are removed again, whatever becomes of the run.
+        // The routes are removed when this is dropped, also after an error.
         let (_routes, pods) = match self.mode {
             Some(Mode::Client) => {
                 let (routes, pods) = self.straight_to_pods(workplace).await?;
@@ -89,7 +89,7 @@ impl SingleRun<'_> {
             _ => (None, None),
         };
         let tracking = match self.mode {
-            // Connections straight to the pods are not to the Service.
+            // The client connects to the pods and not to the Service.
             Some(Mode::Client) => None,
             _ => Tracking::begin(access, self.target.address).await,
         };
@@ -116,20 +116,20 @@ impl SingleRun<'_> {
         let between = |(before, after): (Vec<PodCounters>, Vec<PodCounters>)| {
             PodUse::between(&pod_readings(&before), &pod_readings(&after))
         };
-        Ok(Outcome { run, pod_use: before.zip(after).map(between).unwrap_or_default(), tracked, events })
+        Ok(RunObservations { run, pod_use: before.zip(after).map(between).unwrap_or_default(), tracked, events })
     }
 
-    /// Routes to the pods, and the pods themselves. All of them are looked up before the clock of the run starts.
+    /// Adds routes to the pods, and finds the pods. All of them are looked up before the clock of the run starts.
     async fn straight_to_pods<'a>(
         &self,
         workplace: Workplace<'a>,
     ) -> Result<(PodRoutes, BalancedPods<'a>), ExperimentError> {
         let Workplace { access, link, ip } = workplace;
         let routes = PodRoutes::add(access.require_lab("balancing by the client")?, ip, self.progress)?;
-        Ok((routes, BalancedPods::find(access, Guarded::new(link.to_owned(), ip)).await?))
+        Ok((routes, BalancedPods::find(access, RouteGuard::new(link.to_owned(), ip)).await?))
     }
 
-    /// The counters of the `known` pods when the warm-up is over, which does not belong to the run.
+    /// The counters of the `known` pods at the end of the warm-up, which does not belong to the run.
     async fn after_warm_up(&self, known: Option<Vec<PodCounters>>, access: &Access) -> Option<Vec<PodCounters>> {
         tokio::select! {
             () = sleep(self.plan.warm_up) => {}
@@ -138,7 +138,8 @@ impl SingleRun<'_> {
         known.map(|pods| pods.iter().map(|pod| pod.again(access)).collect())
     }
 
-    /// Plays the events of a run that begins at `start`, until it is `over`; says when there is `enough` of it.
+    /// Plays the events of a run that begins at `start`, until `over` is cancelled. If the run ends with its events,
+    /// cancels `enough`.
     async fn play_events(
         &self,
         access: &Access,
@@ -149,7 +150,7 @@ impl SingleRun<'_> {
         let stage = EventContext { access, progress: self.progress, shutdown: self.shutdown };
         let records = play(self.events, start, &stage, over).await;
         if self.ends_with_events {
-            // Pods that drain still respond, and a rollout may go wrong at its very end.
+            // Draining pods still respond, and a rollout may fail at its end.
             let drained = async {
                 let _ = drained(&stage).await;
                 sleep(AFTERMATH).await;
@@ -163,14 +164,14 @@ impl SingleRun<'_> {
         records
     }
 
-    /// Sends the load to the Service, or to `pods` as they come and go.
+    /// Sends the load to the Service, or to `pods` as they change.
     async fn load(
         &self,
         pods: Option<BalancedPods<'_>>,
         end: &Shutdown,
         step: &Step,
     ) -> Result<RunResult, ExperimentError> {
-        let news = self.news(step);
+        let news = self.live_progress(step);
         let Some(mut pods) = pods else { return Ok(load::run(self.target, &self.plan, end, news).await?) };
         let addresses = pods.addresses.clone();
         let run = load::run_balanced(self.target, &addresses, &self.plan, end, news);

@@ -1,4 +1,4 @@
-//! Which pod each connection of a run led to, for images whose answers do not say so: the nodes know.
+//! Connections per pod from the nodes' connection tracking, for images whose responses do not name the pod.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use crate::cluster::Access;
 use crate::workload::conntrack_table::{ConntrackTable, pod_names};
 use evenkeel_load::RunResult;
 
-/// The connections to the Service that the nodes knew before a run.
+/// The connections to the Service that the nodes tracked before a run.
 pub(super) struct Tracking<'a> {
     access: &'a Access,
     service: SocketAddr,
@@ -16,14 +16,14 @@ pub(super) struct Tracking<'a> {
 }
 
 impl<'a> Tracking<'a> {
-    /// Reads the tables before the run; `None` where they cannot be read.
+    /// Reads the tables before the run; `None` if they cannot be read.
     pub(super) async fn begin(access: &'a Access, service: SocketAddr) -> Option<Self> {
         let before = ConntrackTable::now(access, service).await.ok()?;
         Some(Self { access, service, before, at: Instant::now() })
     }
 
-    /// The connections on each pod since then, by its name, where no answer of `run` named a pod; empty where one did, or
-    /// where the tables cannot be read. A pod that is gone has its address for a name.
+    /// The connections to each pod since then, by name. Empty if a response of `run` named a pod, or if the tables
+    /// cannot be read. A pod that is gone is named by its address.
     pub(super) async fn end(self, run: &RunResult) -> Vec<(String, u64)> {
         if run.pods.iter().any(|pod| !pod.name.is_empty()) {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! Which runs a test makes, in which order.
+//! The runs of a test, and their order.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ use crate::workload::event::Planned;
 use evenkeel_load::LoadPlan;
 use evenkeel_measure::Mode;
 
-/// The longest run, which one that ends after a number of requests or events may take.
+/// The longest run. A run that ends after a number of requests or events may take so long.
 pub const LONGEST_RUN: Duration = Duration::from_secs(86_400);
-/// Rounds of a comparison where none are asked for. Each of its runs takes this fraction of the usual time. So many
-/// rounds are enough for a useful interval.
-const USUAL_ROUNDS: u32 = 5;
+/// The default number of rounds in a comparison, which is enough for a useful interval. Each run takes this fraction of
+/// the usual time.
+const DEFAULT_ROUNDS: u32 = 5;
 
 /// One kind of run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// How requests reach the pods; `None`: as the plan says.
+    /// How requests reach the pods; `None`: as in the plan.
     pub mode: Option<Mode>,
-    /// The number of pods that is scaled to; `None`: no scaling.
+    /// The number of pods to scale to; `None`: no scaling.
     pub replicas: Option<Replicas>,
 }
 
 /// All runs of a test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
-    /// What each run does.
+    /// The load of each run.
     pub plan: LoadPlan,
-    /// What is compared; never empty.
+    /// The kinds of runs to compare; never empty.
     pub cases: Vec<Case>,
-    /// How often each case is run.
+    /// The number of runs of each case.
     pub rounds: u32,
-    /// What happens during each run.
+    /// The events during each run.
     pub events: Vec<Planned>,
     /// Whether a run ends when its events are over.
     pub ends_with_events: bool,
@@ -62,22 +62,22 @@ impl Trial {
     /// The same total time, divided into the usual number of rounds.
     #[must_use]
     pub fn in_rounds(mut self) -> Self {
-        self.plan.duration /= USUAL_ROUNDS;
-        Self { rounds: USUAL_ROUNDS, ..self }
+        self.plan.duration /= DEFAULT_ROUNDS;
+        Self { rounds: DEFAULT_ROUNDS, ..self }
     }
 
-    /// Every run: round by round, so that what slows the machine for some time slows everything that is compared.
+    /// Every run, round by round, so that a temporary slowdown of the machine affects all cases.
     pub fn turns(&self) -> impl Iterator<Item = (u32, Case)> {
         (1..=self.rounds).flat_map(|round| self.cases.iter().map(move |case| (round, *case)))
     }
 
-    /// The numbers of pods that are scaled to.
+    /// The numbers of pods to scale to.
     #[must_use]
     pub fn counts(&self) -> Vec<u32> {
         self.cases.iter().filter_map(|case| case.replicas).map(Replicas::get).collect()
     }
 
-    /// How many runs are tested for a uniform choice of pods: all in which the client does not choose.
+    /// The number of runs that are tested for a uniform choice of pods: all in which the client does not choose.
     #[must_use]
     pub fn uniformity_tests(&self) -> u32 {
         let tests = self.turns().filter(|(_, case)| case.mode != Some(Mode::Client)).count();
@@ -90,7 +90,7 @@ impl Trial {
         self.cases.iter().any(|case| case.mode == Some(Mode::Client))
     }
 
-    /// What a run in this mode does.
+    /// The load of a run in this mode.
     #[must_use]
     pub fn plan_in(&self, mode: Option<Mode>) -> LoadPlan {
         let plan = self.plan.clone();

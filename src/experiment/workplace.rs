@@ -4,13 +4,13 @@ use std::path::Path;
 
 use crate::cluster::Access;
 
-/// A lab, and what is needed to send load to it and to change it.
+/// A cluster, and what is needed to send load to it and to change it.
 #[derive(Clone, Copy)]
 pub struct Workplace<'a> {
-    /// How the cluster is reached.
+    /// Access to the cluster.
     pub access: &'a Access,
     /// The lab's link on this machine, through which its addresses must be reached.
     pub link: &'a str,
-    /// The program `ip`, which knows the routes.
+    /// The program `ip`, which prints the routes.
     pub ip: &'a Path,
 }

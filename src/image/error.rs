@@ -8,25 +8,25 @@ use crate::io_error::IoError;
 use crate::process::ProgramError;
 use crate::shutdown::Interrupted;
 
-/// Why there is no image. `Display` is one sentence: what happened, and why.
+/// Why an image cannot be used or built. `Display` is one sentence: what happened, and why.
 #[derive(Debug, Error)]
 pub enum ImageError {
-    /// A file that should hold an image and does not.
-    #[error("{} is no image that can be deployed: {why}", path.display())]
+    /// The file is not an image.
+    #[error("{} is not an image that can be deployed: {why}", path.display())]
     BadImage {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
-    /// An image could not be made.
+    /// An image could not be built.
     #[error("{what} could not be built: {why}")]
     BuildFailed {
         /// The image.
         what: String,
         /// Why.
         why: String,
-        /// What would help; `None` where nothing is known.
+        /// What would help; `None` if unknown.
         remedy: Option<BuildRemedy>,
     },
     /// A program failed.
@@ -35,12 +35,12 @@ pub enum ImageError {
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
-    /// Ctrl-C, or a signal of its kind. What had begun has been undone.
+    /// Ctrl-C or a termination signal. What was started has been undone.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
 }
 
-/// What would help where an image could not be built. An existing image may be used instead.
+/// What would help when an image could not be built. An existing image can be used instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildRemedy {
     /// What is missing.
@@ -52,7 +52,7 @@ pub struct BuildRemedy {
 /// What a build needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuildNeed {
-    /// The C library as a static one.
+    /// The static C library.
     StaticLibrary,
     /// Evenkeel's source tree.
     SourceTree,

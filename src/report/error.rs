@@ -7,8 +7,8 @@ use crate::io_error::IoError;
 /// Why a report could not be read or written. `Display` is one sentence: what happened, and why.
 #[derive(Debug, Error)]
 pub enum ReportError {
-    /// A file that should hold a report and does not.
-    #[error("{name} is no report that can be read: {why}")]
+    /// The file is not a report.
+    #[error("{name} is not a report that can be read: {why}")]
     BadReport {
         /// The file, or "stdin".
         name: String,

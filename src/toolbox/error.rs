@@ -6,24 +6,24 @@ use crate::io_error::IoError;
 use crate::process::ProgramError;
 use crate::shutdown::Interrupted;
 
-/// Why the toolbox cannot be had. `Display` is one sentence: what happened, and why.
+/// Why the toolbox cannot be used. `Display` is one sentence: what happened, and why.
 #[derive(Debug, Error)]
 pub enum ToolboxError {
-    /// Programs the cluster needs are neither on PATH nor in the cache.
-    #[error("the cluster needs programs that are not here: {}", missing.join(", "))]
+    /// Programs that the cluster needs are neither on PATH nor in the cache.
+    #[error("the cluster needs programs that are not installed: {}", missing.join(", "))]
     MissingPrograms {
         /// Their names.
         missing: Vec<String>,
-        /// The exact command that brings them.
+        /// The exact command that installs them.
         remedy: String,
     },
-    /// The kernel cannot do something the cluster needs.
-    #[error("this kernel cannot do what a cluster needs: {}", missing.join("; "))]
+    /// The kernel lacks a feature that the cluster needs.
+    #[error("this kernel lacks features that a cluster needs: {}", missing.join("; "))]
     MissingKernel {
-        /// What was tried, and what the kernel said.
+        /// Each feature with the error of the kernel.
         missing: Vec<String>,
     },
-    /// Programs could not be brought.
+    /// Programs could not be installed.
     #[error("{what} could not be installed: {why}")]
     InstallFailed {
         /// The module or package.
@@ -33,12 +33,12 @@ pub enum ToolboxError {
         /// What would help.
         remedy: InstallRemedy,
     },
-    /// The components of a node could not watch their files.
-    #[error("a node needs {needed} inotify instances, and only {free} more can be made: {setting} is {limit}")]
+    /// The components of a node could not watch files.
+    #[error("a node needs {needed} inotify instances, but only {free} more can be created: {setting} is {limit}")]
     FewInotifyInstances {
-        /// As many as a node needs.
+        /// The number that a node needs.
         needed: usize,
-        /// As many as could be made.
+        /// The number that can still be created.
         free: usize,
         /// The kernel setting that limits them: `fs.inotify.max_user_instances`.
         setting: &'static str,
@@ -51,36 +51,36 @@ pub enum ToolboxError {
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
-    /// Ctrl-C, or a signal of its kind. What had begun has been undone.
+    /// Ctrl-C or a termination signal. What was started has been undone.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
 }
 
-/// What would help where programs could not be installed.
+/// What would help when programs could not be installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstallRemedy {
-    /// A network, or a Go module proxy, that can be reached.
+    /// A reachable network or Go module proxy.
     Network,
     /// A newer Go.
     NewerGo,
-    /// Any Go that can fetch a newer one.
+    /// Any Go that can download a newer one.
     Go,
     /// Free space for the build, in gigabytes.
     Space {
         /// In gigabytes.
         gigabytes: u32,
     },
-    /// The command by hand, which shows all of its output.
+    /// Running the command by hand, which shows all of its output.
     ByHand {
         /// The command, pasteable.
         command: String,
     },
-    /// Packages from a source that is not known here; in Debian they have these names.
+    /// Packages whose names in this distribution are unknown.
     Packages {
-        /// Their names.
+        /// Their names in Debian.
         debian: Vec<String>,
     },
-    /// The command as root.
+    /// Running the command as root.
     AsRoot {
         /// The command, pasteable.
         command: String,

@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(toolbox.path(Program::Runc), Path::new("/usr/bin/program"));
 
         let error = resolve(all(Program::Runc)).unwrap_err();
-        assert!(error.to_string().ends_with("not here: runc"), "{error}");
+        assert!(error.to_string().ends_with("not installed: runc"), "{error}");
         assert!(
             matches!(error, ToolboxError::MissingPrograms { remedy, .. } if remedy == "evenkeel up --install-tools")
         );

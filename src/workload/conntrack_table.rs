@@ -37,8 +37,8 @@ impl ConntrackTable {
     /// Reads the tables of all nodes for connections to `service`.
     ///
     /// # Errors
-    /// [`WorkloadError::NoDataPlane`] when the nodes cannot be reached, [`WorkloadError::Program`] when the table of one cannot be read:
-    /// only root can.
+    /// [`ClusterError::NoDataPlane`](crate::cluster::ClusterError::NoDataPlane) when the nodes cannot be reached,
+    /// [`WorkloadError::Program`] when the table of one cannot be read: only root can.
     pub async fn now(access: &Access, service: SocketAddr) -> Result<Self, WorkloadError> {
         let (nodes, toolbox) = access.require_kernels("reading the connection tracking")?;
         let conntrack = toolbox.path(Program::Conntrack);

@@ -10,7 +10,7 @@ use crate::kubernetes_error::KubernetesError;
 use crate::process::ProgramError;
 use crate::shutdown::Interrupted;
 
-/// Why something was not done with the workload. `Display` is one sentence: what happened, and why.
+/// Why an operation on the workload failed. `Display` is one sentence: what happened, and why.
 #[derive(Debug, Error)]
 pub enum WorkloadError {
     /// A lab runs, but nothing is deployed in it.
@@ -24,39 +24,39 @@ pub enum WorkloadError {
         /// The names of all pods of the workload.
         pods: Vec<String>,
     },
-    /// A load test's target is neither the lab, nor loopback, nor named by the explicit flag.
-    #[error("{target} is not the lab's: traffic to it would leave through {via}, so no load was sent")]
+    /// The target of a load test is neither the lab nor loopback, and no explicit flag allows it.
+    #[error("{target} does not belong to the lab: traffic to it would leave through {via}, so no load was sent")]
     ForeignTarget {
         /// The address that was asked for.
         target: String,
         /// Where its route leads.
         via: String,
     },
-    /// Components that died so often, one death after the other, that they are not started again.
-    #[error("{} died too often to be started again", components.join(" and "))]
+    /// Components exited so often in a row that they are not started again.
+    #[error("{} failed too often to be started again", components.join(" and "))]
     GivenUp {
-        /// Their names, each with how it last ended: "kubelet (exit 1)".
+        /// Their names, each with its last exit: "kubelet (exit 1)".
         components: Vec<String>,
-        /// The first one's name: its log is looked at first.
+        /// The name of the first one, whose log explains the most.
         first: String,
     },
-    /// Something did not happen before its deadline.
-    #[error("{what} did not happen within {seconds} s: {why}")]
+    /// A wait ended at its deadline.
+    #[error("timed out after {seconds} s while waiting for {what}: {why}")]
     Deadline {
-        /// What was waited for.
+        /// What the wait was for: "the rollout".
         what: String,
-        /// How long.
+        /// The deadline, in seconds.
         seconds: u64,
-        /// How far it got.
+        /// The last state, or the last error.
         why: String,
     },
-    /// A rollout cannot succeed.
+    /// A rollout cannot finish.
     #[error("the pods cannot start: {reason}")]
     RolloutStuck {
-        /// The reason as Kubernetes tells it, with the pod's name.
+        /// The reason that Kubernetes gives, with the name of the pod.
         reason: String,
     },
-    /// A manifest of the workload is not what the lab can deploy.
+    /// A manifest of the workload cannot be deployed.
     #[error("the manifest {} cannot be used: {why}", file.display())]
     Manifest {
         /// The file.
@@ -73,7 +73,7 @@ pub enum WorkloadError {
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
-    /// Ctrl-C, or a signal of its kind. What had begun has been undone.
+    /// Ctrl-C or a termination signal. What was started has been undone.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
     /// The cluster failed, or cannot be reached.
@@ -82,7 +82,7 @@ pub enum WorkloadError {
 }
 
 impl WorkloadError {
-    /// Whether Ctrl-C, or a signal of its kind, ended the work.
+    /// Whether Ctrl-C or a termination signal ended the work.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         match self {
@@ -94,5 +94,5 @@ impl WorkloadError {
 }
 
 fn existing(pods: &[String]) -> String {
-    if pods.is_empty() { "there is none".to_owned() } else { format!("the pods are: {}", pods.join(", ")) }
+    if pods.is_empty() { "the workload has no pods".to_owned() } else { format!("the pods are: {}", pods.join(", ")) }
 }

@@ -1,11 +1,12 @@
-//! What the command line does with input that cannot be used: one helpful sentence, exit 2, nothing changed; and with
-//! verbs that want a lab where there is none.
+//! The command line with input that cannot be used (one helpful sentence, exit code 2, nothing changed), and without a
+//! lab.
 
-#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that cannot continue fails its test")]
 
 mod any_bytes;
 mod inotify;
 mod named_files;
+mod pages;
 mod server;
 mod signals;
 
@@ -15,12 +16,12 @@ use std::path::Path;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-/// The program, in a world of its own that must stay empty.
+/// The program, in a directory of its own that must stay empty.
 struct World {
     directory: TempDir,
 }
 
-/// What a command said and did.
+/// The output and exit code of a command.
 struct Said {
     code: i32,
     stdout: String,
@@ -39,7 +40,7 @@ impl World {
     fn run_in(&self, state: &Path, arguments: &[&str]) -> Said {
         let mut command = Command::cargo_bin("evenkeel").unwrap();
         command.args(arguments).current_dir(self.directory.path());
-        // A name that no lab on this machine has.
+        // No lab on this machine has this name.
         command.env("EVENKEEL_NAME", "cli-test").env("EVENKEEL_STATE_DIR", state);
         command.env("EVENKEEL_CACHE_DIR", self.directory.path().join("cache"));
         let output = command.output().unwrap();
@@ -47,7 +48,8 @@ impl World {
         Said { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// Refused: exit 2, nothing on stdout, `words` on stderr without escapes, and nothing made.
+    /// Checks that the command exits with 2, prints nothing to stdout and `words` to stderr without escapes, and creates
+    /// nothing.
     #[track_caller]
     fn refuses(&self, arguments: &[&str], words: &[&str]) {
         let before = self.files();
@@ -57,7 +59,7 @@ impl World {
         for word in words {
             assert!(said.stderr.contains(word), "{arguments:?} should say {word:?}: {}", said.stderr);
         }
-        assert!(!said.stderr.contains('\u{1b}'), "no colours in a pipe: {:?}", said.stderr);
+        assert!(!said.stderr.contains('\u{1b}'), "colours in a pipe: {:?}", said.stderr);
         assert_eq!(self.files(), before, "{arguments:?} changed something");
     }
 
@@ -74,7 +76,7 @@ impl World {
 }
 
 #[test]
-fn scale_takes_a_whole_number_that_fits() {
+fn scale_needs_a_whole_number_in_range() {
     let world = World::new();
     for given in ["-1", "0.5", "1e9", "abc", "", "481", "99999999999999999999"] {
         world.refuses(&["scale", given], &["<N>", given, "expected a whole number from 0 to 480"]);
@@ -84,7 +86,7 @@ fn scale_takes_a_whole_number_that_fits() {
 }
 
 #[test]
-fn test_takes_what_can_be_measured() {
+fn test_refuses_bad_connections_durations_and_numbers_of_pods() {
     let world = World::new();
     world.refuses(&["test", "-c", "0"], &["'0'", "--connections", "above 0"]);
     world.refuses(&["test", "-c", "-3"], &["'-3'", "--connections"]);
@@ -98,7 +100,38 @@ fn test_takes_what_can_be_measured() {
 }
 
 #[test]
-fn test_takes_events_that_it_knows() {
+fn a_value_that_cannot_be_used_is_named_once_with_its_flag_and_what_is_expected() {
+    let world = World::new();
+    for (flag, given, expected) in [
+        ("--rate", "fast", "a number of requests per second"),
+        ("--stages", "10s", "times and rates, such as 10s:100,30s:500"),
+        ("--requests", "0", "a whole number above 0"),
+        ("--reconnect-every", "-1", "a whole number above 0"),
+        ("--timeout", "0", "a number above 0 with ms, s, m or h"),
+        ("--warmup", "-1s", "a number above 0 with ms, s, m or h"),
+        ("--workers", "x", "a whole number above 0"),
+        ("--method", "CONNECT", "a method other than CONNECT"),
+        ("--path", "x", "a path that begins with /"),
+        ("--header", "X", "NAME: VALUE"),
+        ("--expect", "fine", "classes, codes or ranges separated by commas"),
+        ("--body", "@missing", "a file that can be read (No such file or directory"),
+        ("--target", "https://127.0.0.1/", "an http:// URL, because TLS is not supported"),
+        ("--target", "http://127.0.0.1:0/", "a port from 1 to 65535"),
+        ("--assert", "p99<5", "an assertion such as p99<5ms"),
+    ] {
+        let value = format!("'{given}'");
+        world.refuses(&["test", flag, given], &[&value, flag, &format!("expected {expected}")]);
+        let said = world.run(&["test", "--json", flag, given]);
+        let error: serde_json::Value = serde_json::from_str(&said.stderr).unwrap();
+        let message = error["message"].as_str().unwrap();
+        assert_eq!((said.code, message.matches(&value).count()), (2, 1), "{message}");
+    }
+    world.refuses(&["report", "--run", "0", "-"], &["'0'", "--run", "expected a whole number above 0"]);
+    world.refuses(&["test", "--assert", "p99@7<5ms", "--replicas", "2"], &["--assert", "no run at 7 pods, only at 2"]);
+}
+
+#[test]
+fn test_refuses_unknown_events() {
     let world = World::new();
     world.refuses(&["test", "--during", "reboot"], &["--during", "'reboot'", "kill:COMPONENT"]);
     world.refuses(&["test", "--during", "scale:2..0"], &["expected at least 1 pod"]);
@@ -109,14 +142,14 @@ fn test_takes_events_that_it_knows() {
 }
 
 #[test]
-fn soak_takes_parts_and_rounds() {
+fn soak_refuses_bad_parts_and_rounds() {
     let world = World::new();
     world.refuses(&["soak", "--rounds", "0"], &["--rounds", "above 0"]);
     world.refuses(&["soak", "--only", "everything"], &["'everything'", "kill-pod", "components"]);
 }
 
 #[test]
-fn demo_takes_what_test_takes() {
+fn demo_refuses_what_test_refuses() {
     let world = World::new();
     world.refuses(&["demo", "-d", "1w"], &["'1w'", "expected a number above 0"]);
     world.refuses(&["demo", "-c", "0"], &["'0'", "--connections"]);
@@ -124,7 +157,7 @@ fn demo_takes_what_test_takes() {
 }
 
 #[test]
-fn up_takes_a_mode_that_kube_proxy_has() {
+fn up_refuses_a_mode_that_kube_proxy_does_not_have() {
     let world = World::new();
     for verb in ["up", "demo"] {
         world.refuses(&[verb, "--proxy-mode", "ipvs"], &["'ipvs'", "nftables", "iptables"]);
@@ -132,7 +165,7 @@ fn up_takes_a_mode_that_kube_proxy_has() {
 }
 
 #[test]
-fn a_near_miss_is_put_right() {
+fn a_similar_name_is_suggested() {
     let world = World::new();
     world.refuses(&["scael", "3"], &["'scael'", "'scale'"]);
     world.refuses(&["stat"], &["'stat'", "'status'"]);
@@ -141,22 +174,25 @@ fn a_near_miss_is_put_right() {
 }
 
 #[test]
-fn deploy_takes_an_image_that_is_one() {
+fn deploy_refuses_what_is_not_an_image() {
     let world = World::new();
     world.write("text.tar", b"this is no archive, and it is longer than nothing");
     world.write("empty.tar", b"");
     world.refuses(&["deploy", "--image", "missing.tar"], &["missing.tar", "evenkeel build"]);
     world.refuses(&["deploy", "--image", "./missing"], &["./missing"]);
-    world.refuses(&["deploy", "--image", "text.tar"], &["text.tar is no image"]);
-    world.refuses(&["deploy", "--image", "empty.tar"], &["empty.tar is no image"]);
-    world.refuses(&["deploy", "--image", "."], &["is no image"]);
-    world.refuses(&["deploy", "--image", "server"], &["\"server\"", "tag"]);
-    world.refuses(&["deploy", "--image", ""], &["--image"]);
+    world.refuses(&["deploy", "--image", "text.tar"], &["text.tar is not an image"]);
+    world.refuses(&["deploy", "--image", "empty.tar"], &["empty.tar is not an image"]);
+    world.refuses(&["deploy", "--image", "."], &["is not an image"]);
+    world.refuses(
+        &["deploy", "--image", "server"],
+        &["'server'", "--image", "expected a file, or a reference with a tag"],
+    );
+    world.refuses(&["deploy", "--image", ""], &["''", "--image", "expected a file"]);
     world.refuses(&["deploy", "--replicas", "-1"], &["'-1'", "from 0 to 480"]);
 }
 
 #[test]
-fn logs_take_a_length_of_time() {
+fn logs_refuse_bad_times_and_counts() {
     let world = World::new();
     world.refuses(&["logs", "--since", "yesterday"], &["'yesterday'", "expected a number above 0"]);
     world.refuses(&["logs", "--tail", "-1"], &["--tail"]);
@@ -164,7 +200,7 @@ fn logs_take_a_length_of_time() {
 }
 
 #[test]
-fn a_name_must_fit_an_interface() {
+fn a_name_of_a_lab_must_fit_an_interface_name() {
     let world = World::new();
     for given in ["", "Lab", "a-name-far-too-long", "../x"] {
         world.refuses(&["--name", given, "status"], &["--name", given, "expected 1 to 12 lower-case letters"]);
@@ -172,7 +208,7 @@ fn a_name_must_fit_an_interface() {
 }
 
 #[test]
-fn state_that_is_a_file_is_left_alone() {
+fn a_file_in_place_of_the_state_directory_is_not_changed() {
     let world = World::new();
     world.write("file", b"precious");
     for verb in ["up", "down", "status", "deploy", "demo", "logs"] {
@@ -186,7 +222,7 @@ fn state_that_is_a_file_is_left_alone() {
 }
 
 #[test]
-fn verbs_that_want_a_lab_say_how_to_get_one() {
+fn verbs_that_need_a_lab_say_how_to_start_one() {
     let world = World::new();
     let verbs: [&[&str]; 6] =
         [&["deploy"], &["scale", "3"], &["logs"], &["logs", "--component", "kubelet"], &["test"], &["status"]];
@@ -200,7 +236,7 @@ fn verbs_that_want_a_lab_say_how_to_get_one() {
 }
 
 #[test]
-fn with_json_an_error_is_json_too() {
+fn with_json_an_error_is_json() {
     let said = World::new().run(&["scale", "-1", "--json"]);
     let error: serde_json::Value = serde_json::from_str(&said.stderr).unwrap();
     assert_eq!((said.code, &error["event"], &error["exit_code"]), (2, &"error".into(), &2.into()));
@@ -226,7 +262,7 @@ async fn a_broken_kubeconfig_is_named() {
 }
 
 #[test]
-fn completions_are_a_script() {
+fn completions_print_a_script() {
     for shell in ["bash", "zsh", "fish"] {
         let said = World::new().run(&["completions", shell]);
         assert_eq!(said.code, 0);
@@ -235,12 +271,12 @@ fn completions_are_a_script() {
 }
 
 #[test]
-fn help_shows_every_verb_and_version_the_version() {
+fn help_shows_every_verb() {
     let help = World::new().run(&["--help"]);
     let verbs = ["up", "deploy", "scale", "logs", "test", "report", "status", "demo", "down", "doctor", "build"];
     for verb in verbs.into_iter().chain(["completions"]) {
         assert!(help.stdout.contains(&format!("\n  {verb} ")), "{verb} is missing: {}", help.stdout);
     }
-    assert!(!help.stdout.contains("sandbox"), "the sandbox is not for people");
+    assert!(!help.stdout.contains("sandbox"), "the sandbox must be hidden");
     assert_eq!(World::new().run(&["--version"]).stdout, format!("evenkeel {}\n", env!("CARGO_PKG_VERSION")));
 }

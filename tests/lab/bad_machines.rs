@@ -56,10 +56,10 @@ fn a_network_that_is_in_use_is_not_changed() {
     let link = format!("ek-{NAME}");
     let named = format!("ip link set lo up && ip link add {link} type bridge && ip link show {link} >/dev/null");
     let kept = format!("{named} && trap 'ip link show {link} >/dev/null || exit 96' EXIT");
-    fails(&lab, &before, &NETWORK, &kept, &[&format!("link {link} is taken"), "does not belong to a lab"]);
+    fails(&lab, &before, &NETWORK, &kept, &[&format!("link {link} is already in use"), "does not belong to a lab"]);
     let routed = "ip link set lo up && ip link add other type bridge && ip link set other up \
                   && ip address add 198.18.0.9/24 dev other";
-    fails(&lab, &before, &NETWORK, routed, &["198.18.0.0/15 is taken", "198.18.0.0/24 through other"]);
+    fails(&lab, &before, &NETWORK, routed, &["198.18.0.0/15 is already in use", "198.18.0.0/24 through other"]);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_firewall_that_drops_everything_is_named_and_one_that_accepts_replies_works(
         let loopback = "add rule inet strict input iifname lo accept";
         format!("ip link set lo up && nft 'add table inet strict; {input}; {forward}; {loopback}; {more}'")
     };
-    let all = ["does not reach the lab's node at 198.18.0.2:6443", "the chain input of table inet strict drops"];
+    let all = ["cannot reach the lab's node at 198.18.0.2:6443", "the chain input of table inet strict drops"];
     fails(&lab, &before, &NETWORK, &rules(""), &all);
     fails(&lab, &before, &NETWORK, &rules(&chain("output")), &["the chain output of table inet strict drops"]);
     works(&lab, &before, &NETWORK, &rules("add rule inet strict input ct state established,related accept"));

@@ -62,7 +62,7 @@ fn a_killed_boot_is_reported_and_the_next_up_boots_again() {
         let output = lab.run(arguments);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
-        for part in ["boot has not come to its end", "evenkeel down", "evenkeel up"] {
+        for part in ["the lab has not finished booting", "evenkeel down", "evenkeel up"] {
             assert!(said.contains(part), "{arguments:?} should say {part:?}: {said}");
         }
     }

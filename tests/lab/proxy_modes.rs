@@ -13,7 +13,7 @@ fn iptables_balances_between_exactly_the_pods() {
     assert_eq!(lab.json(&["up"])["proxy_mode"], "iptables", "a lab that is up keeps its mode");
     let other = lab.run(&["up", "--proxy-mode", "nftables"]);
     assert_eq!(other.status.code(), Some(2));
-    assert!(text(&other.stderr).contains("balances by iptables"), "{}", text(&other.stderr));
+    assert!(text(&other.stderr).contains("proxy mode iptables"), "{}", text(&other.stderr));
 
     lab.ok(&["deploy", "--replicas", "2"]);
     let address = external_ip(&lab);

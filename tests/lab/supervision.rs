@@ -104,7 +104,7 @@ fn a_component_that_dies_again_and_again_is_given_up_and_status_says_what_to_do(
         words.contains("json").then_some(())
     });
     let status = lab.ok(&["status"]);
-    assert!(status.contains("The last words of kube-scheduler: "), "{status}");
+    assert!(status.contains("last log line of kube-scheduler: "), "{status}");
 
     // The delays between the restarts add up to a minute.
     let began = std::time::Instant::now();

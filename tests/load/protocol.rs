@@ -26,7 +26,7 @@ fn six(method: &str) -> LoadPlan {
     LoadPlan {
         requests: NonZeroU64::new(REQUESTS),
         timeout: Duration::from_millis(500),
-        request: RequestTemplate::default().method(method).unwrap(),
+        request: RequestTemplate::default().method(method.parse().unwrap()),
         expected: "1xx,2xx,3xx,4xx,5xx,600-999".parse().unwrap(),
         ..plan(1, 60_000)
     }

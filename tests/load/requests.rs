@@ -78,8 +78,9 @@ fn listening(length: usize, answer: &'static str) -> (Server, Arc<Mutex<Vec<u8>>
 
 #[test]
 fn a_request_arrives_as_it_was_made() {
-    let request = RequestTemplate::default().method("PUT").unwrap().path("/a?b=c").unwrap();
-    let request = request.header("Host: elsewhere").unwrap().header("X-Two: 2").unwrap().body(b"one\ntwo".into());
+    let request = RequestTemplate::default().method("PUT".parse().unwrap()).path("/a?b=c".parse().unwrap());
+    let request =
+        request.header("Host: elsewhere".parse().unwrap()).header("X-Two: 2".parse().unwrap()).body(b"one\ntwo".into());
     let expected = "PUT /a?b=c HTTP/1.1\r\nUser-Agent: evenkeel\r\nAccept: */*\r\nContent-Length: 7\r\n\
                     Host: elsewhere\r\nX-Two: 2\r\n\r\none\ntwo";
     let (server, heard) = listening(expected.len(), "HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n");
@@ -91,7 +92,8 @@ fn a_request_arrives_as_it_was_made() {
 #[test]
 fn a_body_larger_than_the_socket_buffer_is_sent_completely() {
     let body = vec![b'x'; 20 << 20];
-    let request = RequestTemplate::default().method("POST").unwrap().header("User-Agent: u").unwrap().body(body);
+    let request =
+        RequestTemplate::default().method("POST".parse().unwrap()).header("User-Agent: u".parse().unwrap()).body(body);
     // Any address of loopback has as many digits.
     let length =
         "POST / HTTP/1.1\r\nHost: 127.0.0.1:12345\r\nAccept: */*\r\nContent-Length: 20971520\r\nUser-Agent: u\r\n\r\n"
@@ -111,7 +113,7 @@ fn an_answer_before_the_whole_request_ends_the_connection() {
         peer.say("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n");
         std::thread::sleep(Duration::from_secs(5));
     });
-    let request = RequestTemplate::default().method("POST").unwrap().body(vec![b'x'; 20 << 20]);
+    let request = RequestTemplate::default().method("POST".parse().unwrap()).body(vec![b'x'; 20 << 20]);
     let run = run(server.address, &LoadPlan { request, ..so_many(4, 1) });
     assert_eq!((run.answered, run.opened), (4, 4), "{run:?}");
     assert!(run.faults.keys().all(|at| at.fault == Fault::Status(413)), "{run:?}");
@@ -120,7 +122,7 @@ fn an_answer_before_the_whole_request_ends_the_connection() {
 #[test]
 fn answers_to_head_have_no_body() {
     let server = Server::answering("HTTP/1.1 200 OK\r\nx-evenkeel-pod: a\r\ncontent-length: 5\r\n\r\n".into());
-    let request = RequestTemplate::default().method("HEAD").unwrap();
+    let request = RequestTemplate::default().method("HEAD".parse().unwrap());
     let run = run(server.address, &LoadPlan { request, ..so_many(20, 2) });
     assert_eq!((run.answered, run.opened, run.faults.len()), (20, 2, 0), "{run:?}");
 }

@@ -9,37 +9,12 @@ use std::num::NonZeroU32;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The text is not a request method that can be used here.
-    #[error("{given:?} cannot be used as request method: {why}")]
-    Method {
-        /// What was given.
-        given: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The text is not a request path.
-    #[error("{given:?} cannot be used as request path: {why}")]
-    Path {
-        /// What was given.
-        given: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The text is not a header that can be sent.
-    #[error("{given:?} cannot be used as request header: {why}")]
-    Header {
-        /// What was given.
-        given: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The text is not a list of status codes.
-    #[error("{given:?} cannot be used as list of status codes: {why}")]
-    Statuses {
-        /// What was given.
-        given: String,
-        /// What is wrong with it.
-        why: &'static str,
+    /// A text is not a value of its kind: a method, a path, a header or a list of status codes. The text itself is not
+    /// repeated, because the caller has it.
+    #[error("expected {expected}")]
+    InvalidValue {
+        /// What the text must be: "a path that begins with /".
+        expected: &'static str,
     },
     /// The process may not open as many files as the connections need.
     #[error("{connections} connections need more open files than the {limit} that this process may have")]

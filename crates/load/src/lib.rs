@@ -36,7 +36,7 @@
 //!     let target = Target { address, host: address.to_string(), path: "/".into() };
 //!     let plan = LoadPlan {
 //!         requests: NonZeroU64::new(1000),
-//!         request: RequestTemplate::default().path("/items?page=2")?.header("Accept: application/json")?,
+//!         request: RequestTemplate::default().path("/items?page=2".parse()?).header("Accept: application/json".parse()?),
 //!         expected: "2xx,404".parse()?,
 //!         ..LoadPlan::new(NonZeroU32::MIN.saturating_add(9), Duration::from_secs(10))
 //!     };
@@ -97,7 +97,7 @@ pub use live::RunProgress;
 pub use plan::LoadPlan;
 pub use pod_times::PodTimes;
 pub use record::{FaultAt, Pod, Second};
-pub use request::RequestTemplate;
+pub use request::{RequestHeader, RequestMethod, RequestPath, RequestTemplate};
 pub use result::{PacedResult, RunResult};
 pub use run::{run, run_balanced};
 pub use schedule::{RateStage, Schedule};

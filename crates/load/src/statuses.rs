@@ -47,14 +47,14 @@ impl FromStr for StatusSet {
     type Err = LoadError;
 
     fn from_str(text: &str) -> Result<Self, LoadError> {
-        let bad = |why| LoadError::Statuses { given: text.to_owned(), why };
+        let bad = |expected| LoadError::InvalidValue { expected };
         let mut set = Self { bits: [0; CODES.div_ceil(BITS)], text: String::new() };
         let parts: Vec<&str> = text.split(',').map(str::trim).collect();
         for part in &parts {
             let (from, to) = range(part)
-                .ok_or_else(|| bad("expected classes, codes or ranges with commas between, like 2xx,304,400-404"))?;
+                .ok_or_else(|| bad("classes, codes or ranges separated by commas, such as 2xx,304,400-404"))?;
             if from > to {
-                return Err(bad("a range must begin with its lower code"));
+                return Err(bad("a range that begins with its lower code"));
             }
             set.insert(from, to);
         }
@@ -111,7 +111,7 @@ mod tests {
         for bad in ["", ",", "2xx,", "2x", "xxx", "0xx", "99", "1000", "+20", "é00", "400-", "404-400", "4xx-5xx", "ok"]
         {
             let error = bad.parse::<StatusSet>().unwrap_err();
-            assert!(matches!(error, LoadError::Statuses { .. }), "{bad:?}");
+            assert!(matches!(error, LoadError::InvalidValue { .. }), "{bad:?}");
         }
     }
 }

@@ -9,15 +9,15 @@ use crate::toolbox::ToolboxError;
 use crate::workload::WorkloadError;
 use evenkeel_load::LoadError;
 
-/// Something failed.
+/// The command failed.
 const FAILED: u8 = 1;
-/// Something impossible was asked for, and nothing was changed.
+/// The arguments ask for something impossible, and nothing was changed.
 const IMPOSSIBLE: u8 = 2;
-/// Ctrl-C, or a signal of its kind.
+/// Ctrl-C or a termination signal.
 const INTERRUPTED: u8 = 130;
 
 impl Error {
-    /// 2: something impossible was asked for, and nothing was changed; 130: interrupted; 1: everything else.
+    /// 2: the arguments ask for something impossible, and nothing was changed; 130: interrupted; 1: everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -36,7 +36,7 @@ impl Error {
         }
     }
 
-    /// Whether Ctrl-C, or a signal of its kind, ended the work.
+    /// Whether Ctrl-C or a termination signal ended the work.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         self.exit_code() == INTERRUPTED
@@ -80,11 +80,7 @@ fn workload(error: &WorkloadError) -> u8 {
 
 fn load(error: &LoadError) -> u8 {
     match error {
-        LoadError::Method { .. }
-        | LoadError::Path { .. }
-        | LoadError::Header { .. }
-        | LoadError::Statuses { .. }
-        | LoadError::TooFewDescriptors { .. } => IMPOSSIBLE,
+        LoadError::InvalidValue { .. } | LoadError::TooFewDescriptors { .. } => IMPOSSIBLE,
         _ => FAILED,
     }
 }
@@ -96,5 +92,36 @@ fn experiment(error: &ExperimentError) -> u8 {
         ExperimentError::Workload(error) => workload(error),
         ExperimentError::Cluster(error) => cluster(error),
         _ => FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::num::NonZeroU32;
+
+    #[test]
+    fn a_load_that_is_impossible_exits_with_2_and_one_that_failed_with_1() {
+        let source = || io::Error::from(io::ErrorKind::OutOfMemory);
+        let target = "198.18.1.1:80".parse().unwrap();
+        let errors = [
+            (2, LoadError::InvalidValue { expected: "a path that begins with /" }),
+            (2, LoadError::TooFewDescriptors { connections: NonZeroU32::MAX, limit: 1024 }),
+            (1, LoadError::DescriptorLimit { source: source() }),
+            (1, LoadError::Epoll { source: source() }),
+            (1, LoadError::Thread { source: source() }),
+            (1, LoadError::NoAddress { target }),
+            (1, LoadError::Poll { target, source: source() }),
+            (1, LoadError::WorkerLost { target }),
+            (1, LoadError::Histogram { why: "x".into() }),
+        ];
+        for (code, error) in errors {
+            // Clap names the flag, and a library knows none.
+            assert!(!error.to_string().contains("--"), "{error}");
+            let error = Error::from(error);
+            assert_eq!(error.exit_code(), code, "{error}");
+            assert!(code == 2 || !error.hint().is_empty(), "{error}");
+        }
     }
 }

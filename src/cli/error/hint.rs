@@ -1,4 +1,4 @@
-//! What to do next about each error.
+//! Hints: what to do next about each error.
 
 use super::Error;
 use crate::cluster::ClusterError;
@@ -9,16 +9,17 @@ use crate::io_error::IoError;
 use crate::report::ReportError;
 use crate::toolbox::{InstallRemedy, ToolboxError};
 use crate::workload::WorkloadError;
+use evenkeel_load::LoadError;
 
-/// About a program that failed.
+/// For a program that failed.
 const RUN_BY_HAND: &str = "run the command yourself to see all of its output";
-/// About a request to the API server that failed.
+/// For a request to the API server that failed.
 const API_SERVER: &str = "evenkeel status shows whether the API server is ready";
-/// About load that could not be sent.
+/// For load that could not be sent.
 const LOAD: &str = "evenkeel status shows whether the Service has an address and pods";
 
 impl Error {
-    /// What to do next, in one sentence or a command; empty where the message says it.
+    /// What to do next, in one sentence or a command; empty if the message says it.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
@@ -34,7 +35,8 @@ impl Error {
             Self::PromisesBroken { .. } => {
                 "repeat one part with evenkeel soak --only PART --rounds 10, on a machine that does nothing else".into()
             }
-            Self::NoTarget { .. } | Self::Load(_) => LOAD.into(),
+            Self::NoTarget { .. } => LOAD.into(),
+            Self::Load(error) => load(error),
             Self::Toolbox(error) => toolbox(error),
             Self::Image(error) => image(error),
             Self::Cluster(error) => cluster(error),
@@ -145,7 +147,7 @@ fn cluster(error: &ClusterError) -> String {
         ClusterError::Unreachable { link, .. } => {
             format!("let the firewall pass the packets of the link {link}; nft list ruleset shows the firewall's rules")
         }
-        ClusterError::Taken { .. } => "free it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),
+        ClusterError::Taken { .. } => "remove it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),
         ClusterError::Kubeconfig { .. } => "make a new lab: evenkeel down, then evenkeel up".into(),
         ClusterError::Residue { .. } => "run evenkeel down once more, as root".into(),
         ClusterError::StateIsFile(error) => state_is_file(error),
@@ -182,6 +184,16 @@ fn workload(error: &WorkloadError) -> String {
     }
 }
 
+fn load(error: &LoadError) -> String {
+    match error {
+        LoadError::InvalidValue { .. } => String::new(),
+        LoadError::TooFewDescriptors { .. } => {
+            "use fewer connections, or raise the hard limit on open files (ulimit -Hn)".into()
+        }
+        _ => LOAD.into(),
+    }
+}
+
 fn experiment(error: &ExperimentError) -> String {
     match error {
         ExperimentError::NoAnswer { .. } => {
@@ -190,7 +202,7 @@ fn experiment(error: &ExperimentError) -> String {
         ExperimentError::Event { .. } => {
             "evenkeel status shows the state of the lab now; evenkeel logs --component NAME shows more".into()
         }
-        ExperimentError::Load(_) => LOAD.into(),
+        ExperimentError::Load(error) => load(error),
         ExperimentError::Workload(error) => workload(error),
         ExperimentError::Cluster(error) => cluster(error),
         ExperimentError::Program(_) => RUN_BY_HAND.into(),

@@ -1,9 +1,7 @@
-//! The errors of the command line: those of its own, and those of every area. Their hints and exit codes are here alone.
+//! Errors of the command line: its own, and those of every area. This module alone has their hints and exit codes.
 
-mod assertion;
 mod exit_code;
 mod hint;
-mod load;
 
 use thiserror::Error as ThisError;
 
@@ -20,38 +18,39 @@ use crate::toolbox::ToolboxError;
 use crate::workload::WorkloadError;
 use evenkeel_load::LoadError;
 
-/// Everything that can go wrong. `Display` is one sentence: what happened, and why. [`Error::hint`] says what to do next.
+/// All errors of the command line. `Display` is one sentence: what happened, and why. [`Error::hint`] says what to do
+/// next.
 #[derive(Debug, ThisError)]
 pub enum Error {
     /// A value that cannot be used.
     #[error("{given:?} cannot be used for {what}: {why}")]
     BadValue {
-        /// The option or argument.
+        /// The flag or argument.
         what: &'static str,
-        /// What was given.
+        /// The given value.
         given: String,
-        /// What it takes.
+        /// Why it cannot be used.
         why: String,
     },
-    /// A lab of that name runs, and what was asked for would make and remove one.
-    #[error("the lab {name:?} is up, and a demo makes and removes one of its own")]
+    /// A lab of that name is running, and the command would create and remove one.
+    #[error("the lab {name:?} is up, but a demo creates and removes a lab of its own")]
     LabIsUp {
         /// The lab.
         name: String,
     },
-    /// Only Linux has them.
-    #[error("{verb} needs Linux, because a lab is made of its namespaces, links and cgroups")]
+    /// The command needs Linux.
+    #[error("{verb} needs Linux, because a lab consists of Linux namespaces, links and cgroups")]
     NeedsLinux {
         /// The verb.
         verb: &'static str,
     },
-    /// Only root may make namespaces, links, routes and cgroups.
-    #[error("{verb} needs root, because it makes or enters namespaces, links, routes and cgroups")]
+    /// The command needs root.
+    #[error("{verb} needs root, because it creates or uses namespaces, links, routes and cgroups")]
     NeedsRoot {
         /// The verb.
         verb: &'static str,
     },
-    /// The server that was named as a target cannot be reached.
+    /// The host of `--target` cannot be reached.
     #[error("no load could be sent to {target}: {why}")]
     NoTarget {
         /// The host and port.
@@ -59,33 +58,33 @@ pub enum Error {
         /// Why.
         why: String,
     },
-    /// What was asserted of a test did not hold.
-    #[error("{} asserted and did not hold: {}", were(missed.len(), "figure"), missed.join("; "))]
+    /// An assertion about a test does not hold.
+    #[error("{} not hold: {}", count(missed.len(), "assertion does", "assertions do"), missed.join("; "))]
     AssertionsMissed {
         /// Each with what was measured: "p99 was 7.2 ms, expected < 5 ms (10 pods)".
         missed: Vec<String>,
     },
-    /// What is promised of an event did not hold.
-    #[error("{} broken: {}", were(broken.len(), "promise"), broken.join("; "))]
+    /// A promise about an event was broken.
+    #[error("{} broken: {}", count(broken.len(), "promise was", "promises were"), broken.join("; "))]
     PromisesBroken {
-        /// Each with what was seen: "pod delete (keepalive): 3 requests failed".
+        /// Each with what was observed: "pod delete (keepalive): 3 requests failed".
         broken: Vec<String>,
     },
-    /// A second Ctrl-C: the undo was not waited for.
+    /// A second Ctrl-C ended the program before the undo was complete.
     #[error("ended before the undo was complete: {left}")]
     EndedEarly {
-        /// What may be left: "routes to the pods may be left on this machine".
+        /// What may remain: "routes to the pods may be left on this machine".
         left: String,
-        /// What removes that.
+        /// The command that removes it.
         remedy: String,
     },
-    /// A file stands where the state directory must be.
+    /// The state directory is a file.
     #[error(transparent)]
     StateIsFile(#[from] StateIsFile),
     /// The toolbox failed.
     #[error(transparent)]
     Toolbox(#[from] ToolboxError),
-    /// There is no image.
+    /// An image cannot be used or built.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// The cluster failed.
@@ -96,8 +95,8 @@ pub enum Error {
     Workload(#[from] WorkloadError),
     /// The load could not be sent.
     #[error(transparent)]
-    Load(LoadError),
-    /// Runs were not made, or did not succeed.
+    Load(#[from] LoadError),
+    /// Runs failed.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
     /// A report could not be read or written.
@@ -112,14 +111,14 @@ pub enum Error {
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
-    /// Ctrl-C, or a signal of its kind. What had begun has been undone.
+    /// Ctrl-C or a termination signal. What was started has been undone.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
 }
 
-/// "1 figure was", "2 figures were".
-fn were(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what} was") } else { format!("{count} {what}s were") }
+/// "1 promise was", "2 promises were".
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! Every variant, as a person reads it.
+//! A snapshot of every variant with its hint and exit code.
 
 use std::fmt::Write;
+use std::num::NonZeroU32;
 
 use super::*;
 use crate::image::{BuildNeed, BuildRemedy};
@@ -14,7 +15,7 @@ fn samples() -> Vec<Error> {
     let why = || "connection refused".to_owned();
     let refused = kube::core::Status::failure("deployments.apps \"server\" is forbidden", "Forbidden").with_code(403);
     vec![
-        Error::BadValue { what: "--connections", given: "0".into(), why: "it takes a whole number above 0".into() },
+        Error::BadValue { what: "--connections", given: "0".into(), why: "expected a whole number above 0".into() },
         ImageError::BadImage { path: "image.tar".into(), why: "there is no such file".into() }.into(),
         ReportError::BadReport { name: "report.json".into(), why: "it is empty".into() }.into(),
         StateIsFile { path: "/var/lib/evenkeel".into() }.into(),
@@ -112,6 +113,7 @@ fn samples() -> Vec<Error> {
         WorkloadError::UnknownPod { given: "server-x".into(), pods: vec!["server-a".into(), "server-b".into()] }.into(),
         WorkloadError::UnknownPod { given: "server-x".into(), pods: Vec::new() }.into(),
         Error::NoTarget { target: "a.invalid:80".into(), why: "the name has no address".into() },
+        Error::Load(LoadError::TooFewDescriptors { connections: NonZeroU32::MAX, limit: 1024 }),
         Error::Load(LoadError::NoAddress { target: ([198, 18, 1, 1], 80).into() }),
     ]
 }

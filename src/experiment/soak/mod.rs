@@ -1,4 +1,4 @@
-//! The soak: every promise under load, event by event, with any number of rounds.
+//! The soak: tests every promise under load, event by event, with any number of rounds.
 
 mod part;
 mod promise;
@@ -26,62 +26,62 @@ use promise::Promise;
 
 /// The number of pods of which one is killed.
 const KILLED_OF: Replicas = Replicas::of::<10>();
-/// From one kill of a container to the next: time for a new container, and then for two seconds of the usual load.
-/// The kubelet looks at its containers each second; ten kills fall evenly on the tenths of that second.
+/// The time between two kills of a container: enough for a new container and then two seconds of the usual load. The
+/// kubelet checks its containers each second, and ten kills are spread evenly over the tenths of that second.
 const BETWEEN_KILLS: Duration = Duration::from_millis(5300);
-/// The most rounds of events that kill each of seven components.
+/// The largest number of rounds for events that kill a component or switch off the drain.
 const MOST_KILLS: u32 = 20;
-/// The variable that says how long a pod drains.
+/// The environment variable with the drain time of a pod, in seconds.
 const DRAIN: &str = "DRAIN_SECONDS";
 
-/// How the rounds of a part are made.
+/// The rounds of a part.
 #[derive(Clone, Copy)]
 struct Rounds {
     mode: Mode,
-    /// How many.
+    /// The number of rounds.
     count: u32,
-    /// How many in one run.
+    /// The number of rounds in one run.
     per_run: u32,
-    /// Whether each run begins with new pods: the kubelet waits longer and longer before it restarts a container that
-    /// crashed often.
+    /// Whether each run begins with new pods. The kubelet waits longer before each restart of a container that crashed
+    /// often.
     fresh: bool,
-    /// The time from one event to the next; `None`: each begins a second after the one before is over.
+    /// The time from one event to the next; `None`: each event begins after the one before.
     every: Option<Duration>,
 }
 
 /// One round over keep-alive connections.
 const KEEPALIVE: Rounds = Rounds { mode: Mode::Keepalive, count: 1, per_run: 25, fresh: false, every: None };
 
-/// What a soak does.
+/// The plan of a soak.
 #[derive(Clone, Debug)]
 pub struct SoakPlan {
-    /// Rounds of each event; of those that kill a component, at most 20 are made.
+    /// Rounds of each event; at most 20 for events that kill a component or switch off the drain.
     pub rounds: NonZeroU32,
-    /// Connections of the load.
+    /// The number of connections.
     pub connections: NonZeroU32,
-    /// The parts that are made; empty: all.
+    /// The parts to make; empty: all.
     pub only: Vec<Part>,
-    /// Whether wrk sends the load of the first part as well.
+    /// Whether wrk also sends the load of the first part.
     pub wrk: bool,
 }
 
-/// A soak under way.
+/// A running soak.
 pub struct Soak<'a> {
     workplace: Workplace<'a>,
     toolbox: &'a Toolbox,
     target: Target,
-    /// The Deployment as it was, and as it is after each part.
+    /// The Deployment before the soak, which is restored after each part.
     before: Baseline,
     plan: SoakPlan,
     progress: Progress,
-    /// For hundreds of events, of which none needs a line.
+    /// For the events, whose progress is not shown.
     silent: Progress,
     shutdown: Shutdown,
     results: Vec<PromiseResult>,
 }
 
 impl<'a> Soak<'a> {
-    /// A soak of the Service at `target`, whose Deployment is put back to what it was `before`.
+    /// A soak of the Service at `target`, whose Deployment is restored to `before`.
     #[must_use]
     pub fn new(
         workplace: Workplace<'a>,
@@ -102,18 +102,19 @@ impl Soak<'_> {
     /// Runs all parts of the plan, one after the other.
     ///
     /// # Errors
-    /// What kept a part from its end; [`ExperimentError::Interrupted`]. What was observed until then is in the results.
+    /// Why a part could not be finished; [`ExperimentError::Interrupted`]. The results have the observations until
+    /// then.
     pub async fn run(&mut self) -> Result<(), ExperimentError> {
         for part in Part::ALL {
             if self.plan.only.is_empty() || self.plan.only.contains(&part) {
                 let outcome = Box::pin(self.one(part)).await;
-                self.put_back(outcome).await?;
+                self.restore(outcome).await?;
             }
         }
         Ok(())
     }
 
-    /// What was observed, promise by promise.
+    /// The observations, one for each promise and kind of load.
     #[must_use]
     pub fn into_results(self) -> Vec<PromiseResult> {
         self.results
@@ -132,7 +133,7 @@ impl Soak<'_> {
             Part::Components => self.part(&promise::of_components(), rounds_of_kills).await,
             Part::Pause => self.part(&[promise::pause()], KEEPALIVE).await,
             Part::Control => {
-                // Pods that do not drain: a promise that could not be broken would be worth nothing.
+                // Without a drain, requests must fail. This shows that the soak can detect a broken promise.
                 event::set_variable(&self.stage(), DRAIN, "0").await?;
                 self.part(&[promise::control()], rounds_of_kills).await
             }
@@ -142,31 +143,31 @@ impl Soak<'_> {
     async fn pods(&mut self) -> Result<(), ExperimentError> {
         let image = self.before.image().to_owned();
         let again = format!("{}-again", image.split('@').next().unwrap_or(&image));
-        let cluster = self.workplace.access.require_lab("giving an image another name")?;
+        let cluster = self.workplace.access.require_lab("tagging an image")?;
         cluster::tag_image(cluster, self.toolbox, &image, &again).await?;
         let promises = promise::of_pods([again.clone(), image]);
         let mut outcome = self.both_loads(&promises).await;
         if outcome.is_ok() && self.plan.wrk {
             outcome = self.by_wrk(&promises).await;
         }
-        // The other name goes only when no pod will be created from it any more.
-        let outcome = self.put_back(outcome).await;
+        // The tag is removed only after the Deployment is restored and no pod is created from it any more.
+        let outcome = self.restore(outcome).await;
         let untagged = cluster::untag_image(cluster, self.toolbox, &again).await;
         if let Err(error) = untagged {
-            self.progress.note(format!("the image's other name {again} could not be removed: {error}"));
+            self.progress.note(format!("the image tag {again} could not be removed: {error}"));
         }
         outcome
     }
 
-    /// Puts the Deployment back as it was before the soak, whatever became of the part that changed it. The Deployment is
-    /// changed even after an interruption; then only the pods are not waited for.
-    async fn put_back(&self, outcome: Result<(), ExperimentError>) -> Result<(), ExperimentError> {
+    /// Restores the Deployment to its state before the soak, also after an error in the part that changed it. After an
+    /// interruption it is restored without waiting for the pods.
+    async fn restore(&self, outcome: Result<(), ExperimentError>) -> Result<(), ExperimentError> {
         match (outcome, self.before.restore(&self.stage()).await) {
             (Ok(()), restored) => Ok(restored?),
             (Err(error), Ok(())) => Err(error),
             (Err(error), Err(why)) if why.is_interrupted() => Err(error),
             (Err(error), Err(why)) => {
-                self.progress.note(format!("the Deployment could not be put back as it was: {why}"));
+                self.progress.note(format!("the Deployment could not be restored: {why}"));
                 Err(error)
             }
         }
@@ -187,7 +188,7 @@ impl Soak<'_> {
         Ok(())
     }
 
-    /// Rounds of all `promises`, in turn, under one kind of load; a row each.
+    /// Makes rounds of all `promises`, in turn, under one kind of load, and adds one result for each promise.
     async fn part(&mut self, promises: &[Promise], rounds: Rounds) -> Result<(), ExperimentError> {
         let Rounds { mode, count, .. } = rounds;
         let name = promises.iter().map(|promise| promise.name).collect::<Vec<_>>().join(", ");
@@ -240,11 +241,11 @@ impl Soak<'_> {
         Box::pin(series.run_once(step)).await
     }
 
-    /// The first part's events under wrk, which knows nothing of this program.
+    /// Makes the events of the first part under the load of wrk, an independent program.
     async fn by_wrk(&mut self, promises: &[Promise]) -> Result<(), ExperimentError> {
         for mode in [Mode::Keepalive, Mode::NoKeepalive] {
             let rounds = self.plan.rounds.get();
-            let step = self.progress.step(format!("the same by wrk ({mode}, {rounds} rounds)"));
+            let step = self.progress.step(format!("the same with wrk ({mode}, {rounds} rounds)"));
             let events = promise::rounds(promises, rounds, 0);
             let row = wrk::run(&self.stage(), &self.target, self.plan.connections, mode, &events).await?;
             self.results.push(PromiseResult { rounds, ..row });

@@ -13,7 +13,7 @@ pub enum Part {
     KillPod,
     /// SIGKILL of each component.
     Components,
-    /// A paused API server.
+    /// A pause of the API server.
     Pause,
     /// A rolling restart without a drain, which must lose requests.
     Control,
@@ -23,7 +23,7 @@ impl Part {
     /// All parts, in their order.
     pub const ALL: [Self; 5] = [Self::Pods, Self::KillPod, Self::Components, Self::Pause, Self::Control];
 
-    /// Its name on the command line.
+    /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Part {
         }
     }
 
-    /// What it does.
+    /// Its description.
     #[must_use]
     pub fn description(self) -> &'static str {
         match self {

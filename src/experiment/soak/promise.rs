@@ -1,94 +1,95 @@
-//! What is promised, of which event.
+//! The promises: events, and what each guarantees.
 
 use std::time::Duration;
 
 use crate::config::Replicas;
 use crate::workload::event::{Action, Planned};
-use evenkeel_measure::{Around, Measurement};
+use evenkeel_measure::{Around, Measurement, some};
 
 /// The components, in the order in which they are killed.
 const COMPONENTS: [&str; 7] =
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "containerd"];
-/// How long the API server is paused.
+/// The length of the pause of the API server.
 const PAUSE: Duration = Duration::from_secs(30);
-/// A component is back within this time, in seconds.
+/// The longest time until a component is ready again, in seconds.
 const BACK: f64 = 5.0;
-/// Throughput is full again within this time, in seconds.
+/// The longest time until throughput is full again, in seconds.
 const FULL_AGAIN: f64 = 1.5;
 
-/// What is promised.
+/// What is guaranteed during an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limit {
+pub(super) enum Guarantee {
     /// No request fails.
-    None,
-    /// None fails, the component is back in time, and no pod is restarted.
-    Back,
-    /// At most twice the connections that were open to the pod fail, and throughput, added up over all rounds, is full
-    /// again in time: of a single round, chance on a full machine makes more than the tenth that "full" allows.
-    TwiceTheConnections,
-    /// Some fail.
-    Some,
+    NoFailure,
+    /// No request fails, the component is ready again in time, and no pod is restarted.
+    ComponentReturns,
+    /// At most two requests fail for each connection to the pod, and the throughput, added up over all rounds, is full
+    /// again in time. In a single round on a busy machine, noise alone exceeds the tenth that "full" allows.
+    FewFailures,
+    /// At least one request fails.
+    SomeFailure,
 }
 
-/// An event, and what is promised of it.
+/// An event, and its guarantee.
 #[derive(Clone, Debug)]
 pub(super) struct Promise {
     pub(super) name: &'static str,
-    /// What one round consists of; of several lists, each round takes the next.
+    /// The actions of one round. If there are several lists, the rounds take turns.
     rounds: Vec<Vec<Action>>,
-    pub(super) limit: Limit,
+    pub(super) guarantee: Guarantee,
 }
 
 impl Promise {
-    fn new(name: &'static str, limit: Limit, rounds: Vec<Vec<Action>>) -> Self {
-        Self { name, rounds, limit }
+    fn new(name: &'static str, guarantee: Guarantee, rounds: Vec<Vec<Action>>) -> Self {
+        Self { name, rounds, guarantee }
     }
 
-    /// Whether an event of a run is one of this promise's.
+    /// Whether an event of a run belongs to this promise.
     pub(super) fn owns(&self, what: &str) -> bool {
         self.rounds.iter().flatten().any(|action| action.to_string() == what)
     }
 
-    /// How many events a round has.
+    /// The number of events in a round.
     pub(super) fn events_a_round(&self) -> usize {
         self.rounds.first().map_or(1, |round| round.len().max(1))
     }
 }
 
-/// Scaling, rolling and deleting; the images to roll out, in turn.
+/// Scaling, rolling out and deleting, with two images to roll out in turn.
 pub(super) fn of_pods(images: [String; 2]) -> Vec<Promise> {
     let steps = [Replicas::of::<10>(), Replicas::of::<2>()].map(Action::Scale).into();
     vec![
-        Promise::new("scale 2 → 10 → 2", Limit::None, vec![steps]),
-        Promise::new("rolling restart", Limit::None, vec![vec![Action::Restart]]),
-        Promise::new("new image", Limit::None, images.map(|image| vec![Action::NewImage(image)]).into()),
-        Promise::new("pod delete", Limit::None, vec![vec![Action::DeletePod]]),
+        Promise::new("scale 2 → 10 → 2", Guarantee::NoFailure, vec![steps]),
+        Promise::new("rolling restart", Guarantee::NoFailure, vec![vec![Action::Restart]]),
+        Promise::new("new image", Guarantee::NoFailure, images.map(|image| vec![Action::NewImage(image)]).into()),
+        Promise::new("pod delete", Guarantee::NoFailure, vec![vec![Action::DeletePod]]),
     ]
 }
 
-/// A container that dies.
+/// A container is killed.
 pub(super) fn kill_pod() -> Promise {
-    Promise::new("SIGKILL of a container", Limit::TwiceTheConnections, vec![vec![Action::KillPod]])
+    Promise::new("SIGKILL of a container", Guarantee::FewFailures, vec![vec![Action::KillPod]])
 }
 
-/// Each component that dies.
+/// Each component is killed.
 pub(super) fn of_components() -> Vec<Promise> {
-    let kill = |name: &'static str| Promise::new(name, Limit::Back, vec![vec![Action::Kill(name.to_owned())]]);
+    let kill =
+        |name: &'static str| Promise::new(name, Guarantee::ComponentReturns, vec![vec![Action::Kill(name.to_owned())]]);
     COMPONENTS.into_iter().map(kill).collect()
 }
 
-/// An API server that does not answer.
+/// The API server is paused.
 pub(super) fn pause() -> Promise {
     let pause = Action::Pause("kube-apiserver".to_owned(), PAUSE);
-    Promise::new("kube-apiserver paused 30 s", Limit::None, vec![vec![pause]])
+    Promise::new("kube-apiserver paused 30 s", Guarantee::NoFailure, vec![vec![pause]])
 }
 
-/// A rolling restart that must lose requests.
+/// A rolling restart in which requests must fail.
 pub(super) fn control() -> Promise {
-    Promise::new("restart without a drain", Limit::Some, vec![vec![Action::Restart]])
+    Promise::new("restart without a drain", Guarantee::SomeFailure, vec![vec![Action::Restart]])
 }
 
-/// So many rounds of all promises, in turn, when `made` have been made.
+/// The events of the next `rounds` rounds of all promises, after `made` rounds.
 pub(super) fn rounds(promises: &[Promise], rounds: u32, made: u32) -> Vec<Planned> {
     let round = |number: u32| {
         let of = move |promise: &Promise| {
@@ -100,61 +101,69 @@ pub(super) fn rounds(promises: &[Promise], rounds: u32, made: u32) -> Vec<Planne
     (made..made + rounds).flat_map(round).map(|action| Planned { at: None, action }).collect()
 }
 
-/// What was seen of a promise, over all its rounds.
+/// The observations for a promise over all its rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct Observation {
     pub(super) events: usize,
     pub(super) requests: u64,
     pub(super) failed: u64,
-    /// Of those, on connections that a pod held: each connection of a closed loop has one request under way.
+    /// Failures on open connections to a pod. In a closed loop each connection has one request in flight.
     broken: u64,
-    /// The longest that an event took, in seconds.
+    /// The longest time that an event took, in seconds.
     pub(super) took: f64,
-    /// How long throughput took to be full again, over all events, in seconds; none where it did not come back, or was
-    /// not measured.
+    /// The time until throughput was full again, over all events, in seconds; `None` if it was not full again or not
+    /// measured.
     pub(super) full_again: Option<f64>,
-    /// Events that did not come to their end.
-    pub(super) troubled: usize,
+    /// Events that did not finish.
+    pub(super) unfinished: usize,
     restarts: u32,
 }
 
-impl Seen {
+impl Observation {
     /// The events of `promise` in `runs`.
     pub(super) fn of(promise: &Promise, runs: &[Measurement]) -> Self {
-        let mut seen = Self { restarts: restarts(runs), ..Self::default() };
+        let mut observed = Self { restarts: restarts(runs), ..Self::default() };
         let events = runs.iter().flat_map(|run| &run.events).filter(|event| promise.owns(&event.what));
         let around = events.clone().filter_map(|event| Some(&event.impact.as_ref()?.around));
-        seen.full_again = Around::together(around).dip().and_then(|dip| dip.full_again_seconds);
+        observed.full_again = Around::together(around).dip().and_then(|dip| dip.full_again_seconds);
         for event in events {
-            seen.events += 1;
-            seen.troubled += usize::from(event.trouble.is_some());
-            seen.took = seen.took.max(event.took_seconds().unwrap_or_default());
+            observed.events += 1;
+            observed.unfinished += usize::from(event.trouble.is_some());
+            observed.took = observed.took.max(event.took_seconds().unwrap_or_default());
             let Some(impact) = &event.impact else { continue };
-            seen.requests += impact.requests;
-            seen.failed += impact.failures;
+            observed.requests += impact.requests;
+            observed.failed += impact.failures;
             let on_a_pod = impact.kinds.iter().filter(|kind| kind.pod.is_some() && kind.kind != "refused");
-            seen.broken += on_a_pod.map(|kind| kind.count).sum::<u64>();
+            observed.broken += on_a_pod.map(|kind| kind.count).sum::<u64>();
         }
-        seen
+        observed
     }
 
-    /// What was not as promised, if anything.
-    pub(super) fn broke(&self, limit: Limit) -> Option<String> {
-        if self.troubled > 0 {
-            return Some(format!("{} did not come to their end", self.troubled));
+    /// Why the guarantee does not hold, or `None`.
+    pub(super) fn broke(&self, guarantee: Guarantee) -> Option<String> {
+        if self.unfinished > 0 {
+            return Some(format!("{} did not finish", some(self.unfinished as u64, "event")));
         }
         if self.events == 0 {
-            return Some("it never happened".into());
+            return Some("no such event happened".into());
         }
-        match limit {
-            Limit::None | Limit::Back if self.failed > 0 => Some(format!("{} requests failed", self.failed)),
-            Limit::Back if self.took > BACK => Some(format!("it was back after {:.1} s", self.took)),
-            Limit::Back if self.restarts > 0 => Some(format!("{} pods were restarted", self.restarts)),
-            Limit::TwiceTheConnections if self.failed > 2 * self.broken => {
-                Some(format!("{} requests failed, with {} connections open to the pods", self.failed, self.broken))
+        match guarantee {
+            Guarantee::NoFailure | Guarantee::ComponentReturns if self.failed > 0 => {
+                Some(some(self.failed, "request") + " failed")
             }
-            Limit::TwiceTheConnections => self.stayed_low(),
-            Limit::Some if self.failed == 0 => Some("no request failed".into()),
+            Guarantee::ComponentReturns if self.took > BACK => {
+                Some(format!("the component was ready after {:.1} s", self.took))
+            }
+            Guarantee::ComponentReturns if self.restarts > 0 => {
+                Some(format!("{} of pods", some(self.restarts, "restart")))
+            }
+            Guarantee::FewFailures if self.failed > 2 * self.broken => Some(format!(
+                "{} failed, but only {} to the pods were open",
+                some(self.failed, "request"),
+                some(self.broken, "connection")
+            )),
+            Guarantee::FewFailures => self.stayed_low(),
+            Guarantee::SomeFailure if self.failed == 0 => Some("no request failed".into()),
             _ => None,
         }
     }
@@ -190,24 +199,24 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_is_broken_by_what_it_is_about() {
-        let seen = Seen { events: 3, requests: 9, full_again: Some(1.5), ..Seen::default() };
-        for limit in [Limit::None, Limit::Back, Limit::TwiceTheConnections] {
-            assert_eq!(seen.broke(limit), None);
+    fn a_promise_is_broken_only_by_its_own_guarantee() {
+        let observed = Observation { events: 3, requests: 9, full_again: Some(1.5), ..Observation::default() };
+        for guarantee in [Guarantee::NoFailure, Guarantee::ComponentReturns, Guarantee::FewFailures] {
+            assert_eq!(observed.broke(guarantee), None);
         }
-        assert!(seen.broke(Limit::Some).is_some());
-        let failed = Seen { failed: 4, broken: 2, ..seen };
-        assert!(failed.broke(Limit::None).is_some() && failed.broke(Limit::Back).is_some());
-        assert_eq!((failed.broke(Limit::TwiceTheConnections), failed.broke(Limit::Some)), (None, None));
-        assert!(Seen { failed: 5, ..failed }.broke(Limit::TwiceTheConnections).is_some());
+        assert!(observed.broke(Guarantee::SomeFailure).is_some());
+        let failed = Observation { failed: 4, broken: 2, ..observed };
+        assert!(failed.broke(Guarantee::NoFailure).is_some() && failed.broke(Guarantee::ComponentReturns).is_some());
+        assert_eq!((failed.broke(Guarantee::FewFailures), failed.broke(Guarantee::SomeFailure)), (None, None));
+        assert!(Observation { failed: 5, ..failed }.broke(Guarantee::FewFailures).is_some());
         for full_again in [Some(1.6), None] {
-            assert!(Seen { full_again, ..seen }.broke(Limit::TwiceTheConnections).is_some());
+            assert!(Observation { full_again, ..observed }.broke(Guarantee::FewFailures).is_some());
         }
-        assert!(Seen { took: 5.1, ..seen }.broke(Limit::Back).is_some());
-        assert!(Seen { restarts: 1, ..seen }.broke(Limit::Back).is_some());
-        for limit in [Limit::None, Limit::Some] {
-            assert!(Seen { troubled: 1, failed: 1, ..seen }.broke(limit).is_some());
-            assert!(Seen::default().broke(limit).is_some());
+        assert!(Observation { took: 5.1, ..observed }.broke(Guarantee::ComponentReturns).is_some());
+        assert!(Observation { restarts: 1, ..observed }.broke(Guarantee::ComponentReturns).is_some());
+        for guarantee in [Guarantee::NoFailure, Guarantee::SomeFailure] {
+            assert!(Observation { unfinished: 1, failed: 1, ..observed }.broke(guarantee).is_some());
+            assert!(Observation::default().broke(guarantee).is_some());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The same events under wrk, an independent client.
+//! The same events under the load of wrk, an independent client.
 
 use std::num::NonZeroU32;
 use std::process::Stdio;
@@ -14,12 +14,12 @@ use crate::process::{Invocation, ProgramError};
 use crate::shutdown::unless;
 use crate::workload::event::{EventContext, Planned, drained, play};
 use evenkeel_load::Target;
-use evenkeel_measure::Mode;
+use evenkeel_measure::{Mode, some};
 
-/// How long it goes on when all is over.
+/// How long wrk continues after all events are over.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
-/// Plays `events` while wrk sends load, and counts what it says failed.
+/// Plays `events` while wrk sends load, and takes the counts of failures from its output.
 pub(super) async fn run(
     stage: &EventContext<'_>,
     endpoint: &Target,
@@ -29,7 +29,7 @@ pub(super) async fn run(
 ) -> Result<PromiseResult, ExperimentError> {
     let connections = format!("-c{connections}");
     let url = format!("http://{}/", endpoint.address);
-    // It ends when it is told to.
+    // A signal ends wrk, not this time.
     let mut arguments = vec!["-t1", &connections, "-d24h", "--timeout", "10s"];
     if mode == Mode::NoKeepalive {
         arguments.extend(["-H", "Connection: close"]);
@@ -45,14 +45,14 @@ pub(super) async fn run(
     unless(stage.shutdown, drained(stage)).await??;
     sleep(AFTERMATH).await;
     if let Some(pid) = pid {
-        // It has not been waited for yet, so the id is still its own.
+        // wrk has not been waited for yet, so the id still belongs to it.
         let _ = kill(pid, Signal::SIGINT);
     }
     let output = child.wait_with_output().await.map_err(|source| invocation.not_started(&source))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let counted = Counted::read(&text).ok_or_else(|| ProgramError {
+    let counted = WrkCounts::read(&text).ok_or_else(|| ProgramError {
         command: invocation.to_string(),
-        outcome: "it said nothing that could be understood".into(),
+        outcome: "its output has no count of requests".into(),
         tail: text.clone(),
     })?;
     let trouble = happened.iter().find_map(|event| Some(format!("{}: {}", event.what, event.trouble.as_ref()?)));
@@ -66,19 +66,19 @@ pub(super) async fn run(
         longest_seconds: None,
         full_again_seconds: None,
         failures: Vec::new(),
-        broken: trouble.or_else(|| (failed > 0).then(|| format!("{failed} requests failed"))),
+        broken: trouble.or_else(|| (failed > 0).then(|| some(failed, "request") + " failed")),
     })
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Counted {
+struct WrkCounts {
     requests: u64,
     failed: u64,
 }
 
-impl Counted {
-    /// From what wrk prints: "  12 requests in 2.0s, …", and only where there are any "Socket errors: connect 0, read 1,
-    /// write 0, timeout 0" and "Non-2xx or 3xx responses: 5".
+impl WrkCounts {
+    /// Parses the output of wrk: "  12 requests in 2.0s, …" and, only if there are any, "Socket errors: connect 0, read
+    /// 1, write 0, timeout 0" and "Non-2xx or 3xx responses: 5".
     fn read(text: &str) -> Option<Self> {
         let mut requests = None;
         let mut failed = 0;
@@ -101,13 +101,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_wrk_says() {
+    fn counts_in_the_output_of_wrk() {
         let clean =
             "Running 2s test @ http://198.18.1.1:80/\n  144180 requests in 2.10s, 26.15MB read\nRequests/sec: 1\n";
-        assert_eq!(Counted::read(clean), Some(Counted { requests: 144_180, failed: 0 }));
+        assert_eq!(WrkCounts::read(clean), Some(WrkCounts { requests: 144_180, failed: 0 }));
         let bad = "  7 requests in 2.10s, 1MB read\n  Socket errors: connect 1, read 20, write 3, timeout 4\n  \
                    Non-2xx or 3xx responses: 100\n";
-        assert_eq!(Counted::read(bad), Some(Counted { requests: 7, failed: 128 }));
-        assert_eq!(Counted::read("unable to connect"), None);
+        assert_eq!(WrkCounts::read(bad), Some(WrkCounts { requests: 7, failed: 128 }));
+        assert_eq!(WrkCounts::read("unable to connect"), None);
     }
 }

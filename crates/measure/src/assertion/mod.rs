@@ -60,9 +60,7 @@ impl Assertion {
         let missing = terms.filter_map(|term| term.replicas).find(|replicas| !counts.contains(replicas));
         match missing {
             None => Ok(()),
-            Some(replicas) => {
-                Err(AssertionError::NoSuchRun { assertion: self.to_string(), replicas, counts: counts.to_vec() })
-            }
+            Some(replicas) => Err(AssertionError::NoSuchRun { replicas, counts: counts.to_vec() }),
         }
     }
 

@@ -18,7 +18,7 @@ impl FromStr for Assertion {
     fn from_str(text: &str) -> Result<Self, AssertionError> {
         Scanner { text, at: 0 }.assertion().map_err(|SyntaxError { at, why }| {
             let column = text[..at].chars().count() + 1;
-            AssertionError::Syntax { text: text.to_owned(), reason: format!("column {column}: {why}") }
+            AssertionError::Syntax { reason: format!("column {column}: {why}") }
         })
     }
 }

@@ -87,8 +87,7 @@ fn what_is_malformed_is_shown_with_its_column() {
         ("µ99<5ms", 1, "found \"µ99\""),
         ("p99<5µm", 6, "found \"µm\""),
     ] {
-        let Err(AssertionError::Syntax { text: given, reason }) = text.parse::<Assertion>() else { panic!("{text}") };
-        assert_eq!(given, text);
+        let Err(AssertionError::Syntax { reason }) = text.parse::<Assertion>() else { panic!("{text}") };
         assert!(reason.starts_with(&format!("column {column}: ")) && reason.contains(why), "{text}: {reason}");
     }
 }
@@ -98,10 +97,7 @@ fn an_assertion_about_pods_that_are_not_run_is_refused_before_the_run() {
     assertion("p99<5ms").check(&[]).unwrap();
     assertion("rps@10/rps@2>=0.95").check(&[2, 5, 10]).unwrap();
     let refused = |text: &str, counts: &[u32]| assertion(text).check(counts).unwrap_err();
-    assert_eq!(
-        refused("rps@10/rps@3>=0.95", &[2, 10]),
-        AssertionError::NoSuchRun { assertion: "rps@10/rps@3>=0.95".into(), replicas: 3, counts: vec![2, 10] }
-    );
+    assert_eq!(refused("rps@10/rps@3>=0.95", &[2, 10]), AssertionError::NoSuchRun { replicas: 3, counts: vec![2, 10] });
     assert!(matches!(refused("p99@7<5ms", &[]), AssertionError::NoSuchRun { replicas: 7, .. }));
 }
 

@@ -1,4 +1,4 @@
-//! Pods' addresses that were found to be the lab's, each looked up once.
+//! Checks that addresses of pods are reached through the lab's link, once for each address.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -7,24 +7,24 @@ use std::path::Path;
 use crate::experiment::ExperimentError;
 use crate::workload;
 
-/// Refuses addresses that are not reached through the lab's link. A look-up is a process of its own, so while load runs
-/// only addresses that are new are looked up.
-pub(super) struct Guarded<'a> {
+/// Refuses addresses that are not reached through the lab's link. A look-up starts a process, so only new addresses are
+/// looked up while load runs.
+pub(super) struct RouteGuard<'a> {
     link: String,
     ip: &'a Path,
     known: BTreeSet<IpAddr>,
 }
 
-impl<'a> Guarded<'a> {
-    /// No address is known yet. `link` is the lab's, `ip` the program that knows the routes.
+impl<'a> RouteGuard<'a> {
+    /// No address is known yet. `link` is the lab's link, `ip` the program that prints the routes.
     pub(super) fn new(link: String, ip: &'a Path) -> Self {
         Self { link, ip, known: BTreeSet::new() }
     }
 
-    /// Looks up those of `addresses` that are new.
+    /// Looks up the new ones of `addresses`.
     ///
     /// # Errors
-    /// [`ExperimentError::ForeignTarget`].
+    /// [`workload::WorkloadError::ForeignTarget`].
     pub(super) async fn check(&mut self, addresses: &[SocketAddr]) -> Result<(), ExperimentError> {
         for address in addresses {
             if !self.known.contains(&address.ip()) {
@@ -55,15 +55,15 @@ mod tests {
         let addresses = |last: &[u8]| -> Vec<SocketAddr> {
             last.iter().map(|last| SocketAddr::from(([10, 244, 0, *last], 3000))).collect()
         };
-        let mut guarded = Guarded::new("ek-lab".into(), &ip);
+        let mut route_guard = RouteGuard::new("ek-lab".into(), &ip);
         for pods in [&[2, 3][..], &[2, 3, 4], &[3, 4], &[2, 3, 4]] {
-            guarded.check(&addresses(pods)).await.unwrap();
+            route_guard.check(&addresses(pods)).await.unwrap();
         }
         assert_eq!(fs::read_to_string(&calls).unwrap(), "10.244.0.2\n10.244.0.3\n10.244.0.4\n");
 
-        let mut guarded = Guarded::new("ek-other".into(), &ip);
+        let mut route_guard = RouteGuard::new("ek-other".into(), &ip);
         for _ in 0..2 {
-            assert!(guarded.check(&addresses(&[2])).await.is_err(), "an address that was refused stays refused");
+            assert!(route_guard.check(&addresses(&[2])).await.is_err(), "an address that was refused stays refused");
         }
     }
 }

@@ -53,8 +53,10 @@ pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
     let hash = newest.labels().get("pod-template-hash");
     let pods = view.pods.iter().map(AsRef::as_ref).filter(|pod| pod.labels().get("pod-template-hash") == hash);
     let of_active = pods.clone().filter(|pod| is_active(pod)).find_map(|pod| of_pod(pod, now));
+    // A pod that is being deleted has ended because it was asked to, for example when it was scaled away.
+    let failed = pods.filter(|pod| has_ended(pod) && pod.metadata.deletion_timestamp.is_none());
     of_active
-        .or_else(|| all_fail(pods.filter(|pod| has_ended(pod)), super::rollout::wanted(view), now))
+        .or_else(|| all_fail(failed, super::rollout::wanted(view), now))
         .or_else(|| refused(newest, now))
         .or_else(|| given_up(view.deployment.as_ref()?))
 }
@@ -108,7 +110,7 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure
     }
     let end = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
     let how = end.map_or_else(String::new, |end| {
-        let why = end.reason.as_deref().filter(|why| *why != "WorkloadError");
+        let why = end.reason.as_deref().filter(|why| *why != "Error");
         format!(" (exit {}{})", end.exit_code, why.map(|why| format!(", {why}")).unwrap_or_default())
     });
     let reason = format!("pod {pod}, container {}: crashes repeatedly{how}", container.name);
@@ -171,7 +173,7 @@ mod tests {
     fn container(state: &Value) -> Value {
         json!({"containerStatuses": [{
             "name": "server", "image": "", "imageID": "", "ready": false, "restartCount": 3, "state": state,
-            "lastState": {"terminated": {"exitCode": 2, "reason": "WorkloadError"}},
+            "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}},
         }]})
     }
 
@@ -219,6 +221,25 @@ mod tests {
         view.pods.push(evicted(9, "2026-01-01T00:00:58Z"));
         let reason = found(&view).unwrap();
         assert!(reason.contains("evicted-9") && reason.contains("low on resource"), "{reason}");
+    }
+
+    #[test]
+    fn pods_that_were_scaled_away_are_not_failures() {
+        let mut view = view(&json!({"phase": "Running"}), &json!({"replicas": 1}));
+        view.pods.extend((0..7).map(|number| {
+            object(json!({
+                "metadata": {
+                    "name": format!("scaled-away-{number}"), "labels": {"pod-template-hash": "new"},
+                    "creationTimestamp": "2026-01-01T00:00:55Z", "deletionTimestamp": "2026-01-01T00:00:59Z",
+                },
+                "status": {"phase": "Succeeded"},
+            }))
+        }));
+        assert_eq!(find(&view, NOW.parse().unwrap()), None);
+        for pod in &mut view.pods[1..] {
+            Arc::make_mut(pod).metadata.deletion_timestamp = None;
+        }
+        assert!(find(&view, NOW.parse().unwrap()).is_some(), "the same pods, not deleted, are failures");
     }
 
     #[test]

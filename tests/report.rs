@@ -114,9 +114,9 @@ fn a_file_is_written_completely_or_not_at_all() {
 fn a_file_that_is_not_a_report_is_refused_with_a_reason() {
     let place = Place::new();
     let hint = "evenkeel test --json";
-    place.refuses(&["missing.json"], &["missing.json is no report", "no such file", hint]);
+    place.refuses(&["missing.json"], &["missing.json is not a report", "no such file", hint]);
     place.refuses(&["."], &["it is a directory", hint]);
-    place.refuses(&["-"], &["stdin is no report", "it is empty", hint]);
+    place.refuses(&["-"], &["stdin is not a report", "it is empty", hint]);
     for (content, why) in [
         ("", "it is empty"),
         ("not json", "it is not JSON"),

@@ -15,8 +15,15 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// `evenkeel` with these arguments, started by a shell that ignores the signals called `ignored`.
 fn started(world: &World, ignored: &str, arguments: &[&str]) -> Child {
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("trap '' {ignored}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_evenkeel")]);
+    // The tests may have inherited ignored signals themselves.
+    let mut command = Command::new("env");
+    command.args([
+        "--default-signal=HUP,INT,TERM",
+        "sh",
+        "-c",
+        &format!("trap '' {ignored}; exec \"$0\" \"$@\""),
+        env!("CARGO_BIN_EXE_evenkeel"),
+    ]);
     command.args(arguments).current_dir(world.directory.path()).env("EVENKEEL_NAME", "cli-test");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }

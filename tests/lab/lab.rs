@@ -57,8 +57,11 @@ impl Lab {
 
     /// The program with these arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
-        command.args(arguments).env("EVENKEEL_NAME", NAME).env("EVENKEEL_STATE_DIR", self.state.path());
+        // Under `nohup`, or in the background of a shell, the tests inherit ignored signals, which the program would keep
+        // ignoring.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_evenkeel")]).args(arguments);
+        command.env("EVENKEEL_NAME", NAME).env("EVENKEEL_STATE_DIR", self.state.path());
         command.stdin(Stdio::null());
         command
     }

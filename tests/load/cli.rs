@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
-use assert_cmd::cargo::CommandCargoExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -11,7 +10,9 @@ use serde_json::Value;
 use super::server::{Server, from_pod, nobody};
 
 pub(crate) fn evenkeel(args: &[&str]) -> Command {
-    let mut command = Command::cargo_bin("evenkeel").unwrap();
+    // Under `nohup`, or in the background of a shell, the tests inherit ignored signals.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_evenkeel")]);
     // A lab may be up on this machine, but not one with this name.
     command.arg("test").args(args).env("EVENKEEL_NAME", "not-there").stdin(Stdio::null());
     command

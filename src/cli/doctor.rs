@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::output;
-use crate::cli::error::Error;
+use crate::cli::error::{Error, install_command};
 use crate::config::Paths;
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
@@ -86,7 +86,7 @@ fn check(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
 }
 
 fn check_program(found: Found) -> ProgramCheck {
-    let remedy = found.path.is_none().then(|| toolbox::remedy(found.program));
+    let remedy = found.path.is_none().then(|| install_command(&toolbox::installation(found.program)));
     ProgramCheck { optional: found.program.is_optional(), remedy, found }
 }
 

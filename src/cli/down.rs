@@ -37,7 +37,7 @@ async fn remove(context: &CommandContext) -> Result<Removed, Error> {
     let found = toolbox::find_one(Program::Ip, &context.paths.cache).await;
     let ip = found.path.ok_or_else(|| ToolboxError::MissingPrograms {
         missing: vec![Program::Ip.to_string()],
-        remedy: toolbox::remedy(Program::Ip),
+        installation: toolbox::installation(Program::Ip),
     })?;
     Ok(cluster::down(&context.name, &context.paths, &ip, &context.progress)?)
 }

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::io_error::IoError;
 use crate::process::ProgramError;
 use crate::shutdown::Interrupted;
+use crate::toolbox::Program;
 
 /// Why the toolbox cannot be used. `Display` is one sentence: what happened, and why.
 #[derive(Debug, Error)]
@@ -14,8 +15,8 @@ pub enum ToolboxError {
     MissingPrograms {
         /// Their names.
         missing: Vec<String>,
-        /// The exact command that installs them.
-        remedy: String,
+        /// How they are installed.
+        installation: Installation,
     },
     /// The kernel lacks a feature that the cluster needs.
     #[error("this kernel lacks features that a cluster needs: {}", missing.join("; "))]
@@ -54,6 +55,17 @@ pub enum ToolboxError {
     /// Ctrl-C or a termination signal. What was started has been undone.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+/// How programs are installed on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Installation {
+    /// By the toolbox itself: [`install`](super::install()).
+    Toolbox,
+    /// By this command, pasteable.
+    Command(String),
+    /// From the distribution's package of this program, whose name is unknown here.
+    Package(Program),
 }
 
 /// What would help when programs could not be installed.

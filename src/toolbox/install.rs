@@ -15,7 +15,7 @@ use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
-use crate::toolbox::{InstallRemedy, ToolboxError};
+use crate::toolbox::{InstallRemedy, Installation, ToolboxError};
 
 /// What will be installed, and how. It is checked before anything is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,13 +131,15 @@ fn packages_here(packages: &[Package]) -> Result<Packages, ToolboxError> {
     Ok(Packages { manager, program, names })
 }
 
-/// The command that installs one program on this machine.
+/// The way in which one program is installed on this machine.
 #[must_use]
-pub fn remedy(program: Program) -> String {
+pub fn installation(program: Program) -> Installation {
     match (program.source(), Manager::of_this_machine()) {
-        (ProgramSource::Built(_), _) => super::REMEDY.to_owned(),
-        (ProgramSource::Packaged(package), Ok((manager, _))) => manager.user_command(&manager.packages(&[package])),
-        (ProgramSource::Packaged(_), Err(_)) => format!("this distribution's package of {program}"),
+        (ProgramSource::Built(_), _) => Installation::Toolbox,
+        (ProgramSource::Packaged(package), Ok((manager, _))) => {
+            Installation::Command(manager.user_command(&manager.packages(&[package])))
+        }
+        (ProgramSource::Packaged(_), Err(_)) => Installation::Package(program),
     }
 }
 

@@ -19,15 +19,12 @@ mod program;
 mod remembered_versions;
 mod version;
 
-pub use error::{InstallRemedy, ToolboxError};
+pub use error::{InstallRemedy, Installation, ToolboxError};
 
 pub use find::{Found, PassedOver, find, find_one};
-pub use install::{InstallPlan, install, plan, remedy};
+pub use install::{InstallPlan, install, installation, plan};
 pub use module::{Module, Pins};
 pub use program::{Package, Program, ProgramSource};
-
-/// The command that installs what is missing.
-const REMEDY: &str = "evenkeel up --install-tools";
 
 /// All programs, found and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +69,7 @@ pub fn resolve(found: Vec<Found>) -> Result<Toolbox, ToolboxError> {
         let programs = found.into_iter().filter_map(|found| Some((found.program, found.path?))).collect();
         Ok(Toolbox { programs })
     } else {
-        Err(ToolboxError::MissingPrograms { missing, remedy: REMEDY.to_owned() })
+        Err(ToolboxError::MissingPrograms { missing, installation: Installation::Toolbox })
     }
 }
 
@@ -143,9 +140,7 @@ mod tests {
 
         let error = resolve(all(Program::Runc)).unwrap_err();
         assert!(error.to_string().ends_with("not installed: runc"), "{error}");
-        assert!(
-            matches!(error, ToolboxError::MissingPrograms { remedy, .. } if remedy == "evenkeel up --install-tools")
-        );
+        assert!(matches!(error, ToolboxError::MissingPrograms { installation: Installation::Toolbox, .. }));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::experiment::ExperimentError;
 use crate::image::{BuildNeed, BuildRemedy, ImageError};
 use crate::io_error::IoError;
 use crate::report::ReportError;
-use crate::toolbox::{InstallRemedy, ToolboxError};
+use crate::toolbox::{InstallRemedy, Installation, ToolboxError};
 use crate::workload::WorkloadError;
 use evenkeel_load::LoadError;
 
@@ -64,7 +64,9 @@ fn io(error: &IoError) -> String {
 
 fn toolbox(error: &ToolboxError) -> String {
     match error {
-        ToolboxError::MissingPrograms { remedy, .. } => format!("install them with: {remedy}"),
+        ToolboxError::MissingPrograms { installation, .. } => {
+            format!("install them with: {}", install_command(installation))
+        }
         ToolboxError::MissingKernel { .. } => {
             "evenkeel doctor shows each check; load the kernel module, or use another kernel".into()
         }
@@ -75,6 +77,15 @@ fn toolbox(error: &ToolboxError) -> String {
         ToolboxError::Program(_) => RUN_BY_HAND.into(),
         ToolboxError::Io(error) => io(error),
         ToolboxError::Interrupted(_) => String::new(),
+    }
+}
+
+/// The command that installs programs, or the package that has them.
+pub(in crate::cli) fn install_command(installation: &Installation) -> String {
+    match installation {
+        Installation::Toolbox => "evenkeel up --install-tools".into(),
+        Installation::Command(command) => command.clone(),
+        Installation::Package(program) => format!("this distribution's package of {program}"),
     }
 }
 

@@ -3,6 +3,8 @@
 mod exit_code;
 mod hint;
 
+pub(super) use hint::install_command;
+
 use thiserror::Error as ThisError;
 
 use crate::cluster::ClusterError;

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use super::*;
 use crate::image::{BuildNeed, BuildRemedy};
-use crate::toolbox::InstallRemedy;
+use crate::toolbox::{InstallRemedy, Installation};
 
 /// One of each variant.
 #[allow(clippy::too_many_lines, reason = "a list")]
@@ -35,7 +35,7 @@ fn samples() -> Vec<Error> {
         Error::NeedsRoot { verb: "up" },
         ToolboxError::MissingPrograms {
             missing: vec!["etcd".into(), "nft".into()],
-            remedy: "evenkeel up --install-tools".into(),
+            installation: Installation::Toolbox,
         }
         .into(),
         ToolboxError::MissingKernel { missing: vec!["overlayfs: no such device".into()] }.into(),

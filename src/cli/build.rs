@@ -22,8 +22,9 @@ struct BuildOutput {
 /// Builds both images into the cache, and prints their references, sizes and archives.
 ///
 /// # Errors
-/// [`ImageError::BuildFailed`](crate::image::ImageError::BuildFailed) or [`Error::Program`] if an image cannot be
-/// built; [`ImageError::BadImage`](crate::image::ImageError::BadImage) if the archive that an environment variable
+/// [`ImageError::BuildFailed`](crate::image::ImageError::BuildFailed) or
+/// [`ImageError::Program`](crate::image::ImageError::Program) if an image cannot be built;
+/// [`ImageError::BadImage`](crate::image::ImageError::BadImage) if the archive that an environment variable
 /// names is not an image.
 pub async fn run(context: &CommandContext) -> Result<(), Error> {
     let CommandContext { paths, progress, shutdown, .. } = context;

@@ -17,7 +17,7 @@ use crate::workload::{self};
 ///
 /// # Errors
 /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
-/// [`ClusterError::Kubeconfig`](crate::cluster::ClusterError::Kubeconfig), [`Error::Kubernetes`].
+/// [`ClusterError::Kubeconfig`](crate::cluster::ClusterError::Kubeconfig), [`WorkloadError::Kubernetes`](crate::workload::WorkloadError::Kubernetes).
 pub async fn run(context: &CommandContext) -> Result<(), Error> {
     let cluster = context.cluster()?;
     let client = cluster::client(&cluster).await;
@@ -34,7 +34,7 @@ pub async fn run(context: &CommandContext) -> Result<(), Error> {
 /// Prints the pods and the Services.
 ///
 /// # Errors
-/// [`Error::Kubernetes`].
+/// [`WorkloadError::Kubernetes`](crate::workload::WorkloadError::Kubernetes).
 pub async fn show_workload(context: &CommandContext, client: &Client) -> Result<(), Error> {
     #[derive(Serialize)]
     struct WorkloadOutput<'a> {

@@ -76,7 +76,7 @@ pub async fn up(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutd
     memory::require()?;
     let booted = boot(request, progress, shutdown).await;
     if let Err(error) = booted {
-        let interrupted = matches!(error, ClusterError::Interrupted(_));
+        let interrupted = error.is_interrupted();
         if !request.keep || interrupted {
             let keep = if interrupted { Keep::Nothing } else { Keep::Logs };
             let undo = progress.step("undo what was done");

@@ -6,10 +6,8 @@ use thiserror::Error;
 
 use crate::config::StateIsFile;
 use crate::io_error::IoError;
-use crate::kubernetes_error::KubernetesError;
 use crate::process::{ProgramError, indented};
 use crate::shutdown::Interrupted;
-use crate::toolbox::ToolboxError;
 
 /// Why a cluster could not be booted, reached or removed. `Display` is one sentence: what happened, and why.
 #[derive(Debug, Error)]
@@ -110,9 +108,6 @@ pub enum ClusterError {
         /// Each with the reason.
         left: Vec<String>,
     },
-    /// Kubernetes refused something, or did not respond.
-    #[error(transparent)]
-    Kubernetes(#[from] KubernetesError),
     /// A program failed.
     #[error(transparent)]
     Program(#[from] ProgramError),
@@ -125,15 +120,12 @@ pub enum ClusterError {
     /// The state directory is a file.
     #[error(transparent)]
     StateIsFile(#[from] StateIsFile),
-    /// The toolbox, or the kernel, lacks something.
-    #[error(transparent)]
-    Toolbox(#[from] ToolboxError),
 }
 
 impl ClusterError {
     /// Whether Ctrl-C or a termination signal ended the work.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
-        matches!(self, Self::Interrupted(_) | Self::Toolbox(ToolboxError::Interrupted(_)))
+        matches!(self, Self::Interrupted(_))
     }
 }

@@ -47,16 +47,3 @@ pub enum ExperimentError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
 }
-
-impl ExperimentError {
-    /// Whether Ctrl-C or a termination signal ended the work.
-    #[must_use]
-    pub fn is_interrupted(&self) -> bool {
-        match self {
-            Self::Interrupted(_) => true,
-            Self::Cluster(error) => error.is_interrupted(),
-            Self::Workload(error) => error.is_interrupted(),
-            _ => false,
-        }
-    }
-}

@@ -43,8 +43,6 @@ impl Error {
             Self::Workload(error) => workload(error),
             Self::Experiment(error) => experiment(error),
             Self::Report(error) => report(error),
-            Self::Kubernetes(_) => API_SERVER.into(),
-            Self::Program(_) => RUN_BY_HAND.into(),
             Self::Io(error) => io(error),
         }
     }
@@ -162,8 +160,6 @@ fn cluster(error: &ClusterError) -> String {
         ClusterError::Kubeconfig { .. } => "make a new lab: evenkeel down, then evenkeel up".into(),
         ClusterError::Residue { .. } => "run evenkeel down once more, as root".into(),
         ClusterError::StateIsFile(error) => state_is_file(error),
-        ClusterError::Toolbox(error) => toolbox(error),
-        ClusterError::Kubernetes(_) => API_SERVER.into(),
         ClusterError::Program(_) => RUN_BY_HAND.into(),
         ClusterError::Io(error) => io(error),
     }

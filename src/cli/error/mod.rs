@@ -12,8 +12,6 @@ use crate::config::StateIsFile;
 use crate::experiment::ExperimentError;
 use crate::image::ImageError;
 use crate::io_error::IoError;
-use crate::kubernetes_error::KubernetesError;
-use crate::process::ProgramError;
 use crate::report::ReportError;
 use crate::shutdown::Interrupted;
 use crate::toolbox::ToolboxError;
@@ -104,12 +102,6 @@ pub enum Error {
     /// A report could not be read or written.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// Kubernetes refused something, or did not respond.
-    #[error(transparent)]
-    Kubernetes(#[from] KubernetesError),
-    /// A program failed.
-    #[error(transparent)]
-    Program(#[from] ProgramError),
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),

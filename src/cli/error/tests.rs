@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 
 use super::*;
 use crate::image::{BuildNeed, BuildRemedy};
+use crate::kubernetes_error::KubernetesError;
+use crate::process::ProgramError;
 use crate::toolbox::{InstallRemedy, Installation};
 
 /// One of each variant.
@@ -51,8 +53,12 @@ fn samples() -> Vec<Error> {
             remedy: Some(BuildRemedy { missing: BuildNeed::Rust, variable: "EVENKEEL_SERVER_IMAGE" }),
         }
         .into(),
-        ProgramError { command: "ip link show".into(), outcome: "exit 1".into(), tail: "no such device\n".into() }
-            .into(),
+        ClusterError::from(ProgramError {
+            command: "ip link show".into(),
+            outcome: "exit 1".into(),
+            tail: "no such device\n".into(),
+        })
+        .into(),
         ClusterError::Component {
             component: "etcd".into(),
             what: "exited with code 1 while starting".into(),
@@ -88,7 +94,7 @@ fn samples() -> Vec<Error> {
         .into(),
         ClusterError::Taken { what: "address 198.18.0.1".into(), by: "link eth1".into() }.into(),
         WorkloadError::Manifest { file: "mine/service.yaml".into(), why: "line 3: unexpected end".into() }.into(),
-        KubernetesError::new("apply Deployment server", kube::Error::Api(refused.boxed())).into(),
+        WorkloadError::from(KubernetesError::new("apply Deployment server", kube::Error::Api(refused.boxed()))).into(),
         ClusterError::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() }
             .into(),
         ExperimentError::NoAnswer { target: "http://198.18.1.1/".into(), why: why() }.into(),
@@ -131,8 +137,6 @@ fn name(error: &Error) -> &'static str {
         Error::EndedEarly { .. } => "EndedEarly",
         Error::StateIsFile(_) => "StateIsFile",
         Error::Load(_) => "Load",
-        Error::Kubernetes(_) => "Kubernetes",
-        Error::Program(_) => "Program",
         Error::Io(_) => "Io",
         Error::Interrupted(_) => "Interrupted",
         Error::Toolbox(error) => of_toolbox(error),
@@ -181,12 +185,10 @@ fn of_cluster(error: &ClusterError) -> &'static str {
         ClusterError::Taken { .. } => "cluster: Taken",
         ClusterError::Kubeconfig { .. } => "cluster: Kubeconfig",
         ClusterError::Residue { .. } => "cluster: Residue",
-        ClusterError::Kubernetes(_) => "cluster: Kubernetes",
         ClusterError::Program(_) => "cluster: Program",
         ClusterError::Io(_) => "cluster: Io",
         ClusterError::Interrupted(_) => "cluster: Interrupted",
         ClusterError::StateIsFile(_) => "cluster: StateIsFile",
-        ClusterError::Toolbox(_) => "cluster: Toolbox",
     }
 }
 

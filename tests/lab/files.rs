@@ -9,17 +9,22 @@
 //! - logs, caches, temporary files, and the state of the system's own services;
 //! - the tests' own directories: the checkout, and the directories of cargo and Go in the home directory;
 //! - the lab's cache, and the state of labs with other names;
+//! - files outside the system's directories that existed at the mark and still exist: a log to which the output of the tests
+//!   is written, or a document of a user. New and removed files are found there, too;
+//! - files that another program has open for writing;
 //! - the directories in `EVENKEEL_TEST_IGNORE`, separated by colons, for a machine that is used during the tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::host::is_anothers;
+use crate::host::{is_anothers, lab_processes};
+use crate::lab::Lab;
 
 /// The file systems that are compared: those that store files of this machine.
 const COMPARED: [&str; 13] = [
@@ -67,6 +72,10 @@ const OF_COMPILERS: [&str; 5] = [".cargo", ".rustup", "go", ".cache/go-build", "
 /// Directories in which files are created and removed. Such a directory may change, but not the files in it.
 const MAY_CHANGE: [&str; 4] = ["/dev/shm", "/run", "/var/lib", "/var/lib/evenkeel"];
 
+/// The directories that hold the system and its settings, where no change of an existing file is ignored.
+const OF_SYSTEM: [&str; 12] =
+    ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/opt", "/run", "/sbin", "/usr", "/var"];
+
 /// A time by the clock that the kernel uses for ctime: seconds and nanoseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mark(i64, i64);
@@ -88,6 +97,12 @@ impl Mark {
 
     fn of_change(data: &Metadata) -> Self {
         Self(data.ctime(), data.ctime_nsec())
+    }
+
+    /// The time of a file's creation, if the file system records it.
+    fn of_creation(data: &Metadata) -> Option<Self> {
+        let since_epoch = data.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Self(since_epoch.as_secs().try_into().ok()?, since_epoch.subsec_nanos().into()))
     }
 }
 
@@ -116,7 +131,7 @@ pub(crate) fn changed_since(mark: Mark) -> Vec<PathBuf> {
             // The ctime of a device changes when the device is used.
             let is_device = data.file_type().is_char_device() || data.file_type().is_block_device();
             let may_change = is_device || MAY_CHANGE.iter().any(|directory| path == Path::new(directory));
-            if Mark::of_change(&data) >= mark && !may_change {
+            if Mark::of_change(&data) >= mark && !may_change && !is_older_file_of_a_user(&path, &data, mark) {
                 changed.push(path.clone());
             }
             if data.is_dir() {
@@ -124,8 +139,43 @@ pub(crate) fn changed_since(mark: Mark) -> Vec<PathBuf> {
             }
         }
     }
+    if !changed.is_empty() {
+        let written = written_by_others();
+        changed.retain(|path| !written.contains(path));
+    }
     changed.sort();
     changed
+}
+
+/// Whether a file outside the system's directories existed at the mark. If the file system records no creation, no file did.
+fn is_older_file_of_a_user(path: &Path, data: &Metadata, mark: Mark) -> bool {
+    let of_system = OF_SYSTEM.iter().any(|directory| path.starts_with(directory));
+    data.is_file() && !of_system && Mark::of_creation(data).is_some_and(|created| created < mark)
+}
+
+/// The files that programs outside the tests' lab have open for writing.
+fn written_by_others() -> BTreeSet<PathBuf> {
+    let lab: BTreeSet<i32> = lab_processes().into_iter().map(|(pid, _)| pid).collect();
+    let mut files = BTreeSet::new();
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let pid = process.file_name().to_string_lossy().parse::<i32>();
+        if pid.is_ok_and(|pid| !lab.contains(&pid)) {
+            files.extend(open_for_writing(&process.path()));
+        }
+    }
+    files
+}
+
+fn open_for_writing(process: &Path) -> impl Iterator<Item = PathBuf> {
+    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    let process = process.to_owned();
+    descriptors.filter_map(move |descriptor| {
+        let information = fs::read_to_string(process.join("fdinfo").join(descriptor.file_name())).ok()?;
+        let flags = information.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        // The lowest two bits are the access mode: 0 is read-only.
+        let is_writable = i64::from_str_radix(flags.trim(), 8).ok()? & 3 != 0;
+        is_writable.then(|| fs::read_link(descriptor.path()).ok()).flatten()
+    })
 }
 
 /// The file system at each mount point.
@@ -160,6 +210,7 @@ fn ignored() -> Vec<PathBuf> {
 /// Shows that the comparison can fail.
 #[test]
 fn every_kind_of_change_is_found_and_no_earlier_change() {
+    let _one_at_a_time = Lab::new();
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = |name: &str| directory.path().join(name);
     for file in ["old", "changed", "removed/file", "mode"] {
@@ -173,9 +224,35 @@ fn every_kind_of_change_is_found_and_no_earlier_change() {
     fs::remove_file(path("removed/file")).unwrap();
     fs::set_permissions(path("mode"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let dated = fs::File::create(path("dated")).unwrap();
-    dated.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    dated.set_modified(UNIX_EPOCH).unwrap();
+    drop(dated);
     let changed = changed_since(mark);
     let here: Vec<&Path> = changed.iter().filter_map(|path| path.strip_prefix(directory.path()).ok()).collect();
     let all = ["", "changed", "dated", "link", "mode", "opt", "opt/containerd", "opt/containerd/bin", "removed"];
     assert_eq!(here, all.map(Path::new));
+}
+
+/// Someone who runs the tests keeps their output in a file, anywhere.
+#[test]
+fn a_log_that_another_program_writes_is_no_change_of_the_lab() {
+    let _one_at_a_time = Lab::new();
+    let home = tempfile::tempdir_in(std::env::var_os("HOME").unwrap()).unwrap();
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    let log = home.path().join("tests.log");
+    fs::write(&log, "before").unwrap();
+    fs::write(elsewhere.path().join("held"), "before").unwrap();
+    let mark = Mark::now();
+    fs::write(&log, "after").unwrap();
+    let mut held = fs::OpenOptions::new().append(true).open(elsewhere.path().join("held")).unwrap();
+    std::io::Write::write_all(&mut held, b"after").unwrap();
+    let changed = || {
+        let all = changed_since(mark);
+        let here = all.into_iter().filter(|path| path.starts_with(&home) || path.starts_with(&elsewhere));
+        here.collect::<Vec<_>>()
+    };
+    assert_eq!(changed(), Vec::<PathBuf>::new());
+    drop(held);
+    fs::write(home.path().join("new"), "").unwrap();
+    let all = [elsewhere.path().join("held"), home.path().to_owned(), home.path().join("new")];
+    assert_eq!(changed(), all);
 }

@@ -1,47 +1,52 @@
 # The checks of `nix flake check`.
-{ lab, mkLab }:
+{
+  self,
+  lab,
+  mkLab,
+}:
 let
   inherit (lab) lib pkgs rust;
   inherit (lib) fileset;
+  check = import ./check.nix pkgs;
 
-  nixFiles = fileset.toSource {
-    root = ../.;
-    fileset = fileset.unions [
-      ../flake.nix
-      (fileset.fileFilter (file: file.hasExt "nix") ../nix)
-      (fileset.fileFilter (file: file.hasExt "nix") ../tests/nix)
-    ];
-  };
-
-  # A check that runs `command` and has an empty output.
-  check =
-    name: tools: command:
-    pkgs.runCommand "evenkeel-${name}" { nativeBuildInputs = tools; } ''
-      ${command}
-      touch $out
-    '';
+  # The project's files with this extension.
+  files =
+    extension:
+    fileset.toSource {
+      root = ../.;
+      fileset = fileset.unions [
+        (fileset.fileFilter (file: file.hasExt extension) ../.)
+        ../.taplo.toml
+      ];
+    };
 
   anywhere = {
     inherit (lab) evenkeel;
     inherit (rust.checks) fmt deny;
     nix-format = check "nix-format" [ pkgs.nixfmt ] ''
-      find ${nixFiles} -name '*.nix' -exec nixfmt --check {} +
+      find ${files "nix"} -name '*.nix' -exec nixfmt --check {} +
     '';
     nix-dead-code = check "nix-dead-code" [ pkgs.deadnix ] ''
-      deadnix --fail ${nixFiles}
+      deadnix --fail ${files "nix"}
     '';
     nix-lints = check "nix-lints" [ pkgs.statix ] ''
-      statix check ${nixFiles}
+      statix check ${files "nix"}
+    '';
+    toml-format = check "toml-format" [ pkgs.taplo ] ''
+      cd ${files "toml"}
+      taplo format --check
     '';
   };
 in
 anywhere
-// lib.optionalAttrs lab.isLinux {
-  inherit (rust) server;
-  inherit (rust.checks) clippy tests docs;
-  inherit (lab.packages) image pause-image;
-  manifests = import ./manifests-check.nix { inherit lab check mkLab; };
-  images = import ./images-check.nix { inherit lab check; };
-  kubernetes-manners = import ./manners-check.nix { inherit lab check; };
-  vm-test = import ./vm-test.nix { inherit lab; };
-}
+// lib.optionalAttrs lab.isLinux (
+  lab.checks
+  // {
+    inherit (rust) server;
+    inherit (rust.checks) clippy tests docs;
+    inherit (lab.packages) pause-image;
+    images = import ./images-check.nix { inherit lab check; };
+    manifests = import ./manifests-check.nix { inherit lab check mkLab; };
+    template = import ./template-check.nix { inherit self lab check; };
+  }
+)

@@ -1,5 +1,5 @@
 # The CLI with its programs, images and manifests by store path. A wrapper puts the programs on PATH and sets the variables
-# that name the images and manifests.
+# that name the rest. The CLI itself becomes root where it must, with these variables.
 {
   lib,
   pkgs,
@@ -7,21 +7,39 @@
   toolbox,
   image,
   pauseImage,
+  # null for those in the program.
   manifests,
 }:
 pkgs.runCommand "evenkeel-${cli.version}"
   {
     nativeBuildInputs = [ pkgs.makeBinaryWrapper ];
-    inherit (cli) version;
-    inherit (cli) meta;
+    inherit (cli) version meta;
   }
   ''
     mkdir -p $out
     ln -s ${cli}/share $out/share
-    makeWrapper ${lib.getExe cli} $out/bin/evenkeel \
-      --prefix PATH : ${lib.makeBinPath toolbox} \
-      --set-default CNI_PATH ${pkgs.cni-plugins}/bin \
-      --set-default EVENKEEL_SERVER_IMAGE ${image} \
-      --set-default EVENKEEL_PAUSE_IMAGE ${pauseImage} \
-      --set-default EVENKEEL_MANIFESTS ${manifests}
+    makeWrapper ${lib.getExe cli} $out/bin/evenkeel ${
+      lib.escapeShellArgs (
+        [
+          "--prefix"
+          "PATH"
+          ":"
+          (lib.makeBinPath (lib.attrValues toolbox))
+          "--set-default"
+          "CNI_PATH"
+          "${toolbox.cni-plugins}/bin"
+          "--set-default"
+          "EVENKEEL_SERVER_IMAGE"
+          "${image}"
+          "--set-default"
+          "EVENKEEL_PAUSE_IMAGE"
+          "${pauseImage}"
+        ]
+        ++ lib.optionals (manifests != null) [
+          "--set-default"
+          "EVENKEEL_MANIFESTS"
+          "${manifests}"
+        ]
+      )
+    }
   ''

@@ -15,9 +15,6 @@ let
       description,
       config ? { },
     }:
-    let
-      source = builtins.unsafeDiscardStringContext "${binary.src}";
-    in
     pkgs.dockerTools.buildLayeredImage {
       # The name begins with a host. containerd would take any other name for an image of Docker Hub.
       name = "evenkeel.local/${name}";
@@ -30,16 +27,18 @@ let
         User = "65532:65532";
         WorkingDir = "/";
         StopSignal = "SIGTERM";
-        Labels = lib.mapAttrs' (label: lib.nameValuePair "org.opencontainers.image.${label}") {
-          title = entrypoint;
-          inherit description;
-          inherit (package) version;
-          licenses = package.license;
-          # The sources of this binary, identified by their content. A commit that does not change them does not change the
-          # image.
-          inherit source;
-          revision = builtins.substring 11 32 source;
-        };
+        Labels = lib.mapAttrs' (label: lib.nameValuePair "org.opencontainers.image.${label}") (
+          {
+            title = entrypoint;
+            inherit description;
+            inherit (package) version;
+            licenses = package.license;
+            # The sources of this binary, identified by their content. A commit that does not change them does not change the
+            # image.
+            revision = builtins.substring 11 32 (builtins.unsafeDiscardStringContext "${binary.src}");
+          }
+          // lib.optionalAttrs (package ? repository) { source = package.repository; }
+        );
       };
     };
 in

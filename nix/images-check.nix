@@ -28,7 +28,7 @@ let
         .config.User == "65532:65532"
         and .config.Entrypoint == ["/${entrypoint}"]
         and .created == "1970-01-01T00:00:01+00:00"
-        and ([.config.Labels["org.opencontainers.image." + ("source", "revision", "version", "licenses")]]
+        and ([.config.Labels["org.opencontainers.image." + ("revision", "version", "licenses")]]
           | all(. != null and . != ""))
       ' "$config" >/dev/null
       for layer in $(jq -r '.[0].Layers[]' ${entrypoint}/manifest.json); do

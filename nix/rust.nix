@@ -24,47 +24,62 @@ let
       );
     };
 
+  inherit (lib.importTOML ../Cargo.toml) workspace;
   common = {
-    version = (lib.importTOML ../Cargo.toml).workspace.package.version;
+    inherit (workspace.package) version;
     strictDeps = true;
     # The checks below run the tests.
     doCheck = false;
   };
 
+  # Another compiler has other lints. Their warnings are shown, and are errors only with the version of the project's own
+  # checks, so that an update of nixpkgs breaks nothing.
+  denyWarnings = lib.optionalString (
+    lib.versions.majorMinor pkgs.rustc.version == workspace.metadata.lints.rustc
+  ) "--deny warnings";
+
+  # The dependencies of what `arguments` build. The checks below lint the workspace, so there is nothing to lint here.
+  dependencies = arguments: craneLib.buildDepsOnly (arguments // { cargoCheckCommand = "true"; });
+
   inherit (pkgs.stdenv.hostPlatform.rust) cargoEnvVarTarget cargoShortTarget;
 
-  # A static binary for an image. It is linked to the static glibc, as without Nix.
+  # The static binaries for the images are linked to the static glibc, as without Nix.
+  staticArguments = common // {
+    CARGO_PROFILE = "server";
+    # With an explicit target, the flags apply neither to build scripts nor to macros.
+    CARGO_BUILD_TARGET = cargoShortTarget;
+    # The directory of the static library is given here, since as one of buildInputs it would also apply to build scripts
+    # and macros, and a program that is linked to both C libraries crashes.
+    "CARGO_TARGET_${cargoEnvVarTarget}_RUSTFLAGS" =
+      "-C target-feature=+crt-static -L native=${pkgs.glibc.static}/lib";
+  };
+  # Both static binaries are of one package, so they share its dependencies.
+  staticDependencies = dependencies (
+    staticArguments
+    // {
+      pname = "evenkeel-server";
+      src = source [ ];
+      cargoExtraArgs = "--locked --package evenkeel-server";
+    }
+  );
   static =
-    {
-      name,
-      files,
-    }:
-    let
-      arguments = common // {
+    name: files:
+    craneLib.buildPackage (
+      staticArguments
+      // {
         pname = name;
         src = source files;
+        cargoArtifacts = staticDependencies;
         cargoExtraArgs = "--locked --package evenkeel-server --bin ${name}";
-        CARGO_PROFILE = "server";
-        # With an explicit target, the flags apply neither to build scripts nor to macros.
-        CARGO_BUILD_TARGET = cargoShortTarget;
-        # The directory of the static library is given here, since as one of buildInputs it would also apply to build
-        # scripts and macros, and a program that is linked to both C libraries crashes.
-        "CARGO_TARGET_${cargoEnvVarTarget}_RUSTFLAGS" =
-          "-C target-feature=+crt-static -L native=${pkgs.glibc.static}/lib";
-      };
-    in
-    craneLib.buildPackage (
-      arguments
-      // {
-        # The checks below lint the whole workspace, so there is nothing to lint here.
-        cargoArtifacts = craneLib.buildDepsOnly (arguments // { cargoCheckCommand = "true"; });
         meta.mainProgram = name;
       }
     );
 
+  # The command line is built without the server.
   cliFiles = [
     ../src
-    ../crates
+    ../crates/load/src
+    ../crates/measure/src
     ../manifests
     (fileset.fileFilter (
       file:
@@ -77,21 +92,27 @@ let
   cliArguments = common // {
     pname = "evenkeel";
     src = source cliFiles;
+    cargoExtraArgs = "--locked --package evenkeel --bin evenkeel";
   };
-  # The dependencies, built once for the CLI and all checks.
-  cargoArtifacts = craneLib.buildDepsOnly (
-    common
-    // {
-      pname = "evenkeel";
-      src = source cliFiles;
-      doCheck = true;
-    }
-  );
-  checked = cliArguments // {
-    inherit cargoArtifacts;
+
+  checkedArguments = common // {
+    pname = "evenkeel-workspace";
+    # The checks compile without optimisation, as `cargo test` does.
+    CARGO_PROFILE = "dev";
+  };
+  checked = checkedArguments // {
+    # Dependencies of the tests included.
+    cargoArtifacts = craneLib.buildDepsOnly (
+      checkedArguments
+      // {
+        src = source [ ];
+        doCheck = true;
+      }
+    );
     src = source (
       cliFiles
       ++ [
+        ../crates
         ../clippy.toml
         ../rustfmt.toml
         ../deny.toml
@@ -105,21 +126,13 @@ in
 {
   inherit craneLib;
 
-  server = static {
-    name = "evenkeel-server";
-    files = [ ../crates/server/src ];
-  };
-
-  pause = static {
-    name = "evenkeel-pause";
-    files = [ ../crates/server/src/bin/evenkeel-pause.rs ];
-  };
+  server = static "evenkeel-server" [ ../crates/server/src ];
+  pause = static "evenkeel-pause" [ ../crates/server/src/bin/evenkeel-pause.rs ];
 
   cli = craneLib.buildPackage (
     cliArguments
     // {
-      inherit cargoArtifacts;
-      cargoExtraArgs = "--locked --bin evenkeel";
+      cargoArtifacts = dependencies cliArguments;
       nativeBuildInputs = [ pkgs.installShellFiles ];
       postInstall = ''
         installShellCompletion --cmd evenkeel \
@@ -137,23 +150,19 @@ in
 
   checks = {
     clippy = craneLib.cargoClippy (
-      checked // { cargoClippyExtraArgs = "--all-targets -- --deny warnings"; }
+      checked // { cargoClippyExtraArgs = "--all-targets -- ${denyWarnings}"; }
     );
     fmt = craneLib.cargoFmt checked;
-    # Without the tests of the lab, which need root (the VM test covers them), and those of the flake, which need Nix.
+    # Without the tests of the lab, which need root (the VM test covers them), those of the flake, which need Nix, and those
+    # in modules that are called `online`, which need a network.
     tests = craneLib.cargoTest (
       checked
       // {
         doCheck = true;
-        cargoTestExtraArgs = "--lib --bins --test architecture --test cli --test load --test report --test server";
+        cargoTestExtraArgs = "--lib --bins --test architecture --test cli --test load --test report --test server -- --skip ::online::";
       }
     );
-    docs = craneLib.cargoDoc (
-      checked
-      // {
-        env.RUSTDOCFLAGS = "--deny warnings";
-      }
-    );
+    docs = craneLib.cargoDoc (checked // { env.RUSTDOCFLAGS = denyWarnings; });
     deny = craneLib.cargoDeny checked;
   };
 }

@@ -8,7 +8,6 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -33,10 +32,11 @@ fn every_output_evaluates_on_every_system() {
     let output = tree.flake(&["flake", "check", "--no-build", "--all-systems", &flake]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    for output in ["packages.aarch64-linux.image", "devShells.aarch64-darwin.default", "checks.x86_64-linux.vm-test"] {
+    for output in ["packages.aarch64-linux.image", "devShells.aarch64-darwin.default", "packages.x86_64-linux.vm-test"]
+    {
         assert!(said.contains(output), "{output} was not evaluated:\n{said}");
     }
-    tree.append("nix/toolbox.nix", "++ [ pkgs.kubernets ]");
+    tree.append("nix/toolbox.nix", "// { kubernetes = pkgs.kubernets; }");
     let output = tree.flake(&["flake", "check", "--no-build", &flake]).output().unwrap();
     assert!(!output.status.success(), "a package that does not exist must fail");
 }
@@ -57,6 +57,11 @@ fn the_lock_is_complete_and_pins_every_input() {
     let mut nodes = lock["nodes"].as_object().unwrap().clone();
     let root = nodes.remove("root").unwrap();
     assert_eq!(root["inputs"], json!({ "crane": "crane", "kubenix": "kubenix", "nixpkgs": "nixpkgs" }));
+    assert_eq!(
+        nodes.keys().collect::<Vec<_>>(),
+        ["crane", "kubenix", "nixpkgs", "systems"],
+        "an input that nothing uses"
+    );
     for (name, node) in &nodes {
         let locked = &node["locked"];
         let revision = locked["rev"].as_str().unwrap_or_default();
@@ -79,39 +84,62 @@ fn the_apps_are_sound_scripts_and_have_descriptions() {
 }
 
 #[test]
-fn the_apps_become_root_when_they_must_and_say_so() {
+fn an_app_runs_its_verb_with_the_users_arguments() {
+    let tree = tree();
+    for (name, app) in apps(&tree) {
+        if !["default", "render"].contains(&name.as_str()) {
+            let script = fs::read_to_string(&app.program).unwrap();
+            assert!(script.trim_end().ends_with(&format!("/bin/evenkeel {name} \"$@\"")), "{script}");
+        }
+    }
+}
+
+#[test]
+fn there_is_an_app_for_every_verb() {
     let tree = tree();
     let apps = apps(&tree);
-    // A user who is not root, and a sudo that prints its arguments.
-    let bin = tree.path("bin");
-    fs::create_dir(&bin).unwrap();
-    for (name, script) in [("id", "echo 1000"), ("sudo", "echo sudo \"$@\"")] {
-        fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    let help = succeed(Command::new(env!("CARGO_BIN_EXE_evenkeel")).arg("help"));
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let mut verbs: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    verbs.retain(|verb| *verb != "help");
+    assert!(verbs.len() >= 13, "{help}");
+    for verb in verbs {
+        assert!(apps.contains_key(verb), "there is no app for {verb}");
     }
-    let path = format!("{}:/usr/bin:/bin", bin.display());
-    let run = |name: &str, arguments: &[&str]| {
-        let output = Command::new("bash").arg(&apps[name].program).args(arguments).env("PATH", &path).output().unwrap();
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
-    };
-    let root = [
-        ("up", &[][..]),
-        ("scale", &["10"]),
-        ("down", &[]),
-        ("test", &["--replicas", "2,5"]),
-        ("test", &["--compare", "keepalive,client"]),
-        ("test", &["-c", "30", "--during", "rollout"]),
-        ("soak", &["--rounds", "3"]),
-    ];
-    for (name, arguments) in root {
-        let (stdout, stderr) = run(name, arguments);
-        let script = apps[name].program.display();
-        assert!(stdout.starts_with("sudo --preserve-env=EVENKEEL_NAME,"), "{name}: {stdout}{stderr}");
-        assert!(stdout.trim_end().ends_with(format!("-- {script} {}", arguments.join(" ")).trim_end()), "{stdout}");
-        assert!(stderr.contains("needs root"), "{stderr}");
-    }
-    for (name, arguments) in [("status", &[][..]), ("logs", &["-f"]), ("test", &["-c", "30"])] {
-        assert!(!run(name, arguments).0.contains("sudo"), "{name} {arguments:?} needs no root");
+}
+
+#[test]
+fn the_apps_of_a_default_lab_do_not_evaluate_kubenix() {
+    let tree = tree();
+    fs::write(tree.path("tests/nix/stubs/kubenix/modules.nix"), "_: throw \"kubenix was evaluated\"\n").unwrap();
+    tree.evaluate(&format!("apps.{SYSTEM}.status.program"), "program: \"${program}\"");
+    let output = tree.try_evaluate(&format!("packages.{SYSTEM}.manifests.drvPath"), "path: path");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("kubenix was evaluated"));
+}
+
+#[test]
+fn nothing_that_is_checked_needs_a_virtual_machine() {
+    let tree = tree();
+    let names = |output: &str| tree.evaluate(&format!("{output}.{SYSTEM}"), "builtins.attrNames");
+    let contains = |names: &Value, name: &str| names.as_array().unwrap().contains(&name.into());
+    assert!(!contains(&names("checks"), "vm-test"));
+    assert!(contains(&names("packages"), "vm-test"));
+}
+
+#[test]
+fn a_kubernetes_that_the_command_line_would_refuse_is_refused_by_the_flake() {
+    let tree = tree();
+    let program = format!("apps.{SYSTEM}.up.program");
+    let packages = "tests/nix/stubs/nixpkgs/packages.nix";
+    tree.replace(packages, "1.36.3", "1.37.1");
+    tree.evaluate(&program, "program: \"${program}\"");
+    for version in ["1.38.0", "1.35.9", "2.36.0"] {
+        tree.replace(packages, "version = \"1.37.1\"", &format!("version = \"{version}\""));
+        let output = tree.try_evaluate(&program, "program: \"${program}\"");
+        let error = String::from_utf8_lossy(&output.stderr);
+        let wanted = format!("nixpkgs has Kubernetes {version}, and this version of Evenkeel runs 1.36 and 1.37.");
+        assert!(!output.status.success() && error.contains(&wanted), "{error}");
+        tree.replace(packages, &format!("version = \"{version}\""), "version = \"1.37.1\"");
     }
 }
 
@@ -143,8 +171,8 @@ fn a_lab_of_ones_own_changes_the_workload_and_typos_do_not_pass() {
     let tree = tree();
     let lab = |modules: &str| {
         format!(
-            "mkLab: (builtins.filter (object: object.kind == \"Deployment\")
-                (mkLab {{ system = \"{SYSTEM}\"; modules = [ {modules} ]; }}).manifests.objects)"
+            "mkLab: let inherit ((mkLab {{ system = \"{SYSTEM}\"; modules = [ {modules} ]; }}).manifests) objects;
+                in builtins.deepSeq objects (builtins.filter (object: object.kind == \"Deployment\") objects)"
         )
     };
     let changed = tree.evaluate("lib.mkLab", &lab("{ evenkeel = { replicas = 5; drainSeconds = 20; }; }"));
@@ -155,12 +183,88 @@ fn a_lab_of_ones_own_changes_the_workload_and_typos_do_not_pass() {
         ("{ evenkeel.replicas = \"5\"; }", "evenkeel.replicas"),
         ("{ evenkeel.port = 70000; }", "evenkeel.port"),
         ("{ evenkeel.graceSeconds = 8; }", "evenkeel.graceSeconds"),
+        ("{ evenkeel.preStopSeconds = 5; evenkeel.graceSeconds = 13; }", "evenkeel.graceSeconds"),
+        ("{ evenkeel.probes.readiness = \"readyz\"; }", "evenkeel.probes.readiness"),
+        ("{ evenkeel.environment.A = 1; }", "evenkeel.environment"),
+        ("{ evenkeel.user = 0; }", "evenkeel.user"),
+        ("{ evenkeel.podSecurity = \"none\"; }", "evenkeel.podSecurity"),
         ("{ evenkeel.resources.memoryLimit = \"64 MB\"; }", "memoryLimit"),
     ] {
         let output = tree.try_evaluate("lib.mkLab", &lab(wrong));
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(said), "{wrong}: {error}");
     }
+}
+
+#[test]
+fn a_strangers_service_gets_its_probes_ports_environment_and_user() {
+    let tree = tree();
+    let options = "{ evenkeel = {
+        port = 8080; ports.metrics = 9090; environment.MODE = \"lab\"; arguments = [ \"--serve\" ]; user = 1000;
+        probes = { readiness = \"/up\"; liveness = null; startupSeconds = 30; };
+        preStopSeconds = 4; writableRootFilesystem = true; podSecurity = \"baseline\";
+    }; }";
+    let objects = tree.evaluate(
+        "lib.mkLab",
+        &format!(
+            "mkLab: builtins.listToAttrs (map (object: {{ name = object.kind; value = object; }})
+                (mkLab {{ system = \"{SYSTEM}\"; modules = [ {options} ]; }}).manifests.objects)"
+        ),
+    );
+    let pod = &objects["Deployment"]["spec"]["template"]["spec"];
+    let server = &pod["containers"][0];
+    assert_eq!(pod["securityContext"]["runAsUser"], 1000);
+    assert_eq!(pod["terminationGracePeriodSeconds"], 14);
+    assert_eq!(objects["Deployment"]["spec"]["progressDeadlineSeconds"], 90);
+    assert_eq!(server["args"], json!(["--serve"]));
+    assert_eq!(server["ports"][1], json!({ "name": "metrics", "containerPort": 9090, "protocol": "TCP" }));
+    let variables = server["env"].as_array().unwrap();
+    assert!(variables.contains(&json!({ "name": "MODE", "value": "lab" })), "{variables:?}");
+    assert_eq!(server["readinessProbe"]["httpGet"]["path"], "/up");
+    assert_eq!(server["startupProbe"]["failureThreshold"], 30);
+    assert!(server.get("livenessProbe").is_none());
+    assert_eq!(server["lifecycle"]["preStop"]["sleep"]["seconds"], 4);
+    assert_eq!(server["securityContext"]["readOnlyRootFilesystem"], false);
+    let port = json!({ "name": "metrics", "port": 9090, "protocol": "TCP", "targetPort": "metrics" });
+    assert_eq!(objects["Service"]["spec"]["ports"][1], port);
+    let labels = &objects["Namespace"]["metadata"]["labels"];
+    assert_eq!(labels["pod-security.kubernetes.io/enforce"], "baseline");
+}
+
+#[test]
+fn a_lab_takes_images_and_programs_of_ones_own_and_a_set_of_packages() {
+    let tree = tree();
+    let lab = |arguments: &str, of: &str| {
+        format!(
+            "lib: let inherit (lib.mkLab {{ system = \"{SYSTEM}\"; }}) pkgs;
+                 lab = lib.mkLab {{ inherit pkgs; {arguments} }}; in {of}"
+        )
+    };
+    let images = "image = pkgs.dockerTools.streamLayeredImage { name = \"my.local/app\"; };";
+    let script = tree.evaluate("lib", &lab(images, "lab.packages.image.script"));
+    assert!(script.as_str().unwrap().ends_with("app >$out"), "a stream is written to a file: {script}");
+    let name = tree.evaluate("lib", &lab(images, "lab.packages.image.imageName"));
+    assert_eq!(name, "my.local/app");
+
+    let own = "toolbox.runc = pkgs.package \"my-runc\" { };";
+    let path = tree.evaluate("lib", &lab(own, "map toString lab.toolbox"));
+    assert!(path.as_array().unwrap().iter().any(|path| path.as_str().unwrap().ends_with("-my-runc")), "{path}");
+    let output = tree.try_evaluate("lib", &lab("toolbox.kubelets = pkgs.runc;", "lab.evenkeel.drvPath"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("toolbox has no program kubelets"));
+
+    for output in ["apps.demo.program", "devShell.drvPath", "checks.kubernetes-manners.drvPath"] {
+        let value = tree.evaluate("lib", &lab("modules = [ { evenkeel.port = 8080; } ];", &format!("lab.{output}")));
+        assert!(value.is_string(), "{output}: {value}");
+    }
+}
+
+#[test]
+fn the_template_makes_a_lab_with_an_image_and_manifests_of_its_own() {
+    let tree = tree();
+    let text = fs::read_to_string(tree.path("nix/template/flake.nix")).unwrap();
+    assert!(text.lines().count() <= 40, "the template should stay small");
+    let image = tree.evaluate(&format!("checks.{SYSTEM}.template.script"), "script: script");
+    assert!(image.as_str().unwrap().contains("hello.local/hello:"), "{image}");
 }
 
 #[test]

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use crate::programs::{Program, succeed};
 
 /// The files and directories that are copied.
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 17] = [
+    ".taplo.toml",
     "README.md",
     "benches",
     "docs",
@@ -66,6 +67,13 @@ impl Tree {
         fs::write(self.path(part), format!("{text}{line}\n")).unwrap();
     }
 
+    /// Replaces a text that a file of the copy contains.
+    pub(crate) fn replace(&self, part: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(part)).unwrap();
+        assert!(text.contains(from), "{part} does not contain {from}");
+        fs::write(self.path(part), text.replace(from, to)).unwrap();
+    }
+
     /// `nix` with its own store: it uses neither the daemon nor /nix, and fetches nothing.
     pub(crate) fn nix(&self, arguments: &[&str]) -> Command {
         let mut command = self.nix.command();
@@ -81,7 +89,7 @@ impl Tree {
     pub(crate) fn flake(&self, arguments: &[&str]) -> Command {
         let mut command = self.nix(arguments);
         for input in ["nixpkgs", "crane", "kubenix"] {
-            let stub = project().join("tests/nix/stubs").join(input);
+            let stub = self.path("tests/nix/stubs").join(input);
             command.args(["--override-input", input, &format!("path:{}", stub.display())]);
         }
         command.arg("--no-update-lock-file");

@@ -32,10 +32,10 @@
         cargoFmt = make "-fmt";
         cargoTest = withArtifacts "-test";
         devShell =
-          { packages, shellHook, ... }:
+          { packages, inputsFrom }:
           pkgs.package "nix-shell" {
             environment = {
-              inherit packages shellHook;
+              inherit packages inputsFrom;
             };
           };
       };

@@ -2,21 +2,27 @@
 let
   lib = {
     inherit (builtins)
+      any
       attrNames
+      attrValues
       concatMap
       concatStringsSep
       elem
+      filter
       foldl'
       genList
       head
       isString
       listToAttrs
       mapAttrs
+      match
+      readFile
       stringLength
       ;
     inherit (import ./fileset.nix lib) fileset;
     inherit (import ./options.nix lib) literalExpression mkOption types;
 
+    escapeShellArgs = arguments: lib.concatMapStringsSep " " (word: "'${word}'") arguments;
     assertMsg = condition: message: if condition then true else throw message;
     concatStrings = lib.concatStringsSep "";
     concatLines = lib.concatMapStrings (line: line + "\n");
@@ -46,6 +52,7 @@ let
     mapAttrsToList = f: set: map (name: f name set.${name}) (lib.attrNames set);
     max = a: b: if a > b then a else b;
     nameValuePair = name: value: { inherit name value; };
+    optional = condition: value: if condition then [ value ] else [ ];
     optionalAttrs = condition: set: if condition then set else { };
     optionalString = condition: text: if condition then text else "";
     optionals = condition: list: if condition then list else [ ];
@@ -58,6 +65,13 @@ let
         ) right
       else
         right;
+    splitString = separator: text: builtins.filter lib.isString (builtins.split separator text);
+    toInt = builtins.fromJSON;
+    versions = {
+      major = version: lib.head (builtins.splitVersion version);
+      minor = version: builtins.elemAt (builtins.splitVersion version) 1;
+      majorMinor = version: "${lib.versions.major version}.${lib.versions.minor version}";
+    };
     toLower =
       let
         upper = lib.genList (n: builtins.substring n 1 "ABCDEFGHIJKLMNOPQRSTUVWXYZ") 26;

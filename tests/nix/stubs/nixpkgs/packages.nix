@@ -73,11 +73,11 @@ let
     "kubectl"
     "makeBinaryWrapper"
     "nixfmt"
-    "nixfmt-tree"
     "oha"
     "rust-analyzer"
     "skopeo"
     "statix"
+    "taplo"
     "wrk"
     "yq-go"
   ];
@@ -86,7 +86,17 @@ let
     lib.genAttrs everywhere named
     // lib.genAttrs onlyLinux (name: onLinux name (named name))
     // {
-      kubernetes = onLinux "kubernetes" (named "kubernetes" // { src = named "kubernetes-source"; });
+      kubernetes = onLinux "kubernetes" (
+        named "kubernetes"
+        // {
+          version = "1.36.3";
+          src = named "kubernetes-source";
+        }
+      );
+      rustc = named "rustc" // {
+        version = "1.96.0";
+      };
+      rustfmt = named "rustfmt";
       glibc = onLinux "glibc" (named "glibc" // { static = named "glibc-static"; });
 
       stdenv.hostPlatform = {
@@ -101,6 +111,29 @@ let
             .${architecture};
         };
       };
+
+      mkShell =
+        {
+          packages,
+          shellHook ? "",
+        }:
+        package "nix-shell" {
+          environment = {
+            inherit packages shellHook;
+          };
+        };
+
+      treefmt.withConfig =
+        arguments@{ name, ... }:
+        assert known "treefmt.withConfig" [
+          "name"
+          "runtimeInputs"
+          "settings"
+        ] arguments;
+        package name {
+          meta.mainProgram = "treefmt";
+          environment.settings = builtins.toJSON arguments.settings;
+        };
 
       writeText =
         name: text:
@@ -162,42 +195,12 @@ let
           command = "/bin/mkdir -p $out/bin; /bin/cp $scriptPath $out/bin/${name}";
         };
 
-      dockerTools.buildLayeredImage =
-        arguments@{ name, ... }:
-        assert known "buildLayeredImage" [
-          "name"
-          "tag"
-          "fromImage"
-          "contents"
-          "config"
-          "architecture"
-          "created"
-          "mtime"
-          "uid"
-          "gid"
-          "uname"
-          "gname"
-          "maxLayers"
-          "extraCommands"
-          "fakeRootCommands"
-          "enableFakechroot"
-          "includeStorePaths"
-          "includeNixDB"
-          "passthru"
-          "meta"
-          "layeringPipeline"
-          "debug"
-          "compressor"
-        ] arguments;
-        let
-          image = package "${baseNameOf name}.tar" {
-            environment.arguments = builtins.toJSON arguments;
-          };
-        in
-        image
-        // {
-          imageName = name;
-          imageTag = builtins.substring 0 32 (baseNameOf (builtins.unsafeDiscardStringContext image.outPath));
+      dockerTools = import ./docker.nix { inherit package known; };
+
+      rustPlatform.buildRustPackage =
+        arguments@{ pname, version, ... }:
+        package "${pname}-${version}" {
+          environment.arguments = builtins.toJSON (removeAttrs arguments [ "src" ]);
         };
 
       testers.runNixOSTest =
@@ -217,5 +220,5 @@ let
 in
 packages
 // {
-  inherit package;
+  inherit lib package;
 }

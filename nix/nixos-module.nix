@@ -1,0 +1,3 @@
+{ self }: { pkgs, ... }: {
+  environment.systemPackages = [ self.packages.${pkgs.stdenv.hostPlatform.system}.default ];
+}

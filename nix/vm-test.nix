@@ -1,8 +1,5 @@
 # Runs the demo and single commands on an unmodified NixOS, as root and as a user with sudo, and checks that nothing is left.
 { lab }:
-let
-  apps = import ./apps.nix lab;
-in
 lab.pkgs.testers.runNixOSTest {
   name = "evenkeel";
 
@@ -62,15 +59,15 @@ lab.pkgs.testers.runNixOSTest {
         assert traces() == before, "demo left something"
 
     with subtest("a user with sudo gets a lab with an external IP"):
-        machine.succeed("sudo -u alice ${apps.up.program} 2>/tmp/story || (cat /tmp/story >&2; false)")
-        machine.succeed("sudo -u alice ${apps.deploy.program} 2>/tmp/story || (cat /tmp/story >&2; false)")
+        machine.succeed("sudo -u alice evenkeel up 2>/tmp/story || (cat /tmp/story >&2; false)")
+        machine.succeed("sudo -u alice evenkeel deploy 2>/tmp/story || (cat /tmp/story >&2; false)")
         address = json.loads(machine.succeed("sudo -u alice evenkeel status --json"))["services"][0]["external_ips"][0]
         answers = {
             json.loads(machine.succeed(f"curl --fail --silent --max-time 5 http://{address}/"))["pod"]
             for _ in range(30)
         }
         assert len(answers) == 2, f"only {answers} answered"
-        machine.succeed("sudo -u alice ${apps.down.program}")
+        machine.succeed("sudo -u alice ${lab.apps.down.program}")
         assert traces() == before, "down left something"
   '';
 }

@@ -299,7 +299,7 @@ mod tests {
         fs::create_dir_all(root(cache.path()).join(".unfinished-cni-1/bin")).unwrap();
         fs::create_dir_all(root(cache.path()).join(".unfinished-runc-1/bin")).unwrap();
         let pins = Module::Cni.pins();
-        let built = build(&pins, Path::new("/bin/false"), cache.path(), &Progress::silent(), &Shutdown::new()).await;
+        let built = build(&pins, Path::new("false"), cache.path(), &Progress::silent(), &Shutdown::new()).await;
         assert!(matches!(built, Err(ToolboxError::InstallFailed { .. })), "{built:?}");
         assert_eq!(
             kept(cache.path()),
@@ -321,7 +321,7 @@ mod tests {
                 stop.cancel();
             }
         });
-        let built = build(&Module::Cni.pins(), Path::new("/bin/false"), cache.path(), &progress, &shutdown).await;
+        let built = build(&Module::Cni.pins(), Path::new("false"), cache.path(), &progress, &shutdown).await;
         assert!(matches!(built, Err(ToolboxError::Interrupted(_))), "{built:?}");
     }
 
@@ -332,32 +332,37 @@ mod tests {
         names
     }
 
-    #[tokio::test]
-    async fn a_build_is_kept_only_when_it_is_complete() {
-        let cache = tempfile::tempdir().unwrap();
-        let cache = cache.path();
-        let go = go().expect("this test builds with Go: https://go.dev/dl");
-        let silent = Progress::silent();
-        let mut pins = Module::Cni.pins();
+    /// Tests that need Go and its module proxy. The checks of the flake leave out every module of this name.
+    mod online {
+        use super::*;
 
-        let stopped = Shutdown::new();
-        stopped.cancel();
-        let interrupted = build(&pins, &go, cache, &silent, &stopped).await;
-        assert!(matches!(interrupted, Err(ToolboxError::Interrupted(_))), "{interrupted:?}");
-        assert_eq!(kept(cache), [".cni.lock"]);
+        #[tokio::test]
+        async fn a_build_is_kept_only_when_it_is_complete() {
+            let cache = tempfile::tempdir().unwrap();
+            let cache = cache.path();
+            let go = go().expect("this test builds with Go: https://go.dev/dl");
+            let silent = Progress::silent();
+            let mut pins = Module::Cni.pins();
 
-        build(&pins, &go, cache, &silent, &Shutdown::new()).await.unwrap();
-        assert_eq!(kept(cache), [".cni.lock".to_owned(), format!("cni-{}", pins.key())]);
+            let stopped = Shutdown::new();
+            stopped.cancel();
+            let interrupted = build(&pins, &go, cache, &silent, &stopped).await;
+            assert!(matches!(interrupted, Err(ToolboxError::Interrupted(_))), "{interrupted:?}");
+            assert_eq!(kept(cache), [".cni.lock"]);
 
-        fs::remove_file(pins.bin(cache).join("ptp")).unwrap();
-        build(&pins, &go, cache, &silent, &Shutdown::new()).await.unwrap();
-        assert_eq!(check(Module::Cni, &pins.bin(cache)).await, Ok(()), "a damaged module is built again");
+            build(&pins, &go, cache, &silent, &Shutdown::new()).await.unwrap();
+            assert_eq!(kept(cache), [".cni.lock".to_owned(), format!("cni-{}", pins.key())]);
 
-        let first = pins.bin(cache);
-        pins.go_mod.to_mut().push_str("\n// another pin\n");
-        build(&pins, &go, cache, &silent, &Shutdown::new()).await.unwrap();
-        assert_eq!(check(Module::Cni, &pins.bin(cache)).await, Ok(()));
-        assert_eq!(check(Module::Cni, &first).await, Ok(()), "labs of another version may still use it");
-        assert_eq!(kept(cache).len(), 3);
+            fs::remove_file(pins.bin(cache).join("ptp")).unwrap();
+            build(&pins, &go, cache, &silent, &Shutdown::new()).await.unwrap();
+            assert_eq!(check(Module::Cni, &pins.bin(cache)).await, Ok(()), "a damaged module is built again");
+
+            let first = pins.bin(cache);
+            pins.go_mod.to_mut().push_str("\n// another pin\n");
+            build(&pins, &go, cache, &silent, &Shutdown::new()).await.unwrap();
+            assert_eq!(check(Module::Cni, &pins.bin(cache)).await, Ok(()));
+            assert_eq!(check(Module::Cni, &first).await, Ok(()), "labs of another version may still use it");
+            assert_eq!(kept(cache).len(), 3);
+        }
     }
 }

@@ -211,7 +211,7 @@ mod tests {
     async fn a_cache_that_cannot_be_created_is_named_before_anything_is_installed() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let cache = file.path().join("cache");
-        let plan = InstallPlan { packages: None, modules: vec![Module::Cni], go: "/bin/false".into() };
+        let plan = InstallPlan { packages: None, modules: vec![Module::Cni], go: "false".into() };
         let error = carry_out(&plan, &cache, &Progress::silent(), &Shutdown::new()).await.unwrap_err();
         assert!(error.to_string().contains(&*cache.to_string_lossy()), "{error}");
     }

@@ -27,6 +27,8 @@ let
   inherit (lib.importTOML ../Cargo.toml) workspace;
   common = {
     inherit (workspace.package) version;
+    # The same for all, so that Cargo.lock is evaluated once.
+    cargoVendorDir = craneLib.vendorCargoDeps { cargoLock = ../Cargo.lock; };
     strictDeps = true;
     # The checks below run the tests.
     doCheck = false;

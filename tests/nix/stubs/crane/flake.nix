@@ -24,6 +24,7 @@
           suffix: arguments: make suffix ({ inherit (arguments) cargoArtifacts; } // arguments);
       in
       {
+        vendorCargoDeps = { cargoLock }: pkgs.package "vendored" { environment = { inherit cargoLock; }; };
         buildDepsOnly = arguments: make "-deps" arguments;
         buildPackage = make "";
         cargoClippy = withArtifacts "-clippy";

@@ -139,6 +139,12 @@ impl Paths {
         self.state.join("kubeconfig")
     }
 
+    /// The name of the Service that the last deploy was about.
+    #[must_use]
+    pub fn service(&self) -> PathBuf {
+        self.state.join("service")
+    }
+
     /// The logs: one file for each component, and one with its exact command.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

@@ -3,7 +3,7 @@
 use evenkeel::cluster;
 use evenkeel::config::NAMESPACE;
 use evenkeel::toolbox::Program;
-use evenkeel::workload::manifests::Manifests;
+use evenkeel::workload::manifest;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
@@ -103,8 +103,12 @@ impl Other {
 
     /// Evenkeel's manifests with this server instead: the same security context, probes and kind of Service.
     fn manifests(&self, pods: u32) -> Result<(Value, Value)> {
-        let own = Manifests::load(None)?;
-        let (mut deployment, mut service) = (serde_json::to_value(own.deployment)?, serde_json::to_value(own.service)?);
+        let own = manifest::own()?;
+        let object = |kind: &str| {
+            let found = own.iter().find(|manifest| manifest.kind() == kind).ok_or("a manifest is missing")?;
+            Ok::<Value, Box<dyn std::error::Error>>(serde_json::to_value(&found.object)?)
+        };
+        let (mut deployment, mut service) = (object("Deployment")?, object("Service")?);
         for object in [&mut deployment, &mut service] {
             rename(object, self.name);
             object["metadata"]["name"] = self.name.into();

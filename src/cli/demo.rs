@@ -5,16 +5,19 @@ use std::time::{Duration, Instant};
 
 use super::checks::Checks;
 use super::context::{CommandContext, RunningLab};
+use super::deploy::{self, DeployRequest, ImageSource};
+use super::manifest_flags::ManifestFlags;
 use super::report_files::ReportFiles;
+use super::subject::SubjectFlag;
 use super::trial_flags::at_least_one_pod;
-use super::{deploy, output, terminal, test, up};
+use super::{output, terminal, test, up};
 use crate::cli::error::Error;
 use crate::cluster::{self, Cluster, ClusterError};
 use crate::config::{ProxyMode, Replicas, parse_duration, parse_positive};
 use crate::experiment::{Trial, Workplace};
 use crate::image::{self, Image};
 use crate::toolbox::{Program, Toolbox, kernel};
-use crate::workload::manifests::Manifests;
+use crate::workload::WorkloadError;
 use crate::workload::memory::{PodMemory, memory};
 use evenkeel_load::LoadPlan;
 
@@ -45,7 +48,9 @@ pub struct Args {
     #[command(flatten)]
     files: ReportFiles,
     #[command(flatten)]
-    manifests: deploy::ManifestsArg,
+    manifests: ManifestFlags,
+    #[command(flatten)]
+    subject: SubjectFlag,
 }
 
 /// The time that each part took.
@@ -80,7 +85,7 @@ impl Args {
         let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, self.duration) };
         let trial = Trial::at(&self.replicas, plan);
         self.files.check()?;
-        let manifests = self.manifests.load()?;
+        let manifests = self.manifests.load(context).await?;
         let _lock = context.lock("demo").await?;
         match context.cluster() {
             Ok(cluster) if cluster::is_booted(&cluster) => {
@@ -91,10 +96,12 @@ impl Args {
         }
         let mut times = StepTimes::default();
         let toolbox = times.measure("programs", self.programs(context)).await?;
-        let (server, pause) = times.measure("images", images(context)).await?;
+        let (server, pause) = times.measure("images", images(context, manifests.are_own)).await?;
         let cluster = times.measure("boot", self.boot(context, &toolbox, &pause)).await?;
-        let outcome =
-            Box::pin(self.run_load(context, &cluster, &toolbox, (manifests, server), trial, &mut times)).await;
+        let first = trial.cases.first().and_then(|case| case.replicas);
+        let wanted = self.subject.wish_of_manifests();
+        let request = DeployRequest { manifests, image: server, replicas: first, prune: false, wanted };
+        let outcome = Box::pin(self.run_load(context, &cluster, &toolbox, request, trial, &mut times)).await;
         if self.keep && !outcome.as_ref().is_err_and(Error::is_interrupted) {
             let summary = outcome?;
             return print(context, &summary, &times, &up::next(context, &cluster, false));
@@ -129,26 +136,30 @@ impl Args {
         context: &CommandContext,
         cluster: &Cluster,
         toolbox: &Toolbox,
-        deployed: (Manifests, Image),
+        request: DeployRequest,
         trial: Trial,
         times: &mut StepTimes,
     ) -> Result<String, Error> {
         let lab = RunningLab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
-        let first = trial.cases.first().and_then(|case| case.replicas);
-        times.measure("deploy", Box::pin(deploy::built(context, &lab, toolbox, deployed, first))).await?;
+        let deployed = times.measure("deploy", Box::pin(deploy::deploy(context, &lab, toolbox, request))).await?;
+        let subject = deployed.ok_or(WorkloadError::NoWorkload)?;
         let (access, link) = (lab.access(Some(toolbox)), context.name.link());
-        let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
+        let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: toolbox.path(Program::Ip) };
         let checks = Checks::default();
         times.measure("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &checks))).await?;
         // The memory is only informative, so an error is ignored.
-        Ok(memory(cluster, &lab.client).await.ok().and_then(per_pod).unwrap_or_default())
+        Ok(memory(cluster, &lab.client, &subject.namespace).await.ok().and_then(per_pod).unwrap_or_default())
     }
 }
 
-/// Builds the server's image and the pause image first, so that the times of the lab include no build.
-async fn images(context: &CommandContext) -> Result<(Image, Image), Error> {
+/// Builds the pause image and, if it is deployed, the server's image first, so that the times of the lab include no build.
+async fn images(context: &CommandContext, with_server: bool) -> Result<(ImageSource, Image), Error> {
     let CommandContext { paths, progress, shutdown, .. } = context;
-    let server = image::build_server(&paths.cache, progress, shutdown).await?;
+    let server = if with_server {
+        ImageSource::Archive(image::build_server(&paths.cache, progress, shutdown).await?)
+    } else {
+        ImageSource::OfManifests
+    };
     Ok((server, image::build_pause(&paths.cache, progress, shutdown).await?))
 }
 

@@ -4,27 +4,36 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::context::{CommandContext, RunningLab};
+use super::manifest_flags::{LoadedManifests, ManifestFlags};
 use super::status;
+use super::subject::{SubjectFlag, remember};
 use crate::cli::error::Error;
 use crate::cluster;
 use crate::config::{InvalidValue, Replicas};
 use crate::image::{self, Image};
 use crate::toolbox::Toolbox;
-use crate::workload::{self, WorkloadError, manifests::Manifests};
+use crate::workload::deployment::{self, Deployed};
+use crate::workload::{self, Subject, SubjectWish};
 
 /// Arguments of `deploy`.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Number of pods [default: as many as there are, or 2]
+    /// Number of pods of the Service's controller [default: as in the manifests; for the server as many as there are, or 2]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub replicas: Option<Replicas>,
-    /// Image to deploy instead of the server: an archive (OCI or docker, .tar or .tar.gz), or the reference of an image
-    /// that the nodes already have
+    /// Image for the container that the Service leads to: an archive (OCI or docker, .tar or .tar.gz), or the reference of
+    /// an image that the nodes already have
     #[arg(long, value_name = "FILE|REF")]
     pub image: Option<ImageArg>,
     /// The manifests.
     #[command(flatten)]
-    pub manifests: ManifestsArg,
+    pub manifests: ManifestFlags,
+    /// Remove what an earlier deploy applied and this one does not
+    #[arg(long)]
+    pub prune: bool,
+    /// The Service to test.
+    #[command(flatten)]
+    pub subject: SubjectFlag,
 }
 
 /// What `--image` names.
@@ -62,98 +71,126 @@ fn is_file(image: &str) -> bool {
     archive || image.starts_with(['.', '/']) || Path::new(image).exists()
 }
 
-/// The manifests, for the verbs that deploy.
-#[derive(Debug, Default, clap::Args)]
-pub struct ManifestsArg {
-    /// Directory with manifests of your own [default: those in the program]
-    #[arg(long, env = "EVENKEEL_MANIFESTS", value_name = "DIR", hide_env_values = true)]
-    manifests: Option<PathBuf>,
-}
-
-impl ManifestsArg {
-    /// Reads the manifests.
-    ///
-    /// # Errors
-    /// [`WorkloadError::Manifest`].
-    pub fn load(&self) -> Result<Manifests, WorkloadError> {
-        Manifests::load(self.manifests.as_deref().filter(|directory| !directory.as_os_str().is_empty()))
-    }
-}
-
 /// The validated arguments.
-struct DeployRequest {
-    manifests: Manifests,
-    source: ImageSource,
-    replicas: Option<Replicas>,
+pub struct DeployRequest {
+    /// The manifests, and where their objects go.
+    pub manifests: LoadedManifests,
+    /// The image of the container behind the Service.
+    pub image: ImageSource,
+    /// How many pods it gets.
+    pub replicas: Option<Replicas>,
+    /// Whether objects of earlier deploys that are no longer among the manifests are removed.
+    pub prune: bool,
+    /// Which of the Services is the one to test.
+    pub wanted: SubjectWish,
 }
 
 /// The image to deploy.
-enum ImageSource {
+pub enum ImageSource {
+    /// Those that the manifests name.
+    OfManifests,
+    /// Evenkeel's own server.
     Server,
+    /// An archive.
     Archive(Image),
+    /// The reference of an image that the nodes have.
     Reference(String),
 }
 
 impl Args {
-    /// Deploys, follows the rollout, and prints the workload.
+    /// Deploys, follows the rollouts, and prints the workload.
     ///
     /// # Errors
     /// [`ImageError::BadImage`](crate::image::ImageError::BadImage),
-    /// [`WorkloadError::Manifest`],
+    /// [`WorkloadError::Manifest`](crate::workload::WorkloadError::Manifest),
     /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
-    /// [`WorkloadError::RolloutStuck`] and more.
+    /// [`WorkloadError::RolloutStuck`](crate::workload::WorkloadError::RolloutStuck) and more.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
-        let request =
-            DeployRequest { manifests: self.manifests.load()?, source: self.source()?, replicas: self.replicas };
+        let manifests = self.manifests.load(context).await?;
+        let request = DeployRequest {
+            image: self.image(&manifests)?,
+            manifests,
+            replicas: self.replicas,
+            prune: self.prune,
+            wanted: self.subject.wish_of_manifests(),
+        };
         let (lab, _lock) = context.lab_to_change("deploy").await?;
         let toolbox = context.toolbox(false).await?;
-        deploy(context, &lab, &toolbox, request).await?;
-        status::show_workload(context, &lab.client).await
+        let subject = deploy(context, &lab, &toolbox, request).await?;
+        status::show_workload(context, &lab.client, subject.as_ref()).await
     }
 
-    fn source(&self) -> Result<ImageSource, Error> {
-        match &self.image {
-            None => Ok(ImageSource::Server),
-            Some(ImageArg::File(path)) => Ok(ImageSource::Archive(image::inspect(path)?)),
-            Some(ImageArg::Reference(reference)) => Ok(ImageSource::Reference(reference.clone())),
-        }
+    fn image(&self, manifests: &LoadedManifests) -> Result<ImageSource, Error> {
+        Ok(match &self.image {
+            None if manifests.are_own => ImageSource::Server,
+            None => ImageSource::OfManifests,
+            Some(ImageArg::File(path)) => ImageSource::Archive(image::inspect(path)?),
+            Some(ImageArg::Reference(reference)) => ImageSource::Reference(reference.clone()),
+        })
     }
 }
 
-/// Deploys an image that is already built.
+/// Deploys, and waits until the rollouts and the load balancer are ready. Returns the Service to test, if it is clear which
+/// one that is.
 ///
 /// # Errors
 /// As [`Args::run`].
-pub async fn built(
-    context: &CommandContext,
-    lab: &RunningLab,
-    toolbox: &Toolbox,
-    (manifests, image): (Manifests, Image),
-    replicas: Option<Replicas>,
-) -> Result<(), Error> {
-    deploy(context, lab, toolbox, DeployRequest { manifests, source: ImageSource::Archive(image), replicas }).await
-}
-
-async fn deploy(
+pub async fn deploy(
     context: &CommandContext,
     lab: &RunningLab,
     toolbox: &Toolbox,
     request: DeployRequest,
-) -> Result<(), Error> {
-    let CommandContext { progress, shutdown, .. } = context;
-    let DeployRequest { manifests, source, replicas } = request;
-    let reference = match source {
-        ImageSource::Reference(reference) => reference,
-        ImageSource::Archive(image) => load(context, lab, toolbox, image).await?,
+) -> Result<Option<Subject>, Error> {
+    let CommandContext { progress, shutdown, paths, .. } = context;
+    let LoadedManifests { mut manifests, namespace, images, are_own } = request.manifests;
+    let changes = request.replicas.is_some() || !matches!(request.image, ImageSource::OfManifests);
+    let subject = deployment::subject_of(&manifests, &namespace, &request.wanted);
+    let subject = if changes || request.wanted.given.is_some() { Some(subject?) } else { subject.ok() };
+    for image in images {
+        load(context, lab, toolbox, image).await?;
+    }
+    let reference = match request.image {
+        ImageSource::OfManifests => None,
+        ImageSource::Reference(reference) => Some(reference),
+        ImageSource::Archive(image) => Some(load(context, lab, toolbox, image).await?),
         ImageSource::Server => {
-            let image = image::build_server(&context.paths.cache, progress, shutdown).await?;
-            load(context, lab, toolbox, image).await?
+            let image = image::build_server(&paths.cache, progress, shutdown).await?;
+            Some(load(context, lab, toolbox, image).await?)
         }
     };
-    let applied = workload::apply(&lab.client, manifests, &reference, replicas, progress);
-    crate::shutdown::unless(shutdown, Box::pin(applied)).await??;
-    Box::pin(workload::rollout(&lab.client, shutdown, progress)).await?;
-    Ok(Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), progress, shutdown)).await?)
+    if let (Some(subject), Some(reference)) = (&subject, reference) {
+        deployment::set_image(&mut manifests, &namespace, subject, &reference)?;
+    }
+    if let Some(subject) = &subject {
+        let kept = if are_own { workload::replicas(&lab.client, subject).await? } else { None };
+        if let Some(replicas) = request.replicas.or(kept) {
+            deployment::set_replicas(&mut manifests, &namespace, subject, replicas)?;
+        }
+    }
+    let applied = deployment::deploy(&lab.client, &manifests, &namespace, progress);
+    let deployed = crate::shutdown::unless(shutdown, Box::pin(applied)).await??;
+    if request.prune {
+        let pruning = deployment::prune(&lab.client, &deployed, progress);
+        crate::shutdown::unless(shutdown, Box::pin(pruning)).await??;
+    }
+    follow(context, lab, &deployed).await?;
+    let Some(subject) = subject else { return Ok(None) };
+    let wanted = SubjectWish { given: Some(subject.name()), remembered: None };
+    let subject = Subject::find(&lab.client, &wanted).await?;
+    remember(paths, &subject)?;
+    Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), &subject, progress, shutdown)).await?;
+    Ok(Some(subject))
+}
+
+/// Waits for all rollouts and Jobs, at the same time.
+async fn follow(context: &CommandContext, lab: &RunningLab, deployed: &Deployed) -> Result<(), Error> {
+    let CommandContext { progress, shutdown, .. } = context;
+    let rollouts = deployed.controllers.iter();
+    let rollouts = rollouts.map(|controller| Box::pin(workload::rollout(&lab.client, controller, shutdown, progress)));
+    let jobs = deployed.jobs.iter();
+    let jobs = jobs.map(|(namespace, name)| Box::pin(workload::job(&lab.client, namespace, name, shutdown, progress)));
+    futures::try_join!(futures::future::try_join_all(rollouts), futures::future::try_join_all(jobs))?;
+    Ok(())
 }
 
 /// Imports an image into all nodes, and returns its reference.

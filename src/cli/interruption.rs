@@ -75,6 +75,9 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
             "the workload may be left in the middle of its rollout",
             format!("deploy it again: {evenkeel} deploy; or remove the lab: {evenkeel} down"),
         ),
+        Verb::Undeploy => {
+            undo("stopping", "some of what was deployed may be left", format!("remove it: {evenkeel} undeploy"))
+        }
         Verb::Test(_) => undo(
             "ending the run",
             "routes to the pods may be left on this machine, and the workload in the middle of a change",
@@ -90,7 +93,7 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
             "unfinished files may be left in the cache",
             "the next build removes them".to_owned(),
         ),
-        Verb::Report(_) | Verb::Logs(_) | Verb::Status | Verb::Completions(_) => None,
+        Verb::Report(_) | Verb::Logs(_) | Verb::Status(_) | Verb::Completions(_) => None,
         #[cfg(target_os = "linux")]
         Verb::Sandbox(_) => None,
     }

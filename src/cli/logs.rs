@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::context::CommandContext;
 use super::output;
+use super::subject::SubjectFlag;
 use crate::cli::error::Error;
 use crate::config::parse_duration;
 use crate::workload::component_logs;
@@ -32,9 +33,14 @@ pub struct Args {
     /// Only this pod
     #[arg(long, value_name = "NAME", conflicts_with = "component")]
     pod: Option<String>,
+    /// Only this container of each pod
+    #[arg(long, value_name = "NAME", conflicts_with = "component")]
+    container: Option<String>,
     /// Show a component of the cluster instead of the pods: kubelet, kube-apiserver, …
     #[arg(long, value_name = "NAME")]
     component: Option<String>,
+    #[command(flatten)]
+    subject: SubjectFlag,
 }
 
 #[derive(Serialize)]
@@ -55,10 +61,17 @@ impl Args {
             return self.component(context, name).await;
         }
         let lab = context.lab().await?;
-        let options = LogOptions { follow: self.follow, since: self.since, tail: self.tail, pod: self.pod.clone() };
+        let options = LogOptions {
+            follow: self.follow,
+            since: self.since,
+            tail: self.tail,
+            pod: self.pod.clone(),
+            container: self.container.clone(),
+        };
         let mut sink =
             |line: Line| if context.json { output::json_line(&line) } else { output::text(&pod_line(&line)) };
-        logs::pods(&lab.client, &options, &context.shutdown, &mut sink).await?;
+        let subject = self.subject.subject(context, &lab.client).await?;
+        logs::pods(&lab.client, &subject, &options, &context.shutdown, &mut sink).await?;
         Ok(())
     }
 
@@ -76,7 +89,8 @@ impl Args {
 }
 
 fn pod_line(line: &Line) -> String {
-    format!("{} {}\n", coloured(&line.pod), line.text)
+    let container = line.container.as_ref().map(|container| format!(" {container}")).unwrap_or_default();
+    format!("{}{container} {}\n", coloured(&line.pod), line.text)
 }
 
 /// The name in a colour that depends only on the name.

@@ -14,6 +14,7 @@ pub mod error;
 mod interruption;
 pub mod load_flags;
 pub mod logs;
+mod manifest_flags;
 pub mod output;
 pub mod report;
 pub mod report_files;
@@ -23,10 +24,12 @@ pub mod scale;
 mod series_output;
 pub mod soak;
 pub mod status;
+pub mod subject;
 pub mod target;
 pub mod terminal;
 pub mod test;
 pub mod trial_flags;
+pub mod undeploy;
 pub mod up;
 
 use std::path::PathBuf;
@@ -74,8 +77,10 @@ pub struct Global {
 enum Verb {
     /// Boot the cluster
     Up(up::Args),
-    /// Deploy the server, or another image, and follow the rollout
+    /// Deploy the server, another image or your own manifests, and follow the rollout
     Deploy(deploy::Args),
+    /// Remove what deploy applied
+    Undeploy,
     /// Scale to N pods, and wait until each of them gets connections
     Scale(scale::Args),
     /// Send load, and report the results and their distribution over the pods
@@ -85,7 +90,7 @@ enum Verb {
     /// Show the logs of the pods, or of a component of the cluster
     Logs(logs::Args),
     /// Show nodes, components, pods and the Service
-    Status,
+    Status(status::Args),
     /// Build the images of the server and of the pause process, without Docker
     Build,
     /// Check what a lab needs on this machine, and show how to install what is missing
@@ -110,10 +115,11 @@ impl Verb {
             Self::Completions(_) | Self::Report(_) => return None,
             Self::Up(_) => "up",
             Self::Deploy(_) => "deploy",
+            Self::Undeploy => "undeploy",
             Self::Scale(_) => "scale",
             Self::Test(_) => "test",
             Self::Logs(_) => "logs",
-            Self::Status => "status",
+            Self::Status(_) => "status",
             Self::Build => "build",
             Self::Doctor(_) => "doctor",
             Self::Demo(_) => "demo",
@@ -184,10 +190,11 @@ async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
     match verb {
         Verb::Up(args) => args.run(context).await,
         Verb::Deploy(args) => Box::pin(args.run(context)).await,
+        Verb::Undeploy => undeploy::run(context).await,
         Verb::Scale(args) => args.run(context).await,
         Verb::Test(args) => args.run(context).await,
         Verb::Logs(args) => args.run(context).await,
-        Verb::Status => status::run(context).await,
+        Verb::Status(args) => args.run(context).await,
         Verb::Build => build::run(context).await,
         Verb::Doctor(args) => {
             let CommandContext { paths, json, progress, shutdown, .. } = context;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::context::CommandContext;
+use super::subject::SubjectFlag;
 use super::{output, status};
 use crate::cli::error::Error;
 use crate::config::Replicas;
@@ -15,6 +16,8 @@ pub struct Args {
     /// Number of pods
     #[arg(value_name = "N", allow_negative_numbers = true)]
     replicas: Replicas,
+    #[command(flatten)]
+    subject: SubjectFlag,
 }
 
 #[derive(Serialize)]
@@ -38,8 +41,9 @@ impl Args {
         let toolbox = context.toolbox(false).await?;
         let CommandContext { progress, shutdown, .. } = context;
         let access = lab.access(Some(&toolbox));
-        let outcome = Box::pin(workload::scale(&access, self.replicas, progress, shutdown)).await?;
-        let workload = workload::status::workload(&lab.client).await?;
+        let subject = self.subject.subject(context, &lab.client).await?;
+        let outcome = Box::pin(workload::scale(&access, &subject, self.replicas, progress, shutdown)).await?;
+        let workload = workload::status::workload(&lab.client, Some(&subject)).await?;
         if context.json {
             let schema_version = workload::status::SCHEMA_VERSION;
             return Ok(output::json(&ScaleOutput { schema_version, outcome, workload: &workload })?);

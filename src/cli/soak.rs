@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::context::{CommandContext, require_root};
 use super::output;
+use super::subject::SubjectFlag;
 use crate::cli::error::Error;
 use crate::config::parse_positive;
 use crate::experiment::Workplace;
@@ -34,6 +35,8 @@ pub struct Args {
     /// Send the load of the part `pods` with wrk as well, which must be installed
     #[arg(long)]
     wrk: bool,
+    #[command(flatten)]
+    subject: SubjectFlag,
 }
 
 /// The result as JSON.
@@ -63,12 +66,13 @@ impl Args {
         let (lab, _lock) = context.lab_to_change("soak").await?;
         let toolbox = context.toolbox(false).await?;
         let (access, link, ip) = (lab.access(Some(&toolbox)), context.name.link(), toolbox.path(Program::Ip));
-        let target = workload::endpoint(&lab.client).await?;
+        let subject = self.subject.subject(context, &lab.client).await?;
+        let target = workload::endpoint(&lab.client, &subject).await?;
         workload::guard(target.address, &link, ip).await?;
         let plan =
             SoakPlan { rounds: self.rounds, connections: self.connections, only: self.only.clone(), wrk: self.wrk };
-        let workplace = Workplace { access: &access, link: &link, ip };
-        let before = Baseline::now(&lab.client).await?;
+        let workplace = Workplace { access: &access, subject: &subject, link: &link, ip };
+        let before = Baseline::now(&lab.client, &subject).await?;
         let mut soak = Soak::new(workplace, &toolbox, target, before, plan, &context.progress, &context.shutdown);
         let outcome = soak.run().await;
         let results = soak.into_results();

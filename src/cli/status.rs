@@ -5,44 +5,55 @@ use serde::Serialize;
 
 use super::context::CommandContext;
 use super::output;
+use super::subject::SubjectFlag;
 use crate::cli::error::Error;
 use crate::clock::now;
 use crate::cluster::{self, ComponentState, ComponentStatus};
 use crate::report::{Align, plain_table};
 use crate::workload::status::{NodeComponents, SCHEMA_VERSION, Status, Workload};
 use crate::workload::view::{NodeRow, PodRow, ServiceRow, human_age};
-use crate::workload::{self};
+use crate::workload::{self, Subject};
 
-/// Prints everything that is known. If the API server does not answer, that is an error after the rest is printed.
-///
-/// # Errors
-/// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
-/// [`ClusterError::Kubeconfig`](crate::cluster::ClusterError::Kubeconfig), [`WorkloadError::Kubernetes`](crate::workload::WorkloadError::Kubernetes).
-pub async fn run(context: &CommandContext) -> Result<(), Error> {
-    let cluster = context.cluster()?;
-    let client = cluster::client(&cluster).await;
-    let asked = workload::status(&cluster, client);
-    let (status, problem) = crate::shutdown::unless(&context.shutdown, asked).await??;
-    if context.json {
-        output::json(&status)?;
-    } else {
-        output::text(&text(&status))?;
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    subject: SubjectFlag,
+}
+
+impl Args {
+    /// Prints everything that is known. If the API server does not answer, that is an error after the rest is printed.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
+    /// [`ClusterError::Kubeconfig`](crate::cluster::ClusterError::Kubeconfig), [`WorkloadError::Kubernetes`](crate::workload::WorkloadError::Kubernetes).
+    pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
+        let cluster = context.cluster()?;
+        let client = cluster::client(&cluster).await;
+        let wanted = self.subject.wish(&context.paths);
+        let asked = workload::status(&cluster, client, &wanted);
+        let (status, problem) = crate::shutdown::unless(&context.shutdown, Box::pin(asked)).await??;
+        if context.json {
+            output::json(&status)?;
+        } else {
+            output::text(&text(&status))?;
+        }
+        problem.map_or(Ok(()), |problem| Err(problem.into()))
     }
-    problem.map_or(Ok(()), |problem| Err(problem.into()))
 }
 
 /// Prints the pods and the Services.
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`](crate::workload::WorkloadError::Kubernetes).
-pub async fn show_workload(context: &CommandContext, client: &Client) -> Result<(), Error> {
+pub async fn show_workload(context: &CommandContext, client: &Client, subject: Option<&Subject>) -> Result<(), Error> {
     #[derive(Serialize)]
     struct WorkloadOutput<'a> {
         schema_version: u32,
         #[serde(flatten)]
         workload: &'a Workload,
     }
-    let workload = workload::status::workload(client).await?;
+    let workload = workload::status::workload(client, subject).await?;
     if context.json {
         return Ok(output::json(&WorkloadOutput { schema_version: SCHEMA_VERSION, workload: &workload })?);
     }

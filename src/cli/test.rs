@@ -8,6 +8,7 @@ use super::context::{CommandContext, RunningLab, require_root};
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
 use super::series_output::SeriesOutput;
+use super::subject::SubjectFlag;
 use super::target::{TargetUrl, guard_all};
 use super::trial_flags::TrialFlags;
 use crate::cli::error::Error;
@@ -29,8 +30,10 @@ pub struct Args {
     checks: CheckFlags,
     #[command(flatten)]
     files: ReportFiles,
+    #[command(flatten)]
+    subject: SubjectFlag,
     /// Send the load to http://HOST:PORT/PATH instead of the lab; the host must be this machine
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "service")]
     target: Option<TargetUrl>,
     /// Allow a --target on another machine; use it only for machines that are yours
     #[arg(long, requires = "target")]
@@ -55,7 +58,9 @@ impl Args {
         let Some(as_root) = changes(&trial) else {
             let lab = context.lab().await?;
             let access = lab.access(readers(context).await.as_ref());
-            let workplace = Workplace { access: &access, link: &context.name.link(), ip: &ip(context).await };
+            let subject = self.subject.subject(context, &lab.client).await?;
+            let (link, ip) = (context.name.link(), ip(context).await);
+            let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: &ip };
             return in_lab(context, workplace, trial, &self.files, &checks).await;
         };
         context.cluster()?;
@@ -64,7 +69,8 @@ impl Args {
         check_components(&lab, &trial)?;
         let toolbox = context.toolbox(false).await?;
         let (access, link) = (lab.access(Some(&toolbox)), context.name.link());
-        let workplace = Workplace { access: &access, link: &link, ip: toolbox.path(Program::Ip) };
+        let subject = self.subject.subject(context, &lab.client).await?;
+        let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: toolbox.path(Program::Ip) };
         in_lab(context, workplace, trial, &self.files, &checks).await
     }
 
@@ -103,10 +109,10 @@ pub async fn in_lab(
     files: &ReportFiles,
     checks: &Checks,
 ) -> Result<(), Error> {
-    let target = workload::endpoint(&workplace.access.client).await?;
+    let target = workload::endpoint(&workplace.access.client, workplace.subject).await?;
     workload::guard(target.address, workplace.link, workplace.ip).await?;
     let command = command(std::env::args_os().skip(1));
-    let environment = environment::of_cluster(command, workplace.access, &context.paths.cache).await;
+    let environment = environment::of_cluster(command, workplace.access, workplace.subject, &context.paths.cache).await;
     make(context, Some(workplace), target, trial, environment, files, checks).await
 }
 

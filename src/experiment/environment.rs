@@ -10,9 +10,8 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use crate::cluster::{self, Access};
-use crate::config::NAMESPACE;
 use crate::toolbox::{self, Program};
-use crate::workload::{SELECTOR, is_active};
+use crate::workload::{Subject, is_active};
 
 /// Facts by their names: "kernel", "CPU", …
 pub type Environment = BTreeMap<String, String>;
@@ -30,15 +29,17 @@ pub fn of_machine(command: String) -> Environment {
 }
 
 /// Facts about the machine, the cluster and its workload. `cache` is the directory with programs.
-pub async fn of_cluster(command: String, access: &Access, cache: &Path) -> Environment {
+pub async fn of_cluster(command: String, access: &Access, subject: &Subject, cache: &Path) -> Environment {
     let client = || access.client.clone();
-    let (nodes, pods) = (Api::<Node>::all(client()), Api::<Pod>::namespaced(client(), NAMESPACE));
-    let (all, of_workload) = (ListParams::default(), ListParams::default().labels(SELECTOR));
+    let (nodes, pods) = (Api::<Node>::all(client()), Api::<Pod>::namespaced(client(), &subject.namespace));
+    let (all, of_workload) = (ListParams::default(), ListParams::default().labels(&subject.selector));
     let (nodes, pods) = futures::join!(nodes.list(&all), pods.list(&of_workload));
     let node = nodes.ok().and_then(|nodes| nodes.items.into_iter().next()?.status?.node_info);
     let active = pods.ok().into_iter().flat_map(|pods| pods.items).filter(is_active);
     let pod = active.max_by_key(ResourceExt::creation_timestamp);
-    let image = pod.and_then(|pod| pod.status?.container_statuses?.into_iter().next());
+    let is_server = |name: &String| subject.container.as_ref().is_none_or(|server| server == name);
+    let statuses = pod.and_then(|pod| pod.status?.container_statuses).unwrap_or_default();
+    let image = statuses.into_iter().find(|container| is_server(&container.name));
     let runc = toolbox::find_one(Program::Runc, cache).await.version;
     let facts = [
         ("Kubernetes", node.as_ref().map(|node| node.kubelet_version.clone())),

@@ -11,7 +11,7 @@ use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown};
 use crate::workload::event::EventContext;
-use crate::workload::{self, Baseline};
+use crate::workload::{self, Baseline, Subject};
 use evenkeel_load::Target;
 use evenkeel_measure::{Measurement, some};
 
@@ -133,7 +133,7 @@ impl<'a> Series<'a> {
     /// Prepares the workload for a run: restores it after the events of earlier runs, and scales it if the case asks
     /// for that. Returns the number of pods, if it is known.
     async fn pods(&mut self, case: Case) -> Result<Option<u32>, ExperimentError> {
-        let Some(Workplace { access, .. }) = self.workplace else { return Ok(None) };
+        let Some(Workplace { access, subject, .. }) = self.workplace else { return Ok(None) };
         let (progress, shutdown) = (&self.progress, &self.shutdown);
         match self.before.take() {
             Some(before) => {
@@ -141,16 +141,16 @@ impl<'a> Series<'a> {
                     Some(replicas) => before.with_replicas(replicas),
                     None => before,
                 };
-                Box::pin(before.restore(&EventContext { access, progress, shutdown })).await?;
+                Box::pin(before.restore(&EventContext { access, subject, progress, shutdown })).await?;
                 self.before = Some(before);
             }
             None if self.trial.events.is_empty() => {}
-            None => self.before = Some(Baseline::now(&access.client).await?),
+            None => self.before = Some(Baseline::now(&access.client, subject).await?),
         }
-        let ready = ready_pods(access).await?;
+        let ready = ready_pods(access, subject).await?;
         match case.replicas {
             Some(replicas) if ready != replicas.get() || self.scaled != Some(replicas) => {
-                workload::scale(access, replicas, progress, shutdown).await?;
+                workload::scale(access, subject, replicas, progress, shutdown).await?;
                 self.scaled = Some(replicas);
                 Ok(Some(replicas.get()))
             }
@@ -160,8 +160,8 @@ impl<'a> Series<'a> {
 }
 
 /// The number of pods that are ready.
-async fn ready_pods(access: &Access) -> Result<u32, ExperimentError> {
-    let pods = workload::status::workload(&access.client).await?.pods;
+async fn ready_pods(access: &Access, subject: &Subject) -> Result<u32, ExperimentError> {
+    let pods = workload::status::workload(&access.client, Some(subject)).await?.pods;
     let ready = pods.iter().filter(|pod| pod.status == "Running" && pod.ready == pod.containers).count();
     Ok(u32::try_from(ready).unwrap_or(u32::MAX))
 }

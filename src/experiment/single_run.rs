@@ -79,7 +79,7 @@ impl SingleRun<'_> {
 
     async fn in_cluster(&self, workplace: Workplace<'_>, step: &Step) -> Result<RunObservations, ExperimentError> {
         let Self { plan, shutdown, .. } = self;
-        let access = workplace.access;
+        let Workplace { access, subject, .. } = workplace;
         // The routes are removed when this is dropped, also after an error.
         let (_routes, pods) = match self.mode {
             Some(Mode::Client) => {
@@ -91,9 +91,9 @@ impl SingleRun<'_> {
         let tracking = match self.mode {
             // The client connects to the pods and not to the Service.
             Some(Mode::Client) => None,
-            _ => Tracking::begin(access, self.target.address).await,
+            _ => Tracking::begin(access, subject, self.target.address).await,
         };
-        let known = pod_counters(access).await.ok();
+        let known = pod_counters(access, subject).await.ok();
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {
             let run = self.load(pods, &enough, step).await;
@@ -101,7 +101,7 @@ impl SingleRun<'_> {
             run
         };
         let before = self.after_warm_up(known, access);
-        let events = self.play_events(access, Instant::now() + plan.warm_up, &enough, &over);
+        let events = self.play_events(workplace, Instant::now() + plan.warm_up, &enough, &over);
         let (run, before, events) = futures::join!(run, before, events);
         let mut run = run?;
         if self.ends_with_events && !shutdown.is_cancelled() {
@@ -112,7 +112,7 @@ impl SingleRun<'_> {
             Some(tracking) => tracking.end(&run).await,
             None => Vec::new(),
         };
-        let after = pod_counters(access).await.ok();
+        let after = pod_counters(access, subject).await.ok();
         let between = |(before, after): (Vec<PodCounters>, Vec<PodCounters>)| {
             PodUse::between(&pod_readings(&before), &pod_readings(&after))
         };
@@ -124,9 +124,9 @@ impl SingleRun<'_> {
         &self,
         workplace: Workplace<'a>,
     ) -> Result<(PodRoutes, BalancedPods<'a>), ExperimentError> {
-        let Workplace { access, link, ip } = workplace;
+        let Workplace { access, subject, link, ip } = workplace;
         let routes = PodRoutes::add(access.require_lab("balancing by the client")?, ip, self.progress)?;
-        Ok((routes, BalancedPods::find(access, RouteGuard::new(link.to_owned(), ip)).await?))
+        Ok((routes, BalancedPods::find(access, subject, RouteGuard::new(link.to_owned(), ip)).await?))
     }
 
     /// The counters of the `known` pods at the end of the warm-up, which does not belong to the run.
@@ -142,12 +142,12 @@ impl SingleRun<'_> {
     /// cancels `enough`.
     async fn play_events(
         &self,
-        access: &Access,
+        Workplace { access, subject, .. }: Workplace<'_>,
         start: Instant,
         enough: &Shutdown,
         over: &Shutdown,
     ) -> Vec<EventRecord> {
-        let stage = EventContext { access, progress: self.progress, shutdown: self.shutdown };
+        let stage = EventContext { access, subject, progress: self.progress, shutdown: self.shutdown };
         let records = play(self.events, start, &stage, over).await;
         if self.ends_with_events {
             // Draining pods still respond, and a rollout may fail at its end.

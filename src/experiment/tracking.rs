@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::cluster::Access;
+use crate::workload::Subject;
 use crate::workload::conntrack_table::{ConntrackTable, pod_names};
 use evenkeel_load::RunResult;
 
 /// The connections to the Service that the nodes tracked before a run.
 pub(super) struct Tracking<'a> {
     access: &'a Access,
+    subject: &'a Subject,
     service: SocketAddr,
     before: ConntrackTable,
     at: Instant,
@@ -17,9 +19,9 @@ pub(super) struct Tracking<'a> {
 
 impl<'a> Tracking<'a> {
     /// Reads the tables before the run; `None` if they cannot be read.
-    pub(super) async fn begin(access: &'a Access, service: SocketAddr) -> Option<Self> {
+    pub(super) async fn begin(access: &'a Access, subject: &'a Subject, service: SocketAddr) -> Option<Self> {
         let before = ConntrackTable::now(access, service).await.ok()?;
-        Some(Self { access, service, before, at: Instant::now() })
+        Some(Self { access, subject, service, before, at: Instant::now() })
     }
 
     /// The connections to each pod since then, by name. Empty if a response of `run` named a pod, or if the tables
@@ -29,7 +31,7 @@ impl<'a> Tracking<'a> {
             return Vec::new();
         }
         let Ok(after) = ConntrackTable::now(self.access, self.service).await else { return Vec::new() };
-        let names = pod_names(&self.access.client).await.unwrap_or_default();
+        let names = pod_names(&self.access.client, self.subject).await.unwrap_or_default();
         let found = after.opened_since(&self.before, self.at.elapsed());
         let by_name = |(pod, count)| (names.get(&pod).cloned().unwrap_or_else(|| pod.to_string()), count);
         found.into_iter().map(by_name).collect()

@@ -10,48 +10,53 @@ use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 
-use super::PORT_NAME;
 use super::observe::ConstantBackoff;
-use crate::config::{NAMESPACE, WORKLOAD};
+use super::subject::Subject;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
 
 /// How long to wait before a broken watch is opened again.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// The addresses and ports of the ready endpoints of the workload's Service.
+/// The addresses and ports of the ready endpoints of the subject.
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`]; [`WorkloadError::NoWorkload`] when no endpoint is ready.
-pub async fn backends(client: &Client) -> Result<Vec<SocketAddr>, WorkloadError> {
-    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
-    let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
+pub async fn backends(client: &Client, subject: &Subject) -> Result<Vec<SocketAddr>, WorkloadError> {
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), &subject.namespace);
+    let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={}", subject.service));
     let listed = slices.list(&of_service).await;
     let listed = listed.map_err(|source| KubernetesError::new("list EndpointSlices", source))?;
-    let found = listed_as_ready(listed.items.iter());
+    let found = listed_as_ready(subject, listed.items.iter());
     if found.is_empty() { Err(WorkloadError::NoWorkload) } else { Ok(found.into_iter().collect()) }
 }
 
 /// The same as [`backends`] at first, and again after each change; the list may be empty. While the API server cannot be
 /// reached, no change is reported. The stream never ends.
-pub fn backends_as_they_change(client: &Client) -> impl Stream<Item = Vec<SocketAddr>> + use<> {
-    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
-    let of_service = watcher::Config::default().labels(&format!("kubernetes.io/service-name={WORKLOAD}"));
+pub fn backends_as_they_change(client: &Client, subject: &Subject) -> impl Stream<Item = Vec<SocketAddr>> + use<> {
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), &subject.namespace);
+    let of_service = watcher::Config::default().labels(&format!("kubernetes.io/service-name={}", subject.service));
     let (store, writer) = reflector::store();
+    let subject = subject.clone();
     let events = watcher(slices, of_service).backoff(ConstantBackoff(AGAIN)).reflect(writer);
     events.filter_map(move |event| {
         let changed =
             matches!(event, Ok(watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)));
-        let found = changed.then(|| listed_as_ready(store.state().iter().map(AsRef::as_ref)).into_iter().collect());
+        let found =
+            changed.then(|| listed_as_ready(&subject, store.state().iter().map(AsRef::as_ref)).into_iter().collect());
         std::future::ready(found)
     })
 }
 
-/// The ready addresses in EndpointSlices.
-pub(super) fn listed_as_ready<'a>(slices: impl IntoIterator<Item = &'a EndpointSlice>) -> BTreeSet<SocketAddr> {
+/// The ready addresses in EndpointSlices, with the port that the subject's port leads to.
+pub(super) fn listed_as_ready<'a>(
+    subject: &Subject,
+    slices: impl IntoIterator<Item = &'a EndpointSlice>,
+) -> BTreeSet<SocketAddr> {
+    let name = subject.port_name.as_deref().unwrap_or_default();
     let mut found = BTreeSet::new();
     for slice in slices {
-        let ports = slice.ports.iter().flatten().filter(|port| port.name.as_deref() == Some(PORT_NAME));
+        let ports = slice.ports.iter().flatten().filter(|port| port.name.as_deref().unwrap_or_default() == name);
         for port in ports.filter_map(|port| u16::try_from(port.port?).ok()) {
             let endpoints = slice.endpoints.iter().flatten();
             let ready =
@@ -66,6 +71,7 @@ pub(super) fn listed_as_ready<'a>(slices: impl IntoIterator<Item = &'a EndpointS
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::subject::tests::own;
 
     #[test]
     fn endpoints_that_are_not_ready_are_no_backends() {
@@ -75,7 +81,7 @@ mod tests {
             {"addresses": ["10.244.0.6"], "conditions": {"ready": false, "serving": true, "terminating": true}},
             {"addresses": ["10.244.0.7"]},
         ]});
-        let found = listed_as_ready([&serde_json::from_value(slice).unwrap()]);
+        let found = listed_as_ready(&own(), [&serde_json::from_value(slice).unwrap()]);
         assert_eq!(
             found.into_iter().map(|a| a.to_string()).collect::<Vec<_>>(),
             ["10.244.0.5:3000", "10.244.0.7:3000"]

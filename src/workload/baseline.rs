@@ -1,17 +1,17 @@
-//! The state of the workload's Deployment that events change, so that it can be restored.
+//! The state of the subject's controller that events change, so that it can be restored.
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Container, EnvVar};
-use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
+use k8s_openapi::api::core::v1::EnvVar;
+use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::event::EventContext;
-use super::{FIELD_MANAGER, rollout, scale, unchanged};
-use crate::config::{NAMESPACE, Replicas, WORKLOAD};
+use super::pod_template::{ControllerSpec, patch};
+use super::subject::Subject;
+use super::{rollout, scale};
+use crate::config::Replicas;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
 
@@ -20,32 +20,31 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait before a request is repeated.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// The replicas of the Deployment, and the image and environment of the workload's container.
+/// The replicas of the controller, and the image and environment of the container behind the subject's port.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Baseline {
+    container: String,
     replicas: u32,
     image: String,
     env: Vec<EnvVar>,
 }
 
 impl Baseline {
-    /// The Deployment as it is now.
+    /// The controller of the subject as it is now.
     ///
     /// # Errors
-    /// [`WorkloadError::NoWorkload`], [`WorkloadError::Kubernetes`].
-    pub async fn now(client: &Client) -> Result<Self, WorkloadError> {
-        let found = deployments(client).get_opt(WORKLOAD).await;
-        let found =
-            found.map_err(|source| KubernetesError::new(format!("get Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
-        found.as_ref().and_then(Self::of).ok_or(WorkloadError::NoWorkload)
+    /// [`WorkloadError::NoWorkload`], [`WorkloadError::Unsuitable`], [`WorkloadError::Kubernetes`].
+    pub async fn now(client: &Client, subject: &Subject) -> Result<Self, WorkloadError> {
+        let spec = ControllerSpec::read(client, subject.require_controller()?).await?;
+        Self::of(&spec, subject.require_container()?).ok_or(WorkloadError::NoWorkload)
     }
 
-    fn of(deployment: &Deployment) -> Option<Self> {
-        let spec = deployment.spec.as_ref()?;
-        let containers = &spec.template.spec.as_ref()?.containers;
-        let container: &Container = containers.iter().find(|container| container.name == WORKLOAD)?;
+    fn of(spec: &ControllerSpec, name: &str) -> Option<Self> {
+        let containers = &spec.pod.spec.as_ref()?.containers;
+        let container = containers.iter().find(|container| container.name == name)?;
         Some(Self {
-            replicas: spec.replicas.unwrap_or(1).unsigned_abs(),
+            container: name.to_owned(),
+            replicas: spec.replicas,
             image: container.image.clone()?,
             env: container.env.clone().unwrap_or_default(),
         })
@@ -57,7 +56,7 @@ impl Baseline {
         self.replicas
     }
 
-    /// The image of the workload's container.
+    /// The image of the container.
     #[must_use]
     pub fn image(&self) -> &str {
         &self.image
@@ -69,34 +68,33 @@ impl Baseline {
         Self { replicas: replicas.get(), ..self }
     }
 
-    /// Restores what differs, and waits for the rollout and the load balancer. After an interruption the Deployment is still
+    /// Restores what differs, and waits for the rollout and the load balancer. After an interruption the controller is still
     /// restored, but nothing is waited for.
     ///
     /// # Errors
     /// [`WorkloadError::Interrupted`] when nothing was waited for; [`WorkloadError::NoWorkload`], [`WorkloadError::RolloutStuck`],
     /// [`WorkloadError::Kubernetes`] and more.
     pub async fn restore(&self, context: &EventContext<'_>) -> Result<(), WorkloadError> {
-        let client = &context.access.client;
+        let (client, subject) = (&context.access.client, context.subject);
         let deadline = Instant::now() + PATIENCE;
         let changed = loop {
-            match self.put_back(client).await {
+            match self.put_back(client, subject).await {
                 Err(error) if is_unavailable(&error) && Instant::now() < deadline => sleep(RETRY).await,
                 outcome => break outcome?,
             }
         };
         if changed {
-            Box::pin(rollout(client, context.shutdown, context.progress)).await?;
-            scale::settle(context.access, context.progress, context.shutdown).await?;
+            let controller = subject.require_controller()?;
+            Box::pin(rollout(client, controller, context.shutdown, context.progress)).await?;
+            scale::settle(context.access, subject, context.progress, context.shutdown).await?;
         }
         Ok(())
     }
 
-    /// Patches the Deployment if it differs; returns whether it did.
-    async fn put_back(&self, client: &Client) -> Result<bool, WorkloadError> {
-        let Some(patch) = self.patch_from(&Self::now(client).await?) else { return Ok(false) };
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        let patched = deployments(client).patch(WORKLOAD, &params, &Patch::Strategic(patch)).await;
-        patched.map_err(|source| unchanged(format!("change Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
+    /// Patches the controller if it differs; returns whether it did.
+    async fn put_back(&self, client: &Client, subject: &Subject) -> Result<bool, WorkloadError> {
+        let Some(change) = self.patch_from(&Self::now(client, subject).await?) else { return Ok(false) };
+        patch(client, subject.require_controller()?, &change).await?;
         Ok(true)
     }
 
@@ -106,7 +104,7 @@ impl Baseline {
         if self.replicas != now.replicas {
             spec["replicas"] = json!(self.replicas);
         }
-        let mut container = json!({"name": WORKLOAD});
+        let mut container = json!({"name": self.container});
         if self.image != now.image {
             container["image"] = json!(self.image);
         }
@@ -120,10 +118,6 @@ impl Baseline {
         }
         (self != now).then(|| json!({ "spec": spec }))
     }
-}
-
-fn deployments(client: &Client) -> Api<Deployment> {
-    Api::namespaced(client.clone(), NAMESPACE)
 }
 
 /// Whether the API server could not be reached, or could not answer at the moment.
@@ -142,11 +136,11 @@ mod tests {
     use super::*;
 
     fn baseline(replicas: u32, image: &str, drain: &str) -> Baseline {
-        let containers = json!([{"name": "sidecar", "image": "other"}, {"name": WORKLOAD, "image": image, "env": [
+        let containers = json!([{"name": "sidecar", "image": "other"}, {"name": "server", "image": image, "env": [
             {"name": "DRAIN_SECONDS", "value": drain},
         ]}]);
-        let spec = json!({"replicas": replicas, "selector": {}, "template": {"spec": {"containers": containers}}});
-        Baseline::of(&serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap()).unwrap()
+        let pod = serde_json::from_value(json!({"spec": {"containers": containers}})).unwrap();
+        Baseline::of(&ControllerSpec { replicas, pod }, "server").unwrap()
     }
 
     #[test]
@@ -154,7 +148,7 @@ mod tests {
         let before = baseline(5, "a:1", "3");
         assert_eq!(before.patch_from(&before), None);
         assert_eq!(before.patch_from(&baseline(2, "a:1", "3")), Some(json!({"spec": {"replicas": 5}})));
-        let image = json!({"spec": {"template": {"spec": {"containers": [{"name": WORKLOAD, "image": "a:1"}]}}}});
+        let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "server", "image": "a:1"}]}}}});
         assert_eq!(before.patch_from(&baseline(5, "b:2", "3")), Some(image));
         let all = before.patch_from(&baseline(2, "b:2", "0")).unwrap();
         let container = &all["spec"]["template"]["spec"]["containers"][0];

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, ResourceExt};
 
 use super::pods::{has_ended, pods};
+use super::subject::Subject;
 use crate::cluster::{self, Access};
 use crate::toolbox::Program;
 use crate::workload::WorkloadError;
@@ -82,12 +83,12 @@ fn entry(line: &str) -> Option<(SocketAddr, ConntrackEntry)> {
     Some((client, ConntrackEntry { pod, left: Duration::from_secs(left), over: OVER.contains(&state) }))
 }
 
-/// The names of the workload's pods by address.
+/// The names of the subject's pods by address.
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
-pub async fn pod_names(client: &Client) -> Result<BTreeMap<IpAddr, String>, WorkloadError> {
-    let listed = pods(client).await?;
+pub async fn pod_names(client: &Client, subject: &Subject) -> Result<BTreeMap<IpAddr, String>, WorkloadError> {
+    let listed = pods(client, subject).await?;
     Ok(by_address(&listed))
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 
-use crate::config::{NAMESPACE, WORKLOAD};
+use super::subject::Subject;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
 use evenkeel_load::Target;
@@ -20,18 +20,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`WorkloadError::NoWorkload`] when there is no Service; [`WorkloadError::Deadline`] when it gets no external IP.
-pub async fn endpoint(client: &Client) -> Result<Target, WorkloadError> {
-    let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
-    let found = services.get_opt(WORKLOAD).await;
-    let found = found.map_err(|source| KubernetesError::new(format!("get Service {NAMESPACE}/{WORKLOAD}"), source))?;
+pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Target, WorkloadError> {
+    let services: Api<Service> = Api::namespaced(client.clone(), &subject.namespace);
+    let found = services.get_opt(&subject.service).await;
+    let found = found.map_err(|source| KubernetesError::new(format!("get Service {subject}"), source))?;
     let service = found.ok_or(WorkloadError::NoWorkload)?;
-    if let Some(endpoint) = of_service(&service) {
+    if let Some(endpoint) = of_service(&service, subject.port) {
         return Ok(endpoint);
     }
-    let config = watcher::Config::default().fields(&format!("metadata.name={WORKLOAD}"));
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", subject.service));
     let changes = watcher(services, config).default_backoff().applied_objects();
     let waiting = async {
-        let mut found = std::pin::pin!(changes.try_filter_map(|service| async move { Ok(of_service(&service)) }));
+        let mut found =
+            std::pin::pin!(changes.try_filter_map(|service| async move { Ok(of_service(&service, subject.port)) }));
         loop {
             match found.try_next().await {
                 Ok(Some(endpoint)) => return Some(endpoint),
@@ -41,17 +42,15 @@ pub async fn endpoint(client: &Client) -> Result<Target, WorkloadError> {
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.ok().flatten().ok_or_else(|| WorkloadError::Deadline {
-        what: format!("an external IP for Service {NAMESPACE}/{WORKLOAD}"),
+        what: format!("an external IP for Service {subject}"),
         seconds: PATIENCE.as_secs(),
         why: "its status has no IP; `kubectl describe service` shows whether the pool is exhausted".into(),
     })
 }
 
-/// The external IP and the first port of a Service; `None` when it has no external IP.
-fn of_service(service: &Service) -> Option<Target> {
+/// The external IP of a Service with this port; `None` when it has no external IP.
+fn of_service(service: &Service, port: u16) -> Option<Target> {
     let ip = external_ips(service).next()?;
-    let port = service.spec.as_ref()?.ports.as_ref()?.first()?.port;
-    let port = u16::try_from(port).ok()?;
     let host = if port == 80 { ip.to_string() } else { format!("{ip}:{port}") };
     Some(Target { address: (ip, port).into(), host, path: "/".into() })
 }
@@ -73,7 +72,7 @@ mod tests {
             r#"{"spec":{"ports":[{"port":80}]},"status":{"loadBalancer":{"ingress":[{"ip":"198.18.1.1","ipMode":"VIP"}]}}}"#,
         )
         .unwrap();
-        let endpoint = of_service(&service).unwrap();
+        let endpoint = of_service(&service, 80).unwrap();
         assert_eq!(endpoint.address, "198.18.1.1:80".parse().unwrap());
         assert_eq!(endpoint.to_string(), "http://198.18.1.1/");
     }
@@ -82,6 +81,6 @@ mod tests {
     fn a_service_without_an_ip_is_no_endpoint() {
         let service: Service =
             serde_json::from_str(r#"{"spec":{"ports":[{"port":80}]},"status":{"loadBalancer":{}}}"#).unwrap();
-        assert_eq!(of_service(&service), None);
+        assert_eq!(of_service(&service, 80), None);
     }
 }

@@ -1,7 +1,5 @@
 //! Errors of the workload.
 
-use std::path::PathBuf;
-
 use thiserror::Error;
 
 use crate::cluster::ClusterError;
@@ -9,6 +7,7 @@ use crate::io_error::IoError;
 use crate::kubernetes_error::KubernetesError;
 use crate::process::ProgramError;
 use crate::shutdown::Interrupted;
+use crate::workload::manifest::ManifestPlace;
 
 /// Why an operation on the workload failed. `Display` is one sentence: what happened, and why.
 #[derive(Debug, Error)]
@@ -16,8 +15,33 @@ pub enum WorkloadError {
     /// A lab runs, but nothing is deployed in it.
     #[error("nothing is deployed in the lab")]
     NoWorkload,
+    /// There is no Service of that name.
+    #[error("there is no Service {given}; {}", listed(services, "the Services"))]
+    UnknownService {
+        /// The name that was asked for.
+        given: String,
+        /// The Services that have pods, each with its namespace.
+        services: Vec<String>,
+    },
+    /// More than one Service can be meant.
+    #[error("several Services can be meant: {}", services.join(", "))]
+    SeveralServices {
+        /// Their names, each with its namespace.
+        services: Vec<String>,
+    },
+    /// An image or a number of replicas is to be set, and no Service says for which container.
+    #[error("there is no Service among the manifests, so it is unknown which container to change")]
+    NoServiceGiven,
+    /// The Service cannot be used for this.
+    #[error("the Service {service} cannot be used: {why}")]
+    Unsuitable {
+        /// Its name, with its namespace.
+        service: String,
+        /// Why not.
+        why: String,
+    },
     /// There is no pod of that name.
-    #[error("there is no pod {given:?}; {}", existing(pods))]
+    #[error("there is no pod {given:?}; {}", listed(pods, "the pods"))]
     UnknownPod {
         /// The name that was asked for.
         given: String,
@@ -56,11 +80,11 @@ pub enum WorkloadError {
         /// The reason that Kubernetes gives, with the name of the pod.
         reason: String,
     },
-    /// A manifest of the workload cannot be deployed.
-    #[error("the manifest {} cannot be used: {why}", file.display())]
+    /// A manifest cannot be deployed. Nothing was changed.
+    #[error("the manifest {place} cannot be used: {why}")]
     Manifest {
-        /// The file.
-        file: PathBuf,
+        /// The file and the document.
+        place: ManifestPlace,
         /// What is wrong with it.
         why: String,
     },
@@ -93,6 +117,7 @@ impl WorkloadError {
     }
 }
 
-fn existing(pods: &[String]) -> String {
-    if pods.is_empty() { "the workload has no pods".to_owned() } else { format!("the pods are: {}", pods.join(", ")) }
+fn listed(names: &[String], what: &str) -> String {
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    format!("{what} are: {names}")
 }

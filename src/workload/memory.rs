@@ -4,7 +4,6 @@ use kube::Client;
 use serde::Deserialize;
 
 use crate::cluster::Cluster;
-use crate::config::NAMESPACE;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
 
@@ -40,11 +39,11 @@ struct MemoryStats {
     working_set: Option<u64>,
 }
 
-/// Asks every node's kubelet for the workload's memory.
+/// Asks every node's kubelet for the memory of the pods in `namespace`.
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
-pub async fn memory(cluster: &Cluster, client: &Client) -> Result<PodMemory, WorkloadError> {
+pub async fn memory(cluster: &Cluster, client: &Client, namespace: &str) -> Result<PodMemory, WorkloadError> {
     let mut sum = PodMemory { pods: 0, bytes: 0 };
     for node in &cluster.nodes {
         let path = format!("/api/v1/nodes/{}/proxy/stats/summary", node.node.name);
@@ -52,7 +51,7 @@ pub async fn memory(cluster: &Cluster, client: &Client) -> Result<PodMemory, Wor
         let request = http::Request::get(path).body(Vec::new());
         let request = request.map_err(|source| KubernetesError::new(action.clone(), kube::Error::HttpError(source)))?;
         let summary: Summary = client.request(request).await.map_err(|source| KubernetesError::new(action, source))?;
-        let counted = of_workload(&summary);
+        let counted = of_namespace(&summary, namespace);
         sum = PodMemory { pods: sum.pods + counted.pods, bytes: sum.bytes + counted.bytes };
     }
     Ok(sum)
@@ -66,8 +65,8 @@ impl PodMemory {
     }
 }
 
-fn of_workload(summary: &Summary) -> PodMemory {
-    let ours = summary.pods.iter().filter(|stats| stats.pod.namespace == NAMESPACE);
+fn of_namespace(summary: &Summary, namespace: &str) -> PodMemory {
+    let ours = summary.pods.iter().filter(|stats| stats.pod.namespace == namespace);
     let sizes: Vec<u64> = ours.filter_map(|stats| stats.memory.as_ref()?.working_set).collect();
     PodMemory { pods: sizes.len() as u64, bytes: sizes.iter().sum() }
 }
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_workloads_pods_with_a_count_are_counted() {
+    fn only_the_namespaces_pods_with_a_count_are_counted() {
         let summary = serde_json::from_str(
             r#"{"node": {}, "pods": [
                 {"podRef": {"name": "a", "namespace": "evenkeel"}, "memory": {"workingSetBytes": 1000, "rssBytes": 5}},
@@ -86,7 +85,7 @@ mod tests {
                 {"podRef": {"name": "c", "namespace": "kube-system"}, "memory": {"workingSetBytes": 9000}}
             ]}"#,
         );
-        let memory = of_workload(&summary.unwrap());
+        let memory = of_namespace(&summary.unwrap(), "evenkeel");
         assert_eq!(memory, PodMemory { pods: 2, bytes: 3000 });
         assert_eq!(memory.per_pod(), Some(1500));
         assert_eq!(PodMemory { pods: 0, bytes: 0 }.per_pod(), None);

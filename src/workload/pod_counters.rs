@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::pods::{has_ended, pods};
+use super::subject::Subject;
 use crate::cluster::{Access, PodCgroup};
 use crate::workload::WorkloadError;
 
@@ -28,13 +29,13 @@ impl PodCounters {
     }
 }
 
-/// The counters of all pods of the workload that have not ended, by name. Where the nodes cannot be reached, the counters
+/// The counters of all pods of the subject that have not ended, by name. Where the nodes cannot be reached, the counters
 /// of the kernel are absent.
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
-pub async fn pod_counters(access: &Access) -> Result<Vec<PodCounters>, WorkloadError> {
-    let listed = pods(&access.client).await?;
+pub async fn pod_counters(access: &Access, subject: &Subject) -> Result<Vec<PodCounters>, WorkloadError> {
+    let listed = pods(&access.client, subject).await?;
     let counters = |pod: &Pod| {
         let uid = pod.uid()?;
         let cgroup = cgroup(access, &uid);

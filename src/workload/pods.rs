@@ -1,21 +1,20 @@
-//! The workload's pods, as the API server lists them.
+//! The subject's pods, as the API server lists them.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-use super::SELECTOR;
-use crate::config::NAMESPACE;
+use super::subject::Subject;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
 
-/// All pods of the workload, also those that are terminating or have ended.
+/// All pods of the subject, also those that are terminating or have ended.
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
-pub(super) async fn pods(client: &Client) -> Result<Vec<Pod>, WorkloadError> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let listed = pods.list(&ListParams::default().labels(SELECTOR)).await;
+pub(super) async fn pods(client: &Client, subject: &Subject) -> Result<Vec<Pod>, WorkloadError> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &subject.namespace);
+    let listed = pods.list(&ListParams::default().labels(&subject.selector)).await;
     Ok(listed.map_err(|source| KubernetesError::new("list pods", source))?.items)
 }
 
@@ -31,6 +30,12 @@ pub(super) fn has_ended(pod: &Pod) -> bool {
 #[must_use]
 pub fn is_active(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none() && !has_ended(pod)
+}
+
+/// Whether a pod is ready, by its condition.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 #[cfg(test)]

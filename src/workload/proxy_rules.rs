@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use super::PORT_NAME;
+use super::subject::Subject;
 use crate::cluster::{self, RunningNode};
-use crate::config::{NAMESPACE, WORKLOAD};
 use crate::toolbox::{Program, Toolbox};
 use crate::workload::WorkloadError;
 
@@ -18,27 +17,27 @@ pub struct Programmed {
     pub addresses: BTreeSet<IpAddr>,
 }
 
-/// What kube-proxy has programmed on `node` for the workload's Service, in nftables or iptables mode.
+/// What kube-proxy has programmed on `node` for the subject, in nftables or iptables mode.
 ///
 /// # Errors
 /// [`WorkloadError::Program`] when neither kind of rules can be read.
-pub async fn programmed(node: &RunningNode, toolbox: &Toolbox) -> Result<Programmed, WorkloadError> {
+pub async fn programmed(node: &RunningNode, toolbox: &Toolbox, subject: &Subject) -> Result<Programmed, WorkloadError> {
     let nft = toolbox.path(Program::Nft);
     let listed = cluster::inside(node, toolbox, nft, ["list", "table", "ip", "kube-proxy"]).run_async().await;
     if let Ok(rules) = listed {
-        return Ok(parse_nftables(&String::from_utf8_lossy(&rules)));
+        return Ok(parse_nftables(&String::from_utf8_lossy(&rules), subject));
     }
     let iptables_save = toolbox.path(Program::IptablesSave);
     let rules = cluster::inside(node, toolbox, iptables_save, ["-t", "nat"]).run_async().await?;
-    Ok(parse_iptables(&String::from_utf8_lossy(&rules)))
+    Ok(parse_iptables(&String::from_utf8_lossy(&rules), subject))
 }
 
 /// Parses the output of `nft list table ip kube-proxy`.
 ///
 /// A Service's chain contains the endpoints' addresses, or, with session affinity and in older versions, jumps to chains that
 /// are named after the addresses. Chains that no rule leads to are ignored: kube-proxy removes stale chains a second later.
-fn parse_nftables(rules: &str) -> Programmed {
-    let port = format!("-{NAMESPACE}/{WORKLOAD}/tcp/{PORT_NAME}");
+fn parse_nftables(rules: &str, subject: &Subject) -> Programmed {
+    let port = format!("-{subject}/tcp/{}", subject.port_name.as_deref().unwrap_or_default());
     let is_ours = |chain: &str| chain.starts_with("service-") && chain.ends_with(&port);
     let mut reached = BTreeSet::new();
     let mut picked: BTreeMap<&str, BTreeSet<SocketAddr>> = BTreeMap::new();
@@ -88,12 +87,20 @@ fn named_after(chain: &str) -> Option<SocketAddr> {
 }
 
 /// Parses the output of `iptables-save -t nat`. Endpoint chains that the Service's chain does not lead to are ignored.
-fn parse_iptables(rules: &str) -> Programmed {
-    let port = format!("\"{NAMESPACE}/{WORKLOAD}:{PORT_NAME}");
+fn parse_iptables(rules: &str, subject: &Subject) -> Programmed {
+    // A port without a name has no colon in the comment: "shop/web cluster IP".
+    let port = match &subject.port_name {
+        Some(name) => format!("\"{subject}:{name}"),
+        None => format!("\"{subject}"),
+    };
+    let is_ours = |line: &&str| {
+        let after = line.split_once(&port).map(|(_, after)| after);
+        line.starts_with("-A ") && after.is_some_and(|after| after.starts_with([' ', '"']))
+    };
     let mut destinations = BTreeMap::new();
     let mut used = BTreeSet::new();
     let mut addresses = BTreeSet::new();
-    for rule in rules.lines().filter(|line| line.starts_with("-A ") && line.contains(&port)) {
+    for rule in rules.lines().filter(is_ours) {
         let after = |flag: &str| {
             let mut words = rule.split_whitespace();
             words.find(|word| *word == flag).and_then(|_| words.next())
@@ -115,6 +122,7 @@ fn parse_iptables(rules: &str) -> Programmed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::subject::tests::own;
 
     fn found(rules: &Programmed) -> (Vec<String>, Vec<String>) {
         let backends = rules.backends.iter().map(ToString::to_string).collect();
@@ -160,7 +168,7 @@ mod tests {
 
     #[test]
     fn nftables_chains_with_addresses() {
-        let (backends, addresses) = found(&parse_nftables(PICKS_ADDRESSES));
+        let (backends, addresses) = found(&parse_nftables(PICKS_ADDRESSES, &own()));
         assert_eq!(backends, ["10.244.0.2:3000", "10.244.0.3:3000", "10.244.0.4:3000"]);
         assert_eq!(addresses, ["10.96.204.186", "198.18.1.1"]);
     }
@@ -189,11 +197,11 @@ mod tests {
 
     #[test]
     fn nftables_chains_that_jump_to_chains_ignore_stale_ones() {
-        let (backends, addresses) = found(&parse_nftables(PICKS_CHAINS));
+        let (backends, addresses) = found(&parse_nftables(PICKS_CHAINS, &own()));
         assert_eq!(backends, ["10.244.0.5:3000", "10.244.0.6:3000"]);
         assert_eq!(addresses, ["10.96.9.9"]);
         let stale = PICKS_CHAINS.replace(": goto service-X-evenkeel/server/tcp/http", ": goto reject-chain");
-        assert_eq!(parse_nftables(&stale), Programmed::default());
+        assert_eq!(parse_nftables(&stale, &own()), Programmed::default());
     }
 
     const IPTABLES: &str = r#"*nat
@@ -212,7 +220,7 @@ COMMIT
 
     #[test]
     fn iptables() {
-        let (backends, addresses) = found(&parse_iptables(IPTABLES));
+        let (backends, addresses) = found(&parse_iptables(IPTABLES, &own()));
         assert_eq!(backends, ["10.244.0.5:3000"]);
         assert_eq!(addresses, ["10.96.9.9", "198.18.1.1"]);
     }

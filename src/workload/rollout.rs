@@ -8,9 +8,12 @@ use kube::api::LogParams;
 use kube::{Api, Client};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::controller::Controller;
+use super::controller_state::ControllerState;
 use super::observe::{Observed, View};
+use super::pods::is_active;
 use super::rollout_failure::{self, RolloutFailure};
-use crate::config::NAMESPACE;
+use super::scale::some;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown};
 use crate::workload::WorkloadError;
@@ -27,42 +30,43 @@ pub(super) enum Verdict {
     Waiting(String),
 }
 
-/// Waits until every pod of the Deployment is of the newest revision and available.
+/// Waits until every pod of the controller is of the newest revision and available.
 ///
 /// # Errors
 /// [`WorkloadError::RolloutStuck`] with the reason when the pods cannot start; [`WorkloadError::Deadline`] when it takes too long.
-pub async fn rollout(client: &Client, shutdown: &Shutdown, progress: &Progress) -> Result<(), WorkloadError> {
-    let step = progress.step("roll out the pods");
-    let mut observed = Observed::new(client);
-    let mut watch = Watch::new("the rollout", client, shutdown);
+pub async fn rollout(
+    client: &Client,
+    controller: &Controller,
+    shutdown: &Shutdown,
+    progress: &Progress,
+) -> Result<(), WorkloadError> {
+    let step = progress.step(format!("roll out the pods of {controller}"));
+    let mut observed = Observed::controller(client, controller);
+    let mut watch = Watch::new("the rollout", client, &controller.namespace, shutdown);
     let view = watch.until(&mut observed, &step, judge).await?;
-    step.done_with(match wanted(&view) {
-        1 => "1 pod".into(),
-        count => format!("{count} pods"),
-    });
+    step.done_with(some(wanted(&view), "pod"));
     Ok(())
 }
 
-/// The replicas of the Deployment.
-pub(super) fn wanted(view: &View) -> i32 {
-    view.deployment.as_ref().and_then(|deployment| deployment.spec.as_ref()?.replicas).unwrap_or(1)
+/// The number of pods that there should be. Without a controller, these are the pods that there are.
+pub(super) fn wanted(view: &View) -> usize {
+    match &view.controller {
+        Some(controller) => controller.wanted as usize,
+        None => view.pods.iter().filter(|pod| is_active(pod)).count(),
+    }
 }
 
 /// Decides as `kubectl rollout status` does.
 fn judge(view: &View) -> Verdict {
-    let Some(deployment) = &view.deployment else { return Verdict::Waiting("the Deployment does not exist".into()) };
-    let status = deployment.status.clone().unwrap_or_default();
-    if status.observed_generation < deployment.metadata.generation {
+    let Some(state) = &view.controller else { return Verdict::Waiting("the controller does not exist".into()) };
+    let ControllerState { wanted, pods, updated, available, .. } = *state;
+    if !state.is_observed {
         return Verdict::Waiting("the new specification has not been observed yet".into());
     }
-    let wanted = wanted(view);
-    let updated = status.updated_replicas.unwrap_or(0);
-    let available = status.available_replicas.unwrap_or(0);
-    let old = status.replicas.unwrap_or(0) - updated;
     if updated < wanted {
         Verdict::Waiting(format!("{updated} of {wanted} pods created"))
-    } else if old > 0 {
-        Verdict::Waiting(format!("{} still running", super::scale::some(old.unsigned_abs() as usize, "old pod")))
+    } else if pods > updated {
+        Verdict::Waiting(format!("{} still running", some((pods - updated) as usize, "old pod")))
     } else if available < updated {
         Verdict::Waiting(format!("{available} of {wanted} pods ready"))
     } else {
@@ -74,6 +78,7 @@ fn judge(view: &View) -> Verdict {
 pub(super) struct Watch<'a> {
     what: &'static str,
     client: &'a Client,
+    namespace: &'a str,
     shutdown: &'a Shutdown,
     began: Instant,
     patience: Duration,
@@ -82,8 +87,9 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// `what` is a noun phrase for the error when the deadline passes.
-    pub(super) fn new(what: &'static str, client: &'a Client, shutdown: &'a Shutdown) -> Self {
-        Self { what, client, shutdown, began: Instant::now(), patience: Duration::from_secs(60), said: String::new() }
+    pub(super) fn new(what: &'static str, client: &'a Client, namespace: &'a str, shutdown: &'a Shutdown) -> Self {
+        let (began, patience) = (Instant::now(), Duration::from_secs(60));
+        Self { what, client, namespace, shutdown, began, patience, said: String::new() }
     }
 
     /// Waits until `judge` returns [`Verdict::Done`], and returns the view for which it did.
@@ -114,7 +120,9 @@ impl<'a> Watch<'a> {
                     if let Some(failure) = rollout_failure::find(&view, Timestamp::now()) {
                         return Err(self.explain(failure).await);
                     }
-                    self.patience = Duration::from_secs(60) + Duration::from_secs(1) * wanted(&view).unsigned_abs();
+                    if let Some(controller) = &view.controller {
+                        self.patience = controller.patience();
+                    }
                     self.still(step, observed.broken().unwrap_or(&why))?;
                 }
             }
@@ -137,8 +145,13 @@ impl<'a> Watch<'a> {
     /// Adds the end of the log of a pod that crashed.
     async fn explain(&self, failure: RolloutFailure) -> WorkloadError {
         let Some(pod) = &failure.crashed else { return WorkloadError::RolloutStuck { reason: failure.reason } };
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let params = LogParams { previous: true, tail_lines: Some(10), ..LogParams::default() };
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), self.namespace);
+        let params = LogParams {
+            container: failure.container.clone(),
+            previous: true,
+            tail_lines: Some(10),
+            ..LogParams::default()
+        };
         let words = pods.logs(pod, &params).await.unwrap_or_default();
         let words = words.trim_end().replace('\n', "\n  ");
         let reason = if words.is_empty() {
@@ -160,10 +173,8 @@ mod tests {
         let deployment = json!({"metadata": {"generation": 2}, "spec": {
             "replicas": 4, "selector": {}, "template": {},
         }, "status": status});
-        judge(&View {
-            deployment: Some(std::sync::Arc::new(serde_json::from_value(deployment).unwrap())),
-            ..View::default()
-        })
+        let controller = ControllerState::of_deployment(&serde_json::from_value(deployment).unwrap());
+        judge(&View { controller: Some(controller), ..View::default() })
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::controller::ControllerKind;
 use super::observe::View;
 use super::pods::{has_ended, is_active};
 
@@ -39,41 +40,47 @@ pub(super) struct RolloutFailure {
     pub(super) reason: String,
     /// The crashed pod whose log may explain it.
     pub(super) crashed: Option<String>,
+    /// The container of that pod.
+    pub(super) container: Option<String>,
 }
 
 impl RolloutFailure {
     fn said(reason: String) -> Self {
-        Self { reason, crashed: None }
+        Self { reason, crashed: None, container: None }
     }
 }
 
 /// What keeps the pods of the newest revision from starting; `None` while they may still start.
 pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
-    let newest = newest(view)?;
-    let hash = newest.labels().get("pod-template-hash");
-    let pods = view.pods.iter().map(AsRef::as_ref).filter(|pod| pod.labels().get("pod-template-hash") == hash);
+    let controller = view.controller.as_ref()?;
+    let newest = newest(view);
+    let hash = match controller.kind {
+        ControllerKind::Deployment => Some(("pod-template-hash", newest?.labels().get("pod-template-hash")?.clone())),
+        _ => controller.revision_hash.clone().map(|hash| ("controller-revision-hash", hash)),
+    };
+    let is_newest = |pod: &&Pod| hash.as_ref().is_none_or(|(label, hash)| pod.labels().get(*label) == Some(hash));
+    let pods = view.pods.iter().map(AsRef::as_ref).filter(is_newest);
     let of_active = pods.clone().filter(|pod| is_active(pod)).find_map(|pod| of_pod(pod, now));
     // A pod that is being deleted has ended because it was asked to, for example when it was scaled away.
     let failed = pods.filter(|pod| has_ended(pod) && pod.metadata.deletion_timestamp.is_none());
     of_active
-        .or_else(|| all_fail(failed, super::rollout::wanted(view), now))
-        .or_else(|| refused(newest, now))
-        .or_else(|| given_up(view.deployment.as_ref()?))
+        .or_else(|| all_fail(failed, controller.wanted as usize, now))
+        .or_else(|| refused(newest?, now))
+        .or_else(|| controller.given_up.clone().map(RolloutFailure::said))
 }
 
 /// The ReplicaSet of the Deployment's current revision.
 fn newest(view: &View) -> Option<&Arc<ReplicaSet>> {
     const REVISION: &str = "deployment.kubernetes.io/revision";
-    let current = view.deployment.as_ref()?.annotations().get(REVISION)?;
+    let current = view.controller.as_ref()?.revision.as_ref()?;
     view.replica_sets.iter().find(|set| set.annotations().get(REVISION) == Some(current))
 }
 
 fn of_pod(pod: &Pod, now: Timestamp) -> Option<RolloutFailure> {
     let name = pod.name_any();
     let status = pod.status.as_ref()?;
-    if let Some(failure) =
-        status.container_statuses.iter().flatten().find_map(|container| of_container(&name, container))
-    {
+    let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    if let Some(failure) = containers.find_map(|container| of_container(&name, container)) {
         return Some(failure);
     }
     let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
@@ -88,10 +95,10 @@ fn of_pod(pod: &Pod, now: Timestamp) -> Option<RolloutFailure> {
 
 /// Finds out whether all new pods fail, for example because the kubelet rejects them. A few pods that ended are no failure,
 /// because the ReplicaSet replaces them; more pods than wanted that ended within a short time are.
-fn all_fail<'a>(ended: impl Iterator<Item = &'a Pod>, wanted: i32, now: Timestamp) -> Option<RolloutFailure> {
+fn all_fail<'a>(ended: impl Iterator<Item = &'a Pod>, wanted: usize, now: Timestamp) -> Option<RolloutFailure> {
     let is_recent = |pod: &&Pod| !lasted(pod.metadata.creation_timestamp.as_ref(), RECENT, now);
     let recent: Vec<&Pod> = ended.filter(is_recent).collect();
-    if recent.len() <= wanted.unsigned_abs() as usize {
+    if recent.len() <= wanted {
         return None;
     }
     let last = recent.into_iter().max_by_key(|pod| pod.creation_timestamp())?;
@@ -114,7 +121,7 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure
         format!(" (exit {}{})", end.exit_code, why.map(|why| format!(", {why}")).unwrap_or_default())
     });
     let reason = format!("pod {pod}, container {}: crashes repeatedly{how}", container.name);
-    Some(RolloutFailure { reason, crashed: Some(pod.to_owned()) })
+    Some(RolloutFailure { reason, crashed: Some(pod.to_owned()), container: Some(container.name.clone()) })
 }
 
 /// Whether the ReplicaSet is not allowed to create its pods: by Pod Security, a quota or a webhook.
@@ -130,13 +137,6 @@ fn refused(set: &ReplicaSet, now: Timestamp) -> Option<RolloutFailure> {
     lasted(failure.last_transition_time.as_ref(), REFUSAL, now).then(|| RolloutFailure::said(message.to_owned()))
 }
 
-/// Whether the Deployment exceeded its progress deadline.
-fn given_up(deployment: &Deployment) -> Option<RolloutFailure> {
-    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
-    let late = conditions.iter().find(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"))?;
-    Some(RolloutFailure::said(late.message.clone().unwrap_or_else(|| "no pod became ready in time".into())))
-}
-
 fn lasted(since: Option<&Time>, patience: SignedDuration, now: Timestamp) -> bool {
     since.is_some_and(|since| now.duration_since(since.0) >= patience)
 }
@@ -146,6 +146,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::workload::controller_state::ControllerState;
 
     const NOW: &str = "2026-01-01T00:01:00Z";
 
@@ -157,7 +158,9 @@ mod tests {
         let revision = json!({"deployment.kubernetes.io/revision": "2"});
         let labels = json!({"pod-template-hash": "new"});
         View {
-            deployment: Some(object(json!({"metadata": {"annotations": revision}}))),
+            controller: Some(ControllerState::of_deployment(
+                &serde_json::from_value(json!({"metadata": {"annotations": revision}})).unwrap(),
+            )),
             replica_sets: vec![object(
                 json!({"metadata": {"annotations": revision, "labels": labels}, "status": set_status}),
             )],

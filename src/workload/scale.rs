@@ -1,26 +1,31 @@
-//! Scales the Deployment, and waits until the change has reached the rules of every node.
+//! Scales the controller of the subject, and waits until the change has reached the rules of every node.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::backends::listed_as_ready;
+use super::controller::{Controller, ControllerKind};
 use super::endpoint::external_ips;
 use super::observe::{Observed, View};
-use super::pods::is_active;
+use super::pods::{is_active, is_ready};
 use super::proxy_rules::{Programmed, programmed};
 use super::rollout::{Verdict, Watch};
+use super::subject::Subject;
 use super::{FIELD_MANAGER, unchanged};
 use crate::cluster::Access;
-use crate::config::{NAMESPACE, Replicas, WORKLOAD};
+use crate::config::Replicas;
+use crate::kubernetes_error::KubernetesError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::workload::WorkloadError;
@@ -42,63 +47,108 @@ pub struct ScaleOutcome {
     pub programmed_seconds: Option<f64>,
 }
 
-/// Scales to `replicas`, and waits until exactly that many pods are ready and every node balances between exactly these.
-/// Where the nodes' rules cannot be read, the wait ends when the pods are ready and listed in the EndpointSlices.
+/// Scales the controller of the subject to `replicas`, and waits until exactly that many pods are ready and every node
+/// balances between exactly these. Where the nodes' rules cannot be read, the wait ends when the pods are ready and listed in
+/// the EndpointSlices.
 ///
 /// # Errors
-/// [`WorkloadError::NoWorkload`] when nothing is deployed; [`WorkloadError::RolloutStuck`] when pods cannot start; [`WorkloadError::Deadline`].
+/// [`WorkloadError::NoWorkload`] when nothing is deployed; [`WorkloadError::Unsuitable`] when the subject cannot be scaled;
+/// [`WorkloadError::RolloutStuck`] when pods cannot start; [`WorkloadError::Deadline`].
 pub async fn scale(
     access: &Access,
+    subject: &Subject,
     replicas: Replicas,
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<ScaleOutcome, WorkloadError> {
     let step = progress.step(format!("scale to {replicas}"));
     let began = Instant::now();
-    let from = set(&access.client, replicas).await?;
-    let (ready, all) = settled(access, Some(replicas), &step, shutdown, began).await?;
+    let from = set(&access.client, subject, replicas).await?;
+    let (ready, all) = settled(access, subject, Some(replicas), &step, shutdown, began).await?;
     step.done_with(if from == replicas.get() { format!("it was {from} already") } else { format!("from {from}") });
     let (ready_seconds, programmed_seconds) = (ready.as_secs_f64(), access.kernels().map(|_| all.as_secs_f64()));
     Ok(ScaleOutcome { from, to: replicas.get(), ready_seconds, programmed_seconds })
 }
 
-/// Waits until every node balances between exactly the pods that are ready, under the Service's external IP. Where the
+/// Waits until every node balances between exactly the pods of the subject that are ready, under its addresses. Where the
 /// nodes' rules cannot be read, the wait ends when the pods are ready and listed in the EndpointSlices.
 ///
 /// # Errors
 /// As [`scale`].
-pub async fn settle(access: &Access, progress: &Progress, shutdown: &Shutdown) -> Result<(), WorkloadError> {
+pub async fn settle(
+    access: &Access,
+    subject: &Subject,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<(), WorkloadError> {
     let step = progress.step("program the load balancer");
-    settled(access, None, &step, shutdown, Instant::now()).await?;
+    settled(access, subject, None, &step, shutdown, Instant::now()).await?;
     step.done();
     Ok(())
 }
 
 /// Sets the number of replicas; returns the previous number.
-async fn set(client: &Client, replicas: Replicas) -> Result<u32, WorkloadError> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-    let refused = |source| unchanged(format!("scale Deployment {NAMESPACE}/{WORKLOAD} to {replicas}"), source);
-    let before = deployments.get_scale(WORKLOAD).await.map_err(refused)?;
+async fn set(client: &Client, subject: &Subject, replicas: Replicas) -> Result<u32, WorkloadError> {
+    let controller = subject.require_controller()?;
+    refuse_autoscaled(client, subject, controller).await?;
+    match controller.kind {
+        ControllerKind::Deployment => set_scale::<Deployment>(client, controller, replicas).await,
+        ControllerKind::StatefulSet => set_scale::<StatefulSet>(client, controller, replicas).await,
+        ControllerKind::ReplicaSet => set_scale::<ReplicaSet>(client, controller, replicas).await,
+        ControllerKind::DaemonSet => Err(WorkloadError::Unsuitable {
+            service: subject.to_string(),
+            why: format!("{controller} has one pod on each node, so it cannot be scaled"),
+        }),
+    }
+}
+
+/// Refuses a controller whose replicas a HorizontalPodAutoscaler sets.
+async fn refuse_autoscaled(client: &Client, subject: &Subject, controller: &Controller) -> Result<(), WorkloadError> {
+    let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &controller.namespace);
+    let listed = autoscalers.list(&ListParams::default()).await;
+    let listed = listed.map_err(|source| KubernetesError::new("list HorizontalPodAutoscalers", source))?.items;
+    let is_target = |autoscaler: &&HorizontalPodAutoscaler| {
+        let target = &autoscaler.spec.scale_target_ref;
+        target.kind == controller.kind.to_string() && target.name == controller.name
+    };
+    match listed.iter().find(is_target) {
+        None => Ok(()),
+        Some(autoscaler) => Err(WorkloadError::Unsuitable {
+            service: subject.to_string(),
+            why: format!("the HorizontalPodAutoscaler {} sets the replicas of {controller}", autoscaler.name_any()),
+        }),
+    }
+}
+
+async fn set_scale<K>(client: &Client, controller: &Controller, replicas: Replicas) -> Result<u32, WorkloadError>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned,
+{
+    let objects: Api<K> = Api::namespaced(client.clone(), &controller.namespace);
+    let refused = |source| unchanged(format!("scale {controller} to {replicas}"), source);
+    let before = objects.get_scale(&controller.name).await.map_err(refused)?;
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas.get()}}));
-    deployments.patch_scale(WORKLOAD, &params, &patch).await.map_err(refused)?;
+    objects.patch_scale(&controller.name, &params, &patch).await.map_err(refused)?;
     Ok(before.spec.and_then(|spec| spec.replicas).map_or(0, i32::unsigned_abs))
 }
 
 async fn settled(
     access: &Access,
+    subject: &Subject,
     replicas: Option<Replicas>,
     step: &Step,
     shutdown: &Shutdown,
     began: Instant,
 ) -> Result<(Duration, Duration), WorkloadError> {
-    let mut observed = Observed::new(&access.client);
-    let mut watch = Watch::new("balancing between exactly the pods asked for", &access.client, shutdown);
+    let mut observed = Observed::subject(&access.client, subject);
+    let what = "balancing between exactly the pods asked for";
+    let mut watch = Watch::new(what, &access.client, &subject.namespace, shutdown);
     let mut ready = None;
     loop {
-        let view = watch.until(&mut observed, step, |view| judge(view, replicas)).await?;
+        let view = watch.until(&mut observed, step, |view| judge(view, subject, replicas)).await?;
         let ready = *ready.get_or_insert_with(|| began.elapsed());
-        match unprogrammed(access, &view).await? {
+        match unprogrammed(access, subject, &view).await? {
             None => return Ok((ready, began.elapsed())),
             Some(why) => watch.still(step, &why)?,
         }
@@ -110,18 +160,18 @@ async fn settled(
 }
 
 /// Whether exactly the wanted number of pods is ready and listed as endpoints.
-fn judge(view: &View, replicas: Option<Replicas>) -> Verdict {
-    let wanted = replicas.map_or_else(|| super::rollout::wanted(view).unsigned_abs(), Replicas::get) as usize;
+fn judge(view: &View, subject: &Subject, replicas: Option<Replicas>) -> Verdict {
+    let wanted = replicas.map_or_else(|| super::rollout::wanted(view), |replicas| replicas.get() as usize);
     let active: Vec<&Pod> = view.pods.iter().map(AsRef::as_ref).filter(|pod| is_active(pod)).collect();
     let ready = active.iter().filter(|pod| is_ready(pod)).count();
-    let listed = listed_as_ready(view.slices.iter().map(AsRef::as_ref)).len();
+    let listed = listed_as_ready(subject, view.slices.iter().map(AsRef::as_ref)).len();
     if active.len() > wanted {
         Verdict::Waiting(format!("{}, {} more than asked", some(active.len(), "pod"), active.len() - wanted))
     } else if ready != wanted {
         Verdict::Waiting(format!("{ready} of {wanted} pods ready"))
     } else if listed != wanted {
         Verdict::Waiting(format!("{listed} of {wanted} endpoints listed"))
-    } else if wanted > 0 && view.service.as_ref().is_none_or(|service| external_ips(service).next().is_none()) {
+    } else if wanted > 0 && view.service.as_ref().is_none_or(|service| lacks_address(service)) {
         Verdict::Waiting("the Service has no external IP yet".into())
     } else {
         Verdict::Done
@@ -133,18 +183,27 @@ pub(super) fn some(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+/// Whether a Service of type LoadBalancer has no external IP yet.
+fn lacks_address(service: &Service) -> bool {
+    let kind = service.spec.as_ref().and_then(|spec| spec.type_.as_deref());
+    kind == Some("LoadBalancer") && external_ips(service).next().is_none()
+}
+
+/// Whether the Service has no cluster IP, so kube-proxy writes no rules for it.
+fn is_headless(service: &Service) -> bool {
+    service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")
 }
 
 /// The first difference between `view` and the rules of a node; `None` when all agree, or when no rules can be read.
-async fn unprogrammed(access: &Access, view: &View) -> Result<Option<String>, WorkloadError> {
+async fn unprogrammed(access: &Access, subject: &Subject, view: &View) -> Result<Option<String>, WorkloadError> {
     let Some((nodes, toolbox)) = access.kernels() else { return Ok(None) };
-    let wanted = listed_as_ready(view.slices.iter().map(AsRef::as_ref));
+    if view.service.as_ref().is_some_and(|service| is_headless(service)) {
+        return Ok(None);
+    }
+    let wanted = listed_as_ready(subject, view.slices.iter().map(AsRef::as_ref));
     let ips: BTreeSet<IpAddr> = view.service.iter().flat_map(|service| external_ips(service)).collect();
     for node in nodes {
-        let rules = programmed(node, toolbox).await?;
+        let rules = programmed(node, toolbox, subject).await?;
         if let Some(difference) = difference(&rules, &wanted, &ips) {
             return Ok(Some(format!("{difference} on node {}", node.node.name)));
         }
@@ -171,6 +230,7 @@ mod tests {
     use serde_json::{Value, from_value};
 
     use super::*;
+    use crate::workload::subject::tests::own;
 
     fn pod(ready: bool, going: bool) -> Arc<Pod> {
         let mut pod = json!({"metadata": {}, "status": {"conditions": [
@@ -188,9 +248,9 @@ mod tests {
         Arc::new(from_value(slice).unwrap())
     }
 
-    fn service() -> Option<Arc<k8s_openapi::api::core::v1::Service>> {
-        let ingress = json!([{"ip": "198.18.1.1"}]);
-        from_value(json!({"metadata": {}, "status": {"loadBalancer": {"ingress": ingress}}})).ok().map(Arc::new)
+    fn service(ingress: &Value) -> Option<Arc<Service>> {
+        let status = json!({"loadBalancer": {"ingress": ingress}});
+        from_value(json!({"metadata": {}, "spec": {"type": "LoadBalancer"}, "status": status})).ok().map(Arc::new)
     }
 
     fn two() -> Option<Replicas> {
@@ -201,20 +261,24 @@ mod tests {
     fn scaling_is_done_when_pods_and_endpoints_agree() {
         let waiting = |text: &str| Verdict::Waiting(text.into());
         let listed = |addresses: &[&str]| slice(&addresses.iter().map(|a| json!({"addresses": [a]})).collect());
-        let mut view = View { pods: vec![pod(true, false), pod(false, false)], service: service(), ..View::default() };
-        assert_eq!(judge(&view, two()), waiting("1 of 2 pods ready"));
+        let mut view = View {
+            pods: vec![pod(true, false), pod(false, false)],
+            service: service(&json!([{"ip": "198.18.1.1"}])),
+            ..View::default()
+        };
+        assert_eq!(judge(&view, &own(), two()), waiting("1 of 2 pods ready"));
         view.pods = vec![pod(true, false), pod(true, false), pod(true, false)];
-        assert_eq!(judge(&view, two()), waiting("3 pods, 1 more than asked"));
+        assert_eq!(judge(&view, &own(), two()), waiting("3 pods, 1 more than asked"));
         view.pods = vec![pod(true, false), pod(true, false), pod(true, true)];
         view.slices = vec![listed(&["10.244.0.5"])];
-        assert_eq!(judge(&view, two()), waiting("1 of 2 endpoints listed"));
+        assert_eq!(judge(&view, &own(), two()), waiting("1 of 2 endpoints listed"));
         view.slices = vec![listed(&["10.244.0.5", "10.244.0.6"])];
-        assert_eq!(judge(&view, two()), Verdict::Done);
+        assert_eq!(judge(&view, &own(), two()), Verdict::Done);
         let evicted = crate::workload::pods::tests::evicted("old", "2026-01-01T00:00:00Z");
         view.pods.push(Arc::new(evicted));
-        assert_eq!(judge(&view, two()), Verdict::Done, "a pod that was evicted and replaced is ignored");
-        view.service = None;
-        assert_eq!(judge(&view, two()), waiting("the Service has no external IP yet"));
+        assert_eq!(judge(&view, &own(), two()), Verdict::Done, "a pod that was evicted and replaced is ignored");
+        view.service = service(&json!([]));
+        assert_eq!(judge(&view, &own(), two()), waiting("the Service has no external IP yet"));
     }
 
     #[test]

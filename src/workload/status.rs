@@ -8,10 +8,11 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use serde::Serialize;
 
-use super::SELECTOR;
+use super::pods::pods;
+use super::subject::{Subject, SubjectWish, is_balanced};
 use super::view::{NodeRow, PodRow, ServiceRow};
 use crate::cluster::{self, Cluster, ClusterError, ComponentState, ComponentStatus};
-use crate::config::{NAMESPACE, ProxyMode};
+use crate::config::ProxyMode;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
 
@@ -67,6 +68,7 @@ pub struct Workload {
 pub async fn status(
     cluster: &Cluster,
     client: Result<Client, ClusterError>,
+    wanted: &SubjectWish,
 ) -> Result<(Status, Option<WorkloadError>), WorkloadError> {
     let components = cluster::components(cluster)?.into_iter();
     let components = components.map(|(node, components)| NodeComponents { node: node.name, components }).collect();
@@ -81,7 +83,8 @@ pub async fn status(
     };
     let told = async {
         let client = client?;
-        futures::try_join!(nodes(&client), workload(&client))
+        let of_subject = async { workload(&client, subject(&client, wanted).await?.as_ref()).await };
+        futures::try_join!(nodes(&client), of_subject)
     };
     let late = |_| WorkloadError::Deadline {
         what: "an answer of the API server".into(),
@@ -117,18 +120,33 @@ async fn nodes(client: &Client) -> Result<Vec<NodeRow>, WorkloadError> {
     Ok(nodes.items.iter().map(|node| NodeRow::new(node, Timestamp::now())).collect())
 }
 
-/// The workload's pods and Services, as `kubectl get` shows them.
+/// The subject's pods and the Services of its namespace, as `kubectl get` shows them. Without a subject, these are all Services
+/// of type LoadBalancer.
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
-pub async fn workload(client: &Client) -> Result<Workload, WorkloadError> {
-    let pods: Api<core::Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let services: Api<core::Service> = Api::namespaced(client.clone(), NAMESPACE);
-    let (of_workload, all) = (ListParams::default().labels(SELECTOR), ListParams::default());
-    let (pods, services) = futures::try_join!(pods.list(&of_workload), services.list(&all))
-        .map_err(|source| KubernetesError::new("list pods and Services", source))?;
-    let now = Timestamp::now();
-    let mut pods: Vec<PodRow> = pods.items.iter().map(|pod| PodRow::new(pod, now)).collect();
+pub async fn workload(client: &Client, subject: Option<&Subject>) -> Result<Workload, WorkloadError> {
+    let refused = |source| KubernetesError::new("list pods and Services", source);
+    let (all, now) = (ListParams::default(), Timestamp::now());
+    let rows = |services: Vec<core::Service>| services.iter().map(|service| ServiceRow::new(service, now)).collect();
+    let Some(subject) = subject else {
+        let services = Api::<core::Service>::all(client.clone()).list(&all).await.map_err(refused)?.items;
+        let services = services.into_iter().filter(is_balanced).collect();
+        return Ok(Workload { pods: Vec::new(), services: rows(services) });
+    };
+    let services: Api<core::Service> = Api::namespaced(client.clone(), &subject.namespace);
+    let (pods, services) =
+        futures::try_join!(pods(client, subject), async { Ok(services.list(&all).await.map_err(refused)?) })?;
+    let mut pods: Vec<PodRow> = pods.iter().map(|pod| PodRow::new(pod, now)).collect();
     pods.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Workload { pods, services: services.items.iter().map(|service| ServiceRow::new(service, now)).collect() })
+    Ok(Workload { pods, services: rows(services.items) })
+}
+
+/// The subject, or `None` if there is none or more than one candidate.
+async fn subject(client: &Client, wanted: &SubjectWish) -> Result<Option<Subject>, WorkloadError> {
+    match Subject::find(client, wanted).await {
+        Ok(subject) => Ok(Some(subject)),
+        Err(WorkloadError::NoWorkload | WorkloadError::SeveralServices { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -7,7 +7,7 @@ use evenkeel::progress::Progress;
 use evenkeel::shutdown::Shutdown;
 use evenkeel::workload::conntrack_table::ConntrackTable;
 use evenkeel::workload::event::{EventContext, Planned, play};
-use evenkeel::workload::{self, WorkloadError, pod_counters};
+use evenkeel::workload::{self, Subject, SubjectWish, WorkloadError, pod_counters};
 use tokio::time::Instant;
 
 use crate::lab::Lab;
@@ -21,20 +21,21 @@ fn without_the_nodes_scaling_works_and_other_actions_say_what_they_need() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let access = Access::to_api_server(cluster::client(&cluster_of(&lab)).await.unwrap());
+        let subject = Subject::find(&access.client, &SubjectWish::default()).await.unwrap();
         let (progress, shutdown) = (Progress::silent(), Shutdown::new());
-        let outcome = workload::scale(&access, "3".parse().unwrap(), &progress, &shutdown).await.unwrap();
+        let outcome = workload::scale(&access, &subject, "3".parse().unwrap(), &progress, &shutdown).await.unwrap();
         assert_eq!((outcome.from, outcome.to, outcome.programmed_seconds), (2, 3, None));
-        workload::scale::settle(&access, &progress, &shutdown).await.unwrap();
+        workload::scale::settle(&access, &subject, &progress, &shutdown).await.unwrap();
 
-        let counters = pod_counters(&access).await.unwrap();
+        let counters = pod_counters(&access, &subject).await.unwrap();
         assert_eq!(counters.len(), 3);
         assert!(counters.iter().all(|pod| pod.cgroup == cluster::PodCgroup::default()), "{counters:?}");
 
-        let service = workload::endpoint(&access.client).await.unwrap().address;
+        let service = workload::endpoint(&access.client, &subject).await.unwrap().address;
         let refused = ConntrackTable::now(&access, service).await.unwrap_err();
         assert!(matches!(refused, WorkloadError::Cluster(ClusterError::NoDataPlane { .. })), "{refused}");
 
-        let context = EventContext { access: &access, progress: &progress, shutdown: &shutdown };
+        let context = EventContext { access: &access, subject: &subject, progress: &progress, shutdown: &shutdown };
         for (event, possible) in [("delete-pod@0", true), ("kill-pod@0", false), ("kill:etcd@0", false)] {
             let planned = Planned::parse(event).unwrap();
             let records = play(&planned, Instant::now(), &context, &shutdown).await;

@@ -41,8 +41,19 @@ fn ones_own_manifests_are_deployed_and_pods_stay_restricted() {
     let refusal = kube.try_create("/api/v1/namespaces/evenkeel/pods", &pod).unwrap_err();
     assert!(refusal.contains("violates PodSecurity \"restricted:v1.36\""), "{refusal}");
 
+    let deployment_file = own.path().join("deployment.yaml");
+    let good = std::fs::read_to_string(&deployment_file).unwrap();
+    std::fs::write(&deployment_file, good.replace("periodSeconds: 10", "periodsSeconds: 10")).unwrap();
+    let output = lab.run(&["deploy", "--manifests", directory, "--replicas", "5"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("deployment.yaml, document 1") && said.contains("periodsSeconds"), "{said}");
+    let deployment = kube.get("/apis/apps/v1/namespaces/evenkeel/deployments/server");
+    assert_eq!(deployment["spec"]["replicas"], 3, "nothing is changed when a manifest is refused");
+
+    std::fs::write(&deployment_file, good).unwrap();
     std::fs::remove_file(own.path().join("service.yaml")).unwrap();
     let output = lab.run(&["deploy", "--manifests", directory]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("service.yaml"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("no Service among the manifests"), "{}", text(&output.stderr));
 }

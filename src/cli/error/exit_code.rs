@@ -69,9 +69,13 @@ fn cluster(error: &ClusterError) -> u8 {
 
 fn workload(error: &WorkloadError) -> u8 {
     match error {
-        WorkloadError::ForeignTarget { .. } | WorkloadError::Manifest { .. } | WorkloadError::UnknownPod { .. } => {
-            IMPOSSIBLE
-        }
+        WorkloadError::ForeignTarget { .. }
+        | WorkloadError::Manifest { .. }
+        | WorkloadError::UnknownPod { .. }
+        | WorkloadError::UnknownService { .. }
+        | WorkloadError::SeveralServices { .. }
+        | WorkloadError::NoServiceGiven
+        | WorkloadError::Unsuitable { .. } => IMPOSSIBLE,
         WorkloadError::Interrupted(_) => INTERRUPTED,
         WorkloadError::Cluster(error) => cluster(error),
         _ => FAILED,

@@ -168,7 +168,12 @@ fn cluster(error: &ClusterError) -> String {
 fn workload(error: &WorkloadError) -> String {
     match error {
         WorkloadError::NoWorkload => "deploy the server: evenkeel deploy".into(),
-        WorkloadError::UnknownPod { .. } | WorkloadError::Interrupted(_) => String::new(),
+        WorkloadError::UnknownPod { .. } | WorkloadError::UnknownService { .. } | WorkloadError::Interrupted(_) => {
+            String::new()
+        }
+        WorkloadError::NoServiceGiven => "add the Service, or set the image and the replicas in the manifests".into(),
+        WorkloadError::SeveralServices { .. } => "name one of them: --service NAMESPACE/NAME".into(),
+        WorkloadError::Unsuitable { .. } => "name another Service or port: --service NAMESPACE/NAME:PORT".into(),
         WorkloadError::ForeignTarget { .. } => {
             "load is sent to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
         }
@@ -181,9 +186,7 @@ fn workload(error: &WorkloadError) -> String {
         WorkloadError::RolloutStuck { .. } => {
             "evenkeel status shows the pods; evenkeel logs shows what they wrote".into()
         }
-        WorkloadError::Manifest { .. } => {
-            "nix run .#render writes all manifests; without Nix, begin with those in manifests/".into()
-        }
+        WorkloadError::Manifest { .. } => "correct it and deploy again; nothing was changed".into(),
         WorkloadError::Cluster(error) => cluster(error),
         WorkloadError::Kubernetes(_) => API_SERVER.into(),
         WorkloadError::Program(_) => RUN_BY_HAND.into(),

@@ -8,6 +8,7 @@ use crate::image::{BuildNeed, BuildRemedy};
 use crate::kubernetes_error::KubernetesError;
 use crate::process::ProgramError;
 use crate::toolbox::{InstallRemedy, Installation};
+use crate::workload::manifest::ManifestPlace;
 
 /// One of each variant.
 #[allow(clippy::too_many_lines, reason = "a list")]
@@ -93,7 +94,19 @@ fn samples() -> Vec<Error> {
         }
         .into(),
         ClusterError::Taken { what: "address 198.18.0.1".into(), by: "link eth1".into() }.into(),
-        WorkloadError::Manifest { file: "mine/service.yaml".into(), why: "line 3: unexpected end".into() }.into(),
+        WorkloadError::Manifest {
+            place: ManifestPlace { file: "mine/service.yaml".into(), document: Some(2) },
+            why: "line 3: unexpected end".into(),
+        }
+        .into(),
+        WorkloadError::NoServiceGiven.into(),
+        WorkloadError::UnknownService { given: "web".into(), services: vec!["shop/front".into()] }.into(),
+        WorkloadError::SeveralServices { services: vec!["shop/front".into(), "shop/admin".into()] }.into(),
+        WorkloadError::Unsuitable {
+            service: "shop/front".into(),
+            why: "it has no port ssh; its ports are: http".into(),
+        }
+        .into(),
         WorkloadError::from(KubernetesError::new("apply Deployment server", kube::Error::Api(refused.boxed()))).into(),
         ClusterError::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() }
             .into(),
@@ -201,6 +214,10 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::Deadline { .. } => "workload: Deadline",
         WorkloadError::RolloutStuck { .. } => "workload: RolloutStuck",
         WorkloadError::Manifest { .. } => "workload: Manifest",
+        WorkloadError::UnknownService { .. } => "workload: UnknownService",
+        WorkloadError::SeveralServices { .. } => "workload: SeveralServices",
+        WorkloadError::NoServiceGiven => "workload: NoServiceGiven",
+        WorkloadError::Unsuitable { .. } => "workload: Unsuitable",
         WorkloadError::Kubernetes(_) => "workload: Kubernetes",
         WorkloadError::Program(_) => "workload: Program",
         WorkloadError::Io(_) => "workload: Io",
@@ -230,7 +247,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 43;
+const NAMES: usize = 47;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

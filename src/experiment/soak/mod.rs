@@ -180,11 +180,16 @@ impl Soak<'_> {
     }
 
     fn stage(&self) -> EventContext<'_> {
-        EventContext { access: self.workplace.access, progress: &self.silent, shutdown: &self.shutdown }
+        EventContext {
+            access: self.workplace.access,
+            subject: self.workplace.subject,
+            progress: &self.silent,
+            shutdown: &self.shutdown,
+        }
     }
 
     async fn scale(&self, replicas: Replicas) -> Result<(), ExperimentError> {
-        workload::scale(self.workplace.access, replicas, &self.silent, &self.shutdown).await?;
+        workload::scale(self.workplace.access, self.workplace.subject, replicas, &self.silent, &self.shutdown).await?;
         Ok(())
     }
 

@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
-use kube::api::{Patch, PatchParams};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{Action, pods};
 use crate::cluster::{self, Access, Cluster, ComponentProcess, ComponentState};
-use crate::config::{NAMESPACE, WORKLOAD};
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 use crate::workload::WorkloadError;
-use crate::workload::{FIELD_MANAGER, rollout, scale, unchanged};
+use crate::workload::pod_template::patch;
+use crate::workload::subject::Subject;
+use crate::workload::{rollout, scale};
 
 /// How often the supervisor's status of a component is read.
 const REREAD: Duration = Duration::from_millis(20);
@@ -29,6 +27,8 @@ const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 pub struct EventContext<'a> {
     /// The cluster.
     pub access: &'a Access,
+    /// The Service whose pods they affect.
+    pub subject: &'a Subject,
     /// Receives the progress.
     pub progress: &'a Progress,
     /// Interrupts the events.
@@ -37,10 +37,10 @@ pub struct EventContext<'a> {
 
 /// Performs the action. `turn` counts the events, so that each event that affects one pod picks another pod.
 pub(super) async fn perform(context: &EventContext<'_>, action: &Action, turn: usize) -> Result<(), WorkloadError> {
-    let EventContext { access, progress, shutdown } = *context;
+    let EventContext { access, subject, progress, shutdown } = *context;
     match action {
         Action::Scale(replicas) => {
-            scale(access, *replicas, progress, shutdown).await?;
+            scale(access, subject, *replicas, progress, shutdown).await?;
             Ok(())
         }
         Action::Restart => restart(context).await,
@@ -75,7 +75,7 @@ pub(super) async fn perform(context: &EventContext<'_>, action: &Action, turn: u
 }
 
 async fn settle(context: &EventContext<'_>) -> Result<(), WorkloadError> {
-    scale::settle(context.access, context.progress, context.shutdown).await
+    scale::settle(context.access, context.subject, context.progress, context.shutdown).await
 }
 
 /// Waits until no pod is terminating.
@@ -86,14 +86,11 @@ pub async fn drained(context: &EventContext<'_>) -> Result<(), WorkloadError> {
     pods::drained(context).await
 }
 
-/// Changes the Deployment's pod template, and waits for the rollout and the load balancer.
+/// Changes the controller's pod template, and waits for the rollout and the load balancer.
 async fn roll(context: &EventContext<'_>, template: &Value) -> Result<(), WorkloadError> {
-    let deployments: Api<Deployment> = Api::namespaced(context.access.client.clone(), NAMESPACE);
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    let patch = json!({"spec": {"template": template}});
-    let patched = deployments.patch(WORKLOAD, &params, &Patch::Strategic(patch)).await;
-    patched.map_err(|source| unchanged(format!("change Deployment {NAMESPACE}/{WORKLOAD}"), source))?;
-    Box::pin(rollout(&context.access.client, context.shutdown, context.progress)).await?;
+    let (client, controller) = (&context.access.client, context.subject.require_controller()?);
+    patch(client, controller, &json!({"spec": {"template": template}})).await?;
+    Box::pin(rollout(client, controller, context.shutdown, context.progress)).await?;
     settle(context).await
 }
 
@@ -103,8 +100,8 @@ fn restarted() -> Value {
     json!({"metadata": {"annotations": {RESTARTED_AT: now}}})
 }
 
-fn with_image(image: &str) -> Value {
-    json!({"spec": {"containers": [{"name": WORKLOAD, "image": image}]}})
+fn with_image(container: &str, image: &str) -> Value {
+    json!({"spec": {"containers": [{"name": container, "image": image}]}})
 }
 
 /// Replaces every pod by a new one with the same image.
@@ -121,12 +118,13 @@ pub async fn restart(context: &EventContext<'_>) -> Result<(), WorkloadError> {
 /// [`WorkloadError::NoWorkload`], [`WorkloadError::RolloutStuck`], [`WorkloadError::Kubernetes`] and more.
 pub async fn set_variable(context: &EventContext<'_>, name: &str, value: &str) -> Result<(), WorkloadError> {
     let variable = json!({"name": name, "value": value});
-    roll(context, &json!({"spec": {"containers": [{"name": WORKLOAD, "env": [variable]}]}})).await
+    let container = context.subject.require_container()?;
+    roll(context, &json!({"spec": {"containers": [{"name": container, "env": [variable]}]}})).await
 }
 
 /// Sets the image of the workload's container, which the nodes must have, and waits for the rollout.
 async fn set_image(context: &EventContext<'_>, image: &str) -> Result<(), WorkloadError> {
-    roll(context, &with_image(image)).await
+    roll(context, &with_image(context.subject.require_container()?, image)).await
 }
 
 /// Kills a component, and waits until the supervisor has restarted it.

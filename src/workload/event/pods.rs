@@ -5,15 +5,14 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 use kube::runtime::wait::await_condition;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::EventContext;
 use crate::cluster;
-use crate::config::{NAMESPACE, WORKLOAD};
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
-use crate::workload::pods::{has_ended, is_active, pods};
+use crate::workload::pods::{has_ended, is_active, is_ready, pods};
 
 /// How long to wait before the API server is asked again.
 const REREAD: Duration = Duration::from_millis(100);
@@ -23,9 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Kills the server in one pod, and waits until its container runs again; returns the pod's name.
 pub(super) async fn kill_one(context: &EventContext<'_>, turn: usize) -> Result<String, WorkloadError> {
     let cluster = context.access.require_lab("killing a container")?;
-    let api: Api<Pod> = Api::namespaced(context.access.client.clone(), NAMESPACE);
-    let pod = pick(&context.access.client, turn).await?;
-    let (name, before) = (pod.name_any(), state(&pod));
+    let api: Api<Pod> = Api::namespaced(context.access.client.clone(), &context.subject.namespace);
+    let server = context.subject.require_container()?;
+    let pod = pick(context, turn).await?;
+    let (name, before) = (pod.name_any(), state(&pod, server));
     let no_container = || WorkloadError::Deadline {
         what: format!("a running container in pod {name}"),
         seconds: 0,
@@ -35,7 +35,7 @@ pub(super) async fn kill_one(context: &EventContext<'_>, turn: usize) -> Result<
     let container = before.id.clone().ok_or_else(no_container)?;
     cluster::kill_container(cluster, &uid, &container)?;
     // A watch, because polling would cost as much as the restart itself. A broken watch is opened again.
-    let again = |now: Option<&Pod>| now.is_some_and(|now| state(now).is_after(&before));
+    let again = |now: Option<&Pod>| now.is_some_and(|now| state(now, server).is_after(&before));
     let restarted = async {
         while await_condition(api.clone(), &name, again).await.is_err() {
             sleep(REREAD).await;
@@ -52,8 +52,8 @@ pub(super) async fn kill_one(context: &EventContext<'_>, turn: usize) -> Result<
 
 /// Deletes one pod; returns its name.
 pub(super) async fn delete_one(context: &EventContext<'_>, turn: usize) -> Result<String, WorkloadError> {
-    let api: Api<Pod> = Api::namespaced(context.access.client.clone(), NAMESPACE);
-    let name = pick(&context.access.client, turn).await?.name_any();
+    let api: Api<Pod> = Api::namespaced(context.access.client.clone(), &context.subject.namespace);
+    let name = pick(context, turn).await?.name_any();
     let deleted = api.delete(&name, &DeleteParams::default()).await;
     deleted.map_err(|source| KubernetesError::new(format!("delete Pod {name}"), source))?;
     Ok(name)
@@ -63,7 +63,7 @@ pub(super) async fn delete_one(context: &EventContext<'_>, turn: usize) -> Resul
 pub(super) async fn drained(context: &EventContext<'_>) -> Result<(), WorkloadError> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let pods = pods(&context.access.client).await?;
+        let pods = pods(&context.access.client, context.subject).await?;
         if pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_none() || has_ended(pod)) {
             break;
         }
@@ -73,9 +73,9 @@ pub(super) async fn drained(context: &EventContext<'_>) -> Result<(), WorkloadEr
 }
 
 /// One of the active pods that are ready: another one for each `turn`.
-async fn pick(client: &Client, turn: usize) -> Result<Pod, WorkloadError> {
-    let mut ready: Vec<Pod> =
-        pods(client).await?.into_iter().filter(|pod| is_active(pod) && state(pod).ready).collect();
+async fn pick(context: &EventContext<'_>, turn: usize) -> Result<Pod, WorkloadError> {
+    let pods = pods(&context.access.client, context.subject).await?;
+    let mut ready: Vec<Pod> = pods.into_iter().filter(|pod| is_active(pod) && is_ready(pod)).collect();
     ready.sort_by_key(ResourceExt::name_any);
     if ready.is_empty() {
         return Err(WorkloadError::NoWorkload);
@@ -99,9 +99,9 @@ impl ContainerState {
     }
 }
 
-fn state(pod: &Pod) -> ContainerState {
+fn state(pod: &Pod, server: &str) -> ContainerState {
     let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-    let server = statuses.into_iter().find(|container| container.name == WORKLOAD);
+    let server = statuses.into_iter().find(|container| container.name == server);
     server.map_or_else(ContainerState::default, |container| ContainerState {
         restarts: container.restart_count,
         ready: container.ready,

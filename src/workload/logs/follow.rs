@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{AsyncBufReadExt, StreamExt};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::LogParams;
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -14,9 +14,8 @@ use kube::{Api, ResourceExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::{Line, LogOptions, has_started, is_selected, params};
+use super::{Line, Log, LogOptions, has_started, logs, params};
 use crate::io_error::IoError;
-use crate::workload::SELECTOR;
 use crate::workload::WorkloadError;
 use crate::workload::observe::ConstantBackoff;
 
@@ -29,13 +28,14 @@ const WAITING: usize = 64;
 /// ends only with an error of `sink`.
 pub(super) async fn follow(
     api: &Api<Pod>,
+    selector: &str,
     options: &LogOptions,
     sink: &mut dyn FnMut(Line) -> Result<(), IoError>,
 ) -> Result<(), WorkloadError> {
-    let changes = watcher(api.clone(), watcher::Config::default().labels(SELECTOR));
+    let changes = watcher(api.clone(), watcher::Config::default().labels(selector));
     let mut changes = std::pin::pin!(changes.backoff(ConstantBackoff(RETRY)));
     let (sender, mut lines) = mpsc::channel(WAITING);
-    let mut following = Following { api, options, lines: sender, readers: JoinSet::new(), pods: BTreeMap::new() };
+    let mut following = Following { api, options, lines: sender, readers: JoinSet::new(), logs: BTreeMap::new() };
     let mut listed = BTreeSet::new();
     loop {
         tokio::select! {
@@ -54,10 +54,10 @@ struct Following<'a> {
     options: &'a LogOptions,
     lines: mpsc::Sender<Line>,
     readers: JoinSet<()>,
-    pods: BTreeMap<String, Followed>,
+    logs: BTreeMap<Log, Followed>,
 }
 
-/// A pod that is followed.
+/// A log that is followed.
 struct Followed {
     uid: String,
     container: watch::Sender<Container>,
@@ -84,9 +84,10 @@ impl Following<'_> {
             }
             // Pods that were deleted while the watch was broken.
             Event::InitDone => {
-                let deleted: Vec<String> = self.pods.keys().filter(|name| !listed.contains(*name)).cloned().collect();
-                for name in deleted {
-                    self.delete(&name);
+                let deleted: BTreeSet<String> =
+                    self.logs.keys().map(|log| log.pod.clone()).filter(|pod| !listed.contains(pod)).collect();
+                for pod in deleted {
+                    self.delete(&pod);
                 }
             }
             Event::Apply(pod) => self.apply(&pod),
@@ -95,48 +96,56 @@ impl Following<'_> {
     }
 
     fn apply(&mut self, pod: &Pod) {
-        let (name, uid, container) = (pod.name_any(), pod.uid().unwrap_or_default(), Container::of(pod));
-        match self.pods.get(&name) {
-            Some(followed) if followed.uid == uid => {
-                followed.container.send_if_modified(|known| {
-                    let changed = *known != container;
-                    *known = container;
-                    changed
-                });
-                return;
-            }
-            Some(_) => self.delete(&name),
-            None => {}
+        let uid = pod.uid().unwrap_or_default();
+        let name = pod.name_any();
+        if self.logs.iter().any(|(log, followed)| log.pod == name && followed.uid != uid) {
+            self.delete(&name);
         }
-        if !is_selected(pod, self.options) || !has_started(pod) {
+        for (log, status) in logs(pod, self.options) {
+            self.apply_container(log, &uid, status);
+        }
+    }
+
+    fn apply_container(&mut self, log: Log, uid: &str, status: &ContainerStatus) {
+        let container = Container::of(status);
+        if let Some(followed) = self.logs.get(&log) {
+            followed.container.send_if_modified(|known| {
+                let changed = *known != container;
+                *known = container;
+                changed
+            });
+            return;
+        }
+        if !has_started(status) {
             return;
         }
         let (sender, container) = watch::channel(container);
         let reader = LogReader {
             api: self.api.clone(),
-            pod: name.clone(),
-            first: LogParams { follow: true, ..params(self.options) },
+            log: log.clone(),
+            first: LogParams { follow: true, ..params(&log, self.options) },
             container,
             lines: self.lines.clone(),
             position: None,
             rest: None,
         };
         self.readers.spawn(reader.run());
-        self.pods.insert(name, Followed { uid, container: sender });
+        self.logs.insert(log, Followed { uid: uid.to_owned(), container: sender });
     }
 
-    /// The reader still reads the rest of a log that is open.
-    fn delete(&mut self, name: &str) {
-        if let Some(followed) = self.pods.remove(name) {
-            followed.container.send_modify(|container| container.deleted = true);
-        }
+    /// The readers still read the rest of the logs that are open.
+    fn delete(&mut self, pod: &str) {
+        self.logs.retain(|log, followed| {
+            if log.pod == pod {
+                followed.container.send_modify(|container| container.deleted = true);
+            }
+            log.pod != pod
+        });
     }
 }
 
 impl Container {
-    fn of(pod: &Pod) -> Self {
-        let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-        let Some(status) = statuses.and_then(|statuses| statuses.first()) else { return Self::default() };
+    fn of(status: &ContainerStatus) -> Self {
         Self {
             id: status.container_id.clone().unwrap_or_default(),
             running: status.state.as_ref().is_some_and(|state| state.running.is_some()),
@@ -145,10 +154,10 @@ impl Container {
     }
 }
 
-/// Reads the log of one pod until the pod is deleted.
+/// Reads the log of one container until its pod is deleted.
 struct LogReader {
     api: Api<Pod>,
-    pod: String,
+    log: Log,
     /// How the log is opened the first time.
     first: LogParams,
     container: watch::Receiver<Container>,
@@ -228,7 +237,7 @@ impl LogReader {
     /// Reads a log to its end, and passes on the lines that are new. Also returns the last line when it is incomplete.
     async fn read(&mut self, params: &LogParams) -> (End, Option<Line>) {
         let api = self.api.clone();
-        let Ok(log) = api.log_stream(&self.pod, params).await else { return (End::NotOpened, None) };
+        let Ok(log) = api.log_stream(&self.log.pod, params).await else { return (End::NotOpened, None) };
         let mut log = std::pin::pin!(log);
         let mut repeated = self.position;
         let partly = params.since_seconds.is_some() || params.tail_lines.is_some();
@@ -241,13 +250,13 @@ impl LogReader {
             let outcome = log.read_until(b'\n', &mut bytes).await;
             let text = String::from_utf8_lossy(&bytes);
             if let Some(text) = text.strip_suffix('\n') {
-                let line = Line::parse(&self.pod, text);
+                let line = Line::parse(&self.log, text);
                 if self.is_of_log(&line) && !is_repeated(&mut repeated, &line) {
                     self.hand_on(line).await;
                 }
                 continue;
             }
-            let rest = (!text.is_empty()).then(|| Line::parse(&self.pod, &text));
+            let rest = (!text.is_empty()).then(|| Line::parse(&self.log, &text));
             let end = if outcome.is_ok() { End::Ended } else { End::Broken };
             return (end, rest.filter(|rest| self.is_of_log(rest) && !is_repeated(&mut repeated, rest)));
         }

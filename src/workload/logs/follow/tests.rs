@@ -50,7 +50,7 @@ async fn read(first: LogParams, running: bool, answers: Vec<LogResponse>) -> (Ve
     let (sender, mut lines) = mpsc::channel(WAITING);
     let reader = LogReader {
         api: Api::namespaced(client, "evenkeel"),
-        pod: "p".into(),
+        log: Log { pod: "p".into(), ..Log::default() },
         first,
         container: receiver,
         lines: sender,
@@ -141,18 +141,18 @@ fn a_pod_of_the_same_name_is_another_pod() {
         let (api, options) = (Api::namespaced(client, "evenkeel"), LogOptions::default());
         let lines = mpsc::channel(WAITING).0;
         let mut following =
-            Following { api: &api, options: &options, lines, readers: JoinSet::new(), pods: BTreeMap::new() };
+            Following { api: &api, options: &options, lines, readers: JoinSet::new(), logs: BTreeMap::new() };
         let mut listed = BTreeSet::new();
         for (uid, readers) in [("1", 1), ("1", 1), ("2", 2)] {
             following.take(Event::Apply(pod(uid)), &mut listed);
-            assert_eq!((following.pods.len(), following.readers.len()), (1, readers), "{uid}");
+            assert_eq!((following.logs.len(), following.readers.len()), (1, readers), "{uid}");
         }
         following.take(Event::Init, &mut listed);
         following.take(Event::InitApply(pod("2")), &mut listed);
         following.take(Event::InitDone, &mut listed);
-        assert_eq!(following.pods.len(), 1);
+        assert_eq!(following.logs.len(), 1);
         following.take(Event::Init, &mut listed);
         following.take(Event::InitDone, &mut listed);
-        assert_eq!(following.pods.len(), 0, "deleted while the watch was broken");
+        assert_eq!(following.logs.len(), 0, "deleted while the watch was broken");
     });
 }

@@ -1,0 +1,58 @@
+//! The Service that a verb acts on.
+
+use std::fs;
+
+use kube::Client;
+
+use super::context::CommandContext;
+use crate::cli::error::Error;
+use crate::config::Paths;
+use crate::io_error::IoError;
+use crate::workload::{ServiceName, Subject, SubjectWish};
+use crate::write_file::WriteFile;
+
+/// The flag that selects the Service.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SubjectFlag {
+    /// The Service to use [default: that of the last deploy, or the only one of type LoadBalancer]
+    #[arg(long, value_name = "[NAMESPACE/]NAME[:PORT]")]
+    service: Option<ServiceName>,
+}
+
+impl SubjectFlag {
+    /// Which Service is wanted.
+    #[must_use]
+    pub fn wish(&self, paths: &Paths) -> SubjectWish {
+        SubjectWish { given: self.service.clone(), remembered: remembered(paths) }
+    }
+
+    /// Which Service among the manifests is wanted.
+    #[must_use]
+    pub fn wish_of_manifests(&self) -> SubjectWish {
+        SubjectWish { given: self.service.clone(), remembered: None }
+    }
+
+    /// The Service in the cluster.
+    ///
+    /// # Errors
+    /// As [`Subject::find`].
+    pub async fn subject(&self, context: &CommandContext, client: &Client) -> Result<Subject, Error> {
+        Ok(Subject::find(client, &self.wish(&context.paths)).await?)
+    }
+}
+
+/// The Service of the last deploy.
+#[must_use]
+pub fn remembered(paths: &Paths) -> Option<ServiceName> {
+    fs::read_to_string(paths.service()).ok()?.trim().parse().ok()
+}
+
+/// Remembers the Service of a deploy.
+///
+/// # Errors
+/// [`Error::Io`] when the state directory cannot be written.
+pub fn remember(paths: &Paths, subject: &Subject) -> Result<(), Error> {
+    let path = paths.service();
+    let written = WriteFile::internal().write(&path, format!("{}\n", subject.name()).as_bytes());
+    Ok(written.map_err(|source| IoError::new(format!("write {}", path.display()), source))?)
+}

@@ -1,0 +1,114 @@
+//! Server-side apply of manifests. The API server checks all of them before the first one is applied.
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Api, Client, ResourceExt};
+
+use super::apply_set::{ApplySet, label};
+use super::order::Phase;
+use super::resolve::{Resolved, resolve};
+use crate::kubernetes_error::KubernetesError;
+use crate::progress::Progress;
+use crate::workload::controller::{Controller, candidate_of};
+use crate::workload::manifest::Manifest;
+use crate::workload::scale::some;
+use crate::workload::{FIELD_MANAGER, WorkloadError};
+
+/// How many objects are sent to the API server at once.
+const AT_ONCE: usize = 8;
+/// How long a new kind may take until the API server serves it.
+const ESTABLISHED: Duration = Duration::from_secs(20);
+/// The namespace that exists in every cluster.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// What was applied.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    /// The controllers among the objects, whose rollouts can be followed.
+    pub controllers: Vec<Controller>,
+    /// The Jobs among the objects, with namespace and name.
+    pub jobs: Vec<(String, String)>,
+    pub(super) set: ApplySet,
+}
+
+/// Applies `manifests`. Objects without a namespace are put into `namespace`.
+///
+/// # Errors
+/// [`WorkloadError::Manifest`] when a manifest is refused before anything was changed; [`WorkloadError::Kubernetes`].
+pub async fn deploy(
+    client: &Client,
+    manifests: &[Manifest],
+    namespace: &str,
+    progress: &Progress,
+) -> Result<Deployed, WorkloadError> {
+    let step = progress.step("apply the manifests");
+    let mut resolved = resolve(client, manifests, namespace).await?;
+    let set = ApplySet::of(&resolved);
+    for one in &mut resolved {
+        label(&mut one.object);
+    }
+    stream::iter(&resolved).map(|one| check(client, one)).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+    set.begin(client).await?;
+    for phase in Phase::ALL {
+        let now = resolved.iter().filter(|one| one.phase() == phase);
+        stream::iter(now).map(|one| apply(client, one)).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+    }
+    step.done_with(some(resolved.len(), "object"));
+    let jobs = resolved.iter().filter(|one| one.resource.group == "batch" && one.resource.kind == "Job");
+    Ok(Deployed {
+        controllers: resolved.iter().filter_map(controller).collect(),
+        jobs: jobs.filter_map(|job| Some((job.namespace.clone()?, job.object.name_any()))).collect(),
+        set,
+    })
+}
+
+fn parameters() -> PatchParams {
+    PatchParams::apply(FIELD_MANAGER).force().validation_strict()
+}
+
+/// Asks the API server whether it would apply an object.
+async fn check(client: &Client, one: &Resolved) -> Result<(), WorkloadError> {
+    if !one.is_known {
+        return Ok(());
+    }
+    let mut object = one.object.clone();
+    let mut namespace = one.namespace.clone();
+    if !one.has_namespace {
+        // The namespace does not exist yet. Most of what can be wrong with an object is wrong in any namespace.
+        namespace = Some(DEFAULT_NAMESPACE.to_owned());
+        object.metadata.namespace.clone_from(&namespace);
+    }
+    let api = super::resolve::api(client, &one.resource, namespace.as_deref());
+    match api.patch(&object.name_any(), &parameters().dry_run(), &Patch::Apply(&object)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => Err(one.refused(status.message)),
+        Err(source) => Err(KubernetesError::new(format!("check {}", one.name()), source).into()),
+    }
+}
+
+async fn apply(client: &Client, one: &Resolved) -> Result<(), WorkloadError> {
+    let applied = one.api(client).patch(&one.object.name_any(), &parameters(), &Patch::Apply(&one.object)).await;
+    applied.map_err(|source| KubernetesError::new(format!("apply {} ({})", one.name(), one.place), source))?;
+    if one.phase() == Phase::Definitions {
+        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+        let name = one.object.name_any();
+        let established = await_condition(definitions, &name, conditions::is_crd_established());
+        let established = tokio::time::timeout(ESTABLISHED, established).await;
+        established
+            .map_err(|_| WorkloadError::Deadline {
+                what: format!("the API server to serve {name}"),
+                seconds: ESTABLISHED.as_secs(),
+                why: "the definition is not established".into(),
+            })?
+            .map_err(|source| one.refused(source))?;
+    }
+    Ok(())
+}
+
+fn controller(one: &Resolved) -> Option<Controller> {
+    Some(candidate_of(one.namespace.as_deref()?, &one.object)?.controller)
+}

@@ -1,0 +1,11 @@
+//! Deploys manifests: resolves their kinds, checks them, and applies them.
+
+mod apply;
+mod apply_set;
+mod change;
+mod order;
+mod resolve;
+
+pub use apply::{Deployed, deploy};
+pub use apply_set::{prune, undeploy};
+pub use change::{set_image, set_replicas, subject_of};

@@ -17,6 +17,7 @@ pub mod logs;
 pub mod output;
 pub mod report;
 pub mod report_files;
+pub mod root;
 #[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod scale;

@@ -50,6 +50,13 @@ fn sentence(removed: &Removed) -> String {
     let mut parts = vec![count(removed.processes, "process", "processes")];
     parts.extend(removed.link.as_ref().map(|link| format!("the link {link}")));
     parts.push(count(removed.cgroups.len(), "cgroup", "cgroups"));
-    parts.extend(removed.state.iter().chain(&removed.other_states).map(|state| state.display().to_string()));
+    parts.extend(
+        removed
+            .state
+            .iter()
+            .chain(&removed.other_states)
+            .chain(&removed.gc_roots)
+            .map(|state| state.display().to_string()),
+    );
     format!("Removed the lab: {}.\n", parts.join(", "))
 }

@@ -110,6 +110,17 @@ impl Invocation {
         command
     }
 
+    /// Replaces this process by it, which keeps its stdin, terminal and process group. Returns only if that fails.
+    #[must_use]
+    pub fn replace(&self) -> ProgramError {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).envs(self.env.iter().map(|(k, v)| (k, v)));
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        self.not_started(&command.exec())
+    }
+
     /// Runs it until it exits and returns what it wrote to stdout.
     ///
     /// # Errors

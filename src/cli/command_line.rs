@@ -9,6 +9,11 @@ const SECRET: [&str; 4] = ["-H", "--header", "-b", "--body"];
 
 /// The command with these arguments, in a form that can be pasted.
 pub(super) fn command(arguments: impl Iterator<Item = OsString>) -> String {
+    Invocation::new("evenkeel", without_secrets(arguments)).to_string()
+}
+
+/// The arguments, with … in the place of values that may be secret.
+pub(super) fn without_secrets(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut shown: Vec<OsString> = Vec::new();
     let mut pending: Option<&str> = None;
     for argument in arguments {
@@ -34,7 +39,7 @@ pub(super) fn command(arguments: impl Iterator<Item = OsString>) -> String {
         }
         shown.push(argument);
     }
-    Invocation::new("evenkeel", shown).to_string()
+    shown
 }
 
 /// The name of a header, or the file of a body; everything else of the value is left out.

@@ -4,7 +4,7 @@ use std::io::{BufRead, Write};
 
 use kube::Client;
 
-use super::Global;
+use super::{Global, root};
 use crate::cli::error::Error;
 use crate::cluster::{self, Access, Cluster, ClusterError, LabLock};
 use crate::config::{LabName, Paths};
@@ -75,12 +75,21 @@ impl CommandContext {
         Ok(RunningLab { cluster, client })
     }
 
+    /// Returns if the user is root; otherwise runs this command again with sudo ([`root::require`]). Until here, a verb
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NeedsRoot`].
+    pub fn require_root(&self, verb: &'static str) -> Result<(), Error> {
+        root::require(verb, &self.progress)
+    }
+
     /// Takes the lock of the lab, which only one verb at a time can hold, and waits for it.
     ///
     /// # Errors
     /// [`Error::NeedsRoot`], [`Error::Interrupted`], [`Error::Io`].
     pub async fn lock(&self, verb: &'static str) -> Result<LabLock, Error> {
-        require_root(verb)?;
+        self.require_root(verb)?;
         Ok(LabLock::wait(&self.name, verb, &self.progress, &self.shutdown).await?)
     }
 
@@ -128,14 +137,6 @@ impl CommandContext {
 #[must_use]
 pub fn program(name: &str) -> String {
     if name == "lab" { "evenkeel".into() } else { format!("evenkeel --name {name}") }
-}
-
-/// Checks that the user is root.
-///
-/// # Errors
-/// [`Error::NeedsRoot`].
-pub fn require_root(verb: &'static str) -> Result<(), Error> {
-    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(Error::NeedsRoot { verb }) }
 }
 
 /// Shows the plan and asks; every answer except yes means no.

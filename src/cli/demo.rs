@@ -125,8 +125,8 @@ impl Args {
 
     async fn boot(&self, context: &CommandContext, toolbox: &Toolbox, pause: &Image) -> Result<Cluster, Error> {
         let CommandContext { name, paths, progress, shutdown, .. } = context;
-        let request =
-            cluster::BootRequest { name, paths, toolbox, pause, proxy_mode: self.proxy_mode, keep: self.keep };
+        let (proxy_mode, keep, used_later) = (self.proxy_mode, self.keep, &up::used_by_deploy());
+        let request = cluster::BootRequest { name, paths, toolbox, pause, used_later, proxy_mode, keep };
         Ok(cluster::up(&request, progress, shutdown).await?)
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::output;
+use super::{output, root};
 use crate::cli::error::{Error, install_command};
 use crate::config::Paths;
 use crate::progress::Progress;
@@ -82,7 +82,7 @@ fn check(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
     toolbox::resolve(found.to_vec())?;
     kernel::check(probes)?;
     let untried = probes.iter().any(|probe| matches!(probe.result, kernel::ProbeResult::Untried(_)));
-    if untried { Err(Error::NeedsRoot { verb: "doctor" }) } else { Ok(()) }
+    if untried { Err(root::needed("doctor")?) } else { Ok(()) }
 }
 
 fn check_program(found: Found) -> ProgramCheck {

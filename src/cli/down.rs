@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::context::{CommandContext, require_root};
+use super::context::CommandContext;
 use super::output;
 use crate::cli::error::Error;
 use crate::cluster::{self, LabLock, Removed};
@@ -21,7 +21,7 @@ struct DownOutput<'a> {
 /// # Errors
 /// [`cluster::ClusterError::Residue`] with the parts that could not be removed.
 pub async fn run(context: &CommandContext) -> Result<(), Error> {
-    require_root("down")?;
+    context.require_root("down")?;
     let lock = LabLock::take_over(&context.name, &context.progress, &context.shutdown).await?;
     let removed = remove(context).await?;
     drop(lock);
@@ -50,6 +50,13 @@ fn sentence(removed: &Removed) -> String {
     let mut parts = vec![count(removed.processes, "process", "processes")];
     parts.extend(removed.link.as_ref().map(|link| format!("the link {link}")));
     parts.push(count(removed.cgroups.len(), "cgroup", "cgroups"));
-    parts.extend(removed.state.iter().chain(&removed.other_states).map(|state| state.display().to_string()));
+    parts.extend(
+        removed
+            .state
+            .iter()
+            .chain(&removed.other_states)
+            .chain(&removed.gc_roots)
+            .map(|state| state.display().to_string()),
+    );
     format!("Removed the lab: {}.\n", parts.join(", "))
 }

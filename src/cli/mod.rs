@@ -18,6 +18,7 @@ mod manifest_flags;
 pub mod output;
 pub mod report;
 pub mod report_files;
+pub mod root;
 #[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod scale;

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
-use super::context::{CommandContext, require_root};
+use super::context::CommandContext;
 use super::output;
 use super::subject::SubjectFlag;
 use crate::cli::error::Error;
@@ -62,7 +62,7 @@ impl Args {
     /// [`Error::PromisesBroken`], [`Error::Interrupted`].
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         load::ensure_descriptors(self.connections)?;
-        require_root("soak")?;
+        context.require_root("soak")?;
         let (lab, _lock) = context.lab_to_change("soak").await?;
         let toolbox = context.toolbox(false).await?;
         let (access, link, ip) = (lab.access(Some(&toolbox)), context.name.link(), toolbox.path(Program::Ip));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::checks::{CheckFlags, Checks};
 use super::command_line::command;
-use super::context::{CommandContext, RunningLab, require_root};
+use super::context::{CommandContext, RunningLab};
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
 use super::series_output::SeriesOutput;
@@ -64,7 +64,7 @@ impl Args {
             return in_lab(context, workplace, trial, &self.files, &checks).await;
         };
         context.cluster()?;
-        require_root(as_root)?;
+        context.require_root(as_root)?;
         let (lab, _lock) = context.lab_to_change("test").await?;
         check_components(&lab, &trial)?;
         let toolbox = context.toolbox(false).await?;

@@ -1,5 +1,7 @@
 //! `evenkeel up`.
 
+use std::path::PathBuf;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
@@ -79,11 +81,18 @@ impl Args {
             paths: &context.paths,
             toolbox: &toolbox,
             pause: &pause,
+            used_later: &used_by_deploy(),
             proxy_mode: self.proxy_mode.unwrap_or_default(),
             keep: self.keep,
         };
         Ok(cluster::up(&request, &context.progress, &context.shutdown).await?)
     }
+}
+
+/// What `deploy` uses in the environment of this verb.
+pub(super) fn used_by_deploy() -> Vec<PathBuf> {
+    let variables = ["EVENKEEL_SERVER_IMAGE", "EVENKEEL_MANIFESTS"];
+    variables.into_iter().filter_map(std::env::var_os).map(PathBuf::from).collect()
 }
 
 /// Parses a mode of kube-proxy; the help shows both names.

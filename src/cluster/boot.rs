@@ -29,7 +29,7 @@ use super::layout::Layout;
 use super::node::{Cluster, Node, RunningNode};
 use super::plan::{BootPlan, Message, TlsIdentity};
 use super::residue::{self, Keep};
-use super::{apparmor, cgroup, encryption, find, kubeconfig, memory, network, pki, reach};
+use super::{apparmor, cgroup, encryption, find, gc_roots, kubeconfig, memory, network, pki, reach};
 
 /// How long a component, and then a node, may take to become ready. A component that dies fails the boot at once, so this
 /// limit is only for a component that hangs. It is long enough for an emulated machine.
@@ -48,6 +48,8 @@ pub struct BootRequest<'a> {
     pub toolbox: &'a Toolbox,
     /// The pause image.
     pub pause: &'a Image,
+    /// Files that a later verb uses in this lab.
+    pub used_later: &'a [PathBuf],
     /// How kube-proxy balances.
     pub proxy_mode: ProxyMode,
     /// Whether a failed boot is kept for inspection.
@@ -92,6 +94,7 @@ pub async fn up(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutd
 async fn boot(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, ClusterError> {
     let nodes: Vec<Node> = (0..NODES).map(|index| Node::new(request.name, index)).collect();
 
+    keep_from_collection(request, progress);
     let step = progress.step("write certificates and configuration");
     let plans = prepare(request, &nodes)?;
     apparmor::note_absence(request.name)?;
@@ -130,6 +133,16 @@ async fn boot(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdow
     step.done();
     nodes.iter().try_for_each(|node| pki::write(&Layout::new(request.paths, node).booted(), ""))?;
     Ok(cluster)
+}
+
+/// Keeps Nix's garbage collector from deleting what the lab uses. The lab works without, so a failure is only reported.
+fn keep_from_collection(request: &BootRequest, progress: &Progress) {
+    let own = std::env::current_exe().ok();
+    let files = own.iter().chain(request.used_later).chain([&request.pause.archive]).map(PathBuf::as_path);
+    let programs = request.toolbox.programs().map(|(_, path)| path);
+    if let Err(error) = gc_roots::make(request.name, programs.chain(files)) {
+        progress.note(format!("Nix's garbage collector may delete programs of the lab while it is up: {error}"));
+    }
 }
 
 /// Writes everything that the sandboxes read: links to the programs, certificates, configuration, a plan for each node.

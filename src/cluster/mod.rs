@@ -10,6 +10,7 @@ mod container;
 mod encryption;
 mod error;
 mod find;
+mod gc_roots;
 mod image_store;
 mod kubeconfig;
 mod layout;

@@ -12,7 +12,7 @@ use crate::config::{LabName, Paths};
 use crate::io_error::IoError;
 use crate::progress::Progress;
 
-use super::{apparmor, cgroup, find, network};
+use super::{apparmor, cgroup, find, gc_roots, network};
 
 /// How long killed processes may take to end. It limits the time of `down` on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,6 +29,9 @@ pub struct Removed {
     pub cgroups: Vec<PathBuf>,
     /// The state directory, if it existed.
     pub state: Option<PathBuf>,
+    /// The directory with the roots for Nix's garbage collector, if it existed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gc_roots: Option<PathBuf>,
     /// State directories in other places, which the running nodes used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub other_states: Vec<PathBuf>,
@@ -87,6 +90,7 @@ pub(super) fn remove(
         removed.cgroups.push(root);
     }
     attempt("AppArmor profile", apparmor::unload(name).map_err(ClusterError::from));
+    attempt("garbage collector roots", remove_roots(name, &mut removed));
     if paths.state.is_dir() {
         attempt("state", remove_state(paths, keep).map_err(ClusterError::from));
         removed.state = Some(paths.state.clone());
@@ -132,6 +136,11 @@ fn remove_cgroup(root: &Path) -> Result<(), IoError> {
             result => return result.map_err(|source| IoError::file("remove the cgroup", root, source)),
         }
     }
+}
+
+fn remove_roots(name: &LabName, removed: &mut Removed) -> Result<(), ClusterError> {
+    removed.gc_roots = gc_roots::remove(name)?;
+    Ok(())
 }
 
 fn remove_state(paths: &Paths, keep: Keep) -> Result<(), IoError> {

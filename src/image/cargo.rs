@@ -33,28 +33,27 @@ impl Cargo {
         let path = env::var_os("PATH").unwrap_or_default();
         let directories = env::split_paths(&path).chain(home.iter().map(|home| home.join("bin")));
         let here = env::var_os("CARGO").map(PathBuf::from);
-        here.into_iter()
-            .chain(directories.map(|directory| directory.join("cargo")))
-            .find(|program| program.is_file())
-            .map(|program| Self { program, env: Vec::new(), home })
-            .or_else(|| Self::of_caller(cache))
+        let caller = caller_home();
+        let of_caller = caller.iter().map(|caller| caller.join(".cargo/bin/cargo"));
+        let all = here.into_iter().chain(directories.map(|directory| directory.join("cargo"))).chain(of_caller);
+        let program = all.into_iter().find(|program| program.is_file())?;
+        // PATH may be that of the caller, too.
+        match caller.filter(|caller| program.starts_with(caller)) {
+            Some(caller) => Self::of_caller(program, &caller, cache),
+            None => Some(Self { program, env: Vec::new(), home }),
+        }
     }
 
-    /// The toolchain of the caller behind sudo. Downloads of root do not go into the caller's home directory.
-    fn of_caller(cache: &Path) -> Option<Self> {
-        let caller = User::from_name(env::var("SUDO_USER").ok()?.as_str()).ok()??;
-        let programs = caller.dir.join(".cargo/bin");
-        let program = programs.join("cargo");
+    /// The cargo in the home directory of the caller behind sudo. Downloads of root do not go there.
+    fn of_caller(program: PathBuf, caller: &Path, cache: &Path) -> Option<Self> {
         let home = cache.join("cargo");
         // Cargo finds rustc on PATH.
         let path = env::var_os("PATH").unwrap_or_default();
+        let programs = program.parent()?.to_owned();
         let path = env::join_paths(iter::once(programs).chain(env::split_paths(&path))).ok()?;
-        let env = vec![
-            ("RUSTUP_HOME", caller.dir.join(".rustup").into()),
-            ("CARGO_HOME", home.clone().into()),
-            ("PATH", path),
-        ];
-        program.is_file().then_some(Self { program, env, home: Some(home) })
+        let toolchains = env::var_os("RUSTUP_HOME").unwrap_or_else(|| caller.join(".rustup").into());
+        let env = vec![("RUSTUP_HOME", toolchains), ("CARGO_HOME", home.clone().into()), ("PATH", path)];
+        Some(Self { program, env, home: Some(home) })
     }
 
     /// This cargo with these arguments.
@@ -62,6 +61,12 @@ impl Cargo {
         let invocation = Invocation::new(&self.program, args);
         self.env.iter().fold(invocation, |invocation, (name, value)| invocation.env(*name, value))
     }
+}
+
+/// The home directory of the caller behind sudo, unless that is root or has no directory of their own.
+fn caller_home() -> Option<PathBuf> {
+    let caller = User::from_name(env::var("SUDO_USER").ok()?.as_str()).ok()??;
+    Some(caller.dir).filter(|home| !caller.uid.is_root() && home.parent().is_some())
 }
 
 /// Runs cargo until it exits and reports its output as progress.

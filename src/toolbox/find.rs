@@ -150,7 +150,9 @@ pub(super) fn on_path(name: &str, more: &[&str]) -> Option<PathBuf> {
     directories(&path, &more).into_iter().map(|directory| directory.join(name)).find(|path| is_executable(path))
 }
 
-pub(super) fn is_executable(path: &Path) -> bool {
+/// Whether a path leads to a file that may be executed.
+#[must_use]
+pub fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 

@@ -21,7 +21,7 @@ mod version;
 
 pub use error::{InstallRemedy, Installation, ToolboxError};
 
-pub use find::{Found, PassedOver, find, find_one};
+pub use find::{Found, PassedOver, find, find_one, is_executable};
 pub use install::{InstallPlan, install, installation, plan};
 pub use module::{Module, Pins};
 pub use program::{Package, Program, ProgramSource};

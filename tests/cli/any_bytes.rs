@@ -78,10 +78,11 @@ const OPTIONS: [&[&str]; 41] = [
 ];
 
 /// Variables that the program, or a crate that it uses, reads.
-const VARIABLES: [&str; 33] = [
+const VARIABLES: [&str; 34] = [
     "EVENKEEL_NAME",
     "EVENKEEL_STATE_DIR",
     "EVENKEEL_CACHE_DIR",
+    "EVENKEEL_SUDO",
     "EVENKEEL_MANIFESTS",
     "EVENKEEL_SERVER_IMAGE",
     "EVENKEEL_PAUSE_IMAGE",
@@ -140,6 +141,7 @@ fn run(world: &World, arguments: &[OsString], variables: &[(&str, &OsStr)]) -> O
     let mut command = Command::cargo_bin("evenkeel").unwrap();
     command.args(arguments).current_dir(world.directory.path());
     command.env_clear().env("PATH", world.directory.path()).env("EVENKEEL_NAME", "cli-test");
+    command.env("EVENKEEL_SUDO", "never");
     for (name, directory) in
         [("EVENKEEL_STATE_DIR", "state"), ("EVENKEEL_CACHE_DIR", "cache"), ("EVENKEEL_SOURCE", "none")]
     {
@@ -206,10 +208,10 @@ fn an_environment_of_any_bytes_does_not_panic() {
             assert_sensible(&run(&world, &all(&["status"]), &[(name, &os(value))]), &(name, os(value)));
         }
     }
-    // The first three end every verb before it begins, so the rest go with valid ones.
+    // The first four may end a verb before it begins, so the rest go with valid ones.
     for value in [&b"\xff"[..], b"", b"99999999999999999999"] {
         let value = os(value);
-        let variables: Vec<(&str, &OsStr)> = VARIABLES[3..].iter().map(|name| (*name, value.as_os_str())).collect();
+        let variables: Vec<(&str, &OsStr)> = VARIABLES[4..].iter().map(|name| (*name, value.as_os_str())).collect();
         for verb in VERBS {
             assert_sensible(&run(&world, &all(verb), &variables), &(verb, &value));
         }

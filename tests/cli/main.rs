@@ -7,6 +7,7 @@ mod any_bytes;
 mod inotify;
 mod named_files;
 mod pages;
+mod root;
 mod server;
 mod signals;
 
@@ -42,7 +43,7 @@ impl World {
         command.args(arguments).current_dir(self.directory.path());
         // No lab on this machine has this name.
         command.env("EVENKEEL_NAME", "cli-test").env("EVENKEEL_STATE_DIR", state);
-        command.env("EVENKEEL_CACHE_DIR", self.directory.path().join("cache"));
+        command.env("EVENKEEL_CACHE_DIR", self.directory.path().join("cache")).env("EVENKEEL_SUDO", "never");
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Said { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }

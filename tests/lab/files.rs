@@ -70,7 +70,7 @@ const OF_SERVICES: [&str; 30] = [
 const OF_COMPILERS: [&str; 5] = [".cargo", ".rustup", "go", ".cache/go-build", ".config/go"];
 
 /// Directories in which files are created and removed. Such a directory may change, but not the files in it.
-const MAY_CHANGE: [&str; 4] = ["/dev/shm", "/run", "/var/lib", "/var/lib/evenkeel"];
+const MAY_CHANGE: [&str; 5] = ["/dev/shm", "/nix/var/nix/gcroots", "/run", "/var/lib", "/var/lib/evenkeel"];
 
 /// The directories that hold the system and its settings, where no change of an existing file is ignored.
 const OF_SYSTEM: [&str; 12] =

@@ -23,6 +23,7 @@ mod interruption;
 mod lab;
 mod lock;
 mod manifests;
+mod nix_store;
 mod other_state;
 mod pods_seen;
 mod promises;

@@ -1,6 +1,7 @@
 //! Hints: what to do next about each error.
 
 use super::Error;
+use crate::cli::root::{self, NotRoot};
 use crate::cluster::ClusterError;
 use crate::config::StateIsFile;
 use crate::experiment::ExperimentError;
@@ -27,7 +28,7 @@ impl Error {
             Self::StateIsFile(error) => state_is_file(error),
             Self::LabIsUp { .. } => "use it: evenkeel deploy, evenkeel test; or end it first: evenkeel down".into(),
             Self::NeedsLinux { .. } => "run it on a Linux machine, or in a virtual machine".into(),
-            Self::NeedsRoot { verb } => format!("run it as root: sudo evenkeel {verb}"),
+            Self::NeedsRoot { why, command, .. } => needs_root(why, command),
             Self::EndedEarly { remedy, .. } => remedy.clone(),
             Self::AssertionsMissed { .. } => {
                 "use --repeat 5 to tell a change from noise; evenkeel report shows all figures".into()
@@ -45,6 +46,14 @@ impl Error {
             Self::Report(error) => report(error),
             Self::Io(error) => io(error),
         }
+    }
+}
+
+fn needs_root(why: &NotRoot, command: &str) -> String {
+    match why {
+        NotRoot::Unasked | NotRoot::NoSudo | NotRoot::StillNotRoot => format!("run it as root: {command}"),
+        NotRoot::Refused(_) => format!("run it in a terminal, or allow this user sudo without a password: {command}"),
+        NotRoot::OpenFile(_) => format!("use a file with a name, or run it as root: {command}"),
     }
 }
 
@@ -104,7 +113,7 @@ fn install(remedy: &InstallRemedy) -> String {
         InstallRemedy::Packages { debian } => {
             format!("install them yourself, then try again; in Debian they are called: {}", debian.join(", "))
         }
-        InstallRemedy::AsRoot { command } => format!("run this again as root, or: sudo {command}"),
+        InstallRemedy::AsRoot { command } => format!("run this again as root, or: {}", root::by_hand(command)),
         InstallRemedy::SuitableVersion => "install a suitable version yourself, put it on PATH, and try again".into(),
     }
 }
@@ -158,7 +167,7 @@ fn cluster(error: &ClusterError) -> String {
         }
         ClusterError::Taken { .. } => "remove it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),
         ClusterError::Kubeconfig { .. } => "make a new lab: evenkeel down, then evenkeel up".into(),
-        ClusterError::Residue { .. } => "run evenkeel down once more, as root".into(),
+        ClusterError::Residue { .. } => "run evenkeel down once more".into(),
         ClusterError::StateIsFile(error) => state_is_file(error),
         ClusterError::Program(_) => RUN_BY_HAND.into(),
         ClusterError::Io(error) => io(error),

@@ -7,6 +7,7 @@ pub(super) use hint::install_command;
 
 use thiserror::Error as ThisError;
 
+use crate::cli::root::NotRoot;
 use crate::cluster::ClusterError;
 use crate::config::StateIsFile;
 use crate::experiment::ExperimentError;
@@ -45,10 +46,14 @@ pub enum Error {
         verb: &'static str,
     },
     /// The command needs root.
-    #[error("{verb} needs root, because it creates or uses namespaces, links, routes and cgroups")]
+    #[error("{verb} needs root, because it creates or uses namespaces, links, routes and cgroups{why}")]
     NeedsRoot {
         /// The verb.
         verb: &'static str,
+        /// Why it did not become root by itself.
+        why: NotRoot,
+        /// The command as root, pasteable.
+        command: String,
     },
     /// The host of `--target` cannot be reached.
     #[error("no load could be sent to {target}: {why}")]

@@ -35,7 +35,11 @@ fn samples() -> Vec<Error> {
         WorkloadError::NoWorkload.into(),
         ClusterError::NoDataPlane { what: "kill etcd".into() }.into(),
         Error::NeedsLinux { verb: "up" },
-        Error::NeedsRoot { verb: "up" },
+        needs_root(NotRoot::Unasked),
+        needs_root(NotRoot::NoSudo),
+        needs_root(NotRoot::Refused("a password is required".into())),
+        needs_root(NotRoot::StillNotRoot),
+        needs_root(NotRoot::OpenFile("/dev/stdin".into())),
         ToolboxError::MissingPrograms {
             missing: vec!["etcd".into(), "nft".into()],
             installation: Installation::Toolbox,
@@ -135,6 +139,12 @@ fn samples() -> Vec<Error> {
         Error::Load(LoadError::TooFewDescriptors { connections: NonZeroU32::MAX, limit: 1024 }),
         Error::Load(LoadError::NoAddress { target: ([198, 18, 1, 1], 80).into() }),
     ]
+}
+
+fn needs_root(why: NotRoot) -> Error {
+    let by_sudo = !matches!(why, NotRoot::NoSudo | NotRoot::StillNotRoot);
+    let command = if by_sudo { "sudo /opt/evenkeel up" } else { "su -c '/opt/evenkeel up'" };
+    Error::NeedsRoot { verb: "up", why, command: command.into() }
 }
 
 /// Does not compile when a variant is new: give it a sample above, and a name here and in [`NAMES`].

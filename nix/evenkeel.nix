@@ -21,6 +21,7 @@ pkgs.runCommand "evenkeel-${cli.version}"
     makeWrapper ${lib.getExe cli} $out/bin/evenkeel ${
       lib.escapeShellArgs (
         [
+          "--inherit-argv0"
           "--prefix"
           "PATH"
           ":"

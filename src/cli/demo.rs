@@ -85,6 +85,9 @@ impl Args {
         let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, self.duration) };
         let trial = Trial::at(&self.replicas, plan);
         self.files.check()?;
+        if self.manifests.read_stdin() {
+            context.require_root("demo")?;
+        }
         let manifests = self.manifests.load(context).await?;
         let _lock = context.lock("demo").await?;
         match context.cluster() {

@@ -106,6 +106,10 @@ impl Args {
     /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
     /// [`WorkloadError::RolloutStuck`](crate::workload::WorkloadError::RolloutStuck) and more.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
+        if self.manifests.read_stdin() {
+            // What this process reads is not there any more for the command behind sudo.
+            context.require_root("deploy")?;
+        }
         let manifests = self.manifests.load(context).await?;
         let request = DeployRequest {
             image: self.image(&manifests)?,

@@ -46,6 +46,12 @@ pub struct LoadedManifests {
 }
 
 impl ManifestFlags {
+    /// Whether the standard input is read.
+    #[must_use]
+    pub fn read_stdin(&self) -> bool {
+        self.filename.iter().any(|path| ManifestSource::from(path.clone()) == ManifestSource::Stdin)
+    }
+
     /// Reads all manifests, and inspects the images.
     ///
     /// # Errors

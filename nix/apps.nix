@@ -5,6 +5,7 @@ let
   verbs = {
     up = "Boot the cluster";
     deploy = "Deploy the server, or another image, and follow the rollout";
+    undeploy = "Remove what deploy applied";
     scale = "Scale to N pods, and wait until each of them gets connections";
     test = "Send load, and report throughput, latency, failures and the spread over the pods";
     logs = "Show the logs of the pods, or of a component of the cluster";

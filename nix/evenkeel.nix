@@ -5,11 +5,27 @@
   pkgs,
   cli,
   toolbox,
-  image,
-  pauseImage,
-  # null for those in the program.
-  manifests,
+  # The environment variables that name images and manifests.
+  variables,
 }:
+let
+  setDefault = name: value: [
+    "--set-default"
+    name
+    "${value}"
+  ];
+  arguments = [
+    # Hints name the wrapper.
+    "--inherit-argv0"
+    "--prefix"
+    "PATH"
+    ":"
+    (lib.makeBinPath (lib.attrValues toolbox))
+  ]
+  ++ lib.concatLists (
+    lib.mapAttrsToList setDefault (variables // { CNI_PATH = "${toolbox.cni-plugins}/bin"; })
+  );
+in
 pkgs.runCommand "evenkeel-${cli.version}"
   {
     nativeBuildInputs = [ pkgs.makeBinaryWrapper ];
@@ -18,29 +34,5 @@ pkgs.runCommand "evenkeel-${cli.version}"
   ''
     mkdir -p $out
     ln -s ${cli}/share $out/share
-    makeWrapper ${lib.getExe cli} $out/bin/evenkeel ${
-      lib.escapeShellArgs (
-        [
-          "--inherit-argv0"
-          "--prefix"
-          "PATH"
-          ":"
-          (lib.makeBinPath (lib.attrValues toolbox))
-          "--set-default"
-          "CNI_PATH"
-          "${toolbox.cni-plugins}/bin"
-          "--set-default"
-          "EVENKEEL_SERVER_IMAGE"
-          "${image}"
-          "--set-default"
-          "EVENKEEL_PAUSE_IMAGE"
-          "${pauseImage}"
-        ]
-        ++ lib.optionals (manifests != null) [
-          "--set-default"
-          "EVENKEEL_MANIFESTS"
-          "${manifests}"
-        ]
-      )
-    }
+    makeWrapper ${lib.getExe cli} $out/bin/evenkeel ${lib.escapeShellArgs arguments}
   ''

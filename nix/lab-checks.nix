@@ -5,10 +5,10 @@ let
 in
 {
   inherit (lab) evenkeel;
-  inherit (lab.packages) image;
   kubernetes-manners = import ./manners-check.nix { inherit lab check; };
   # The command line accepts the versions and the flags of all programs of this lab.
   doctor = check "doctor" [ lab.evenkeel ] ''
     evenkeel doctor --programs --json
   '';
 }
+// lab.images

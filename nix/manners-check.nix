@@ -30,6 +30,7 @@ let
         jq --compact-output --from-file ${./schemas.jq} ${pkgs.kubernetes.src}/api/openapi-spec/swagger.json >definitions.json
         for kind in ${lab.manifests}/*.yaml; do
           kind=$(basename "$kind" .yaml)
+          kind=''${kind##*-}
           jq --compact-output --arg kind "$kind" '. as $all
             | [ .definitions | to_entries[]
                 | select(any(.value["x-kubernetes-group-version-kind"][]?; (.kind | ascii_downcase) == $kind)) ] as $found

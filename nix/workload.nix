@@ -9,7 +9,7 @@ let
   inherit (lib) mkOption types;
   cfg = config.evenkeel;
 
-  name = "server";
+  inherit (cfg) name;
   namespace = "evenkeel";
   selector = {
     "app.kubernetes.io/name" = name;
@@ -53,6 +53,16 @@ in
   imports = [ kubenix.modules.k8s ];
 
   options.evenkeel = {
+    name = mkOption {
+      type = types.strMatching "[a-z]([-a-z0-9]*[a-z0-9])?";
+      default = "server";
+      description = "The name of the Deployment, the Service and the container.";
+    };
+    external = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether the Service has an external IP. Otherwise only pods reach it.";
+    };
     replicas = mkOption {
       type = types.ints.between 0 480;
       default = 2;
@@ -322,11 +332,7 @@ in
         services.${name} = {
           inherit metadata;
           spec = {
-            type = "LoadBalancer";
-            # With an external IP, no port on every node is needed.
-            allocateLoadBalancerNodePorts = false;
-            # Pods see the client's address, and connections are not masqueraded, which would cost time.
-            externalTrafficPolicy = "Local";
+            type = if cfg.external then "LoadBalancer" else "ClusterIP";
             inherit selector;
             ports = [
               {
@@ -342,6 +348,12 @@ in
               protocol = "TCP";
               targetPort = name;
             }) cfg.ports;
+          }
+          // lib.optionalAttrs cfg.external {
+            # With an external IP, no port on every node is needed.
+            allocateLoadBalancerNodePorts = false;
+            # Pods see the client's address, and connections are not masqueraded, which would cost time.
+            externalTrafficPolicy = "Local";
           };
         };
 

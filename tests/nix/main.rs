@@ -259,6 +259,42 @@ fn a_lab_takes_images_and_programs_of_ones_own_and_a_set_of_packages() {
 }
 
 #[test]
+fn several_services_have_manifests_and_images_of_their_own() {
+    let tree = tree();
+    let lab = |services: &str, of: &str| {
+        format!(
+            "lib: let inherit (lib.mkLab {{ system = \"{SYSTEM}\"; }}) pkgs;
+                 image = name: pkgs.dockerTools.buildLayeredImage {{ inherit name; }};
+                 lab = lib.mkLab {{ inherit pkgs; {services} }}; in {of}"
+        )
+    };
+    let two = "services = {
+        front = { image = image \"my.local/front\"; port = 8080; };
+        back = { image = image \"my.local/back\"; external = false; replicas = 3; };
+    };";
+    let name = "map (object: \"${object.kind}/${object.metadata.name}\") lab.manifests.objects";
+    let names = tree.evaluate("lib", &lab(two, name));
+    let names: Vec<&str> = names.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    for wanted in ["Deployment/front", "Deployment/back", "Service/front", "Service/back"] {
+        assert!(names.contains(&wanted), "{names:?}");
+    }
+    let of_back =
+        "(builtins.head (builtins.filter (object: object.kind == \"Service\" && object.metadata.name == \"back\")
+        lab.manifests.objects)).spec";
+    let service = tree.evaluate("lib", &lab(two, of_back));
+    assert_eq!((&service["type"], service.get("externalTrafficPolicy")), (&json!("ClusterIP"), None));
+    let wrapper = tree.evaluate("lib", &lab(two, "lab.evenkeel.script"));
+    let wrapper = wrapper.as_str().unwrap();
+    assert!(wrapper.contains("EVENKEEL_FILES") && wrapper.contains("EVENKEEL_LOAD"), "{wrapper}");
+    assert!(!wrapper.contains("EVENKEEL_SERVER_IMAGE"), "{wrapper}");
+    let packages = tree.evaluate("lib", &lab(two, "builtins.attrNames lab.packages"));
+    assert!(packages.as_array().unwrap().contains(&json!("image-front")), "{packages}");
+    let both = format!("{two} modules = [ {{ }} ];");
+    let output = tree.try_evaluate("lib", &lab(&both, "lab.evenkeel.drvPath"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("but not both"));
+}
+
+#[test]
 fn the_template_makes_a_lab_with_an_image_and_manifests_of_its_own() {
     let tree = tree();
     let text = fs::read_to_string(tree.path("nix/template/flake.nix")).unwrap();

@@ -5,6 +5,7 @@ let
       any
       attrNames
       attrValues
+      concatLists
       concatMap
       concatStringsSep
       elem

@@ -21,10 +21,14 @@ mod follow_logs;
 mod host;
 mod interruption;
 mod lab;
+mod link_managers;
 mod lock;
 mod manifests;
 mod other_state;
 mod pods_seen;
+#[path = "../nix/programs.rs"]
+#[allow(dead_code, reason = "the tests of the flake use all of it")]
+mod programs;
 mod promises;
 mod proxy_modes;
 mod rolling_update;

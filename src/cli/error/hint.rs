@@ -175,7 +175,7 @@ pub(in crate::cli) fn leave_link_alone(changes: &LinkChanges) -> String {
              /etc/systemd/network/00-evenkeel.network and run networkctl reload"
         }
         LinkManager::NetworkManager => {
-            "NetworkManager: write \"[keyfile] unmanaged-devices=interface-name:ek-*\", each on a line, to \
+            "NetworkManager: write \"[keyfile] unmanaged-devices+=interface-name:ek-*\", each on a line, to \
              /etc/NetworkManager/conf.d/evenkeel.conf and run nmcli general reload"
         }
         LinkManager::ConnMan => "ConnMan: add ek- to NetworkInterfaceBlacklist in its main.conf and restart it",

@@ -132,6 +132,9 @@ async fn boot(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdow
     shutdown::unless(shutdown, ready).await??;
     step.done();
     nodes.iter().try_for_each(|node| pki::write(&Layout::new(request.paths, node).booted(), ""))?;
+    if let Ok(Some(changes)) = link_changes(request.name) {
+        progress.note(changes.to_string());
+    }
     Ok(cluster)
 }
 

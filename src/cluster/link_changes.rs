@@ -53,10 +53,10 @@ pub enum LinkManager {
     /// systemd-networkd.
     #[serde(rename = "systemd-networkd")]
     Networkd,
-    /// NetworkManager.
+    /// `NetworkManager`.
     #[serde(rename = "NetworkManager")]
     NetworkManager,
-    /// ConnMan.
+    /// The daemon of `ConnMan`.
     #[serde(rename = "connmand")]
     ConnMan,
 }
@@ -95,14 +95,15 @@ impl fmt::Display for LinkAddition {
 impl fmt::Display for LinkChanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let removed = self.removed.map(|address| format!("removed the address {address}"));
-        let added = self.added.iter().map(|addition| format!("added {addition}"));
+        let added: Vec<String> = self.added.iter().map(ToString::to_string).collect();
+        let added = (!added.is_empty()).then(|| format!("added {}", added.join(", ")));
         let done: Vec<String> = removed.into_iter().chain(added).collect();
-        write!(f, "another program changed the lab's link {}: it {}", self.link, done.join(", "))?;
+        write!(f, "another program changed the lab's link {}: it {}", self.link, done.join(" and "))?;
         let managers: Vec<&str> = self.managers.iter().map(|manager| manager.name()).collect();
-        match managers.is_empty() {
-            true => Ok(()),
-            false => write!(f, " (network managers on this machine: {})", managers.join(", ")),
+        if managers.is_empty() {
+            return Ok(());
         }
+        write!(f, " (network managers on this machine: {})", managers.join(", "))
     }
 }
 
@@ -116,7 +117,9 @@ pub fn link_changes(lab: &LabName) -> Result<Option<LinkChanges>, IoError> {
     let table = fs::read_to_string(ROUTES).map_err(|source| IoError::file("read", ROUTES.as_ref(), source))?;
     let removed = (!addresses.contains(&IpAddr::V4(HOST_ADDRESS))).then_some(HOST_ADDRESS);
     let foreign = addresses.into_iter().filter(|address| *address != IpAddr::V4(HOST_ADDRESS));
-    let added: Vec<_> = foreign.map(LinkAddition::Address).chain(foreign_routes(&table, &link)).collect();
+    let mut added: Vec<_> = foreign.map(LinkAddition::Address).chain(foreign_routes(&table, &link)).collect();
+    // The kernel lists routes to the same range one after the other.
+    added.dedup();
     if removed.is_none() && added.is_empty() {
         return Ok(None);
     }
@@ -145,7 +148,7 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
 
 /// The routes in the kernel's table that lead through the link, and neither to the lab's addresses nor to its pods.
 fn foreign_routes(table: &str, link: &str) -> Vec<LinkAddition> {
-    let routes = table.lines().skip(1).filter_map(|line| route(line, link));
+    let routes = table.lines().skip(1).filter_map(|row| route(row, link));
     let foreign = routes.filter(|&(to, _)| !within(to, RANGE) && !within(to, POD_CIDR));
     foreign
         .map(|(to, prefix)| match prefix {
@@ -164,8 +167,8 @@ fn within(address: Ipv4Addr, range: &str) -> bool {
 }
 
 /// Destination and prefix of a route through the link. Both are hexadecimal, in the byte order of the machine.
-fn route(line: &str, link: &str) -> Option<(Ipv4Addr, u32)> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
+fn route(row: &str, link: &str) -> Option<(Ipv4Addr, u32)> {
+    let fields: Vec<&str> = row.split_whitespace().collect();
     let number = |index: usize| u32::from_str_radix(fields.get(index)?, 16).ok();
     let (to, mask) = (number(1)?, number(7)?);
     (*fields.first()? == link).then(|| (Ipv4Addr::from(to.to_ne_bytes()), mask.count_ones()))

@@ -65,7 +65,7 @@ fn dhcpcd_leaves_the_labs_link_alone_and_what_another_program_changes_is_named()
     assert!(foreign.is_empty(), "dhcpcd added routes: {foreign:?}");
     assert!(said.contains("\"link_changes\": null"), "{said}");
 
-    let added = format!("ek-{NAME}: it added the address 169.254.7.7, added a default route");
+    let added = format!("ek-{NAME}: it added the address 169.254.7.7, a default route");
     assert!(said.contains(&added) && said.contains("dhcpcd)"), "{said}");
     assert!(said.contains("hint: dhcpcd: add the line \"denyinterfaces ek-*\""), "{said}");
     assert!(told.contains("it removed the address 198.18.0.1"), "{told}");

@@ -27,7 +27,7 @@ mod manifests;
 mod other_state;
 mod pods_seen;
 #[path = "../nix/programs.rs"]
-#[allow(dead_code, reason = "the tests of the flake use all of it")]
+#[allow(dead_code, clippy::expect_used, reason = "the tests of the flake use all of it, and a test may fail by panic")]
 mod programs;
 mod promises;
 mod proxy_modes;

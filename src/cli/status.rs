@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::context::CommandContext;
 use super::output;
 use super::subject::SubjectFlag;
-use crate::cli::error::Error;
+use crate::cli::error::{Error, leave_link_alone};
 use crate::clock::now;
 use crate::cluster::{self, ComponentState, ComponentStatus};
 use crate::report::{Align, plain_table};
@@ -81,7 +81,10 @@ fn text(status: &Status) -> String {
         let rows: Vec<_> = nodes.iter().map(node).collect();
         table("nodes", &["NAME", "STATUS", "VERSION", "ADDRESS", "AGE"], &rows)
     });
-    let parts = [nodes, Some(components), status.workload.as_ref().map(workload_text)];
+    // A lost address is the error of this verb.
+    let changed = status.link_changes.as_ref().filter(|changes| changes.removed.is_none());
+    let changed = changed.map(|changes| format!("warning: {changes}\nhint: {}\n", leave_link_alone(changes)));
+    let parts = [changed, nodes, Some(components), status.workload.as_ref().map(workload_text)];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 

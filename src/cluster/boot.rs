@@ -29,7 +29,7 @@ use super::layout::Layout;
 use super::node::{Cluster, Node, RunningNode};
 use super::plan::{BootPlan, Message, TlsIdentity};
 use super::residue::{self, Keep};
-use super::{apparmor, cgroup, encryption, find, gc_roots, kubeconfig, memory, network, pki, reach};
+use super::{apparmor, cgroup, encryption, find, gc_roots, kubeconfig, link_changes, memory, network, pki, reach};
 
 /// How long a component, and then a node, may take to become ready. A component that dies fails the boot at once, so this
 /// limit is only for a component that hangs. It is long enough for an emulated machine.
@@ -110,7 +110,8 @@ async fn boot(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdow
     let running =
         nodes.iter().zip(&sandboxes).map(|(node, sandbox)| RunningNode { node: node.clone(), pid: sandbox.pid });
     let cluster = Cluster { name: request.name.clone(), paths: request.paths.clone(), nodes: running.collect() };
-    network::connect(request.toolbox.path(Program::Ip), request.name, &cluster.nodes)?;
+    network::connect(request.toolbox.path(Program::Ip), request.name, &cluster.nodes)
+        .map_err(|error| link_changes::or_cause(request.name, error))?;
     for sandbox in &mut sandboxes {
         sandbox.go().await?;
     }
@@ -121,7 +122,9 @@ async fn boot(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdow
 
     let waited_for = if nodes.len() == 1 { "the node" } else { "the nodes" };
     let step = progress.step(format!("wait for {waited_for} to be Ready"));
-    shutdown::unless(shutdown, reach::check(request.name, &nodes, request.toolbox.path(Program::Nft))).await??;
+    shutdown::unless(shutdown, reach::check(request.name, &nodes, request.toolbox.path(Program::Nft)))
+        .await?
+        .map_err(|error| link_changes::or_cause(request.name, error))?;
     let client = super::client(&cluster).await?;
     let ready = async {
         tokio::try_join!(
@@ -132,6 +135,9 @@ async fn boot(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdow
     shutdown::unless(shutdown, ready).await??;
     step.done();
     nodes.iter().try_for_each(|node| pki::write(&Layout::new(request.paths, node).booted(), ""))?;
+    if let Ok(Some(changes)) = link_changes(request.name) {
+        progress.note(changes.to_string());
+    }
     Ok(cluster)
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::cluster::LinkChanges;
 use crate::config::StateIsFile;
 use crate::io_error::IoError;
 use crate::process::{ProgramError, indented};
@@ -86,6 +87,9 @@ pub enum ClusterError {
         /// The lab's link on this machine.
         link: String,
     },
+    /// Another program removed the lab's address from the lab's link on this machine.
+    #[error("{0}")]
+    LinkChanged(LinkChanges),
     /// The machine already uses an address, link or name that the lab needs.
     #[error("the lab's {what} is already in use on this machine: {by}")]
     Taken {

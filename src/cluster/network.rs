@@ -1,6 +1,5 @@
 //! The link between the host and the lab's nodes, and the routes to external IPs and pods.
 
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -17,7 +16,7 @@ use super::node::{Node, RunningNode};
 const INSIDE: &str = "eth0";
 
 /// The range the lab's addresses come from (RFC 2544).
-const RANGE: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 18, 0, 0), 15);
+pub(super) const RANGE: &str = "198.18.0.0/15";
 
 #[derive(Deserialize)]
 struct Route {
@@ -33,7 +32,7 @@ struct Link {
 
 /// Checks that nothing else on the host uses the lab's addresses.
 pub(super) fn check_free(ip: &Path) -> Result<(), ClusterError> {
-    check_free_of_others(ip, &format!("{}/{}", RANGE.0, RANGE.1), "")
+    check_free_of_others(ip, RANGE, "")
 }
 
 /// Checks that the host has no route into `range`, apart from routes through `link`.
@@ -66,13 +65,18 @@ fn list<T: DeserializeOwned>(ip: &Path, arguments: &[&str]) -> Result<Vec<T>, Pr
 
 /// Connects the host to the lab by a veth pair, and routes the external IPs to it. The host has only this link, however
 /// many nodes there are: it leads to the node that runs the control plane.
+///
+/// The link is dormant from the beginning (RFC 2863; `Documentation/networking/operstates.rst` of Linux): its operational
+/// state is not "up", so dhcpcd and systemd-networkd do not ask for an address on it, and dhcpcd does not give it one of
+/// 169.254.0.0/16 with a default route. The kernel sends and receives through a dormant link as through any other.
 pub(super) fn connect(ip: &Path, lab: &LabName, nodes: &[RunningNode]) -> Result<(), ClusterError> {
     let link = lab.link();
     let host = format!("{HOST_ADDRESS}/{LINK_PREFIX}");
     let pool = format!("{EXTERNAL_POOL}/{EXTERNAL_POOL_PREFIX}");
     for RunningNode { node, pid } in nodes.iter().filter(|running| running.node.is_control_plane()) {
         let (pid, via) = (pid.to_string(), node.address.to_string());
-        run(ip, &["link", "add", &link, "type", "veth", "peer", "name", INSIDE, "netns", &pid])?;
+        let pair = ["type", "veth", "peer", "name", INSIDE, "netns", &pid];
+        run(ip, &[["link", "add", &link, "mode", "dormant"].as_slice(), &pair].concat())?;
         run(ip, &["address", "add", &host, "dev", &link])?;
         set_up(ip, &link)?;
         run(ip, &["route", "add", &pool, "via", &via, "dev", &link])?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::pods::pods;
 use super::subject::{Subject, SubjectWish, is_balanced};
 use super::view::{NodeRow, PodRow, ServiceRow};
-use crate::cluster::{self, Cluster, ClusterError, ComponentState, ComponentStatus};
+use crate::cluster::{self, Cluster, ClusterError, ComponentState, ComponentStatus, LinkChanges};
 use crate::config::ProxyMode;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
@@ -33,6 +33,8 @@ pub struct Status {
     pub kubeconfig: String,
     /// The mode of kube-proxy, if it can be read: only root can.
     pub proxy_mode: Option<ProxyMode>,
+    /// What other programs changed on the lab's link on this machine.
+    pub link_changes: Option<LinkChanges>,
     /// The nodes, if the API server answers.
     pub nodes: Option<Vec<NodeRow>>,
     /// The components of each node.
@@ -77,6 +79,7 @@ pub async fn status(
         lab: cluster.name.to_string(),
         kubeconfig: cluster.paths.kubeconfig().display().to_string(),
         proxy_mode: cluster::proxy_mode(cluster).ok(),
+        link_changes: cluster::link_changes(&cluster.name)?,
         nodes: None,
         components,
         workload: None,
@@ -101,7 +104,9 @@ pub async fn status(
     };
     let given_up = given_up(status.components.iter().flat_map(|node| &node.components));
     let not_booted = (!cluster::is_booted(cluster)).then_some(WorkloadError::Cluster(ClusterError::NotBooted));
-    Ok((status, given_up.or(not_booted).or(problem)))
+    let lost = status.link_changes.clone().filter(|changes| changes.removed.is_some());
+    let lost = lost.map(|changes| WorkloadError::Cluster(ClusterError::LinkChanged(changes)));
+    Ok((status, given_up.or(not_booted).or(lost).or(problem)))
 }
 
 fn given_up<'a>(components: impl Iterator<Item = &'a ComponentStatus>) -> Option<WorkloadError> {

@@ -21,11 +21,15 @@ mod follow_logs;
 mod host;
 mod interruption;
 mod lab;
+mod link_managers;
 mod lock;
 mod manifests;
 mod nix_store;
 mod other_state;
 mod pods_seen;
+#[path = "../nix/programs.rs"]
+#[allow(dead_code, clippy::expect_used, reason = "the tests of the flake use all of it, and a test may fail by panic")]
+mod programs;
 mod promises;
 mod proxy_modes;
 mod rolling_update;

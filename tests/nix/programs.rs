@@ -64,7 +64,9 @@ fn unpacked(name: &str, package: &str) -> Program {
         other => format!("usr/lib/ld-linux-{other}.so.1"),
     };
     let libraries = root.join(format!("usr/lib/{ARCH}-linux-gnu"));
-    let words = [root.join(loader), "--library-path".into(), libraries, root.join("usr/bin").join(name)];
+    let places = ["usr/bin", "usr/sbin"].map(|place| root.join(place).join(name));
+    let program = places.into_iter().find(|path| path.exists()).expect("the package has the program");
+    let words = [root.join(loader), "--library-path".into(), libraries, program];
     Program { words: words.into() }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::cli::root::{self, NotRoot};
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, LinkChanges, LinkManager};
 use crate::config::StateIsFile;
 use crate::experiment::ExperimentError;
 use crate::image::{BuildNeed, BuildRemedy, ImageError};
@@ -165,6 +165,7 @@ fn cluster(error: &ClusterError) -> String {
         ClusterError::Unreachable { link, .. } => {
             format!("let the firewall pass the packets of the link {link}; nft list ruleset shows the firewall's rules")
         }
+        ClusterError::LinkChanged(changes) => leave_link_alone(changes),
         ClusterError::Taken { .. } => "remove it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),
         ClusterError::Kubeconfig { .. } => "make a new lab: evenkeel down, then evenkeel up".into(),
         ClusterError::Residue { .. } => "run evenkeel down once more".into(),
@@ -172,6 +173,30 @@ fn cluster(error: &ClusterError) -> String {
         ClusterError::Program(_) => RUN_BY_HAND.into(),
         ClusterError::Io(error) => io(error),
     }
+}
+
+/// How to configure the program that changed the lab's link.
+pub(in crate::cli) fn leave_link_alone(changes: &LinkChanges) -> String {
+    let remedy = |manager: &LinkManager| match manager {
+        LinkManager::Dhcpcd => "dhcpcd: add the line \"denyinterfaces ek-*\" to its dhcpcd.conf and restart it",
+        LinkManager::Networkd => {
+            "systemd-networkd: write \"[Match] Name=ek-* [Link] Unmanaged=yes\", each on a line, to \
+             /etc/systemd/network/00-evenkeel.network and run networkctl reload"
+        }
+        LinkManager::NetworkManager => {
+            "NetworkManager: write \"[keyfile] unmanaged-devices+=interface-name:ek-*\", each on a line, to \
+             /etc/NetworkManager/conf.d/evenkeel.conf and run nmcli general reload"
+        }
+        LinkManager::ConnMan => "ConnMan: add ek- to NetworkInterfaceBlacklist in its main.conf and restart it",
+    };
+    let remedies: Vec<_> = changes.managers.iter().map(remedy).collect();
+    if remedies.is_empty() {
+        return format!(
+            "let the program that manages this machine's network ignore {}; then make a new lab",
+            changes.link
+        );
+    }
+    format!("{}; then make a new lab: evenkeel down, evenkeel up", remedies.join("; "))
 }
 
 fn workload(error: &WorkloadError) -> String {

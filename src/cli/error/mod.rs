@@ -3,7 +3,7 @@
 mod exit_code;
 mod hint;
 
-pub(super) use hint::install_command;
+pub(super) use hint::{install_command, leave_link_alone};
 
 use thiserror::Error as ThisError;
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::num::NonZeroU32;
 
 use super::*;
+use crate::cluster::{LinkAddition, LinkChanges, LinkManager};
 use crate::image::{BuildNeed, BuildRemedy};
 use crate::kubernetes_error::KubernetesError;
 use crate::process::ProgramError;
@@ -96,6 +97,25 @@ fn samples() -> Vec<Error> {
         WorkloadError::RolloutStuck {
             reason: "pod server-x, container server: ErrImageNeverPull: image is not present".into(),
         }
+        .into(),
+        ClusterError::LinkChanged(LinkChanges {
+            link: "ek-lab".into(),
+            removed: Some([198, 18, 0, 1].into()),
+            added: vec![LinkAddition::Address([169, 254, 77, 76].into()), LinkAddition::DefaultRoute],
+            managers: vec![
+                LinkManager::Dhcpcd,
+                LinkManager::Networkd,
+                LinkManager::NetworkManager,
+                LinkManager::ConnMan,
+            ],
+        })
+        .into(),
+        ClusterError::LinkChanged(LinkChanges {
+            link: "ek-lab".into(),
+            removed: Some([198, 18, 0, 1].into()),
+            added: vec![],
+            managers: vec![],
+        })
         .into(),
         ClusterError::Taken { what: "address 198.18.0.1".into(), by: "link eth1".into() }.into(),
         WorkloadError::Manifest {
@@ -205,6 +225,7 @@ fn of_cluster(error: &ClusterError) -> &'static str {
         ClusterError::LittleMemory { .. } => "cluster: LittleMemory",
         ClusterError::ImageTooLarge { .. } => "cluster: ImageTooLarge",
         ClusterError::Unreachable { .. } => "cluster: Unreachable",
+        ClusterError::LinkChanged(_) => "cluster: LinkChanged",
         ClusterError::Taken { .. } => "cluster: Taken",
         ClusterError::Kubeconfig { .. } => "cluster: Kubeconfig",
         ClusterError::Residue { .. } => "cluster: Residue",
@@ -257,7 +278,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 47;
+const NAMES: usize = 48;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

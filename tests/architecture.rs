@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// The modules in the order of the flow. A module may use the modules before it.
 const FLOW: [&str; 7] = ["toolbox", "image", "cluster", "workload", "experiment", "report", "cli"];
 /// The common modules, which every module may use.
-const COMMON: [&str; 8] =
-    ["clock", "config", "io_error", "kubernetes_error", "process", "progress", "shutdown", "write_file"];
+const COMMON: [&str; 9] =
+    ["clock", "config", "io_error", "kubernetes_error", "process", "progress", "shutdown", "version", "write_file"];
 /// The crates that do not know the command line.
 const LIBRARIES: [&str; 3] = ["crates/load/src", "crates/measure/src", "crates/server/src"];
 

@@ -49,7 +49,7 @@ impl Manager {
             "" => "the distribution of this machine is unknown (no os-release)".to_owned(),
             name => format!("evenkeel has no package names for this distribution ({name})"),
         })?;
-        let path = on_path(manager.name(), &[]).ok_or_else(|| format!("{} was not found", manager.name()))?;
+        let path = on_path(manager.name()).ok_or_else(|| format!("{} was not found", manager.name()))?;
         Ok((manager, path))
     }
 

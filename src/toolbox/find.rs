@@ -144,10 +144,16 @@ async fn ask(program: Program, path: &Path, remembered: &RefCell<RememberedVersi
 }
 
 /// The first program of that name on PATH or in the system's directories, in any version.
-pub(super) fn on_path(name: &str, more: &[&str]) -> Option<PathBuf> {
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
+    all_on_path(name, &[]).into_iter().next()
+}
+
+/// All programs of that name on PATH, in `more` and in the system's directories.
+pub(super) fn all_on_path(name: &str, more: &[&str]) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more: Vec<&str> = more.iter().chain(SYSTEM_DIRECTORIES).copied().collect();
-    directories(&path, &more).into_iter().map(|directory| directory.join(name)).find(|path| is_executable(path))
+    let paths = directories(&path, &more).into_iter().map(|directory| directory.join(name));
+    paths.filter(|path| is_executable(path)).collect()
 }
 
 pub(super) fn is_executable(path: &Path) -> bool {

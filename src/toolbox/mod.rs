@@ -12,6 +12,7 @@ mod build;
 mod distribution;
 mod error;
 mod find;
+mod go;
 mod install;
 pub mod kernel;
 mod module;

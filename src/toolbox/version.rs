@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::module::Module;
 use super::program::Program;
 use crate::process::{Invocation, ProgramError};
+use crate::version::Version;
 
 /// How long a program may take to report its version: long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,27 +28,11 @@ enum Need {
     Near { version: Version, minors: u32 },
 }
 
-/// Major, minor and patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(u32, u32, u32);
-
-impl Version {
-    /// The leading numbers of a word: `v1.36.3`, `1.6.20~ds1`, `2.0`. A single number is not a version.
-    fn parse(word: &str) -> Option<Self> {
-        let word = word.strip_prefix('v').unwrap_or(word);
-        let end = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
-        let mut numbers = word[..end].split('.').map(str::parse::<u32>);
-        let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-        Some(Self(major, minor, numbers.next().and_then(Result::ok).unwrap_or(0)))
-    }
-}
-
 impl fmt::Display for Need {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => formatter.write_str("any version"),
-            Self::AtLeast(Version(major, minor, 0)) => write!(formatter, "{major}.{minor} or newer"),
-            Self::AtLeast(Version(major, minor, patch)) => write!(formatter, "{major}.{minor}.{patch} or newer"),
+            Self::AtLeast(oldest) => write!(formatter, "{oldest} or newer"),
             Self::Near { version: Version(major, minor, _), minors: 0 } => write!(formatter, "{major}.{minor}"),
             Self::Near { version: Version(major, minor, _), minors } => {
                 write!(formatter, "{major}.{} to {major}.{}", minor.saturating_sub(*minors), minor + minors)
@@ -70,6 +55,8 @@ impl Need {
             Program::Containerd | Program::ContainerdShim | Program::Ctr => Self::AtLeast(Version(2, 0, 0)),
             Program::Runc => Self::AtLeast(Version(1, 2, 0)),
             Program::Nft => Self::AtLeast(Version(1, 0, 1)),
+            // Its JSON, which busybox does not have.
+            Program::Ip => Self::AtLeast(Version(5, 10, 0)),
             _ => Self::Any,
         }
     }
@@ -198,6 +185,7 @@ mod tests {
             (Program::Runc, "runc version 1.1.5\nlibseccomp: 2.5.4", "but 1.2 or newer is needed"),
             (Program::Runc, "runc version 1.4.3\nspec: 1.3.0", "without seccomp"),
             (Program::Nft, "nftables v0.9.8 (E.D.S.)", "but 1.0.1 or newer is needed"),
+            (Program::Ip, "ip utility, iproute2-ss190107", "does not report its version, but 5.10 or newer is needed"),
             (Program::Nft, "hello", "does not report its version"),
             (Program::CniPtp, r#"{"cniVersion":"0.4.0","supportedVersions":["0.4.0"]}"#, "does not support CNI 1.0.0"),
             (Program::CniPtp, "hello", "is not a CNI plugin: it does not answer as one"),

@@ -22,15 +22,22 @@ pub struct Args {
     /// First install missing programs: small ones with the package manager, the others built with Go into the cache
     #[arg(long)]
     pub install_tools: bool,
+    /// Check only the programs, not the kernel of this machine
+    #[arg(long)]
+    pub programs: bool,
 }
 
 /// The result.
 #[derive(Debug, Serialize)]
 struct DoctorOutput {
     schema_version: u32,
+    /// Nothing that was checked is wrong.
     well: bool,
+    /// Everything was checked that this command checks as root.
+    complete: bool,
     programs: Vec<ProgramCheck>,
-    kernel: Vec<kernel::Probe>,
+    /// `None` if only the programs were checked.
+    kernel: Option<Vec<kernel::Probe>>,
     cache: PathBuf,
 }
 
@@ -44,7 +51,8 @@ struct ProgramCheck {
     remedy: Option<String>,
 }
 
-/// Checks this machine and prints the result. A problem is also an error, so that scripts can check the exit code.
+/// Checks this machine and prints the result. A problem is also an error, so that scripts can check the exit code. What only
+/// root can check is no problem for other users: the result says that it was not checked.
 ///
 /// # Errors
 /// [`ToolboxError::MissingPrograms`](crate::toolbox::ToolboxError::MissingPrograms),
@@ -61,11 +69,12 @@ pub async fn run(
         toolbox::install(&paths.cache, progress, shutdown).await?;
     }
     let found = toolbox::find(&paths.cache).await;
-    let probes = kernel::probe(&kernel::Tools::from(found.as_slice()));
-    let checked = check(&found, &probes);
+    let probes = (!args.programs).then(|| kernel::probe(&kernel::Tools::from(found.as_slice())));
+    let checked = check(&found, probes.as_deref().unwrap_or_default());
     let result = DoctorOutput {
         schema_version: SCHEMA_VERSION,
         well: checked.is_ok(),
+        complete: probes.as_ref().is_some_and(|probes| !probes.iter().any(needs_root)),
         programs: found.into_iter().map(check_program).collect(),
         kernel: probes,
         cache: paths.cache.clone(),
@@ -80,9 +89,11 @@ pub async fn run(
 
 fn check(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
     toolbox::resolve(found.to_vec())?;
-    kernel::check(probes)?;
-    let untried = probes.iter().any(|probe| matches!(probe.result, kernel::ProbeResult::Untried(_)));
-    if untried { Err(Error::NeedsRoot { verb: "doctor" }) } else { Ok(()) }
+    Ok(kernel::check(probes)?)
+}
+
+fn needs_root(probe: &kernel::Probe) -> bool {
+    probe.result == kernel::ProbeResult::NeedsRoot
 }
 
 fn check_program(found: Found) -> ProgramCheck {
@@ -97,20 +108,32 @@ fn table(result: &DoctorOutput) -> String {
     for program in &result.programs {
         line(&mut text, program, widths);
     }
-    text.push_str("\nkernel\n");
-    let width = widest(result.kernel.iter().map(|probe| probe.what));
-    for probe in &result.kernel {
-        let (mark, detail) = match &probe.result {
-            kernel::ProbeResult::Works(detail) => ("ok", detail),
-            kernel::ProbeResult::Fails(why) => ("FAILS", why),
-            kernel::ProbeResult::Untried(why) => ("?", why),
-        };
-        push(&mut text, format_args!("  {mark:<7}  {:<width$}  {detail}", probe.what));
+    if let Some(probes) = &result.kernel {
+        kernel_lines(&mut text, probes);
     }
-    if result.well {
-        text.push_str("\nthis machine has everything that a lab needs\n");
+    match (result.well, result.complete, &result.kernel) {
+        (false, ..) => {}
+        (true, true, _) => text.push_str("\nthis machine has everything that a lab needs\n"),
+        (true, false, None) => text.push_str("\nthis machine has every program that a lab needs\n"),
+        (true, false, Some(_)) => {
+            text.push_str("\nnothing that was checked is missing; check the rest with: sudo evenkeel doctor\n");
+        }
     }
     text
+}
+
+fn kernel_lines(text: &mut String, probes: &[kernel::Probe]) {
+    text.push_str("\nkernel\n");
+    let width = widest(probes.iter().map(|probe| probe.what));
+    for probe in probes {
+        let (mark, detail) = match &probe.result {
+            kernel::ProbeResult::Works(detail) => ("ok", detail.clone()),
+            kernel::ProbeResult::Fails(why) => ("FAILS", why.clone()),
+            kernel::ProbeResult::Untried(why) => ("?", format!("not checked: {why}")),
+            kernel::ProbeResult::NeedsRoot => ("root", "not checked: needs root".to_owned()),
+        };
+        push(text, format_args!("  {mark:<7}  {:<width$}  {detail}", probe.what));
+    }
 }
 
 fn line(text: &mut String, ProgramCheck { found, optional, remedy }: &ProgramCheck, (name, version): (usize, usize)) {
@@ -159,15 +182,16 @@ mod tests {
         let text = table(&DoctorOutput {
             schema_version: SCHEMA_VERSION,
             well: false,
+            complete: true,
             programs: vec![
                 found(Program::Ip, Some("/usr/sbin/ip"), Vec::new()),
                 found(Program::Runc, None, vec![old]),
                 found(Program::Kubectl, None, Vec::new()),
             ],
-            kernel: vec![
+            kernel: Some(vec![
                 kernel::Probe { what: "overlayfs", result: works },
                 kernel::Probe { what: "bridges", result: fails },
-            ],
+            ]),
             cache: "/cache".into(),
         });
         let lines: Vec<&str> = text.lines().collect();
@@ -181,9 +205,23 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_needs_root_is_an_error() {
-        let untried = kernel::Probe { what: "bridges", result: kernel::ProbeResult::Untried("only root".to_owned()) };
-        assert!(matches!(check(&[], &[untried]), Err(Error::NeedsRoot { .. })));
-        assert!(check(&[], &[]).is_ok());
+    fn a_check_that_needs_root_is_shown_and_no_error() {
+        let needs_root = kernel::Probe { what: "bridges", result: kernel::ProbeResult::NeedsRoot };
+        assert!(check(&[], std::slice::from_ref(&needs_root)).is_ok());
+        let output = |kernel| DoctorOutput {
+            schema_version: SCHEMA_VERSION,
+            well: true,
+            complete: false,
+            programs: Vec::new(),
+            kernel,
+            cache: "/cache".into(),
+        };
+        let text = table(&output(Some(vec![needs_root.clone()])));
+        assert!(text.contains("  root     bridges  not checked: needs root\n"), "{text}");
+        assert!(text.ends_with("check the rest with: sudo evenkeel doctor\n"), "{text}");
+        assert_eq!(serde_json::to_value(needs_root).unwrap()["outcome"], "needs-root");
+
+        let text = table(&output(None));
+        assert!(!text.contains("kernel") && text.ends_with("every program that a lab needs\n"), "{text}");
     }
 }

@@ -1,17 +1,18 @@
 //! `evenkeel doctor`: checks what a lab needs on this machine, and shows the command that installs what is missing.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
+use super::context::CommandContext;
 use super::output;
 use crate::cli::error::{Error, install_command};
-use crate::config::Paths;
-use crate::progress::Progress;
-use crate::shutdown::Shutdown;
-use crate::toolbox::{self, Found, PassedOver, Program, kernel};
+use crate::cluster::component::{self, RefusedFlag};
+use crate::shutdown::unless;
+use crate::toolbox::{self, Found, PassedOver, Program, Toolbox, ToolboxError, kernel};
 
 /// The schema version of the JSON output.
 const SCHEMA_VERSION: u32 = 1;
@@ -49,37 +50,42 @@ struct ProgramCheck {
     optional: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// The flags of the lab that it refuses. `None` if they were not checked, because a program is missing.
+    refused_flags: Option<Vec<RefusedFlag>>,
 }
+
+/// The flags that are refused, by component.
+type RefusedFlags = BTreeMap<String, Vec<RefusedFlag>>;
 
 /// Checks this machine and prints the result. A problem is also an error, so that scripts can check the exit code. What only
 /// root can check is no problem for other users: the result says that it was not checked.
 ///
 /// # Errors
-/// [`ToolboxError::MissingPrograms`](crate::toolbox::ToolboxError::MissingPrograms),
-/// [`ToolboxError::MissingKernel`](crate::toolbox::ToolboxError::MissingKernel); with `--install-tools` also
-/// [`ToolboxError::InstallFailed`](crate::toolbox::ToolboxError::InstallFailed).
-pub async fn run(
-    args: &Args,
-    json: bool,
-    paths: &Paths,
-    progress: &Progress,
-    shutdown: &Shutdown,
-) -> Result<(), Error> {
+/// [`ToolboxError::MissingPrograms`], [`ToolboxError::MissingKernel`],
+/// [`ClusterError::RefusedFlags`](crate::cluster::ClusterError::RefusedFlags); with `--install-tools` also
+/// [`ToolboxError::InstallFailed`].
+pub async fn run(args: &Args, context: &CommandContext) -> Result<(), Error> {
+    let CommandContext { name, paths, json, progress, shutdown } = context;
     if args.install_tools {
         toolbox::install(&paths.cache, progress, shutdown).await?;
     }
     let found = toolbox::find(&paths.cache).await;
     let probes = (!args.programs).then(|| kernel::probe(&kernel::Tools::from(found.as_slice())));
-    let checked = check(&found, probes.as_deref().unwrap_or_default());
+    let toolbox = toolbox::resolve(found.clone());
+    let mut refused = match &toolbox {
+        Ok(toolbox) => Some(unless(shutdown, component::refused_flags(name, paths, toolbox)).await?),
+        Err(_) => None,
+    };
+    let checked = check(toolbox, refused.as_ref(), probes.as_deref().unwrap_or_default());
     let result = DoctorOutput {
         schema_version: SCHEMA_VERSION,
         well: checked.is_ok(),
         complete: probes.as_ref().is_some_and(|probes| !probes.iter().any(needs_root)),
-        programs: found.into_iter().map(check_program).collect(),
+        programs: found.into_iter().map(|found| check_program(found, refused.as_mut())).collect(),
         kernel: probes,
         cache: paths.cache.clone(),
     };
-    if json {
+    if *json {
         output::json(&result)?;
     } else {
         output::text(&table(&result))?;
@@ -87,8 +93,13 @@ pub async fn run(
     checked
 }
 
-fn check(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
-    toolbox::resolve(found.to_vec())?;
+fn check(
+    toolbox: Result<Toolbox, ToolboxError>,
+    refused: Option<&RefusedFlags>,
+    probes: &[kernel::Probe],
+) -> Result<(), Error> {
+    toolbox?;
+    refused.map_or(Ok(()), component::accepted)?;
     Ok(kernel::check(probes)?)
 }
 
@@ -96,9 +107,10 @@ fn needs_root(probe: &kernel::Probe) -> bool {
     probe.result == kernel::ProbeResult::NeedsRoot
 }
 
-fn check_program(found: Found) -> ProgramCheck {
+fn check_program(found: Found, refused: Option<&mut RefusedFlags>) -> ProgramCheck {
     let remedy = found.path.is_none().then(|| install_command(&toolbox::installation(found.program)));
-    ProgramCheck { optional: found.program.is_optional(), remedy, found }
+    let refused_flags = refused.map(|refused| refused.remove(found.program.name()).unwrap_or_default());
+    ProgramCheck { optional: found.program.is_optional(), remedy, refused_flags, found }
 }
 
 fn table(result: &DoctorOutput) -> String {
@@ -136,16 +148,21 @@ fn kernel_lines(text: &mut String, probes: &[kernel::Probe]) {
     }
 }
 
-fn line(text: &mut String, ProgramCheck { found, optional, remedy }: &ProgramCheck, (name, version): (usize, usize)) {
-    let program = found.program.name();
+fn line(text: &mut String, check: &ProgramCheck, (name, version): (usize, usize)) {
+    let ProgramCheck { found, optional, remedy, refused_flags } = check;
+    let (program, refused) = (found.program.name(), refused_flags.as_deref().unwrap_or_default());
     if let Some(path) = &found.path {
         let shown = found.version.as_deref().unwrap_or("-");
-        push(text, format_args!("  {:<7}  {program:<name$}  {shown:<version$}  {}", "ok", path.display()));
+        let mark = if refused.is_empty() { "ok" } else { "FAILS" };
+        push(text, format_args!("  {mark:<7}  {program:<name$}  {shown:<version$}  {}", path.display()));
     } else {
         let (mark, how) =
             if *optional { ("no", "not needed; install it with") } else { ("MISSING", "install it with") };
         let remedy = remedy.as_deref().unwrap_or_default();
         push(text, format_args!("  {mark:<7}  {program:<name$}  {:<version$}  {how}: {remedy}", "-"));
+    }
+    for RefusedFlag { why, .. } in refused {
+        push(text, format_args!("  {:<7}  {:<name$}  {:<version$}  refuses the lab's flags: {why}", "", "", ""));
     }
     for PassedOver { path, why } in &found.passed_over {
         push(text, format_args!("  {:<7}  {:<name$}  {:<version$}  skipped: {} {why}", "", "", "", path.display()));
@@ -170,7 +187,8 @@ mod tests {
 
     fn found(program: Program, path: Option<&str>, passed_over: Vec<PassedOver>) -> ProgramCheck {
         let version = path.map(|_| "1.2.3".to_owned());
-        check_program(Found { program, path: path.map(PathBuf::from), version, problem: None, passed_over })
+        let found = Found { program, path: path.map(PathBuf::from), version, problem: None, passed_over };
+        check_program(found, None)
     }
 
     #[test]
@@ -205,9 +223,26 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_that_is_refused_is_shown_and_an_error() {
+        let flag = RefusedFlag { flag: Some("--profiling".into()), why: "unknown flag: --profiling".into() };
+        let mut refused = RefusedFlags::from([("kubelet".to_owned(), vec![flag])]);
+        let error = check(toolbox::resolve(Vec::new()), Some(&refused), &[]).unwrap_err();
+        assert!(error.to_string().ends_with("kubelet (unknown flag: --profiling)"), "{error}");
+
+        let mut check = found(Program::Kubelet, Some("/usr/bin/kubelet"), Vec::new());
+        check = check_program(check.found, Some(&mut refused));
+        let mut text = String::new();
+        line(&mut text, &check, (7, 5));
+        assert_eq!(
+            text,
+            "  FAILS    kubelet  1.2.3  /usr/bin/kubelet\n                           refuses the lab's flags: unknown flag: --profiling\n"
+        );
+    }
+
+    #[test]
     fn a_check_that_needs_root_is_shown_and_no_error() {
         let needs_root = kernel::Probe { what: "bridges", result: kernel::ProbeResult::NeedsRoot };
-        assert!(check(&[], std::slice::from_ref(&needs_root)).is_ok());
+        assert!(check(toolbox::resolve(Vec::new()), None, std::slice::from_ref(&needs_root)).is_ok());
         let output = |kernel| DoctorOutput {
             schema_version: SCHEMA_VERSION,
             well: true,

@@ -189,10 +189,7 @@ async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
         Verb::Logs(args) => args.run(context).await,
         Verb::Status => status::run(context).await,
         Verb::Build => build::run(context).await,
-        Verb::Doctor(args) => {
-            let CommandContext { paths, json, progress, shutdown, .. } = context;
-            doctor::run(&args, *json, paths, progress, shutdown).await
-        }
+        Verb::Doctor(args) => doctor::run(&args, context).await,
         Verb::Demo(args) => args.run(context).await,
         Verb::Soak(args) => Box::pin(args.run(context)).await,
         Verb::Down => down::run(context).await,

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use super::find::is_executable;
 use super::module::{Module, Pins, root};
 use super::program::Program;
+use super::release::Release;
 use super::{on_thread, version};
 use crate::io_error::IoError;
 use crate::process::{Invocation, outcome};
@@ -84,7 +85,7 @@ async fn check(module: Module, bin: &Path) -> Result<(), String> {
         if !is_executable(&path) {
             return Err(format!("{program} is missing"));
         }
-        if let Some(why) = version::judge(program, &version::ask(program, &path).await) {
+        if let Some(why) = version::judge(program, &version::ask(program, &path).await, Release::pinned()) {
             return Err(format!("{program} {why}"));
         }
     }

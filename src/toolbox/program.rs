@@ -117,6 +117,16 @@ impl Program {
         self == Self::Kubectl
     }
 
+    /// The components of Kubernetes, which must all be of one minor version.
+    pub const KUBERNETES_COMPONENTS: [Self; 5] =
+        [Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kubelet, Self::KubeProxy];
+
+    /// Whether it is one of [`Program::KUBERNETES_COMPONENTS`].
+    #[must_use]
+    pub fn is_kubernetes_component(self) -> bool {
+        Self::KUBERNETES_COMPONENTS.contains(&self)
+    }
+
     /// Whether it is a CNI plugin: those have their own directories and no `--version`.
     #[must_use]
     pub fn is_cni_plugin(self) -> bool {

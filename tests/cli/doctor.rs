@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The exit code and the JSON of `doctor`, run as in a package build: another user than root, without network, home
 /// directory and environment, on a file system that is read-only. `None` on a machine without user namespaces.
@@ -46,4 +46,16 @@ fn without_root_the_kernel_checks_have_a_state_of_their_own() {
     assert!(unknown >= 6 && unknown + wrong == checks.len(), "{result}");
     assert_eq!(code == 0, has_programs(&result) && wrong == 0, "what was not checked is not wrong: {result}");
     assert_eq!(result["complete"], false);
+}
+
+/// Every program of this machine's toolbox is asked.
+#[test]
+fn the_installed_programs_know_every_flag_that_a_lab_passes() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    let output = command.args(["doctor", "--programs", "--json"]).output().unwrap();
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for program in result["programs"].as_array().unwrap() {
+        let expected = if has_programs(&result) { json!([]) } else { Value::Null };
+        assert_eq!(program["refused_flags"], expected, "{program}");
+    }
 }

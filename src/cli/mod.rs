@@ -17,7 +17,6 @@ pub mod logs;
 pub mod output;
 pub mod report;
 pub mod report_files;
-#[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod scale;
 mod series_output;
@@ -39,6 +38,7 @@ use self::terminal::Terminal;
 use crate::cli::error::Error;
 use crate::config::LabName;
 use crate::io_error::IoError;
+use crate::platform;
 use crate::shutdown;
 
 /// A load-balancing lab on real Kubernetes, without Docker: it shows what a service does behind a load balancer while
@@ -98,7 +98,6 @@ enum Verb {
     Down,
     /// Print the completion script for a shell
     Completions(completions::Args),
-    #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Sandbox(sandbox::Args),
 }
@@ -119,7 +118,6 @@ impl Verb {
             Self::Demo(_) => "demo",
             Self::Soak(_) => "soak",
             Self::Down => "down",
-            #[cfg(target_os = "linux")]
             Self::Sandbox(_) => "sandbox",
         })
     }
@@ -158,12 +156,11 @@ fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
-    if let (false, Some(verb)) = (cfg!(target_os = "linux"), verb.of_linux()) {
+    if let (false, Some(verb)) = (platform::HAS_LABS, verb.of_linux()) {
         return Err(Error::NeedsLinux { verb });
     }
     match verb {
         // Namespaces must be created by a process with one thread, so there is no runtime yet.
-        #[cfg(target_os = "linux")]
         Verb::Sandbox(args) => args.run(),
         Verb::Completions(args) => args.run(),
         Verb::Report(args) => args.run(global.json),
@@ -195,7 +192,6 @@ async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
         Verb::Down => down::run(context).await,
         Verb::Completions(args) => args.run(),
         Verb::Report(args) => args.run(context.json),
-        #[cfg(target_os = "linux")]
         Verb::Sandbox(args) => args.run(),
     }
 }

@@ -1,8 +1,6 @@
 //! Checks whether the kernel supports what a cluster needs, in temporary namespaces that leave nothing behind.
 
-#[cfg(target_os = "linux")]
 mod inotify;
-#[cfg(target_os = "linux")]
 mod trial;
 
 use std::fs;
@@ -14,29 +12,6 @@ use serde::Serialize;
 use super::program::Program;
 use super::{Found, Toolbox};
 use crate::toolbox::ToolboxError;
-
-/// On other systems there is nothing to check.
-#[cfg(not(target_os = "linux"))]
-mod trial {
-    use super::{ProbeResult, Tools};
-
-    pub(super) fn tried(_: &Tools) -> [ProbeResult; 5] {
-        std::array::from_fn(|_| ProbeResult::Fails("this is not Linux".to_owned()))
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod inotify {
-    use super::{ProbeResult, ToolboxError};
-
-    pub(super) fn tried() -> ProbeResult {
-        ProbeResult::Fails("this is not Linux".to_owned())
-    }
-
-    pub(super) fn require() -> Result<(), ToolboxError> {
-        Ok(())
-    }
-}
 
 /// The mount point of the cgroup hierarchies.
 const CGROUPS: &str = "/sys/fs/cgroup";

@@ -75,6 +75,7 @@ impl Manager {
             (Package::Conntrack, Self::Apt) => &["conntrack"],
             (Package::Conntrack, _) => &["conntrack-tools"],
             (Package::Mount, Self::Apt) => &["mount"],
+            (Package::Wrk, _) => &["wrk"],
             (Package::UtilLinux | Package::Mount, _) => &["util-linux"],
             (Package::Compiler, Self::Apt) => &["gcc", "libc6-dev"],
             (Package::Compiler, Self::Apk) => &["gcc", "musl-dev"],

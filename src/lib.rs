@@ -2,19 +2,18 @@
 //!
 //! Data flows in one direction through the modules: [`toolbox`] and [`image`], [`cluster`], [`workload`], [`experiment`],
 //! [`report`], [`cli`]. A module uses only modules before it, the crates `evenkeel-load` and `evenkeel-measure`, and the
-//! common modules, which every module may use: [`clock`], [`config`], [`io_error`],
-//! [`kubernetes_error`], [`process`], [`progress`], [`shutdown`] and [`write_file`]. `tests/architecture.rs` checks this.
-
-// On other systems the CLI only says that a lab needs Linux, and much of the code is not used.
-#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_mut))]
+//! common modules, which every module may use: [`clock`], [`config`], [`io_error`], [`kubernetes_error`], [`platform`],
+//! [`process`], [`progress`], [`shutdown`], [`version`] and [`write_file`]. `tests/architecture.rs` checks this.
 
 pub mod clock;
 pub mod config;
 pub mod io_error;
 pub mod kubernetes_error;
+pub mod platform;
 pub mod process;
 pub mod progress;
 pub mod shutdown;
+pub mod version;
 pub mod write_file;
 
 pub mod cli;

@@ -11,6 +11,8 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 
+use crate::platform;
+
 /// A program that could not be started, or that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{command}` failed ({outcome}){}", indented(tail))]
@@ -72,12 +74,7 @@ impl Invocation {
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = self.detached_command();
-        #[cfg(target_os = "linux")]
-        // SAFETY: prctl with PR_SET_PDEATHSIG is async-signal-safe and touches only the child itself.
-        #[allow(unsafe_code, reason = "the parent-death signal can only be set between fork and exec")]
-        unsafe {
-            command.pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
-        }
+        platform::die_with_parent(&mut command);
         command
     }
 

@@ -9,8 +9,18 @@ use std::path::{Path, PathBuf};
 /// The modules in the order of the flow. A module may use the modules before it.
 const FLOW: [&str; 7] = ["toolbox", "image", "cluster", "workload", "experiment", "report", "cli"];
 /// The common modules, which every module may use.
-const COMMON: [&str; 8] =
-    ["clock", "config", "io_error", "kubernetes_error", "process", "progress", "shutdown", "write_file"];
+const COMMON: [&str; 10] = [
+    "clock",
+    "config",
+    "io_error",
+    "kubernetes_error",
+    "platform",
+    "process",
+    "progress",
+    "shutdown",
+    "version",
+    "write_file",
+];
 /// The crates that do not know the command line.
 const LIBRARIES: [&str; 3] = ["crates/load/src", "crates/measure/src", "crates/server/src"];
 
@@ -31,8 +41,14 @@ fn modules_use_only_earlier_modules() {
 fn common_modules_use_only_common_modules() {
     for module in COMMON {
         let file = root().join("src").join(format!("{module}.rs"));
-        for used in used_modules(&fs::read_to_string(&file).unwrap()) {
-            assert!(COMMON.contains(&used.as_str()), "{} uses crate::{used}", file.display());
+        let files = match fs::read_to_string(&file) {
+            Ok(text) => vec![(file, text)],
+            Err(_) => sources(&format!("src/{module}")),
+        };
+        for (file, text) in files {
+            for used in used_modules(&text) {
+                assert!(COMMON.contains(&used.as_str()), "{} uses crate::{used}", file.display());
+            }
         }
     }
 }
@@ -53,6 +69,20 @@ fn libraries_name_no_flags() {
     for directory in LIBRARIES {
         for (file, text) in sources(directory) {
             wrong.extend(flags(&text).into_iter().map(|flag| format!("{} names {flag}", file.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every difference between systems is in `platform`, of the command line and of the load generator. Tests may need Linux.
+#[test]
+fn only_the_platform_modules_tell_systems_apart() {
+    let mut wrong = Vec::new();
+    for directory in ["src"].iter().chain(&LIBRARIES) {
+        let others = sources(directory).into_iter().filter(|(file, _)| !file.iter().any(|part| part == "platform"));
+        for (file, text) in others {
+            let conditions = text.lines().filter(|line| line.contains("target_os") && !line.contains("all(test, "));
+            wrong.extend(conditions.map(|line| format!("{}: {}", file.display(), line.trim())));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -1,17 +1,18 @@
 //! `evenkeel doctor`: checks what a lab needs on this machine, and shows the command that installs what is missing.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::{output, root};
+use super::context::CommandContext;
+use super::output;
 use crate::cli::error::{Error, install_command};
-use crate::config::Paths;
-use crate::progress::Progress;
-use crate::shutdown::Shutdown;
-use crate::toolbox::{self, Found, PassedOver, Program, kernel};
+use crate::cluster::component::{self, RefusedFlag};
+use crate::shutdown::unless;
+use crate::toolbox::{self, Found, PassedOver, Program, Toolbox, ToolboxError, kernel};
 
 /// The schema version of the JSON output.
 const SCHEMA_VERSION: u32 = 1;
@@ -22,15 +23,22 @@ pub struct Args {
     /// First install missing programs: small ones with the package manager, the others built with Go into the cache
     #[arg(long)]
     pub install_tools: bool,
+    /// Check only the programs, not the kernel of this machine
+    #[arg(long)]
+    pub programs: bool,
 }
 
 /// The result.
 #[derive(Debug, Serialize)]
 struct DoctorOutput {
     schema_version: u32,
+    /// Nothing that was checked is wrong.
     well: bool,
+    /// Everything was checked that this command checks as root.
+    complete: bool,
     programs: Vec<ProgramCheck>,
-    kernel: Vec<kernel::Probe>,
+    /// `None` if only the programs were checked.
+    kernel: Option<Vec<kernel::Probe>>,
     cache: PathBuf,
 }
 
@@ -42,35 +50,42 @@ struct ProgramCheck {
     optional: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// The flags of the lab that it refuses. `None` if they were not checked, because a program is missing.
+    refused_flags: Option<Vec<RefusedFlag>>,
 }
 
-/// Checks this machine and prints the result. A problem is also an error, so that scripts can check the exit code.
+/// The flags that are refused, by component.
+type RefusedFlags = BTreeMap<String, Vec<RefusedFlag>>;
+
+/// Checks this machine and prints the result. A problem is also an error, so that scripts can check the exit code. What only
+/// root can check is no problem for other users: the result says that it was not checked.
 ///
 /// # Errors
-/// [`ToolboxError::MissingPrograms`](crate::toolbox::ToolboxError::MissingPrograms),
-/// [`ToolboxError::MissingKernel`](crate::toolbox::ToolboxError::MissingKernel); with `--install-tools` also
-/// [`ToolboxError::InstallFailed`](crate::toolbox::ToolboxError::InstallFailed).
-pub async fn run(
-    args: &Args,
-    json: bool,
-    paths: &Paths,
-    progress: &Progress,
-    shutdown: &Shutdown,
-) -> Result<(), Error> {
+/// [`ToolboxError::MissingPrograms`], [`ToolboxError::MissingKernel`],
+/// [`ClusterError::RefusedFlags`](crate::cluster::ClusterError::RefusedFlags); with `--install-tools` also
+/// [`ToolboxError::InstallFailed`].
+pub async fn run(args: &Args, context: &CommandContext) -> Result<(), Error> {
+    let CommandContext { name, paths, json, progress, shutdown } = context;
     if args.install_tools {
         toolbox::install(&paths.cache, progress, shutdown).await?;
     }
     let found = toolbox::find(&paths.cache).await;
-    let probes = kernel::probe(&kernel::Tools::from(found.as_slice()));
-    let checked = check(&found, &probes);
+    let probes = (!args.programs).then(|| kernel::probe(&kernel::Tools::from(found.as_slice())));
+    let toolbox = toolbox::resolve(found.clone());
+    let mut refused = match &toolbox {
+        Ok(toolbox) => Some(unless(shutdown, component::refused_flags(name, paths, toolbox)).await?),
+        Err(_) => None,
+    };
+    let checked = check(toolbox, refused.as_ref(), probes.as_deref().unwrap_or_default());
     let result = DoctorOutput {
         schema_version: SCHEMA_VERSION,
         well: checked.is_ok(),
-        programs: found.into_iter().map(check_program).collect(),
+        complete: probes.as_ref().is_some_and(|probes| !probes.iter().any(needs_root)),
+        programs: found.into_iter().map(|found| check_program(found, refused.as_mut())).collect(),
         kernel: probes,
         cache: paths.cache.clone(),
     };
-    if json {
+    if *json {
         output::json(&result)?;
     } else {
         output::text(&table(&result))?;
@@ -78,16 +93,24 @@ pub async fn run(
     checked
 }
 
-fn check(found: &[Found], probes: &[kernel::Probe]) -> Result<(), Error> {
-    toolbox::resolve(found.to_vec())?;
-    kernel::check(probes)?;
-    let untried = probes.iter().any(|probe| matches!(probe.result, kernel::ProbeResult::Untried(_)));
-    if untried { Err(root::needed("doctor")?) } else { Ok(()) }
+fn check(
+    toolbox: Result<Toolbox, ToolboxError>,
+    refused: Option<&RefusedFlags>,
+    probes: &[kernel::Probe],
+) -> Result<(), Error> {
+    toolbox?;
+    refused.map_or(Ok(()), component::accepted)?;
+    Ok(kernel::check(probes)?)
 }
 
-fn check_program(found: Found) -> ProgramCheck {
+fn needs_root(probe: &kernel::Probe) -> bool {
+    probe.result == kernel::ProbeResult::NeedsRoot
+}
+
+fn check_program(found: Found, refused: Option<&mut RefusedFlags>) -> ProgramCheck {
     let remedy = found.path.is_none().then(|| install_command(&toolbox::installation(found.program)));
-    ProgramCheck { optional: found.program.is_optional(), remedy, found }
+    let refused_flags = refused.map(|refused| refused.remove(found.program.name()).unwrap_or_default());
+    ProgramCheck { optional: found.program.is_optional(), remedy, refused_flags, found }
 }
 
 fn table(result: &DoctorOutput) -> String {
@@ -97,32 +120,49 @@ fn table(result: &DoctorOutput) -> String {
     for program in &result.programs {
         line(&mut text, program, widths);
     }
-    text.push_str("\nkernel\n");
-    let width = widest(result.kernel.iter().map(|probe| probe.what));
-    for probe in &result.kernel {
-        let (mark, detail) = match &probe.result {
-            kernel::ProbeResult::Works(detail) => ("ok", detail),
-            kernel::ProbeResult::Fails(why) => ("FAILS", why),
-            kernel::ProbeResult::Untried(why) => ("?", why),
-        };
-        push(&mut text, format_args!("  {mark:<7}  {:<width$}  {detail}", probe.what));
+    if let Some(probes) = &result.kernel {
+        kernel_lines(&mut text, probes);
     }
-    if result.well {
-        text.push_str("\nthis machine has everything that a lab needs\n");
+    match (result.well, result.complete, &result.kernel) {
+        (false, ..) => {}
+        (true, true, _) => text.push_str("\nthis machine has everything that a lab needs\n"),
+        (true, false, None) => text.push_str("\nthis machine has every program that a lab needs\n"),
+        (true, false, Some(_)) => {
+            text.push_str("\nnothing that was checked is missing; check the rest with: sudo evenkeel doctor\n");
+        }
     }
     text
 }
 
-fn line(text: &mut String, ProgramCheck { found, optional, remedy }: &ProgramCheck, (name, version): (usize, usize)) {
-    let program = found.program.name();
+fn kernel_lines(text: &mut String, probes: &[kernel::Probe]) {
+    text.push_str("\nkernel\n");
+    let width = widest(probes.iter().map(|probe| probe.what));
+    for probe in probes {
+        let (mark, detail) = match &probe.result {
+            kernel::ProbeResult::Works(detail) => ("ok", detail.clone()),
+            kernel::ProbeResult::Fails(why) => ("FAILS", why.clone()),
+            kernel::ProbeResult::Untried(why) => ("?", format!("not checked: {why}")),
+            kernel::ProbeResult::NeedsRoot => ("root", "not checked: needs root".to_owned()),
+        };
+        push(text, format_args!("  {mark:<7}  {:<width$}  {detail}", probe.what));
+    }
+}
+
+fn line(text: &mut String, check: &ProgramCheck, (name, version): (usize, usize)) {
+    let ProgramCheck { found, optional, remedy, refused_flags } = check;
+    let (program, refused) = (found.program.name(), refused_flags.as_deref().unwrap_or_default());
     if let Some(path) = &found.path {
         let shown = found.version.as_deref().unwrap_or("-");
-        push(text, format_args!("  {:<7}  {program:<name$}  {shown:<version$}  {}", "ok", path.display()));
+        let mark = if refused.is_empty() { "ok" } else { "FAILS" };
+        push(text, format_args!("  {mark:<7}  {program:<name$}  {shown:<version$}  {}", path.display()));
     } else {
         let (mark, how) =
             if *optional { ("no", "not needed; install it with") } else { ("MISSING", "install it with") };
         let remedy = remedy.as_deref().unwrap_or_default();
         push(text, format_args!("  {mark:<7}  {program:<name$}  {:<version$}  {how}: {remedy}", "-"));
+    }
+    for RefusedFlag { why, .. } in refused {
+        push(text, format_args!("  {:<7}  {:<name$}  {:<version$}  refuses the lab's flags: {why}", "", "", ""));
     }
     for PassedOver { path, why } in &found.passed_over {
         push(text, format_args!("  {:<7}  {:<name$}  {:<version$}  skipped: {} {why}", "", "", "", path.display()));
@@ -147,7 +187,8 @@ mod tests {
 
     fn found(program: Program, path: Option<&str>, passed_over: Vec<PassedOver>) -> ProgramCheck {
         let version = path.map(|_| "1.2.3".to_owned());
-        check_program(Found { program, path: path.map(PathBuf::from), version, problem: None, passed_over })
+        let found = Found { program, path: path.map(PathBuf::from), version, problem: None, passed_over };
+        check_program(found, None)
     }
 
     #[test]
@@ -159,15 +200,16 @@ mod tests {
         let text = table(&DoctorOutput {
             schema_version: SCHEMA_VERSION,
             well: false,
+            complete: true,
             programs: vec![
                 found(Program::Ip, Some("/usr/sbin/ip"), Vec::new()),
                 found(Program::Runc, None, vec![old]),
                 found(Program::Kubectl, None, Vec::new()),
             ],
-            kernel: vec![
+            kernel: Some(vec![
                 kernel::Probe { what: "overlayfs", result: works },
                 kernel::Probe { what: "bridges", result: fails },
-            ],
+            ]),
             cache: "/cache".into(),
         });
         let lines: Vec<&str> = text.lines().collect();
@@ -181,9 +223,40 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_needs_root_is_an_error() {
-        let untried = kernel::Probe { what: "bridges", result: kernel::ProbeResult::Untried("only root".to_owned()) };
-        assert!(matches!(check(&[], &[untried]), Err(Error::NeedsRoot { .. })));
-        assert!(check(&[], &[]).is_ok());
+    fn a_flag_that_is_refused_is_shown_and_an_error() {
+        let flag = RefusedFlag { flag: Some("--profiling".into()), why: "unknown flag: --profiling".into() };
+        let mut refused = RefusedFlags::from([("kubelet".to_owned(), vec![flag])]);
+        let error = check(toolbox::resolve(Vec::new()), Some(&refused), &[]).unwrap_err();
+        assert!(error.to_string().ends_with("kubelet (unknown flag: --profiling)"), "{error}");
+
+        let mut check = found(Program::Kubelet, Some("/usr/bin/kubelet"), Vec::new());
+        check = check_program(check.found, Some(&mut refused));
+        let mut text = String::new();
+        line(&mut text, &check, (7, 5));
+        assert_eq!(
+            text,
+            "  FAILS    kubelet  1.2.3  /usr/bin/kubelet\n                           refuses the lab's flags: unknown flag: --profiling\n"
+        );
+    }
+
+    #[test]
+    fn a_check_that_needs_root_is_shown_and_no_error() {
+        let needs_root = kernel::Probe { what: "bridges", result: kernel::ProbeResult::NeedsRoot };
+        assert!(check(toolbox::resolve(Vec::new()), None, std::slice::from_ref(&needs_root)).is_ok());
+        let output = |kernel| DoctorOutput {
+            schema_version: SCHEMA_VERSION,
+            well: true,
+            complete: false,
+            programs: Vec::new(),
+            kernel,
+            cache: "/cache".into(),
+        };
+        let text = table(&output(Some(vec![needs_root.clone()])));
+        assert!(text.contains("  root     bridges  not checked: needs root\n"), "{text}");
+        assert!(text.ends_with("check the rest with: sudo evenkeel doctor\n"), "{text}");
+        assert_eq!(serde_json::to_value(needs_root).unwrap()["outcome"], "needs-root");
+
+        let text = table(&output(None));
+        assert!(!text.contains("kernel") && text.ends_with("every program that a lab needs\n"), "{text}");
     }
 }

@@ -93,9 +93,7 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
             "unfinished files may be left in the cache",
             "the next build removes them".to_owned(),
         ),
-        Verb::Report(_) | Verb::Logs(_) | Verb::Status(_) | Verb::Completions(_) => None,
-        #[cfg(target_os = "linux")]
-        Verb::Sandbox(_) => None,
+        Verb::Report(_) | Verb::Logs(_) | Verb::Status(_) | Verb::Completions(_) | Verb::Sandbox(_) => None,
     }
 }
 

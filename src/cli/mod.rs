@@ -19,7 +19,6 @@ pub mod output;
 pub mod report;
 pub mod report_files;
 pub mod root;
-#[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod scale;
 mod series_output;
@@ -43,6 +42,7 @@ use self::terminal::Terminal;
 use crate::cli::error::Error;
 use crate::config::LabName;
 use crate::io_error::IoError;
+use crate::platform;
 use crate::shutdown;
 
 /// A load-balancing lab on real Kubernetes, without Docker: it shows what a service does behind a load balancer while
@@ -104,7 +104,6 @@ enum Verb {
     Down,
     /// Print the completion script for a shell
     Completions(completions::Args),
-    #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Sandbox(sandbox::Args),
 }
@@ -126,7 +125,6 @@ impl Verb {
             Self::Demo(_) => "demo",
             Self::Soak(_) => "soak",
             Self::Down => "down",
-            #[cfg(target_os = "linux")]
             Self::Sandbox(_) => "sandbox",
         })
     }
@@ -165,12 +163,11 @@ fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
-    if let (false, Some(verb)) = (cfg!(target_os = "linux"), verb.of_linux()) {
+    if let (false, Some(verb)) = (platform::HAS_LABS, verb.of_linux()) {
         return Err(Error::NeedsLinux { verb });
     }
     match verb {
         // Namespaces must be created by a process with one thread, so there is no runtime yet.
-        #[cfg(target_os = "linux")]
         Verb::Sandbox(args) => args.run(),
         Verb::Completions(args) => args.run(),
         Verb::Report(args) => args.run(global.json),
@@ -197,16 +194,12 @@ async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
         Verb::Logs(args) => args.run(context).await,
         Verb::Status(args) => args.run(context).await,
         Verb::Build => build::run(context).await,
-        Verb::Doctor(args) => {
-            let CommandContext { paths, json, progress, shutdown, .. } = context;
-            doctor::run(&args, *json, paths, progress, shutdown).await
-        }
+        Verb::Doctor(args) => doctor::run(&args, context).await,
         Verb::Demo(args) => args.run(context).await,
         Verb::Soak(args) => Box::pin(args.run(context)).await,
         Verb::Down => down::run(context).await,
         Verb::Completions(args) => args.run(),
         Verb::Report(args) => args.run(context.json),
-        #[cfg(target_os = "linux")]
         Verb::Sandbox(args) => args.run(),
     }
 }

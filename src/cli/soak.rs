@@ -1,6 +1,7 @@
 //! `evenkeel soak`.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
@@ -13,7 +14,7 @@ use crate::config::parse_positive;
 use crate::experiment::Workplace;
 use crate::experiment::soak::{Part, PromiseResult, Soak, SoakPlan};
 use crate::report::{Align, plain_table};
-use crate::toolbox::Program;
+use crate::toolbox::{self, Program, ToolboxError};
 use crate::workload::{self, Baseline};
 use evenkeel_load as load;
 use evenkeel_measure::grouped_count;
@@ -63,14 +64,14 @@ impl Args {
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         load::ensure_descriptors(self.connections)?;
         context.require_root("soak")?;
+        let wrk = if self.wrk { Some(find_wrk(context).await?) } else { None };
         let (lab, _lock) = context.lab_to_change("soak").await?;
         let toolbox = context.toolbox(false).await?;
         let (access, link, ip) = (lab.access(Some(&toolbox)), context.name.link(), toolbox.path(Program::Ip));
         let subject = self.subject.subject(context, &lab.client).await?;
         let target = workload::endpoint(&lab.client, &subject).await?;
         workload::guard(target.address, &link, ip).await?;
-        let plan =
-            SoakPlan { rounds: self.rounds, connections: self.connections, only: self.only.clone(), wrk: self.wrk };
+        let plan = SoakPlan { rounds: self.rounds, connections: self.connections, only: self.only.clone(), wrk };
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip };
         let before = Baseline::now(&lab.client, &subject).await?;
         let mut soak = Soak::new(workplace, &toolbox, target, before, plan, &context.progress, &context.shutdown);
@@ -86,6 +87,16 @@ impl Args {
         let broken: Vec<String> = results.iter().filter_map(PromiseResult::broken_sentence).collect();
         if broken.is_empty() { Ok(()) } else { Err(Error::PromisesBroken { broken }) }
     }
+}
+
+/// wrk, which is needed only at the end of the first part, but must not be missed then.
+async fn find_wrk(context: &CommandContext) -> Result<PathBuf, Error> {
+    let found = toolbox::find_one(Program::Wrk, &context.paths.cache).await;
+    let missing = || ToolboxError::MissingPrograms {
+        missing: vec![Program::Wrk.name().to_owned()],
+        installation: toolbox::installation(Program::Wrk),
+    };
+    Ok(found.path.ok_or_else(missing)?)
 }
 
 /// All results as a table; empty if there are none.

@@ -61,7 +61,7 @@ pub struct BootRequest<'a> {
 ///
 /// # Errors
 /// [`ClusterError::StateElsewhere`] or [`ClusterError::HiddenLab`] for a running lab that `paths` does not lead to, [`ClusterError::Component`]
-/// with the failing component's last lines, [`ClusterError::Taken`], [`ClusterError::LittleMemory`],
+/// with the failing component's last lines, [`ClusterError::RefusedFlags`], [`ClusterError::Taken`], [`ClusterError::LittleMemory`],
 /// [`ClusterError::Unreachable`], [`ClusterError::Program`], [`ClusterError::Io`], [`ClusterError::Interrupted`].
 pub async fn up(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdown) -> Result<Cluster, ClusterError> {
     let ip = request.toolbox.path(Program::Ip);
@@ -71,6 +71,10 @@ pub async fn up(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutd
         find(request.name, request.paths)
     {
         return Err(error);
+    }
+    if !request.toolbox.has_pinned_kubernetes() {
+        // The flags of the pinned release are known.
+        shutdown::unless(shutdown, component::check_flags(request.name, request.paths, request.toolbox)).await??;
     }
     residue::remove(request.name, request.paths, ip, Keep::Nothing, &Progress::silent())?;
     network::check_name_is_free(request.name)?;

@@ -61,6 +61,14 @@ pub enum ClusterError {
         /// The file with the whole log.
         log: PathBuf,
     },
+    /// Programs do not know flags that the lab passes to them, or do not start with them.
+    #[error("programs refuse flags that the lab passes to them: {}", refused.join("; "))]
+    RefusedFlags {
+        /// Each with the words of the program: "kube-apiserver (unknown flag: --profiling)".
+        refused: Vec<String>,
+        /// The minor version of Kubernetes whose flags the lab passes.
+        kubernetes: String,
+    },
     /// The machine does not have enough free memory for a cluster.
     #[error("a lab needs {needed} MB of memory, and this machine has {free} MB free")]
     LittleMemory {

@@ -27,10 +27,8 @@ mod pod_route;
 mod reach;
 mod readiness;
 mod residue;
-#[cfg(target_os = "linux")]
 pub mod sandbox;
 mod supervision;
-#[cfg(target_os = "linux")]
 pub mod supervisor;
 
 pub use error::ClusterError;

@@ -1,30 +1,21 @@
-//! A pidfd: the kernel's own handle of a process. After that process ends, the handle never refers to another one.
+//! A handle of a process, which never refers to another one.
 
 use std::io;
-#[cfg(target_os = "linux")]
-use std::os::fd::OwnedFd;
 
 use nix::sys::signal::Signal;
+
+use crate::platform::ProcessHandle;
 
 /// A handle of one process, which can be signalled without the risk that another process has taken over its id.
 ///
 /// The caller must check, after opening the handle, that the process is the intended one.
 #[derive(Debug)]
-pub(super) struct PidFd {
-    #[cfg(target_os = "linux")]
-    handle: OwnedFd,
-}
+pub(super) struct PidFd(ProcessHandle);
 
-#[cfg(target_os = "linux")]
 impl PidFd {
     /// The process that has this id now; `None` when there is none.
-    ///
-    /// An id of 0 or below names no process: `kill` would take it for the caller's own group or for a whole group.
     pub(super) fn open(pid: i32) -> Option<Self> {
-        use rustix::process::{Pid, PidfdFlags, pidfd_open};
-        let pid = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw)?;
-        let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-        Some(Self { handle })
+        ProcessHandle::open(pid).map(Self)
     }
 
     /// Sends it a signal.
@@ -32,24 +23,9 @@ impl PidFd {
     /// # Errors
     /// `ESRCH` when the process has ended; see [`has_ended`].
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
-        let number = rustix::process::Signal::from_named_raw(signal as i32).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(rustix::process::pidfd_send_signal(&self.handle, number)?)
-    }
-}
-
-/// Labs exist only on Linux.
-#[cfg(not(target_os = "linux"))]
-impl PidFd {
-    pub(super) fn open(_: i32) -> Option<Self> {
-        None
+        self.0.signal(signal)
     }
 
-    pub(super) fn signal(&self, _: Signal) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-impl PidFd {
     /// Sends it a signal. A process that has already ended is not an error.
     pub(super) fn signal_unless_ended(&self, signal: Signal) -> io::Result<()> {
         match self.signal(signal) {

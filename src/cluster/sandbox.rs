@@ -10,11 +10,9 @@ use std::io::{self, BufRead, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-
 use crate::cluster::ClusterError;
 use crate::io_error::IoError;
+use crate::platform::{self, Mount, Namespace};
 use crate::process::Invocation;
 use crate::shutdown::Interrupted;
 
@@ -44,12 +42,8 @@ pub fn enter(plan_file: &Path) -> Result<(), ClusterError> {
     close_inherited();
     let plan = BootPlan::read(plan_file)?;
     cgroup::enter(&plan.cgroup, &plan.node.name)?;
-    let namespaces = CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWPID;
-    unshare(namespaces).map_err(|errno| IoError::new("make namespaces", errno.into()))?;
+    let namespaces = [Namespace::Mount, Namespace::Network, Namespace::Uts, Namespace::Ipc, Namespace::Pid];
+    platform::unshare(&namespaces).map_err(|errno| IoError::new("make namespaces", errno.into()))?;
 
     let program = std::env::current_exe().map_err(|source| IoError::new("find this program", source))?;
     let first = Invocation::new(program, [OsStr::new("sandbox"), OsStr::new("init"), plan_file.as_os_str()]);
@@ -76,7 +70,7 @@ fn close_inherited() {
 /// # Errors
 /// [`ClusterError::Io`] or [`ClusterError::Program`], naming what the kernel refused; [`ClusterError::Interrupted`] when `up` is gone.
 pub fn prepare(plan: &BootPlan) -> Result<(), ClusterError> {
-    nix::unistd::sethostname(&plan.node.name).map_err(|errno| IoError::new("set the hostname", errno.into()))?;
+    platform::set_hostname(&plan.node.name).map_err(|errno| IoError::new("set the hostname", errno.into()))?;
     mounts(plan)?;
     let mut go = String::new();
     match io::stdin().lock().read_line(&mut go) {
@@ -97,8 +91,8 @@ pub fn say(message: &Message) {
 
 fn mounts(plan: &BootPlan) -> Result<(), IoError> {
     // Private disconnects the mounts from the machine's. Shared then lets mounts propagate to pods that ask for it.
-    change(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
-    change(Path::new("/"), MsFlags::MS_REC | MsFlags::MS_SHARED)?;
+    mount(Mount::Private, Path::new("/"))?;
+    mount(Mount::Shared, Path::new("/"))?;
     let visible: Vec<(&PathBuf, File)> = plan
         .keep_visible
         .iter()
@@ -107,18 +101,16 @@ fn mounts(plan: &BootPlan) -> Result<(), IoError> {
         .collect::<Result<_, IoError>>()?;
 
     for masked in MASKED {
-        in_memory(Path::new(masked))?;
+        mount(Mount::Memory, Path::new(masked))?;
     }
     for (path, directory) in &visible {
         fs::create_dir_all(path).map_err(|source| IoError::file("create", path, source))?;
-        bind(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())), path)?;
+        mount(Mount::Bind(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd()))), path)?;
     }
-    in_memory(Path::new("/var/log"))?;
+    mount(Mount::Memory, Path::new("/var/log"))?;
     fs::create_dir_all("/run/tmp").map_err(|source| IoError::new("create /run/tmp", source))?;
 
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
-        .map_err(|errno| IoError::new("mount /proc", errno.into()))?;
+    mount(Mount::Processes, Path::new("/proc"))?;
     cover_sysctls()
 }
 
@@ -131,22 +123,17 @@ fn cover_sysctls() -> Result<(), IoError> {
         }
         let cover = directory.join(index.to_string());
         fs::write(&cover, format!("{value}\n")).map_err(|source| IoError::file("write", &cover, source))?;
-        bind(&cover, Path::new(path))?;
+        mount(Mount::Bind(&cover), Path::new(path))?;
     }
     Ok(())
 }
 
-fn change(target: &Path, flags: MsFlags) -> Result<(), IoError> {
-    mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
-        .map_err(|errno| IoError::file("change the mount", target, errno.into()))
-}
-
-fn bind(source: &Path, target: &Path) -> Result<(), IoError> {
-    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .map_err(|errno| IoError::file("bind", target, errno.into()))
-}
-
-fn in_memory(target: &Path) -> Result<(), IoError> {
-    mount(Some("evenkeel"), target, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755"))
-        .map_err(|errno| IoError::file("mount a tmpfs on", target, errno.into()))
+fn mount(what: Mount, target: &Path) -> Result<(), IoError> {
+    let doing = match what {
+        Mount::Private | Mount::Shared => "change the mount",
+        Mount::Bind(_) => "bind",
+        Mount::Memory => "mount a tmpfs on",
+        Mount::Processes | Mount::Overlay(_) => "mount",
+    };
+    platform::mount(what, target).map_err(|errno| IoError::file(doing, target, errno.into()))
 }

@@ -109,9 +109,7 @@ fn source_tree(recipe: &Recipe) -> Result<PathBuf, ImageError> {
 
 /// Compiles the binary and returns its path.
 async fn compile(recipe: &Recipe, source: &Path, cache: &Path, step: &Step) -> Result<PathBuf, ImageError> {
-    let cargo = Cargo::find(cache).ok_or_else(|| {
-        recipe.cannot_be_built("cargo was found neither on PATH nor in ~/.cargo/bin".into(), BuildNeed::Rust)
-    })?;
+    let cargo = Cargo::find(cache).map_err(|why| recipe.cannot_be_built(why, BuildNeed::Rust))?;
     // A separate directory, so that a developer's build and this one do not wait for each other. Both binaries share it
     // and their dependencies.
     let target_directory = cache.join("build").join(PACKAGE);
@@ -182,7 +180,7 @@ mod tests {
         let target = "x86_64-unknown-linux-gnu";
         let command = cargo_build(&SERVER, &cargo, Path::new("/src"), Path::new("/cache/build"), target).to_string();
         for part in [
-            "cd /src && CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS='-C target-feature=+crt-static",
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS='-C target-feature=+crt-static",
             "--remap-path-prefix=/src=evenkeel",
             "--target-dir /cache/build --locked --profile server --target x86_64-unknown-linux-gnu",
             "--package evenkeel-server --bin evenkeel-server",

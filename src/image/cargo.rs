@@ -13,9 +13,13 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use crate::image::ImageError;
 use crate::process::{Invocation, ProgramError, last_lines, outcome};
 use crate::progress::Step;
+use crate::version::Version;
 
 /// The number of lines of cargo's output that an error shows.
 const TAIL_LINES: usize = 20;
+
+/// The oldest Rust that compiles this workspace.
+const RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
 /// A cargo, and the directory of its downloads.
 pub(super) struct Cargo {
@@ -26,34 +30,67 @@ pub(super) struct Cargo {
 }
 
 impl Cargo {
-    /// The cargo that runs this program, or the one on PATH or in rustup's directory, or that of the caller behind sudo.
-    pub(super) fn find(cache: &Path) -> Option<Self> {
+    /// The first of these that is new enough: the cargo that runs this program, those on PATH and in rustup's directory, that
+    /// of the caller behind sudo. The error says why there is none.
+    pub(super) fn find(cache: &Path) -> Result<Self, String> {
         let given = env::var_os("CARGO_HOME").map(PathBuf::from);
         let home = given.or_else(|| Some(env::home_dir()?.join(".cargo")));
         let path = env::var_os("PATH").unwrap_or_default();
         let directories = env::split_paths(&path).chain(home.iter().map(|home| home.join("bin")));
-        let here = env::var_os("CARGO").map(PathBuf::from);
+        let programs = env::var_os("CARGO").map(PathBuf::from).into_iter();
+        let programs = programs.chain(directories.map(|directory| directory.join("cargo")));
         let caller = caller_home();
-        let of_caller = caller.iter().map(|caller| caller.join(".cargo/bin/cargo"));
-        let all = here.into_iter().chain(directories.map(|directory| directory.join("cargo"))).chain(of_caller);
-        let program = all.into_iter().find(|program| program.is_file())?;
-        // PATH may be that of the caller, too.
-        match caller.filter(|caller| program.starts_with(caller)) {
-            Some(caller) => Self::of_caller(program, &caller, cache),
-            None => Some(Self { program, env: Vec::new(), home }),
-        }
+        let found =
+            programs.filter_map(|program| match caller.as_deref().filter(|caller| program.starts_with(caller)) {
+                // PATH may be that of the caller, too.
+                Some(caller) => Self::of_caller(program, caller, cache),
+                None => Self::at(program, home.clone(), Vec::new()),
+            });
+        let of_caller =
+            caller.iter().filter_map(|caller| Self::of_caller(caller.join(".cargo/bin/cargo"), caller, cache));
+        Self::first_suitable(found.chain(of_caller))
+    }
+
+    fn first_suitable(mut candidates: impl Iterator<Item = Self>) -> Result<Self, String> {
+        let mut passed_over = None;
+        let suitable = candidates.find(|cargo| match cargo.problem() {
+            None => true,
+            Some(problem) => {
+                passed_over.get_or_insert(format!("{} {problem}", cargo.program.display()));
+                false
+            }
+        });
+        let not_found = || "cargo was found neither on PATH nor in ~/.cargo/bin".to_owned();
+        suitable.ok_or_else(|| passed_over.unwrap_or_else(not_found))
+    }
+
+    /// The cargo at this path, if there is one. It finds its own rustc first.
+    fn at(program: PathBuf, home: Option<PathBuf>, mut env: Vec<(&'static str, OsString)>) -> Option<Self> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let own = program.parent()?.to_owned();
+        env.push(("PATH", env::join_paths(iter::once(own).chain(env::split_paths(&path))).ok()?));
+        program.is_file().then_some(Self { program, env, home })
     }
 
     /// The cargo in the home directory of the caller behind sudo. Downloads of root do not go there.
     fn of_caller(program: PathBuf, caller: &Path, cache: &Path) -> Option<Self> {
         let home = cache.join("cargo");
-        // Cargo finds rustc on PATH.
-        let path = env::var_os("PATH").unwrap_or_default();
-        let programs = program.parent()?.to_owned();
-        let path = env::join_paths(iter::once(programs).chain(env::split_paths(&path))).ok()?;
         let toolchains = env::var_os("RUSTUP_HOME").unwrap_or_else(|| caller.join(".rustup").into());
-        let env = vec![("RUSTUP_HOME", toolchains), ("CARGO_HOME", home.clone().into()), ("PATH", path)];
-        Some(Self { program, env, home: Some(home) })
+        let env = vec![("RUSTUP_HOME", toolchains), ("CARGO_HOME", home.clone().into())];
+        Self::at(program, Some(home), env)
+    }
+
+    /// Why it cannot build the images: it is older than the Rust that this program asks for, or does not run.
+    fn problem(&self) -> Option<String> {
+        match self.invocation(["--version"]).run() {
+            Err(ProgramError { outcome, .. }) => Some(format!("does not report its version ({outcome})")),
+            Ok(answer) => match (Version::in_text(&String::from_utf8_lossy(&answer)), Version::parse(RUST)) {
+                (Some(version), Some(oldest)) if version < oldest => {
+                    Some(format!("is version {version}, but {oldest} or newer is needed"))
+                }
+                _ => None,
+            },
+        }
     }
 
     /// This cargo with these arguments.
@@ -157,6 +194,9 @@ fn disturbs(variable: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::progress::{Progress, ProgressEvent};
 
@@ -172,6 +212,33 @@ mod tests {
         {
             assert!(!disturbs(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_cargo_that_is_too_old_is_passed_over_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let cargo = |name: &str, script: &str| {
+            let program = directory.path().join(name).join("cargo");
+            fs::create_dir(program.parent().unwrap()).unwrap();
+            fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            move || Cargo::at(program.clone(), None, Vec::new()).unwrap()
+        };
+        // Debian 13 has Rust 1.85.
+        let old = cargo("old", "echo 'cargo 1.85.0 (d73d2caf9 2024-12-31)'");
+        let broken = cargo("broken", "exit 1");
+        let new = cargo("new", "echo \"cargo 99.0.0 $(command -v cargo)\"");
+        let found = Cargo::first_suitable([old(), broken(), new()].into_iter()).unwrap();
+        assert_eq!(found.program, directory.path().join("new/cargo"));
+        let own = String::from_utf8(found.invocation::<&str>([]).run().unwrap()).unwrap();
+        assert!(own.contains("new/cargo"), "its directory comes first on its PATH: {own}");
+
+        let problem = Cargo::first_suitable([old(), broken()].into_iter()).err().unwrap();
+        assert!(problem.ends_with(&format!("old/cargo is version 1.85, but {RUST} or newer is needed")), "{problem}");
+        let problem = Cargo::first_suitable([broken()].into_iter()).err().unwrap();
+        assert!(problem.ends_with("broken/cargo does not report its version (exit 1)"), "{problem}");
+        let problem = Cargo::first_suitable(iter::empty()).err().unwrap();
+        assert!(problem.contains("was found neither"), "{problem}");
     }
 
     fn run_shell(script: &str) -> (Result<(), ImageError>, Vec<ProgressEvent>) {

@@ -10,9 +10,10 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::find::{is_executable, on_path};
+use super::find::is_executable;
 use super::module::{Module, Pins, root};
 use super::program::Program;
+use super::release::Release;
 use super::{on_thread, version};
 use crate::io_error::IoError;
 use crate::process::{Invocation, outcome};
@@ -20,17 +21,10 @@ use crate::progress::{Progress, Step};
 use crate::shutdown::{self, Shutdown};
 use crate::toolbox::{InstallRemedy, ToolboxError};
 
-/// Where Go usually is, for a PATH that does not contain it, as under sudo.
-const GO_DIRECTORIES: &[&str] = &["/usr/local/go/bin", "/usr/lib/go/bin", "/usr/lib/golang/bin"];
 /// Progress is reported after this number of compiled packages or downloaded modules.
 const REPORT_EVERY: usize = 50;
 /// The number of lines of Go's output that are kept for an error.
 const TAIL: usize = 8;
-
-/// The `go` program.
-pub(super) fn go() -> Option<PathBuf> {
-    on_path("go", GO_DIRECTORIES)
-}
 
 /// Builds a module into `cache`, unless it is already there and complete.
 ///
@@ -91,7 +85,7 @@ async fn check(module: Module, bin: &Path) -> Result<(), String> {
         if !is_executable(&path) {
             return Err(format!("{program} is missing"));
         }
-        if let Some(why) = version::judge(program, &version::ask(program, &path).await) {
+        if let Some(why) = version::judge(program, &version::ask(program, &path).await, Release::pinned()) {
             return Err(format!("{program} {why}"));
         }
     }
@@ -340,7 +334,7 @@ mod tests {
         async fn a_build_is_kept_only_when_it_is_complete() {
             let cache = tempfile::tempdir().unwrap();
             let cache = cache.path();
-            let go = go().expect("this test builds with Go: https://go.dev/dl");
+            let go = super::super::super::go::find().expect("this test builds with Go: https://go.dev/dl");
             let silent = Progress::silent();
             let mut pins = Module::Cni.pins();
 

@@ -49,7 +49,7 @@ impl Manager {
             "" => "the distribution of this machine is unknown (no os-release)".to_owned(),
             name => format!("evenkeel has no package names for this distribution ({name})"),
         })?;
-        let path = on_path(manager.name(), &[]).ok_or_else(|| format!("{} was not found", manager.name()))?;
+        let path = on_path(manager.name()).ok_or_else(|| format!("{} was not found", manager.name()))?;
         Ok((manager, path))
     }
 
@@ -75,6 +75,7 @@ impl Manager {
             (Package::Conntrack, Self::Apt) => &["conntrack"],
             (Package::Conntrack, _) => &["conntrack-tools"],
             (Package::Mount, Self::Apt) => &["mount"],
+            (Package::Wrk, _) => &["wrk"],
             (Package::UtilLinux | Package::Mount, _) => &["util-linux"],
             (Package::Compiler, Self::Apt) => &["gcc", "libc6-dev"],
             (Package::Compiler, Self::Apk) => &["gcc", "musl-dev"],

@@ -10,8 +10,8 @@ use crate::toolbox::Program;
 /// Why the toolbox cannot be used. `Display` is one sentence: what happened, and why.
 #[derive(Debug, Error)]
 pub enum ToolboxError {
-    /// Programs that the cluster needs are neither on PATH nor in the cache.
-    #[error("the cluster needs programs that are not installed: {}", missing.join(", "))]
+    /// Programs that the cluster or a part of a test needs are neither on PATH nor in the cache.
+    #[error("this needs programs that are not installed: {}", missing.join(", "))]
     MissingPrograms {
         /// Their names.
         missing: Vec<String>,

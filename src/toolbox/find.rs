@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::module::Module;
 use super::program::{Program, ProgramSource};
+use super::release::Release;
 use super::remembered_versions::RememberedVersions;
 use super::version;
 
@@ -40,7 +41,7 @@ pub struct Found {
 pub struct PassedOver {
     /// Where it is.
     pub path: PathBuf,
-    /// Why it is not suitable: "is version 1.35.2, but 1.36 is needed".
+    /// Why it is not suitable: "is version 1.35.2, but 1.36 or 1.37 is needed".
     pub why: String,
 }
 
@@ -56,14 +57,18 @@ impl Found {
 pub async fn find(cache: &Path) -> Vec<Found> {
     let places = Places::of_this_machine(cache);
     let remembered = RefCell::new(RememberedVersions::read(cache));
-    let found = join_all(Program::ALL.iter().map(|&program| search(program, &places, &remembered))).await;
+    let release = release(&places, &remembered).await;
+    let found = join_all(Program::ALL.iter().map(|&program| search(program, release, &places, &remembered))).await;
     remembered.into_inner().write(cache);
     found
 }
 
 /// Looks for one program, as [`find`] does for all.
 pub async fn find_one(program: Program, cache: &Path) -> Found {
-    search(program, &Places::of_this_machine(cache), &RefCell::new(RememberedVersions::read(cache))).await
+    let (places, remembered) = (Places::of_this_machine(cache), RefCell::new(RememberedVersions::read(cache)));
+    let of_kubernetes = program.is_kubernetes_component() || program == Program::Kubectl;
+    let release = if of_kubernetes { release(&places, &remembered).await } else { Release::pinned() };
+    search(program, release, &places, &remembered).await
 }
 
 /// The directories that are searched, the cache's last.
@@ -116,11 +121,35 @@ fn directories(variable: &OsStr, more: &[&str]) -> Vec<PathBuf> {
     directories
 }
 
-async fn search(program: Program, places: &Places, remembered: &RefCell<RememberedVersions>) -> Found {
+/// The release of Kubernetes that the lab uses: the one in which every component was found; of two, the one whose API server
+/// comes first. If there is none, it is the pinned one, which can be installed.
+async fn release(places: &Places, remembered: &RefCell<RememberedVersions>) -> Release {
+    let offered = join_all(Program::KUBERNETES_COMPONENTS.map(|program| offered(program, places, remembered))).await;
+    let complete = |release: &&Release| offered.iter().all(|offered| offered.contains(release));
+    let [apiserver, ..] = &offered[..] else { return Release::pinned() };
+    apiserver.iter().find(complete).copied().unwrap_or_else(Release::pinned)
+}
+
+/// The supported releases in which a component was found, in the order of the search.
+async fn offered(program: Program, places: &Places, remembered: &RefCell<RememberedVersions>) -> Vec<Release> {
+    let mut offered = Vec::new();
+    for path in places.of(program).filter(|path| is_executable(path)) {
+        let release = ask(program, &path, remembered).await.ok().and_then(|answer| version::release(&answer));
+        offered.extend(release.filter(|release| Release::supported().contains(release)));
+    }
+    offered
+}
+
+async fn search(
+    program: Program,
+    release: Release,
+    places: &Places,
+    remembered: &RefCell<RememberedVersions>,
+) -> Found {
     let mut passed_over = Vec::new();
     for path in places.of(program).filter(|path| is_executable(path)) {
         let answer = ask(program, &path, remembered).await;
-        if let Some(why) = version::judge(program, &answer) {
+        if let Some(why) = version::judge(program, &answer, release) {
             passed_over.push(PassedOver { path, why });
         } else {
             let version = answer.ok().and_then(|answer| version::shown(program, &answer));
@@ -144,10 +173,16 @@ async fn ask(program: Program, path: &Path, remembered: &RefCell<RememberedVersi
 }
 
 /// The first program of that name on PATH or in the system's directories, in any version.
-pub(super) fn on_path(name: &str, more: &[&str]) -> Option<PathBuf> {
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
+    all_on_path(name, &[]).into_iter().next()
+}
+
+/// All programs of that name on PATH, in `more` and in the system's directories.
+pub(super) fn all_on_path(name: &str, more: &[&str]) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more: Vec<&str> = more.iter().chain(SYSTEM_DIRECTORIES).copied().collect();
-    directories(&path, &more).into_iter().map(|directory| directory.join(name)).find(|path| is_executable(path))
+    let paths = directories(&path, &more).into_iter().map(|directory| directory.join(name));
+    paths.filter(|path| is_executable(path)).collect()
 }
 
 /// Whether a path leads to a file that may be executed.
@@ -169,10 +204,49 @@ mod tests {
         path
     }
 
-    async fn searched(program: Program, path: &[&Path], cache: &Path) -> Found {
+    fn places(path: &[&Path], cache: &Path) -> Places {
         let programs = path.iter().map(|path| path.to_path_buf()).collect();
-        let places = Places { programs, plugins: Vec::new(), built: built(cache) };
-        search(program, &places, &RefCell::default()).await
+        Places { programs, plugins: Vec::new(), built: built(cache) }
+    }
+
+    async fn searched(program: Program, path: &[&Path], cache: &Path) -> Found {
+        search(program, Release::pinned(), &places(path, cache), &RefCell::default()).await
+    }
+
+    /// Scripts in place of these components in this version.
+    fn components(directory: &Path, programs: &[Program], version: &str) {
+        for program in programs {
+            script(directory, program.name(), &format!("Kubernetes {version}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lab_uses_the_first_release_in_which_every_component_was_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let all = Program::KUBERNETES_COMPONENTS;
+        components(&at("old"), &all, "v1.35.9");
+        components(&at("newest"), &all, "v1.38.0");
+        components(&at("part"), &[Program::KubeApiserver, Program::Kubelet], "v1.37.0");
+        components(&at("next"), &all, "v1.37.2");
+        components(&at("pinned"), &all, "v1.36.1");
+        let used = async |path: &[&str]| {
+            let path: Vec<PathBuf> = path.iter().map(|name| at(name)).collect();
+            let path: Vec<&Path> = path.iter().map(PathBuf::as_path).collect();
+            release(&places(&path, &at("cache")), &RefCell::default()).await
+        };
+        let pinned = Release::pinned();
+        assert_eq!(used(&["old", "next", "pinned"]).await, pinned.after(), "the first one on PATH");
+        assert_eq!(used(&["newest", "pinned", "next"]).await, pinned);
+        assert_eq!(used(&["part", "pinned"]).await, pinned, "components of two releases are not mixed");
+        assert_eq!(used(&["part", "old", "newest"]).await, pinned, "the one that can be installed");
+        components(&Module::Kubernetes.pins().bin(&at("cache")), &all, "v1.36.3");
+        assert_eq!(used(&["part"]).await, pinned);
+        assert_eq!(used(&["next"]).await, pinned.after());
+
+        let mixed = searched(Program::Kubelet, &[&at("part"), &at("pinned")], &at("cache")).await;
+        assert_eq!(mixed.path, Some(at("pinned").join("kubelet")));
+        assert!(mixed.passed_over[0].why.contains("one minor version, here 1.36"), "{mixed:?}");
     }
 
     #[tokio::test]

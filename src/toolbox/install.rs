@@ -10,7 +10,7 @@ use super::distribution::{self, Manager};
 use super::find::{Found, find, on_path};
 use super::module::{self, Module};
 use super::program::{Package, Program, ProgramSource};
-use super::{build, describe_missing};
+use super::{build, describe_missing, go};
 use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::Progress;
@@ -57,11 +57,7 @@ pub fn plan(found: &[Found]) -> Result<InstallPlan, ToolboxError> {
     if modules.iter().any(|module| module.needs_c()) {
         packages.extend(build_needs());
     }
-    let go = match build::go() {
-        Some(go) => go,
-        None if modules.is_empty() => PathBuf::new(),
-        None => return Err(no_go(&modules)),
-    };
+    let go = if modules.is_empty() { PathBuf::new() } else { go::find().map_err(|why| no_go(&modules, &why))? };
     let packages = if packages.is_empty() { None } else { Some(packages_here(&packages)?) };
     Ok(InstallPlan { packages, modules, go })
 }
@@ -87,10 +83,10 @@ fn packages(missing: &[Program]) -> Vec<Package> {
 /// Missing packages that are needed to build runc.
 fn build_needs() -> Vec<Package> {
     let mut needs = Vec::new();
-    if !["gcc", "cc", "clang"].iter().any(|compiler| on_path(compiler, &[]).is_some()) {
+    if !["gcc", "cc", "clang"].iter().any(|compiler| on_path(compiler).is_some()) {
         needs.push(Package::Compiler);
     }
-    match on_path("pkg-config", &[]) {
+    match on_path("pkg-config") {
         None => needs.extend([Package::PkgConfig, Package::Libseccomp]),
         Some(path) => {
             if Invocation::new(path, ["--exists", "libseccomp"]).run().is_err() {
@@ -101,11 +97,11 @@ fn build_needs() -> Vec<Package> {
     needs
 }
 
-fn no_go(modules: &[Module]) -> ToolboxError {
+fn no_go(modules: &[Module], why: &str) -> ToolboxError {
     let titles: Vec<&str> = modules.iter().map(|module| module.title()).collect();
     ToolboxError::InstallFailed {
         what: titles.join(", "),
-        why: "building it needs Go, which was not found".to_owned(),
+        why: format!("building it needs Go, {why}"),
         remedy: InstallRemedy::Go,
     }
 }

@@ -12,10 +12,12 @@ mod build;
 mod distribution;
 mod error;
 mod find;
+mod go;
 mod install;
 pub mod kernel;
 mod module;
 mod program;
+mod release;
 mod remembered_versions;
 mod version;
 
@@ -26,10 +28,19 @@ pub use install::{InstallPlan, install, installation, plan};
 pub use module::{Module, Pins};
 pub use program::{Package, Program, ProgramSource};
 
+use release::Release;
+
 /// All programs, found and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toolbox {
     programs: BTreeMap<Program, PathBuf>,
+    pinned_kubernetes: bool,
+}
+
+/// The minor version of Kubernetes that is pinned: 1.36.
+#[must_use]
+pub fn pinned_kubernetes() -> String {
+    Release::pinned().to_string()
 }
 
 impl Toolbox {
@@ -38,6 +49,12 @@ impl Toolbox {
     #[must_use]
     pub fn path(&self, program: Program) -> &Path {
         self.programs.get(&program).map_or(Path::new(program.name()), PathBuf::as_path)
+    }
+
+    /// Whether the components are of the pinned minor version of Kubernetes, and not of the next one.
+    #[must_use]
+    pub fn has_pinned_kubernetes(&self) -> bool {
+        self.pinned_kubernetes
     }
 
     /// All programs that were found, by name.
@@ -66,8 +83,12 @@ pub enum InstallPolicy {
 pub fn resolve(found: Vec<Found>) -> Result<Toolbox, ToolboxError> {
     let missing: Vec<String> = found.iter().filter(|found| found.is_missing()).map(describe_missing).collect();
     if missing.is_empty() {
+        let components = found.iter().filter(|found| found.program.is_kubernetes_component());
+        let pinned_kubernetes = components
+            .filter_map(|found| found.version.as_deref().and_then(version::release))
+            .all(|release| release == Release::pinned());
         let programs = found.into_iter().filter_map(|found| Some((found.program, found.path?))).collect();
-        Ok(Toolbox { programs })
+        Ok(Toolbox { programs, pinned_kubernetes })
     } else {
         Err(ToolboxError::MissingPrograms { missing, installation: Installation::Toolbox })
     }

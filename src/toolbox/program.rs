@@ -30,6 +30,8 @@ pub enum Package {
     UtilLinux,
     /// mount and umount.
     Mount,
+    /// wrk.
+    Wrk,
     /// A C compiler with the headers of the C library; only needed to build runc.
     Compiler,
     /// The headers of libseccomp; only needed to build runc.
@@ -97,6 +99,7 @@ programs! {
     Nsenter, "nsenter", ProgramSource::Packaged(Package::UtilLinux), "nsenter, of util-linux.";
     Mount, "mount", ProgramSource::Packaged(Package::Mount), "mount, of util-linux.";
     Umount, "umount", ProgramSource::Packaged(Package::Mount), "umount, of util-linux.";
+    Wrk, "wrk", ProgramSource::Packaged(Package::Wrk), "wrk, for a second load in the soak; everything else works without it.";
 }
 
 impl Program {
@@ -114,7 +117,17 @@ impl Program {
     /// Whether a lab works without it.
     #[must_use]
     pub fn is_optional(self) -> bool {
-        self == Self::Kubectl
+        matches!(self, Self::Kubectl | Self::Wrk)
+    }
+
+    /// The components of Kubernetes, which must all be of one minor version.
+    pub const KUBERNETES_COMPONENTS: [Self; 5] =
+        [Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kubelet, Self::KubeProxy];
+
+    /// Whether it is one of [`Program::KUBERNETES_COMPONENTS`].
+    #[must_use]
+    pub fn is_kubernetes_component(self) -> bool {
+        Self::KUBERNETES_COMPONENTS.contains(&self)
     }
 
     /// Whether it is a CNI plugin: those have their own directories and no `--version`.

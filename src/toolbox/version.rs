@@ -1,15 +1,15 @@
 //! Asks programs for their version, and decides whether that version is suitable.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::module::Module;
 use super::program::Program;
+use super::release::Release;
 use crate::process::{Invocation, ProgramError};
+use crate::version::Version;
 
 /// How long a program may take to report its version: long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,62 +23,58 @@ enum Need {
     Any,
     /// This one or a newer one.
     AtLeast(Version),
-    /// The same major version, and a minor version that differs by at most `minors`.
-    Near { version: Version, minors: u32 },
+    /// The release of Kubernetes that the lab uses: all components must be of one.
+    Component(Release),
+    /// This release of Kubernetes, the one before or the one after: kubectl may differ that much from the API server.
+    Client(Release),
 }
 
-/// Major, minor and patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(u32, u32, u32);
-
-impl Version {
-    /// The leading numbers of a word: `v1.36.3`, `1.6.20~ds1`, `2.0`. A single number is not a version.
-    fn parse(word: &str) -> Option<Self> {
-        let word = word.strip_prefix('v').unwrap_or(word);
-        let end = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
-        let mut numbers = word[..end].split('.').map(str::parse::<u32>);
-        let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-        Some(Self(major, minor, numbers.next().and_then(Result::ok).unwrap_or(0)))
-    }
-}
-
+/// What is needed, after "is version 1.2.3, but".
 impl fmt::Display for Need {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => formatter.write_str("any version"),
-            Self::AtLeast(Version(major, minor, 0)) => write!(formatter, "{major}.{minor} or newer"),
-            Self::AtLeast(Version(major, minor, patch)) => write!(formatter, "{major}.{minor}.{patch} or newer"),
-            Self::Near { version: Version(major, minor, _), minors: 0 } => write!(formatter, "{major}.{minor}"),
-            Self::Near { version: Version(major, minor, _), minors } => {
-                write!(formatter, "{major}.{} to {major}.{}", minor.saturating_sub(*minors), minor + minors)
+            Self::AtLeast(oldest) => write!(formatter, "{oldest} or newer"),
+            Self::Component(_) => {
+                let [pinned, next] = Release::supported();
+                write!(formatter, "{pinned} or {next}")
             }
+            Self::Client(release) => write!(formatter, "{} to {}", release.before(), release.after()),
         }
     }
 }
 
 impl Need {
-    fn of(program: Program) -> Self {
-        let kubernetes = Version::parse(Module::Kubernetes.pins().version()).unwrap_or(Version(1, 0, 0));
+    fn of(program: Program, release: Release) -> Self {
         match program {
-            Program::KubeApiserver
-            | Program::KubeControllerManager
-            | Program::KubeScheduler
-            | Program::Kubelet
-            | Program::KubeProxy => Self::Near { version: kubernetes, minors: 0 },
-            Program::Kubectl => Self::Near { version: kubernetes, minors: 1 },
+            _ if program.is_kubernetes_component() => Self::Component(release),
+            Program::Kubectl => Self::Client(release),
             Program::Etcd => Self::AtLeast(Version(3, 5, 0)),
             Program::Containerd | Program::ContainerdShim | Program::Ctr => Self::AtLeast(Version(2, 0, 0)),
             Program::Runc => Self::AtLeast(Version(1, 2, 0)),
             Program::Nft => Self::AtLeast(Version(1, 0, 1)),
+            // Its JSON, which busybox does not have.
+            Program::Ip => Self::AtLeast(Version(5, 10, 0)),
             _ => Self::Any,
         }
     }
 
-    fn allows(self, found: Version) -> bool {
+    /// Why a version is not suitable, after "is version 1.2.3, but"; `None` when it is.
+    fn refusal(self, found: Version) -> Option<String> {
+        let of = Release::of(found);
         match self {
-            Self::Any => true,
-            Self::AtLeast(least) => found.cmp(&least) != Ordering::Less,
-            Self::Near { version, minors } => found.0 == version.0 && found.1.abs_diff(version.1) <= minors,
+            Self::Any => None,
+            Self::AtLeast(oldest) => (found < oldest).then(|| format!("{self} is needed")),
+            Self::Client(release) => {
+                let near = [release.before(), release, release.after()].contains(&of);
+                (!near).then(|| format!("{self} is needed"))
+            }
+            Self::Component(release) if of == release => None,
+            Self::Component(release) if Release::supported().contains(&of) => {
+                Some(format!("all components of Kubernetes must be of one minor version, here {release}"))
+            }
+            Self::Component(_) if of < Release::pinned() => Some(format!("{self} is needed: use a newer Kubernetes")),
+            Self::Component(_) => Some(format!("{self} is needed: use an older Kubernetes, or a newer Evenkeel")),
         }
     }
 }
@@ -113,9 +109,14 @@ pub(super) fn shown(program: Program, answer: &str) -> Option<String> {
     word_of(answer).map(|word| word.trim_start_matches('v').to_owned())
 }
 
-/// Why a program that gave this answer is not suitable; `None` when it is.
-pub(super) fn judge(program: Program, answer: &Result<String, String>) -> Option<String> {
-    let need = Need::of(program);
+/// The release of the Kubernetes component that gave this answer.
+pub(super) fn release(answer: &str) -> Option<Release> {
+    word_of(answer).and_then(Version::parse).map(Release::of)
+}
+
+/// Why a program that gave this answer is not suitable for a lab with this release of Kubernetes; `None` when it is.
+pub(super) fn judge(program: Program, answer: &Result<String, String>, release: Release) -> Option<String> {
+    let need = Need::of(program, release);
     let answer = match answer {
         Err(_) if need == Need::Any && !program.is_cni_plugin() => return None,
         Err(why) => return Some(why.clone()),
@@ -124,17 +125,17 @@ pub(super) fn judge(program: Program, answer: &Result<String, String>) -> Option
     if program.is_cni_plugin() {
         return judge_plugin(answer);
     }
-    match word_of(answer).and_then(Version::parse) {
-        _ if need == Need::Any => None,
-        None => Some(format!("does not report its version, but {need} is needed")),
-        Some(version) if !need.allows(version) => {
-            Some(format!("is version {}, but {need} is needed", shown(program, answer).unwrap_or_default()))
-        }
-        Some(_) if program == Program::Runc && !answer.lines().any(|line| line.starts_with("libseccomp:")) => {
-            Some("was built without seccomp, which pods need".to_owned())
-        }
-        Some(_) => None,
+    if need == Need::Any {
+        return None;
     }
+    let Some(version) = word_of(answer).and_then(Version::parse) else {
+        return Some(format!("does not report its version, but {need} is needed"));
+    };
+    if let Some(refusal) = need.refusal(version) {
+        return Some(format!("is version {}, but {refusal}", shown(program, answer).unwrap_or_default()));
+    }
+    let without_seccomp = program == Program::Runc && !answer.lines().any(|line| line.starts_with("libseccomp:"));
+    without_seccomp.then(|| "was built without seccomp, which pods need".to_owned())
 }
 
 fn judge_plugin(answer: &str) -> Option<String> {
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     fn problem(program: Program, answer: &str) -> Option<String> {
-        judge(program, &Ok(answer.to_owned()))
+        judge(program, &Ok(answer.to_owned()), Release::pinned())
     }
 
     #[test]
@@ -187,8 +188,22 @@ mod tests {
     #[test]
     fn unsuitable_versions_are_named() {
         let answers = [
-            (Program::Kubelet, "Kubernetes v1.35.9", "is version 1.35.9, but 1.36 is needed"),
-            (Program::Kubelet, "Kubernetes v2.36.0", "is version 2.36.0, but 1.36 is needed"),
+            (
+                Program::Kubelet,
+                "Kubernetes v1.35.9",
+                "is version 1.35.9, but 1.36 or 1.37 is needed: use a newer Kubernetes",
+            ),
+            (
+                Program::KubeProxy,
+                "Kubernetes v1.38.0",
+                "is version 1.38.0, but 1.36 or 1.37 is needed: use an older Kubernetes, or a newer Evenkeel",
+            ),
+            (Program::Kubelet, "Kubernetes v2.36.0", "is version 2.36.0, but 1.36 or 1.37 is needed"),
+            (
+                Program::Kubelet,
+                "Kubernetes v1.37.2",
+                "is version 1.37.2, but all components of Kubernetes must be of one minor version, here 1.36",
+            ),
             (Program::Kubectl, "Client Version: v1.30.0", "is version 1.30.0, but 1.35 to 1.37 is needed"),
             (
                 Program::Containerd,
@@ -198,6 +213,7 @@ mod tests {
             (Program::Runc, "runc version 1.1.5\nlibseccomp: 2.5.4", "but 1.2 or newer is needed"),
             (Program::Runc, "runc version 1.4.3\nspec: 1.3.0", "without seccomp"),
             (Program::Nft, "nftables v0.9.8 (E.D.S.)", "but 1.0.1 or newer is needed"),
+            (Program::Ip, "ip utility, iproute2-ss190107", "does not report its version, but 5.10 or newer is needed"),
             (Program::Nft, "hello", "does not report its version"),
             (Program::CniPtp, r#"{"cniVersion":"0.4.0","supportedVersions":["0.4.0"]}"#, "does not support CNI 1.0.0"),
             (Program::CniPtp, "hello", "is not a CNI plugin: it does not answer as one"),
@@ -211,9 +227,18 @@ mod tests {
     #[test]
     fn a_program_of_any_version_need_not_report_it() {
         let silent = Err("does not report its version (exit 1)".to_owned());
-        assert_eq!(judge(Program::Mount, &silent), None);
+        assert_eq!(judge(Program::Mount, &silent, Release::pinned()), None);
         assert_eq!(problem(Program::Mount, "mount from somewhere"), None);
-        assert!(judge(Program::Kubelet, &silent).is_some());
-        assert!(judge(Program::CniLoopback, &silent).is_some());
+        assert!(judge(Program::Kubelet, &silent, Release::pinned()).is_some());
+        assert!(judge(Program::CniLoopback, &silent, Release::pinned()).is_some());
+    }
+
+    #[test]
+    fn a_lab_with_the_next_release_has_every_component_in_it() {
+        let next = |program, answer: &str| judge(program, &Ok(answer.to_owned()), Release::pinned().after());
+        assert_eq!(next(Program::Kubelet, "Kubernetes v1.37.2"), None);
+        assert!(next(Program::Kubelet, "Kubernetes v1.36.3").unwrap().ends_with("one minor version, here 1.37"));
+        assert_eq!(next(Program::Kubectl, "Client Version: v1.38.0"), None);
+        assert!(next(Program::Kubectl, "Client Version: v1.35.9").unwrap().ends_with("but 1.36 to 1.38 is needed"));
     }
 }

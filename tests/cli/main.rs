@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that cannot continue fails its test")]
 
 mod any_bytes;
+mod doctor;
 mod inotify;
 mod named_files;
 mod pages;

@@ -1,8 +1,9 @@
-//! The programs that these tests need. They are taken from PATH, or else downloaded from Debian's packages or crates.io
-//! into `target/`. Nothing is installed on the machine.
+//! The programs that these tests need. The first one on PATH that is new enough is taken; if there is none, it is downloaded
+//! from Debian's packages or crates.io into `target/`. Nothing is installed on the machine.
 
 use std::env::consts::ARCH;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,6 +11,19 @@ use std::process::Command;
 const SUITE: &str = "trixie";
 /// The directory of the downloaded programs.
 const DOWNLOADED: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// The oldest version of each program that these tests accept from PATH.
+const OLDEST: [(&str, Version); 3] = [
+    // That of Debian 13. 2.8 lacks `--all-systems` and `FILE.drv^*`, and 2.18 accepts no empty build hook.
+    ("nix", (2, 26)),
+    // That of Debian 12. An older one has fewer checks.
+    ("shellcheck", (0, 9)),
+    // The one that these tests bring. An older one may know less of the language.
+    ("deadnix", (1, 3)),
+];
+
+/// Major and minor.
+type Version = (u32, u32);
 
 /// A program: its path, and the arguments that every call needs.
 pub(crate) struct Program {
@@ -26,13 +40,13 @@ impl Program {
 
     /// The program `name` on PATH, or else from Debian's `package`.
     pub(crate) fn from_debian(name: &str, package: &str) -> Self {
-        on_path(name).map_or_else(|| unpacked(name, package), |path| Self { words: vec![path] })
+        on_path(name).unwrap_or_else(|| unpacked(name, package))
     }
 
     /// The program `name` on PATH, or else from the crate of the same name in `version`.
     pub(crate) fn from_crates(name: &str, version: &str) -> Self {
-        if let Some(path) = on_path(name) {
-            return Self { words: vec![path] };
+        if let Some(program) = on_path(name) {
+            return program;
         }
         let root = Path::new(DOWNLOADED).join(format!("{name}-{version}"));
         let program = root.join("bin").join(name);
@@ -47,9 +61,28 @@ impl Program {
     }
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+fn on_path(name: &str) -> Option<Program> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file())
+    first_suitable(name, std::env::split_paths(&path))
+}
+
+/// The first program `name` in these directories that is new enough.
+fn first_suitable(name: &str, directories: impl Iterator<Item = PathBuf>) -> Option<Program> {
+    let (_, oldest) = *OLDEST.iter().find(|(known, _)| *known == name).expect("every program has an oldest version");
+    let mut there = directories.map(|directory| directory.join(name)).filter(|path| path.is_file());
+    there.find(|path| version(path).is_some_and(|version| version >= oldest)).map(|path| Program { words: vec![path] })
+}
+
+/// The version that a program reports, if it runs at all. It is the last one in its answer: "nix (Determinate Nix 3.6) 2.29.0".
+fn version(program: &Path) -> Option<Version> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    answer.split_whitespace().filter_map(parsed).next_back()
+}
+
+fn parsed(word: &str) -> Option<Version> {
+    let mut numbers = word.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// A program from a Debian package. The package is unpacked together with all libraries that it depends on.
@@ -119,7 +152,7 @@ fn mirror() -> String {
     let words = texts.iter().flat_map(|text| text.split_whitespace());
     let mirror = words.map(|word| word.trim_end_matches('/')).find(|word| word.ends_with("/debian"));
     mirror
-        .expect("these tests need nix and shellcheck on PATH, or Debian's packages: https://nixos.org/download")
+        .expect("these tests need Nix 2.26 or newer and shellcheck on PATH, or Debian's packages: https://nixos.org/download")
         .to_owned()
 }
 
@@ -130,4 +163,27 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed:\n{said}{}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_program_that_is_too_old_or_does_not_run_is_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |place: &str, script: &str| {
+        let directory = directory.path().join(place);
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("nix"), format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(directory.join("nix"), fs::Permissions::from_mode(0o755)).unwrap();
+        directory
+    };
+    let debian_12 = put("debian-12", "echo 'nix (Nix) 2.8.0'");
+    let ubuntu_24 = put("ubuntu-24", "echo 'nix (Nix) 2.18.1'");
+    let broken = put("broken", "exit 127");
+    let new = put("new", "echo 'nix (Determinate Nix 3.6.0) 2.29.0'");
+    let newest = put("newest", "echo 'nix (Nix) 3.0.1'");
+    let found = |places: &[&PathBuf]| {
+        first_suitable("nix", places.iter().copied().cloned()).map(|program| program.words[0].clone())
+    };
+    assert_eq!(found(&[&debian_12, &ubuntu_24, &broken]), None, "the tests bring their own");
+    assert_eq!(found(&[&debian_12, &ubuntu_24, &broken, &new, &newest]), Some(new.join("nix")));
+    assert_eq!(found(&[&newest, &new]), Some(newest.join("nix")));
 }

@@ -67,6 +67,7 @@ mod gauge;
 mod head;
 mod live;
 mod plan;
+mod platform;
 mod pod_times;
 mod pool;
 mod protocol_error;
@@ -81,8 +82,6 @@ mod shared;
 mod socket;
 mod statuses;
 mod target;
-#[cfg_attr(not(target_os = "linux"), path = "timer_elsewhere.rs")]
-mod timer;
 mod times;
 mod usage;
 mod worker;

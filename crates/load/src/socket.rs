@@ -7,11 +7,9 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use rustix::net::sockopt::{set_tcp_congestion, set_tcp_quickack};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, connect_unspec, socket_with};
+use rustix::net::{AddressFamily, connect, connect_unspec};
 
-/// The congestion control that every kernel has, and that does the least work for each packet.
-const CONGESTION_CONTROL: &str = "reno";
+use crate::platform;
 
 pub(super) struct Socket {
     stream: TcpStream,
@@ -23,10 +21,8 @@ impl Socket {
     /// Creates a socket for connections to addresses of the same family.
     pub(super) fn new(address: SocketAddr) -> io::Result<Self> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let descriptor = socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)?;
-        // A request never fills a window, so a more expensive algorithm (BBR paces every packet) has no use. Where this fails,
-        // requests only cost a little more.
-        let _ = set_tcp_congestion(&descriptor, CONGESTION_CONTROL);
+        let descriptor = platform::stream_socket(family)?;
+        platform::cheap_congestion_control(&descriptor);
         Ok(Self { stream: TcpStream::from_std(descriptor.into()), watched: None })
     }
 
@@ -34,8 +30,7 @@ impl Socket {
     /// of the handshake.
     pub(super) fn connect(&self, address: SocketAddr, request_follows: bool) -> io::Result<()> {
         if request_follows {
-            // Where this fails, there is one more packet.
-            let _ = set_tcp_quickack(&self.stream, false);
+            platform::delay_acknowledgement(&self.stream);
         }
         match connect(&self.stream, &address) {
             Err(Errno::INPROGRESS) => Ok(()),

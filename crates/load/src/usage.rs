@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::getrusage;
 use nix::sys::time::TimeValLike;
 
-/// The usage of this thread. Other systems have none for threads; there the load is only compiled.
-#[cfg(target_os = "linux")]
-const WHO: UsageWho = UsageWho::RUSAGE_THREAD;
-#[cfg(not(target_os = "linux"))]
-const WHO: UsageWho = UsageWho::RUSAGE_SELF;
+use crate::platform::THREAD;
 
 /// Processor time and context switches of one thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +22,7 @@ impl ThreadUsage {
     /// The usage of this thread so far; all zero where the kernel does not report it.
     pub(super) fn so_far() -> Self {
         let count = |number| u64::try_from(number).unwrap_or(0);
-        getrusage(WHO).map_or_else(
+        getrusage(THREAD).map_or_else(
             |_| Self::default(),
             |usage| {
                 let sum = usage.user_time() + usage.system_time();

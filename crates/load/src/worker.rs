@@ -15,8 +15,8 @@ use super::gauge::{Gauge, Stopper};
 use super::pool::connections_each;
 use super::record::Record;
 use super::shared::{Job, Shared};
-use super::timer::Timer;
 use super::usage::ThreadUsage;
+use crate::platform::Timer;
 
 const WAKE: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);

@@ -156,6 +156,10 @@ fn cluster(error: &ClusterError) -> String {
         ClusterError::NoDataPlane { .. } => "use a lab on this machine: evenkeel up".into(),
         ClusterError::UnknownComponent { .. } | ClusterError::Interrupted(_) => String::new(),
         ClusterError::Component { log, .. } => format!("the whole log: {}", log.display()),
+        ClusterError::RefusedFlags { kubernetes, .. } => format!(
+            "put the programs of Kubernetes {kubernetes} on PATH; or remove the others from it, and build these: \
+             evenkeel up --install-tools"
+        ),
         ClusterError::LittleMemory { .. } => {
             "end a program that uses much memory, then try again; free -m shows the memory".into()
         }

@@ -75,6 +75,11 @@ fn samples() -> Vec<Error> {
         WorkloadError::GivenUp { components: vec!["kubelet (exit 1)".into()], first: "kubelet".into() }.into(),
         WorkloadError::Deadline { what: "the rollout".into(), seconds: 60, why: "1 of 2 pods ready".into() }.into(),
         ClusterError::NotBooted.into(),
+        ClusterError::RefusedFlags {
+            refused: vec!["kube-apiserver (unknown flag: --profiling)".into(), "kubelet (exit 7: no memory)".into()],
+            kubernetes: "1.36".into(),
+        }
+        .into(),
         ClusterError::LittleMemory { free: 200, needed: 600 }.into(),
         ClusterError::ImageTooLarge {
             image: "shop.example/app:1".into(),
@@ -222,6 +227,7 @@ fn of_cluster(error: &ClusterError) -> &'static str {
         ClusterError::NoDataPlane { .. } => "cluster: NoDataPlane",
         ClusterError::UnknownComponent { .. } => "cluster: UnknownComponent",
         ClusterError::Component { .. } => "cluster: Component",
+        ClusterError::RefusedFlags { .. } => "cluster: RefusedFlags",
         ClusterError::LittleMemory { .. } => "cluster: LittleMemory",
         ClusterError::ImageTooLarge { .. } => "cluster: ImageTooLarge",
         ClusterError::Unreachable { .. } => "cluster: Unreachable",
@@ -278,7 +284,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 48;
+const NAMES: usize = 49;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

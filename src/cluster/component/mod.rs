@@ -5,6 +5,7 @@ mod containerd;
 mod controller_manager;
 mod etcd;
 mod external_ip;
+mod flags;
 mod kube_proxy;
 mod kubelet;
 mod scheduler;
@@ -20,6 +21,9 @@ use crate::toolbox::{Program, Toolbox};
 use super::layout::Layout;
 use super::node::Node;
 use super::{encryption, pki};
+
+pub(super) use flags::check_flags;
+pub use flags::{RefusedFlag, accepted, refused_flags};
 
 pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;

@@ -9,6 +9,7 @@ pub use part::Part;
 pub use result::PromiseResult;
 
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Case, LONGEST_RUN, Series, Trial, Workplace};
@@ -61,8 +62,8 @@ pub struct SoakPlan {
     pub connections: NonZeroU32,
     /// The parts to make; empty: all.
     pub only: Vec<Part>,
-    /// Whether wrk also sends the load of the first part.
-    pub wrk: bool,
+    /// The program wrk, if it also sends the load of the first part.
+    pub wrk: Option<PathBuf>,
 }
 
 /// A running soak.
@@ -147,8 +148,8 @@ impl Soak<'_> {
         cluster::tag_image(cluster, self.toolbox, &image, &again).await?;
         let promises = promise::of_pods([again.clone(), image]);
         let mut outcome = self.both_loads(&promises).await;
-        if outcome.is_ok() && self.plan.wrk {
-            outcome = self.by_wrk(&promises).await;
+        if let (true, Some(wrk)) = (outcome.is_ok(), self.plan.wrk.clone()) {
+            outcome = self.by_wrk(&wrk, &promises).await;
         }
         // The tag is removed only after the Deployment is restored and no pod is created from it any more.
         let outcome = self.restore(outcome).await;
@@ -247,12 +248,12 @@ impl Soak<'_> {
     }
 
     /// Makes the events of the first part under the load of wrk, an independent program.
-    async fn by_wrk(&mut self, promises: &[Promise]) -> Result<(), ExperimentError> {
+    async fn by_wrk(&mut self, wrk: &Path, promises: &[Promise]) -> Result<(), ExperimentError> {
         for mode in [Mode::Keepalive, Mode::NoKeepalive] {
             let rounds = self.plan.rounds.get();
             let step = self.progress.step(format!("the same with wrk ({mode}, {rounds} rounds)"));
             let events = promise::rounds(promises, rounds, 0);
-            let row = wrk::run(&self.stage(), &self.target, self.plan.connections, mode, &events).await?;
+            let row = wrk::run(wrk, &self.stage(), &self.target, self.plan.connections, mode, &events).await?;
             self.results.push(PromiseResult { rounds, ..row });
             step.done();
         }

@@ -1,6 +1,7 @@
 //! The same events under the load of wrk, an independent client.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// Plays `events` while wrk sends load, and takes the counts of failures from its output.
 pub(super) async fn run(
+    program: &Path,
     stage: &EventContext<'_>,
     endpoint: &Target,
     connections: NonZeroU32,
@@ -35,7 +37,7 @@ pub(super) async fn run(
         arguments.extend(["-H", "Connection: close"]);
     }
     arguments.push(&url);
-    let invocation = Invocation::new("wrk", arguments);
+    let invocation = Invocation::new(program, arguments);
     let mut command = tokio::process::Command::from(invocation.command());
     let started = command.kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = started.map_err(|source| invocation.not_started(&source))?;

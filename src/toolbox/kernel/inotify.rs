@@ -3,9 +3,8 @@
 
 use std::fs;
 
-use nix::sys::inotify::{InitFlags, Inotify};
-
 use super::ProbeResult;
+use crate::platform;
 use crate::toolbox::ToolboxError;
 
 /// The components of a node hold 20. The rest is for followed logs (one for each pod) and, with cgroup v2, for containers.
@@ -26,15 +25,14 @@ pub(super) fn tried() -> ProbeResult {
 /// # Errors
 /// [`ToolboxError::FewInotifyInstances`].
 pub(super) fn require() -> Result<(), ToolboxError> {
-    let made: Vec<Inotify> =
-        (0..NEEDED).map_while(|_| Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()).collect();
-    if made.len() == NEEDED {
+    let free = platform::inotify_instances(NEEDED);
+    if free == NEEDED {
         return Ok(());
     }
     let limits = SETTINGS.map(|setting| (setting, read(setting)));
     let lowest = limits.iter().min_by_key(|(_, limit)| limit.parse::<u64>().unwrap_or(u64::MAX));
     let (setting, limit) = lowest.cloned().unwrap_or((SETTINGS[0], String::new()));
-    Err(ToolboxError::FewInotifyInstances { needed: NEEDED, free: made.len(), setting, limit })
+    Err(ToolboxError::FewInotifyInstances { needed: NEEDED, free, setting, limit })
 }
 
 fn read(setting: &str) -> String {

@@ -1,8 +1,6 @@
 //! Checks whether the kernel supports what a cluster needs, in temporary namespaces that leave nothing behind.
 
-#[cfg(target_os = "linux")]
 mod inotify;
-#[cfg(target_os = "linux")]
 mod trial;
 
 use std::fs;
@@ -15,36 +13,14 @@ use super::program::Program;
 use super::{Found, Toolbox};
 use crate::toolbox::ToolboxError;
 
-/// On other systems there is nothing to check.
-#[cfg(not(target_os = "linux"))]
-mod trial {
-    use super::{ProbeResult, Tools};
-
-    pub(super) fn tried(_: &Tools) -> [ProbeResult; 5] {
-        std::array::from_fn(|_| ProbeResult::Fails("this is not Linux".to_owned()))
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod inotify {
-    use super::{ProbeResult, ToolboxError};
-
-    pub(super) fn tried() -> ProbeResult {
-        ProbeResult::Fails("this is not Linux".to_owned())
-    }
-
-    pub(super) fn require() -> Result<(), ToolboxError> {
-        Ok(())
-    }
-}
-
 /// The mount point of the cgroup hierarchies.
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// The controllers that the kubelet and runc use; the last three exist only in version 1.
 const CONTROLLERS: [&str; 7] = ["cpu", "cpuset", "memory", "pids", "cpuacct", "devices", "freezer"];
 
 /// The checks, in this order.
-const NEEDS: [&str; 7] = ["namespaces", "overlayfs", "veth links", "bridges", "nftables", "cgroups", INOTIFY];
+const NEEDS: [&str; 7] = ["namespaces", "overlayfs", "veth links", "bridges", "nftables", CGROUP, INOTIFY];
+const CGROUP: &str = "cgroups";
 const INOTIFY: &str = "inotify";
 
 /// A check.
@@ -67,6 +43,8 @@ pub enum ProbeResult {
     Fails(String),
     /// It could not be checked, with the reason.
     Untried(String),
+    /// It was not checked, because only root can.
+    NeedsRoot,
 }
 
 impl From<Result<String, String>> for ProbeResult {
@@ -96,12 +74,11 @@ impl From<&Toolbox> for Tools {
     }
 }
 
-/// Checks everything that a cluster needs of the kernel.
+/// Checks everything that a cluster needs of the kernel; without root, only what every user can check.
 #[must_use]
 pub fn probe(tools: &Tools) -> Vec<Probe> {
     if !Uid::effective().is_root() {
-        let untried = |what| Probe { what, result: ProbeResult::Untried("only root can check it".to_owned()) };
-        return NEEDS.map(untried).to_vec();
+        return NEEDS.map(|what| Probe { what, result: without_root(what) }).to_vec();
     }
     let [spaces, overlays, veths, bridging, nftables, controllers, watches] = NEEDS;
     let [namespaces, overlay, veth, bridge, rules] = trial::tried(tools);
@@ -132,7 +109,7 @@ pub fn require(toolbox: &Toolbox) -> Result<(), ToolboxError> {
 pub fn check(probes: &[Probe]) -> Result<(), ToolboxError> {
     let failed = |probe: &Probe| match &probe.result {
         ProbeResult::Fails(why) => Some((probe.what, format!("{}: {why}", probe.what))),
-        ProbeResult::Works(_) | ProbeResult::Untried(_) => None,
+        ProbeResult::Works(_) | ProbeResult::Untried(_) | ProbeResult::NeedsRoot => None,
     };
     let failed: Vec<(&str, String)> = probes.iter().filter_map(failed).collect();
     match failed[..] {
@@ -142,8 +119,16 @@ pub fn check(probes: &[Probe]) -> Result<(), ToolboxError> {
     }
 }
 
-/// Creates a cgroup in each hierarchy that a cluster uses, and removes it again.
-fn cgroups(root: &Path) -> Result<String, String> {
+/// Every user can see that a controller is missing. Whether cgroups can be created, only root can check.
+fn without_root(what: &str) -> ProbeResult {
+    match (what, controllers(Path::new(CGROUPS))) {
+        (CGROUP, Err(missing)) => ProbeResult::Fails(missing),
+        _ => ProbeResult::NeedsRoot,
+    }
+}
+
+/// The version of the cgroup hierarchies and the controllers that a cluster uses there.
+fn controllers(root: &Path) -> Result<(u8, &'static [&'static str]), String> {
     let unified = fs::read_to_string(root.join("cgroup.controllers"));
     let (version, wanted) = if unified.is_ok() { (2, &CONTROLLERS[..4]) } else { (1, &CONTROLLERS[..]) };
     let has = |controller: &str| match &unified {
@@ -151,9 +136,16 @@ fn cgroups(root: &Path) -> Result<String, String> {
         Err(_) => root.join(controller).join("cgroup.procs").exists(),
     };
     let missing: Vec<&str> = wanted.iter().copied().filter(|controller| !has(controller)).collect();
-    if !missing.is_empty() {
-        return Err(format!("version {version} without {}", missing.join(", ")));
+    if missing.is_empty() {
+        Ok((version, wanted))
+    } else {
+        Err(format!("version {version} without {}", missing.join(", ")))
     }
+}
+
+/// Creates a cgroup in each hierarchy that a cluster uses, and removes it again.
+fn cgroups(root: &Path) -> Result<String, String> {
+    let (version, wanted) = controllers(root)?;
     let hierarchies: Vec<PathBuf> = match version {
         2 => vec![root.to_owned()],
         _ => wanted.iter().map(|controller| root.join(controller)).collect(),
@@ -176,7 +168,8 @@ mod tests {
         let works = Probe { what: "bridges", result: ProbeResult::Works(String::new()) };
         let untried = Probe { what: "nftables", result: ProbeResult::Untried("nft is missing".to_owned()) };
         let fails = Probe { what: "overlayfs", result: ProbeResult::Fails("no such device".to_owned()) };
-        assert!(check(&[works.clone(), untried.clone()]).is_ok());
+        let needs_root = Probe { what: "cgroups", result: ProbeResult::NeedsRoot };
+        assert!(check(&[works.clone(), untried.clone(), needs_root]).is_ok());
         let error = check(&[works, untried, fails]).unwrap_err();
         assert!(error.to_string().ends_with(": overlayfs: no such device"), "{error}");
     }

@@ -4,10 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-
 use super::{ProbeResult, Tools};
+use crate::platform::{Mount, Namespace, mount, unshare};
 use crate::process::{Invocation, ProgramError};
 
 /// Features that kube-proxy uses and that a kernel may lack: NAT, conntrack, verdict maps, random numbers, route lookup,
@@ -37,21 +35,19 @@ pub(super) fn tried(tools: &Tools) -> [ProbeResult; 5] {
 }
 
 fn namespaces() -> Result<String, String> {
-    enter(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)?;
-    enter(CloneFlags::CLONE_NEWPID)?;
+    enter(&[Namespace::Mount, Namespace::Network, Namespace::Uts, Namespace::Ipc])?;
+    enter(&[Namespace::Pid])?;
     Ok("mount, network, UTS, IPC and PID".to_owned())
 }
 
-fn enter(namespaces: CloneFlags) -> Result<(), String> {
+fn enter(namespaces: &[Namespace]) -> Result<(), String> {
     unshare(namespaces).map_err(|errno| errno.desc().to_owned())
 }
 
 /// The checks that need a network and a mount table of their own.
 fn inside(tools: &Tools) -> [ProbeResult; 4] {
-    let entered = enter(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).and_then(|()| {
-        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).map_err(|errno| errno.desc().to_owned())
-    });
+    let entered = enter(&[Namespace::Mount, Namespace::Network])
+        .and_then(|()| mount(Mount::Private, Path::new("/")).map_err(|errno| errno.desc().to_owned()));
     if let Err(why) = entered {
         return std::array::from_fn(|_| {
             ProbeResult::Untried(format!("no namespaces could be created for the check ({why})"))
@@ -82,17 +78,16 @@ fn quietly(command: &Invocation) -> Result<String, String> {
 /// Mounts an overlay of two directories in memory, as containers in the sandbox use it, and writes to it.
 fn overlay() -> Result<String, String> {
     let base = Path::new("/run");
-    let mounted = |what: &str, target: &Path, options: Option<&str>| {
-        mount(Some(what), target, Some(what), MsFlags::empty(), options)
-            .map_err(|errno| format!("no {what} could be mounted ({})", errno.desc()))
+    let mounted = |name: &str, what: Mount, target: &Path| {
+        mount(what, target).map_err(|errno| format!("no {name} could be mounted ({})", errno.desc()))
     };
-    mounted("tmpfs", base, None)?;
+    mounted("tmpfs", Mount::Memory, base)?;
     let layers = ["lower", "upper", "work", "merged"].map(|layer| base.join(layer));
     let made = layers.iter().try_for_each(fs::create_dir);
     made.map_err(|source| format!("no directory could be created in memory ({source})"))?;
     let [lower, upper, work, merged] = layers;
     let options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
-    mounted("overlay", &merged, Some(&options))?;
+    mounted("overlay", Mount::Overlay(&options), &merged)?;
     fs::write(merged.join("file"), "written")
         .map_err(|source| format!("nothing could be written to an overlay ({source})"))?;
     Ok("in memory".to_owned())

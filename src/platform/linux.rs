@@ -1,0 +1,96 @@
+//! The functions on Linux.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use nix::mount::MsFlags;
+use nix::sched::CloneFlags;
+use nix::sys::inotify::{InitFlags, Inotify};
+use nix::sys::signal::Signal;
+
+use super::{Mount, Namespace};
+
+/// Lets the kernel kill the command when the thread that starts it ends.
+pub fn die_with_parent(command: &mut Command) {
+    // SAFETY: prctl with PR_SET_PDEATHSIG is async-signal-safe and touches only the child itself.
+    #[allow(unsafe_code, reason = "the parent-death signal can only be set between fork and exec")]
+    unsafe {
+        command.pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
+    }
+}
+
+/// The kernel's own handle of a process. After that process ends, the handle never refers to another one.
+#[derive(Debug)]
+pub struct ProcessHandle(OwnedFd);
+
+impl ProcessHandle {
+    /// The process that has this id now; `None` when there is none.
+    ///
+    /// An id of 0 or below names no process: `kill` would take it for the caller's own group or for a whole group.
+    #[must_use]
+    pub fn open(pid: i32) -> Option<Self> {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        let pid = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw)?;
+        pidfd_open(pid, PidfdFlags::empty()).ok().map(Self)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// `ESRCH` when the process has ended.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let number = rustix::process::Signal::from_named_raw(signal as i32).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(rustix::process::pidfd_send_signal(&self.0, number)?)
+    }
+}
+
+/// Moves this thread into new namespaces.
+///
+/// # Errors
+/// That of the kernel.
+pub fn unshare(namespaces: &[Namespace]) -> nix::Result<()> {
+    let flag = |namespace: &Namespace| match namespace {
+        Namespace::Mount => CloneFlags::CLONE_NEWNS,
+        Namespace::Network => CloneFlags::CLONE_NEWNET,
+        Namespace::Uts => CloneFlags::CLONE_NEWUTS,
+        Namespace::Ipc => CloneFlags::CLONE_NEWIPC,
+        Namespace::Pid => CloneFlags::CLONE_NEWPID,
+    };
+    nix::sched::unshare(namespaces.iter().map(flag).collect())
+}
+
+/// Sets the hostname of this UTS namespace.
+///
+/// # Errors
+/// That of the kernel.
+pub fn set_hostname(name: &str) -> nix::Result<()> {
+    nix::unistd::sethostname(name)
+}
+
+/// Mounts something on `target`, or changes the mount there.
+///
+/// # Errors
+/// That of the kernel.
+pub fn mount(what: Mount, target: &Path) -> nix::Result<()> {
+    let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let (source, kind, flags, options) = match what {
+        Mount::Private => (None, None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None),
+        Mount::Shared => (None, None, MsFlags::MS_REC | MsFlags::MS_SHARED, None),
+        Mount::Bind(source) => (Some(source), None, MsFlags::MS_BIND, None),
+        Mount::Memory => (Some(Path::new("evenkeel")), Some("tmpfs"), hardened, Some("mode=0755")),
+        Mount::Processes => (Some(Path::new("proc")), Some("proc"), hardened | MsFlags::MS_NOEXEC, None),
+        Mount::Overlay(options) => (Some(Path::new("overlay")), Some("overlay"), MsFlags::empty(), Some(options)),
+    };
+    nix::mount::mount(source, target, kind, flags, options)
+}
+
+/// Creates up to `most` inotify instances, and closes them again. Returns how many could be created.
+#[must_use]
+pub fn inotify_instances(most: usize) -> usize {
+    let create = |_| Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
+    let created: Vec<Inotify> = (0..most).map_while(create).collect();
+    created.len()
+}

@@ -1,0 +1,48 @@
+//! What only Linux has: namespaces, mounts, pidfds, inotify and the parent-death signal. Everything else in `src/` is the same
+//! on every Unix.
+//!
+//! On other systems the functions exist, too, and fail with [`Errno::ENOTSUP`](nix::errno::Errno::ENOTSUP): the command line
+//! refuses there what needs a lab before it gets this far.
+
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "elsewhere.rs")]
+mod system;
+
+use std::path::Path;
+
+pub use system::{ProcessHandle, die_with_parent, inotify_instances, mount, set_hostname, unshare};
+
+/// Whether a lab can run on this system.
+pub const HAS_LABS: bool = cfg!(target_os = "linux");
+
+/// A kind of namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespace {
+    /// Mounts.
+    Mount,
+    /// Links, addresses, routes and rules.
+    Network,
+    /// The hostname.
+    Uts,
+    /// Shared memory, semaphores and message queues.
+    Ipc,
+    /// Process ids, of the processes that are started afterwards.
+    Pid,
+}
+
+/// What is mounted, or how a mount is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mount<'a> {
+    /// Disconnects a mount and all mounts below it from those of other namespaces.
+    Private,
+    /// Lets mounts below it propagate to the namespaces that are made afterwards.
+    Shared,
+    /// Shows this file or directory.
+    Bind(&'a Path),
+    /// A file system in memory, for everyone to enter.
+    Memory,
+    /// The processes of this PID namespace.
+    Processes,
+    /// Directories on top of each other, by overlayfs's own options.
+    Overlay(&'a str),
+}

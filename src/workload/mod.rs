@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod memory;
 mod observe;
 pub mod pod_counters;
+mod pod_events;
 mod pod_template;
 mod pods;
 pub mod proxy_rules;

@@ -11,7 +11,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::controller::Controller;
 use super::controller_state::ControllerState;
 use super::observe::{Observed, View};
-use super::pods::is_active;
+use super::pod_events::{self, PodWarning};
+use super::pods::{is_active, is_ready};
 use super::rollout_failure::{self, RolloutFailure};
 use super::scale::some;
 use crate::progress::{Progress, Step};
@@ -20,6 +21,9 @@ use crate::workload::WorkloadError;
 
 /// Only when the API server takes longer than this to answer, it is reported.
 const PROMPT: Duration = Duration::from_millis(500);
+
+/// How often the warnings about pods are read.
+const WARNINGS: Duration = Duration::from_secs(2);
 
 /// Whether a condition holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,13 +87,15 @@ pub(super) struct Watch<'a> {
     began: Instant,
     patience: Duration,
     said: String,
+    warning: Option<PodWarning>,
+    asked: Instant,
 }
 
 impl<'a> Watch<'a> {
     /// `what` is a noun phrase for the error when the deadline passes.
     pub(super) fn new(what: &'static str, client: &'a Client, namespace: &'a str, shutdown: &'a Shutdown) -> Self {
         let (began, patience) = (Instant::now(), Duration::from_secs(60));
-        Self { what, client, namespace, shutdown, began, patience, said: String::new() }
+        Self { what, client, namespace, shutdown, began, patience, said: String::new(), warning: None, asked: began }
     }
 
     /// Waits until `judge` returns [`Verdict::Done`], and returns the view for which it did.
@@ -120,12 +126,31 @@ impl<'a> Watch<'a> {
                     if let Some(failure) = rollout_failure::find(&view, Timestamp::now()) {
                         return Err(self.explain(failure).await);
                     }
+                    self.ask(&view).await?;
                     if let Some(controller) = &view.controller {
                         self.patience = controller.patience();
                     }
+                    let why = match &self.warning {
+                        Some(warning) => format!("{why}; {}", warning.text),
+                        None => why,
+                    };
                     self.still(step, observed.broken().unwrap_or(&why))?;
                 }
             }
+        }
+    }
+
+    /// Asks from time to time what the kubelet and the scheduler report about the pods.
+    async fn ask(&mut self, view: &View) -> Result<(), WorkloadError> {
+        if self.asked.elapsed() < WARNINGS {
+            return Ok(());
+        }
+        let pods: Vec<&Pod> = rollout_failure::newest_pods(view).into_iter().filter(|pod| !is_ready(pod)).collect();
+        self.warning = pod_events::newest_warning(self.client, self.namespace, &pods, Timestamp::now()).await;
+        self.asked = Instant::now();
+        match &self.warning {
+            Some(PodWarning { text, is_missing: true }) => Err(WorkloadError::RolloutStuck { reason: text.clone() }),
+            _ => Ok(()),
         }
     }
 
@@ -144,7 +169,13 @@ impl<'a> Watch<'a> {
 
     /// Adds the end of the log of a pod that crashed.
     async fn explain(&self, failure: RolloutFailure) -> WorkloadError {
-        let Some(pod) = &failure.crashed else { return WorkloadError::RolloutStuck { reason: failure.reason } };
+        let Some(pod) = &failure.crashed else {
+            let reason = match &self.warning {
+                Some(warning) if failure.is_late => format!("{}; {}", failure.reason, warning.text),
+                _ => failure.reason,
+            };
+            return WorkloadError::RolloutStuck { reason };
+        };
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), self.namespace);
         let params = LogParams {
             container: failure.container.clone(),

@@ -42,31 +42,42 @@ pub(super) struct RolloutFailure {
     pub(super) crashed: Option<String>,
     /// The container of that pod.
     pub(super) container: Option<String>,
+    /// Whether only the deadline of the rollout has passed, so that a warning about a pod says more.
+    pub(super) is_late: bool,
 }
 
 impl RolloutFailure {
     fn said(reason: String) -> Self {
-        Self { reason, crashed: None, container: None }
+        Self { reason, crashed: None, container: None, is_late: false }
     }
+}
+
+/// The pods of the newest revision; empty until it is known which revision that is.
+pub(super) fn newest_pods(view: &View) -> Vec<&Pod> {
+    let Some(controller) = &view.controller else { return Vec::new() };
+    let hash = match controller.kind {
+        ControllerKind::Deployment => {
+            let hash = newest(view).and_then(|newest| newest.labels().get("pod-template-hash").cloned());
+            let Some(hash) = hash else { return Vec::new() };
+            Some(("pod-template-hash", hash))
+        }
+        _ => controller.revision_hash.clone().map(|hash| ("controller-revision-hash", hash)),
+    };
+    let is_newest = |pod: &&Pod| hash.as_ref().is_none_or(|(label, hash)| pod.labels().get(*label) == Some(hash));
+    view.pods.iter().map(AsRef::as_ref).filter(is_newest).collect()
 }
 
 /// What keeps the pods of the newest revision from starting; `None` while they may still start.
 pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
     let controller = view.controller.as_ref()?;
-    let newest = newest(view);
-    let hash = match controller.kind {
-        ControllerKind::Deployment => Some(("pod-template-hash", newest?.labels().get("pod-template-hash")?.clone())),
-        _ => controller.revision_hash.clone().map(|hash| ("controller-revision-hash", hash)),
-    };
-    let is_newest = |pod: &&Pod| hash.as_ref().is_none_or(|(label, hash)| pod.labels().get(*label) == Some(hash));
-    let pods = view.pods.iter().map(AsRef::as_ref).filter(is_newest);
+    let pods = newest_pods(view).into_iter();
     let of_active = pods.clone().filter(|pod| is_active(pod)).find_map(|pod| of_pod(pod, now));
     // A pod that is being deleted has ended because it was asked to, for example when it was scaled away.
     let failed = pods.filter(|pod| has_ended(pod) && pod.metadata.deletion_timestamp.is_none());
     of_active
         .or_else(|| all_fail(failed, controller.wanted as usize, now))
-        .or_else(|| refused(newest?, now))
-        .or_else(|| controller.given_up.clone().map(RolloutFailure::said))
+        .or_else(|| refused(newest(view)?, now))
+        .or_else(|| Some(RolloutFailure { is_late: true, ..RolloutFailure::said(controller.given_up.clone()?) }))
 }
 
 /// The ReplicaSet of the Deployment's current revision.
@@ -121,7 +132,12 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure
         format!(" (exit {}{})", end.exit_code, why.map(|why| format!(", {why}")).unwrap_or_default())
     });
     let reason = format!("pod {pod}, container {}: crashes repeatedly{how}", container.name);
-    Some(RolloutFailure { reason, crashed: Some(pod.to_owned()), container: Some(container.name.clone()) })
+    Some(RolloutFailure {
+        reason,
+        crashed: Some(pod.to_owned()),
+        container: Some(container.name.clone()),
+        is_late: false,
+    })
 }
 
 /// Whether the ReplicaSet is not allowed to create its pods: by Pod Security, a quota or a webhook.

@@ -125,6 +125,9 @@ let
     );
   };
 in
+# rust-toolchain.toml asks rustup for the newest stable release, which is what nixpkgs has.
+assert lib.assertMsg (lib.versionAtLeast pkgs.rustc.version workspace.package.rust-version)
+  "nixpkgs has Rust ${pkgs.rustc.version}, and Evenkeel needs ${workspace.package.rust-version} or newer: use the nixpkgs of Evenkeel's flake.lock";
 {
   inherit craneLib;
 

@@ -61,6 +61,10 @@ lab.pkgs.testers.runNixOSTest {
     with subtest("a user with sudo gets a lab with an external IP"):
         machine.succeed("sudo -u alice evenkeel up 2>/tmp/story || (cat /tmp/story >&2; false)")
         machine.succeed("sudo -u alice evenkeel deploy 2>/tmp/story || (cat /tmp/story >&2; false)")
+        # dhcpcd runs, and would give the lab's link an address of its own within this time.
+        machine.succeed("sleep 20")
+        addresses = machine.succeed("ip -4 -oneline address show dev ek-lab").strip().splitlines()
+        assert len(addresses) == 1 and "198.18.0.1/24" in addresses[0], addresses
         address = json.loads(machine.succeed("sudo -u alice evenkeel status --json"))["services"][0]["external_ips"][0]
         answers = {
             json.loads(machine.succeed(f"curl --fail --silent --max-time 5 http://{address}/"))["pod"]

@@ -68,6 +68,7 @@ let
         right;
     splitString = separator: text: builtins.filter lib.isString (builtins.split separator text);
     toInt = builtins.fromJSON;
+    versionAtLeast = version: least: builtins.compareVersions version least >= 0;
     versions = {
       major = version: lib.head (builtins.splitVersion version);
       minor = version: builtins.elemAt (builtins.splitVersion version) 1;

@@ -163,6 +163,12 @@ impl Kube {
         self.runtime.block_on(self.client.request_text(request)).unwrap()
     }
 
+    /// Whether there is an object at this path.
+    pub(crate) fn exists(&self, path: &str) -> bool {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        self.runtime.block_on(self.client.request_text(request)).is_ok()
+    }
+
     pub(crate) fn create(&self, path: &str, object: &Value) -> Value {
         self.request("POST", path, "application/json", object).unwrap()
     }

@@ -85,8 +85,21 @@ async fn check(client: &Client, one: &Resolved) -> Result<(), WorkloadError> {
     let api = super::resolve::api(client, &one.resource, namespace.as_deref());
     match api.patch(&object.name_any(), &parameters().dry_run(), &Patch::Apply(&object)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => Err(one.refused(status.message)),
+        Err(kube::Error::Api(status)) => match refusal(status.code, &status.message) {
+            Some(why) => Err(one.refused(why)),
+            None => Err(KubernetesError::new(format!("check {}", one.name()), kube::Error::Api(status)).into()),
+        },
         Err(source) => Err(KubernetesError::new(format!("check {}", one.name()), source).into()),
+    }
+}
+
+/// Why the API server refuses an object; `None` if the object is not the cause of an error.
+fn refusal(code: u16, message: &str) -> Option<&str> {
+    // Fields that the schema does not know, and values of another type. The API server reports them as an error of its own.
+    const UNTYPED: &str = "failed to create typed patch object (";
+    match message.strip_prefix(UNTYPED).and_then(|rest| rest.split_once("): ")) {
+        Some((_, why)) => Some(why),
+        None => (400..500).contains(&code).then_some(message),
     }
 }
 
@@ -111,4 +124,17 @@ async fn apply(client: &Client, one: &Resolved) -> Result<(), WorkloadError> {
 
 fn controller(one: &Resolved) -> Option<Controller> {
     Some(candidate_of(one.namespace.as_deref()?, &one.object)?.controller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_object_is_told_from_a_failed_server() {
+        let untyped = "failed to create typed patch object (default/web; apps/v1, Kind=Deployment): .spec.x: field not declared in schema";
+        assert_eq!(refusal(500, untyped), Some(".spec.x: field not declared in schema"));
+        assert_eq!(refusal(422, "spec is invalid"), Some("spec is invalid"));
+        assert_eq!(refusal(500, "etcdserver: request timed out"), None);
+    }
 }

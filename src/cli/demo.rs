@@ -17,8 +17,8 @@ use crate::config::{ProxyMode, Replicas, parse_duration, parse_positive};
 use crate::experiment::{Trial, Workplace};
 use crate::image::{self, Image};
 use crate::toolbox::{Program, Toolbox, kernel};
-use crate::workload::WorkloadError;
 use crate::workload::memory::{PodMemory, memory};
+use crate::workload::{Subject, SubjectWish};
 use evenkeel_load::LoadPlan;
 
 /// Arguments of `demo`.
@@ -145,7 +145,10 @@ impl Args {
     ) -> Result<String, Error> {
         let lab = RunningLab { cluster: cluster.clone(), client: cluster::client(cluster).await? };
         let deployed = times.measure("deploy", Box::pin(deploy::deploy(context, &lab, toolbox, request))).await?;
-        let subject = deployed.ok_or(WorkloadError::NoWorkload)?;
+        let subject = match deployed {
+            Some(subject) => subject,
+            None => Subject::find(&lab.client, &SubjectWish::default()).await?,
+        };
         let (access, link) = (lab.access(Some(toolbox)), context.name.link());
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: toolbox.path(Program::Ip) };
         let checks = Checks::default();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::context::{CommandContext, RunningLab};
 use super::manifest_flags::{LoadedManifests, ManifestFlags};
 use super::status;
-use super::subject::{SubjectFlag, remember};
+use super::subject::{SubjectFlag, forget, remember};
 use crate::cli::error::Error;
 use crate::cluster;
 use crate::config::{InvalidValue, Replicas};
@@ -178,7 +178,11 @@ pub async fn deploy(
         crate::shutdown::unless(shutdown, Box::pin(pruning)).await??;
     }
     follow(context, lab, &deployed).await?;
-    let Some(subject) = subject else { return Ok(None) };
+    let Some(subject) = subject else {
+        // The next command asks which Service is meant, instead of using that of an earlier deploy.
+        forget(paths)?;
+        return Ok(None);
+    };
     let wanted = SubjectWish { given: Some(subject.name()), remembered: None };
     let subject = Subject::find(&lab.client, &wanted).await?;
     remember(paths, &subject)?;

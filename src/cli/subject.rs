@@ -1,6 +1,7 @@
 //! The Service that a verb acts on.
 
 use std::fs;
+use std::io::ErrorKind;
 
 use kube::Client;
 
@@ -47,6 +48,18 @@ pub fn remembered(paths: &Paths) -> Option<ServiceName> {
     fs::read_to_string(paths.service()).ok()?.trim().parse().ok()
 }
 
+/// Forgets the Service of an earlier deploy.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be removed.
+pub fn forget(paths: &Paths) -> Result<(), Error> {
+    let path = paths.service();
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(IoError::file("remove", &path, source).into()),
+        _ => Ok(()),
+    }
+}
+
 /// Remembers the Service of a deploy.
 ///
 /// # Errors
@@ -54,5 +67,5 @@ pub fn remembered(paths: &Paths) -> Option<ServiceName> {
 pub fn remember(paths: &Paths, subject: &Subject) -> Result<(), Error> {
     let path = paths.service();
     let written = WriteFile::internal().write(&path, format!("{}\n", subject.name()).as_bytes());
-    Ok(written.map_err(|source| IoError::new(format!("write {}", path.display()), source))?)
+    Ok(written.map_err(|source| IoError::file("write", &path, source))?)
 }

@@ -19,12 +19,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The Service as the target of a load. Waits until the Service has an external IP.
 ///
 /// # Errors
-/// [`WorkloadError::NoWorkload`] when there is no Service; [`WorkloadError::Deadline`] when it gets no external IP.
+/// [`WorkloadError::NoWorkload`] when there is no Service; [`WorkloadError::Unsuitable`] when it can have no external IP; [`WorkloadError::Deadline`] when it gets no external IP.
 pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Target, WorkloadError> {
     let services: Api<Service> = Api::namespaced(client.clone(), &subject.namespace);
     let found = services.get_opt(&subject.service).await;
     let found = found.map_err(|source| KubernetesError::new(format!("get Service {subject}"), source))?;
     let service = found.ok_or(WorkloadError::NoWorkload)?;
+    let kind = service.spec.as_ref().and_then(|spec| spec.type_.as_deref()).unwrap_or("ClusterIP");
+    if kind != "LoadBalancer" {
+        let why =
+            format!("it is of type {kind}, and load is sent to external IPs, which only the type LoadBalancer has");
+        return Err(WorkloadError::Unsuitable { service: subject.to_string(), why });
+    }
     if let Some(endpoint) = of_service(&service, subject.port) {
         return Ok(endpoint);
     }

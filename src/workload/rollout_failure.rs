@@ -69,7 +69,8 @@ pub(super) fn newest_pods(view: &View) -> Vec<&Pod> {
 
 /// What keeps the pods of the newest revision from starting; `None` while they may still start.
 pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
-    let controller = view.controller.as_ref()?;
+    // Until the controller has seen its new specification, its status and the newest revision are those of the previous one.
+    let controller = view.controller.as_ref().filter(|controller| controller.is_observed)?;
     let pods = newest_pods(view).into_iter();
     let of_active = pods.clone().filter(|pod| is_active(pod)).find_map(|pod| of_pod(pod, now));
     // A pod that is being deleted has ended because it was asked to, for example when it was scaled away.
@@ -216,6 +217,15 @@ mod tests {
     fn creating_is_no_failure() {
         let status = container(&json!({"waiting": {"reason": "ContainerCreating"}}));
         assert_eq!(reason(&status, &json!({"replicas": 1})), None);
+    }
+
+    #[test]
+    fn a_failure_of_the_previous_specification_does_not_count() {
+        let status = container(&json!({"waiting": {"reason": "ErrImageNeverPull", "message": "gone"}}));
+        let mut view = view(&status, &json!({"replicas": 1}));
+        assert!(find(&view, NOW.parse().unwrap()).is_some());
+        view.controller.as_mut().unwrap().is_observed = false;
+        assert_eq!(find(&view, NOW.parse().unwrap()), None);
     }
 
     #[test]

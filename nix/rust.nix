@@ -118,7 +118,12 @@ let
         ../clippy.toml
         ../rustfmt.toml
         ../deny.toml
-        ../docs/report.schema.json
+        # Tests read the pages, and follow their links.
+        ../README.md
+        ../CHANGELOG.md
+        ../SECURITY.md
+        ../LICENSE
+        ../docs
         ../benches
         ../tests
       ]

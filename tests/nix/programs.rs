@@ -13,13 +13,15 @@ const SUITE: &str = "trixie";
 const DOWNLOADED: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// The oldest version of each program that these tests accept from PATH.
-const OLDEST: [(&str, Version); 3] = [
+const OLDEST: [(&str, Version); 4] = [
     // That of Debian 13. 2.8 lacks `--all-systems` and `FILE.drv^*`, and 2.18 accepts no empty build hook.
     ("nix", (2, 26)),
     // That of Debian 12. An older one has fewer checks.
     ("shellcheck", (0, 9)),
     // The one that these tests bring. An older one may know less of the language.
     ("deadnix", (1, 3)),
+    // That of Debian 12.
+    ("dhcpcd", (9, 4)),
 ];
 
 /// Major and minor.

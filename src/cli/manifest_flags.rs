@@ -13,10 +13,11 @@ use crate::workload::manifest::{self, Manifest, ManifestPlace, ManifestSource};
 
 /// Flags that select manifests.
 #[derive(Debug, Default, clap::Args)]
+#[allow(clippy::doc_markdown, reason = "the help of the command line is plain text")]
 pub struct ManifestFlags {
-    /// File or directory with manifests to deploy instead of the server, or - for stdin; can be repeated
-    #[arg(short, long, env = "EVENKEEL_FILES", value_name = "PATH", value_delimiter = ':', hide_env_values = true)]
-    #[arg(value_parser = clap::builder::OsStringValueParser::new())]
+    /// File or directory with manifests to deploy instead of the server, or - for stdin; can be repeated [default: those in
+    /// EVENKEEL_FILES]
+    #[arg(short, long, value_name = "PATH", value_parser = clap::builder::OsStringValueParser::new())]
     filename: Vec<OsString>,
     /// Directory with a kustomization to deploy instead of the server; can be repeated
     #[arg(short, long, value_name = "DIR")]
@@ -24,12 +25,11 @@ pub struct ManifestFlags {
     /// Namespace of objects that name none
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
-    /// Archive with an image to load into the nodes first; can be repeated
-    #[arg(long, env = "EVENKEEL_LOAD", value_name = "FILE", value_delimiter = ':', hide_env_values = true)]
+    /// Archive with an image to load into the nodes first; can be repeated [default: those in EVENKEEL_LOAD]
+    #[arg(long, value_name = "FILE")]
     load: Vec<PathBuf>,
     /// Directory with manifests of your own for Evenkeel's server [default: those in the program]
     #[arg(long, env = "EVENKEEL_MANIFESTS", value_name = "DIR", hide_env_values = true)]
-    #[arg(conflicts_with_all = ["filename", "kustomize"])]
     manifests: Option<PathBuf>,
 }
 
@@ -49,7 +49,19 @@ impl ManifestFlags {
     /// Whether the standard input is read.
     #[must_use]
     pub fn read_stdin(&self) -> bool {
-        self.filename.iter().any(|path| ManifestSource::from(path.clone()) == ManifestSource::Stdin)
+        self.sources().any(|source| source == ManifestSource::Stdin)
+    }
+
+    /// The files and directories. Those in the environment count only if no other manifests are given.
+    fn sources(&self) -> impl Iterator<Item = ManifestSource> {
+        let given = self.filename.iter().cloned();
+        let of_lab = (self.filename.is_empty() && self.kustomize.is_empty()).then(|| paths_in("EVENKEEL_FILES"));
+        given.chain(of_lab.into_iter().flatten().map(PathBuf::into_os_string)).map(ManifestSource::from)
+    }
+
+    /// The archives. Those in the environment count only if none is given.
+    fn archives(&self) -> Vec<PathBuf> {
+        if self.load.is_empty() { paths_in("EVENKEEL_LOAD") } else { self.load.clone() }
     }
 
     /// Reads all manifests, and inspects the images.
@@ -58,8 +70,8 @@ impl ManifestFlags {
     /// [`WorkloadError::Manifest`], [`ImageError::BadImage`](crate::image::ImageError::BadImage).
     pub async fn load(&self, context: &CommandContext) -> Result<LoadedManifests, Error> {
         let mut manifests = Vec::new();
-        for path in self.filename.iter().filter(|path| !path.is_empty()) {
-            manifests.extend(manifest::read(&ManifestSource::from(path.clone()))?);
+        for source in self.sources() {
+            manifests.extend(manifest::read(&source)?);
         }
         for directory in &self.kustomize {
             manifests.extend(kustomized(context, directory).await?);
@@ -72,10 +84,15 @@ impl ManifestFlags {
                 None => manifest::own()?,
             };
         }
-        let archives = self.load.iter().filter(|path| !path.as_os_str().is_empty());
-        let images = archives.map(|path| image::inspect(path)).collect::<Result<Vec<Image>, _>>()?;
+        let images = self.archives().iter().map(|path| image::inspect(path)).collect::<Result<Vec<Image>, _>>()?;
         Ok(LoadedManifests { manifests, namespace: self.namespace.clone(), images, are_own })
     }
+}
+
+/// The paths in an environment variable, which are separated as in PATH.
+fn paths_in(variable: &str) -> Vec<PathBuf> {
+    let value = std::env::var_os(variable).unwrap_or_default();
+    std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
 /// The objects of a kustomization, as the toolbox's kubectl renders them.
@@ -95,4 +112,26 @@ async fn kustomized(context: &CommandContext, directory: &Path) -> Result<Vec<Ma
         return Err(WorkloadError::Manifest { place, why: "the kustomization contains no object".into() }.into());
     }
     Ok(manifests)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        flags: ManifestFlags,
+    }
+
+    #[test]
+    fn a_path_with_a_colon_is_one_path() {
+        let Command { flags } = Command::parse_from(["deploy", "-f", "a:b.yaml", "-f", "-", "--load", "c:d.tar"]);
+        let sources: Vec<ManifestSource> = flags.sources().collect();
+        assert_eq!(sources, [ManifestSource::Path("a:b.yaml".into()), ManifestSource::Stdin]);
+        assert!(flags.read_stdin());
+        assert_eq!(flags.archives(), [PathBuf::from("c:d.tar")]);
+    }
 }

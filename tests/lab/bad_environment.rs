@@ -85,9 +85,11 @@ fn a_second_interrupt_ends_an_undo_that_hangs() {
     let etcd = *lab_processes_named("etcd").first().unwrap();
     let network = std::fs::File::open(format!("/proc/{etcd}/ns/net")).unwrap();
     up.signal(Signal::SIGINT);
-    let said = up.until(|event| event["event"] == "note" && event["text"].as_str().unwrap().starts_with("interrupted"));
+    let (said, _) = up.until_both(
+        |event| event["event"] == "note" && event["text"].as_str().unwrap().starts_with("interrupted"),
+        |event| event["event"] == "started" && event["step"] == "undo what was done",
+    );
     assert!(said["text"].as_str().unwrap().contains("Ctrl-C again"), "{said}");
-    up.until(|event| event["event"] == "started" && event["step"] == "undo what was done");
     let code = eventually("the second Ctrl-C ends the command", || {
         let ended = up.child.try_wait().unwrap();
         if ended.is_none() {

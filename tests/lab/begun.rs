@@ -40,6 +40,21 @@ impl Begun {
         self.events().find(matches).unwrap_or_else(|| panic!("the command ended before the expected event"))
     }
 
+    /// Reads events until two of them have come, in any order, and returns them. Events of different threads have no order.
+    pub(crate) fn until_both(
+        &mut self,
+        first: impl Fn(&Value) -> bool,
+        second: impl Fn(&Value) -> bool,
+    ) -> (Value, Value) {
+        let (mut found_first, mut found_second) = (None, None);
+        while found_first.is_none() || found_second.is_none() {
+            let event = self.until(|event| first(event) || second(event));
+            let found = if first(&event) { &mut found_first } else { &mut found_second };
+            *found = Some(event);
+        }
+        found_first.zip(found_second).unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }

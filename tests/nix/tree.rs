@@ -9,26 +9,8 @@ use tempfile::TempDir;
 
 use crate::programs::{Program, succeed};
 
-/// The files and directories that are copied.
-const PARTS: [&str; 17] = [
-    ".taplo.toml",
-    "README.md",
-    "benches",
-    "docs",
-    "flake.nix",
-    "flake.lock",
-    "nix",
-    "Cargo.toml",
-    "Cargo.lock",
-    "clippy.toml",
-    "deny.toml",
-    "rustfmt.toml",
-    "crates",
-    "src",
-    "manifests",
-    "toolbox",
-    "tests",
-];
+/// The entries of the project that the flake never reads: build output, and Git's own files.
+const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
 pub(crate) struct Tree {
     directory: TempDir,
@@ -36,12 +18,16 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Copies the project without build output.
+    /// Copies the project, apart from [`LEFT_OUT`] and the links that `nix build` makes.
     pub(crate) fn new(nix: Program) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let tree = Self { directory, nix };
-        for part in PARTS {
-            copy(&project().join(part), &tree.path(part));
+        for entry in fs::read_dir(project()).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name();
+            if !LEFT_OUT.iter().any(|left_out| name == *left_out) && !entry.file_type().unwrap().is_symlink() {
+                copy(&entry.path(), &tree.path("").join(name));
+            }
         }
         for directory in ["state", "configuration"] {
             fs::create_dir_all(tree.own(directory)).unwrap();

@@ -208,6 +208,7 @@ fn prepare_node(
             certificate: layout.pki("admin.crt"),
             key: layout.pki("admin.key"),
         },
+        api_server: context.api_server(),
         components,
         deadline: DEADLINE,
         proxy_mode: request.proxy_mode,

@@ -18,6 +18,7 @@ mod lock;
 mod memory;
 mod network;
 mod node;
+mod object;
 mod pid_fd;
 mod pki;
 mod plan;

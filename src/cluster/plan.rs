@@ -37,6 +37,9 @@ pub struct BootPlan {
     pub status: PathBuf,
     /// The certificate authority, client certificate and key for requests to health endpoints.
     pub identity: TlsIdentity,
+    /// The URL of the API server.
+    #[serde(default)]
+    pub api_server: String,
     /// What runs, phase by phase.
     pub components: Vec<ComponentSpec>,
     /// How long a component may take to become ready.

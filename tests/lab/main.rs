@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr, reason = "a test that waits minutes for a toolbox should say so")]
 
 mod api_only;
+mod applications;
 mod bad_environment;
 mod bad_images;
 mod bad_input;
@@ -14,6 +15,7 @@ mod bad_machines;
 mod begun;
 mod boot_failures;
 mod compare;
+mod dns;
 mod external_ips;
 mod failed_pods;
 mod files;
@@ -25,6 +27,7 @@ mod lock;
 mod manifests;
 mod nix_store;
 mod other_state;
+mod podinfo;
 mod pods_seen;
 mod promises;
 mod proxy_modes;

@@ -4,7 +4,7 @@ mod identity;
 mod image;
 mod keys;
 mod listeners;
-mod network;
+pub(crate) mod network;
 mod secrets;
 mod strangers;
 

@@ -3,16 +3,19 @@
 mod apiserver;
 mod containerd;
 mod controller_manager;
+mod coredns;
 mod etcd;
 mod external_ip;
 mod kube_proxy;
 mod kubelet;
+mod rights;
 mod scheduler;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::ProxyMode;
 use crate::toolbox::{Program, Toolbox};
@@ -23,6 +26,7 @@ use super::{encryption, pki};
 
 pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
+pub(super) use coredns::USER as COREDNS_USER;
 pub(super) use kubelet::PORT as KUBELET_PORT;
 
 /// When a component starts. All components of a phase start together; the next phase starts when all of them are ready.
@@ -71,11 +75,14 @@ pub struct ComponentSpec {
     pub ready: Ready,
     /// The files that it reads.
     pub files: Vec<ConfigFile>,
+    /// The objects that the API server must have before it starts: its rights, its Service.
+    #[serde(default)]
+    pub objects: Vec<Value>,
 }
 
 impl ComponentSpec {
     fn new(name: &str, program: PathBuf, phase: BootPhase, ready: Ready) -> Self {
-        Self { name: name.to_owned(), program, args: Vec::new(), phase, ready, files: Vec::new() }
+        Self { name: name.to_owned(), program, args: Vec::new(), phase, ready, files: vec![], objects: vec![] }
     }
 
     fn arg(mut self, arg: impl Into<String>) -> Self {
@@ -90,6 +97,11 @@ impl ComponentSpec {
 
     fn file(mut self, path: PathBuf, content: String) -> Self {
         self.files.push(ConfigFile { path, content });
+        self
+    }
+
+    fn objects(mut self, objects: impl IntoIterator<Item = Value>) -> Self {
+        self.objects.extend(objects);
         self
     }
 }
@@ -166,6 +178,7 @@ pub fn specs(context: &ComponentContext) -> Vec<ComponentSpec> {
     specs.push(containerd::spec(context));
     if context.node.is_control_plane() {
         specs.extend([controller_manager::spec(context), scheduler::spec(context), external_ip::spec(context)]);
+        specs.push(coredns::spec(context));
     }
     specs.extend([kubelet::spec(context), kube_proxy::spec(context)]);
     specs

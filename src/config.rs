@@ -49,6 +49,8 @@ pub const KUBERNETES_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 pub const DNS_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 /// The domain of the cluster's DNS names.
 pub const CLUSTER_DOMAIN: &str = "cluster.local";
+/// Who makes the volumes of the default StorageClass.
+pub const VOLUME_PROVISIONER: &str = "evenkeel.local/volume-provisioner";
 /// Pod addresses. They exist only inside the sandboxes.
 pub const POD_CIDR: &str = "10.244.0.0/16";
 

@@ -16,7 +16,7 @@ use rcgen::{
 use crate::config::KUBERNETES_SERVICE;
 use crate::io_error::IoError;
 
-use super::component::COREDNS_USER;
+use super::component::{COREDNS_USER, VOLUME_PROVISIONER_USER};
 use super::node::Node;
 
 type Authority = Issuer<'static, KeyPair>;
@@ -69,6 +69,7 @@ pub(super) fn create(directory: &Path, nodes: &[Node]) -> Result<(), IoError> {
         Leaf::client("scheduler", "system:kube-scheduler", None),
         Leaf::client("kube-proxy", "system:kube-proxy", None),
         Leaf::client("coredns", COREDNS_USER, None),
+        Leaf::client("volume-provisioner", VOLUME_PROVISIONER_USER, None),
         Leaf::client("external-ip", "evenkeel:external-ip", masters),
     ] {
         sign(directory, &cluster, &leaf)?;

@@ -10,6 +10,7 @@ mod kube_proxy;
 mod kubelet;
 mod rights;
 mod scheduler;
+mod volume_provisioner;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
 pub(super) use coredns::USER as COREDNS_USER;
 pub(super) use kubelet::PORT as KUBELET_PORT;
+pub(super) use volume_provisioner::USER as VOLUME_PROVISIONER_USER;
 
 /// When a component starts. All components of a phase start together; the next phase starts when all of them are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -180,6 +182,6 @@ pub fn specs(context: &ComponentContext) -> Vec<ComponentSpec> {
         specs.extend([controller_manager::spec(context), scheduler::spec(context), external_ip::spec(context)]);
         specs.push(coredns::spec(context));
     }
-    specs.extend([kubelet::spec(context), kube_proxy::spec(context)]);
+    specs.extend([volume_provisioner::spec(context), kubelet::spec(context), kube_proxy::spec(context)]);
     specs
 }

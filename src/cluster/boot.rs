@@ -197,6 +197,7 @@ fn prepare_node(
         node: node.clone(),
         nodes: nodes.to_owned(),
         cgroup,
+        state: layout.state(),
         keep_visible: [&[layout.state()], programs].concat(),
         // The machine's own directories come last, for programs that the components call.
         path: format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", layout.bin().display()),

@@ -25,6 +25,7 @@ mod plan;
 mod pod_cgroup;
 mod pod_route;
 mod reach;
+mod read_only;
 mod readiness;
 mod residue;
 #[cfg(target_os = "linux")]

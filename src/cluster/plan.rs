@@ -27,6 +27,9 @@ pub struct BootPlan {
     pub cgroup: String,
     /// Directories below the masked ones that must stay visible (state, toolbox).
     pub keep_visible: Vec<PathBuf>,
+    /// The lab's state directory.
+    #[serde(default)]
+    pub state: PathBuf,
     /// The PATH of every process inside.
     pub path: String,
     /// The program `ip`.

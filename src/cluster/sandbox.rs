@@ -19,10 +19,21 @@ use crate::process::Invocation;
 use crate::shutdown::Interrupted;
 
 use super::plan::{BootPlan, Message};
+use super::read_only::make_read_only;
 use super::{cgroup, network};
 
-/// Directories with fixed names that the programs inside write to. Each is covered by an empty directory in memory.
-const MASKED: [&str; 2] = ["/run", "/var/lib"];
+/// Directories with fixed names that the programs inside write to, and in which pods usually have a `hostPath`; each with
+/// its mode. Each is covered by an empty directory in memory. Only `/mnt` may be missing.
+const MASKED: [(&str, &str); 5] = [
+    ("/run", "mode=0755"),
+    ("/var/lib", "mode=0755"),
+    ("/var/log", "mode=0755"),
+    ("/tmp", "mode=1777"),
+    ("/mnt", "mode=0755"),
+];
+
+/// Where the kernel shows its state.
+const OF_KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
 
 /// Kernel settings of the whole machine that the kubelet writes. Inside, each is covered by a file that already has the
 /// value that the kubelet wants, so that the machine's own setting does not change.
@@ -102,18 +113,22 @@ fn mounts(plan: &BootPlan) -> Result<(), IoError> {
     let visible: Vec<(&PathBuf, File)> = plan
         .keep_visible
         .iter()
-        .filter(|path| MASKED.iter().any(|masked| path.starts_with(masked)))
+        .filter(|path| MASKED.iter().any(|(masked, _)| path.starts_with(masked)))
         .map(|path| Ok((path, File::open(path).map_err(|source| IoError::file("open", path, source))?)))
         .collect::<Result<_, IoError>>()?;
 
-    for masked in MASKED {
-        in_memory(Path::new(masked))?;
+    for (masked, mode) in MASKED.into_iter().filter(|(masked, _)| Path::new(masked).is_dir()) {
+        in_memory(Path::new(masked), mode)?;
     }
     for (path, directory) in &visible {
         fs::create_dir_all(path).map_err(|source| IoError::file("create", path, source))?;
         bind(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd())), path)?;
     }
-    in_memory(Path::new("/var/log"))?;
+    // A mount of its own stays writable when the file system around it becomes read-only.
+    bind(&plan.state, &plan.state)?;
+    let in_memory = MASKED.iter().map(|(masked, _)| masked);
+    let writable = in_memory.chain(&OF_KERNEL).map(Path::new).chain([plan.state.as_path()]);
+    make_read_only(writable)?;
     fs::create_dir_all("/run/tmp").map_err(|source| IoError::new("create /run/tmp", source))?;
 
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -146,7 +161,7 @@ fn bind(source: &Path, target: &Path) -> Result<(), IoError> {
         .map_err(|errno| IoError::file("bind", target, errno.into()))
 }
 
-fn in_memory(target: &Path) -> Result<(), IoError> {
-    mount(Some("evenkeel"), target, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755"))
+fn in_memory(target: &Path, mode: &str) -> Result<(), IoError> {
+    mount(Some("evenkeel"), target, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(mode))
         .map_err(|errno| IoError::file("mount a tmpfs on", target, errno.into()))
 }

@@ -16,7 +16,7 @@ use rcgen::{
 use crate::config::KUBERNETES_SERVICE;
 use crate::io_error::IoError;
 
-use super::component::{COREDNS_USER, VOLUME_PROVISIONER_USER};
+use super::component::{COREDNS_USER, EXTERNAL_IP_USER, VOLUME_PROVISIONER_USER};
 use super::node::Node;
 
 type Authority = Issuer<'static, KeyPair>;
@@ -70,7 +70,7 @@ pub(super) fn create(directory: &Path, nodes: &[Node]) -> Result<(), IoError> {
         Leaf::client("kube-proxy", "system:kube-proxy", None),
         Leaf::client("coredns", COREDNS_USER, None),
         Leaf::client("volume-provisioner", VOLUME_PROVISIONER_USER, None),
-        Leaf::client("external-ip", "evenkeel:external-ip", masters),
+        Leaf::client("external-ip", EXTERNAL_IP_USER, None),
     ] {
         sign(directory, &cluster, &leaf)?;
     }

@@ -28,6 +28,7 @@ use super::{encryption, pki};
 pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
 pub(super) use coredns::USER as COREDNS_USER;
+pub(super) use external_ip::USER as EXTERNAL_IP_USER;
 pub(super) use kubelet::PORT as KUBELET_PORT;
 pub(super) use volume_provisioner::USER as VOLUME_PROVISIONER_USER;
 

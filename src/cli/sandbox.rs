@@ -10,7 +10,7 @@ use crate::cluster::sandbox::{enter, prepare, say};
 use crate::cluster::{BootPlan, Message, client_by, supervisor};
 use crate::io_error::IoError;
 use crate::shutdown;
-use crate::workload::external_ip;
+use crate::workload::{external_ip, volume};
 
 /// Arguments of the hidden verb.
 #[derive(Debug, ClapArgs)]
@@ -31,6 +31,15 @@ enum SandboxCommand {
         /// The kubeconfig for the API server.
         kubeconfig: PathBuf,
     },
+    /// Makes volumes for claims on a node.
+    VolumeProvisioner {
+        /// The kubeconfig for the API server.
+        kubeconfig: PathBuf,
+        /// The name of the node.
+        node: String,
+        /// The directory of the volumes.
+        directory: PathBuf,
+    },
     /// Runs as the first process: prepares the sandbox and supervises the components.
     Init {
         /// The plan that `up` wrote.
@@ -49,6 +58,10 @@ impl Args {
             SandboxCommand::Init { plan } => init(&plan),
             SandboxCommand::ExternalIp { kubeconfig } => runtime()?.block_on(async {
                 Ok(external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal(|_| {})?).await?)
+            }),
+            SandboxCommand::VolumeProvisioner { kubeconfig, node, directory } => runtime()?.block_on(async {
+                let client = client_by(&kubeconfig).await?;
+                Ok(volume::run(client, &node, &directory, shutdown::on_signal(|_| {})?).await?)
             }),
         }
     }

@@ -207,6 +207,7 @@ fn prepare_node(
         node: node.clone(),
         nodes: nodes.to_owned(),
         cgroup,
+        state: layout.state(),
         keep_visible: [&[layout.state()], programs].concat(),
         // The machine's own directories come last, for programs that the components call.
         path: format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", layout.bin().display()),
@@ -218,6 +219,7 @@ fn prepare_node(
             certificate: layout.pki("admin.crt"),
             key: layout.pki("admin.key"),
         },
+        api_server: context.api_server(),
         components,
         deadline: DEADLINE,
         proxy_mode: request.proxy_mode,

@@ -89,11 +89,22 @@ pub(super) fn configure_inside(ip: &Path, node: &Node, nodes: &[Node]) -> Result
     run(ip, &["link", "set", "lo", "up"])?;
     run(ip, &["address", "add", &node.link_address(), "dev", INSIDE])?;
     set_up(ip, INSIDE)?;
+    if node.is_control_plane() {
+        // The address of an endpoint must not be in 127.0.0.0/8, and the host has no route to this one.
+        run(ip, &["address", "add", &format!("{}/32", node.dns_address()), "dev", "lo"])?;
+    }
     for other in nodes.iter().filter(|other| *other != node) {
         run(ip, &["route", "add", &other.pod_cidr, "via", &other.address.to_string(), "dev", INSIDE])?;
     }
-    let forward = Path::new("/proc/sys/net/ipv4/ip_forward");
-    Ok(std::fs::write(forward, "1").map_err(|source| IoError::file("write", forward, source))?)
+    // The kernel would else tell the host where every address of the node is, so that a program of the host that is bound to
+    // the link could connect to the DNS server.
+    set(Path::new("/proc/sys/net/ipv4/conf").join(INSIDE).join("arp_ignore"), "1")?;
+    Ok(set("/proc/sys/net/ipv4/ip_forward", "1")?)
+}
+
+/// Sets a kernel setting of this network namespace.
+fn set(setting: impl AsRef<Path>, value: &str) -> Result<(), IoError> {
+    std::fs::write(&setting, value).map_err(|source| IoError::file("write", setting.as_ref(), source))
 }
 
 /// Sets a link up, and keeps the kernel from generating an IPv6 address for it.

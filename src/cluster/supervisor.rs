@@ -20,6 +20,7 @@ use crate::progress::{Progress, Step};
 use crate::write_file::WriteFile;
 
 use super::component::{BootPhase, ComponentSpec};
+use super::object;
 use super::plan::{BootPlan, ComponentState, ComponentStatus, Message};
 use super::readiness::Poller;
 use super::sandbox::say;
@@ -92,13 +93,17 @@ impl<'a> Supervisor<'a> {
     async fn boot(&mut self, phase: BootPhase) -> Result<(), ClusterError> {
         let progress = Progress::new(|event| say(&Message::Progress(event)));
         let mut waiting: BTreeMap<usize, Step> = BTreeMap::new();
-        for index in 0..self.components.len() {
-            if self.components[index].spec.phase == phase {
-                waiting.insert(index, progress.step(format!("start {}", self.components[index].spec.name)));
-                self.start(index)?;
-            }
-        }
         let deadline = tokio::time::Instant::now() + self.plan.deadline;
+        let mut phase: Vec<usize> =
+            (0..self.components.len()).filter(|&index| self.components[index].spec.phase == phase).collect();
+        // The others start while the objects of these are applied.
+        phase.sort_by_key(|&index| !self.components[index].spec.objects.is_empty());
+        for index in phase {
+            let spec = self.components[index].spec;
+            waiting.insert(index, progress.step(format!("start {}", spec.name)));
+            object::apply_all(self.plan, spec, deadline).await?;
+            self.start(index)?;
+        }
         while !waiting.is_empty() {
             let event = tokio::select! {
                 event = self.next() => event,

@@ -76,15 +76,36 @@ pub fn set_hostname(name: &str) -> nix::Result<()> {
 /// That of the kernel.
 pub fn mount(what: Mount, target: &Path) -> nix::Result<()> {
     let hardened = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let memory_mode;
     let (source, kind, flags, options) = match what {
         Mount::Private => (None, None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None),
         Mount::Shared => (None, None, MsFlags::MS_REC | MsFlags::MS_SHARED, None),
         Mount::Bind(source) => (Some(source), None, MsFlags::MS_BIND, None),
-        Mount::Memory => (Some(Path::new("evenkeel")), Some("tmpfs"), hardened, Some("mode=0755")),
+        Mount::Memory { mode } => {
+            memory_mode = format!("mode={mode:o}");
+            (Some(Path::new("evenkeel")), Some("tmpfs"), hardened, Some(memory_mode.as_str()))
+        }
+        Mount::ReadOnly { options } => {
+            (None, None, flags_of(options) | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY, None)
+        }
         Mount::Processes => (Some(Path::new("proc")), Some("proc"), hardened | MsFlags::MS_NOEXEC, None),
         Mount::Overlay(options) => (Some(Path::new("overlay")), Some("overlay"), MsFlags::empty(), Some(options)),
     };
     nix::mount::mount(source, target, kind, flags, options)
+}
+
+/// The flags of a mount's options. A remount without them would remove them.
+fn flags_of(options: &str) -> MsFlags {
+    let flags = options.split(',').map(|option| match option {
+        "nosuid" => MsFlags::MS_NOSUID,
+        "nodev" => MsFlags::MS_NODEV,
+        "noexec" => MsFlags::MS_NOEXEC,
+        "noatime" => MsFlags::MS_NOATIME,
+        "nodiratime" => MsFlags::MS_NODIRATIME,
+        "relatime" => MsFlags::MS_RELATIME,
+        _ => MsFlags::empty(),
+    });
+    flags.fold(MsFlags::empty(), MsFlags::union)
 }
 
 /// Creates up to `most` inotify instances, and closes them again. Returns how many could be created.
@@ -93,4 +114,15 @@ pub fn inotify_instances(most: usize) -> usize {
     let create = |_| Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
     let created: Vec<Inotify> = (0..most).map_while(create).collect();
     created.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_a_mount_are_read_from_its_options() {
+        assert_eq!(flags_of("rw,nosuid,nodev,relatime"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RELATIME);
+        assert_eq!(flags_of("rw"), MsFlags::empty());
+    }
 }

@@ -39,8 +39,16 @@ pub enum Mount<'a> {
     Shared,
     /// Shows this file or directory.
     Bind(&'a Path),
-    /// A file system in memory, for everyone to enter.
-    Memory,
+    /// An empty file system in memory.
+    Memory {
+        /// The permissions of its root, such as 0o755.
+        mode: u32,
+    },
+    /// Makes the mount there read-only.
+    ReadOnly {
+        /// Its options as in `/proc/self/mountinfo`, which it keeps.
+        options: &'a str,
+    },
     /// The processes of this PID namespace.
     Processes,
     /// Directories on top of each other, by overlayfs's own options.

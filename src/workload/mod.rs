@@ -1,4 +1,4 @@
-//! The workload: it is applied, rolled out, scaled, watched and shown. Also the external IPs of its Services.
+//! The workload: it is applied, rolled out, scaled, watched and shown. Also the external IPs of its Services, and its volumes.
 
 pub mod backends;
 pub mod baseline;
@@ -29,6 +29,7 @@ pub mod service_name;
 pub mod status;
 pub mod subject;
 pub mod view;
+pub mod volume;
 
 pub use error::WorkloadError;
 

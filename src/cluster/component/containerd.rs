@@ -85,7 +85,10 @@ fn network(context: &ComponentContext) -> String {
                 "mtu": 1500,
                 "ipam": {
                     "type": "host-local",
-                    "ranges": [[{ "subnet": context.node.pod_cidr }]],
+                    "ranges": [[{
+                        "subnet": context.node.pod_cidr,
+                        "rangeEnd": context.node.last_pod_address(),
+                    }]],
                     "routes": [{ "dst": "0.0.0.0/0" }],
                     "dataDir": "/run/cni/networks",
                 },

@@ -3,17 +3,21 @@
 mod apiserver;
 mod containerd;
 mod controller_manager;
+mod coredns;
 mod etcd;
 mod external_ip;
 mod flags;
 mod kube_proxy;
 mod kubelet;
+mod rights;
 mod scheduler;
+mod volume_provisioner;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::ProxyMode;
 use crate::toolbox::{Program, Toolbox};
@@ -27,7 +31,10 @@ pub use flags::{RefusedFlag, accepted, refused_flags};
 
 pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
+pub(super) use coredns::USER as COREDNS_USER;
+pub(super) use external_ip::USER as EXTERNAL_IP_USER;
 pub(super) use kubelet::PORT as KUBELET_PORT;
+pub(super) use volume_provisioner::USER as VOLUME_PROVISIONER_USER;
 
 /// When a component starts. All components of a phase start together; the next phase starts when all of them are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,11 +82,14 @@ pub struct ComponentSpec {
     pub ready: Ready,
     /// The files that it reads.
     pub files: Vec<ConfigFile>,
+    /// The objects that the API server must have before it starts: its rights, its Service.
+    #[serde(default)]
+    pub objects: Vec<Value>,
 }
 
 impl ComponentSpec {
     fn new(name: &str, program: PathBuf, phase: BootPhase, ready: Ready) -> Self {
-        Self { name: name.to_owned(), program, args: Vec::new(), phase, ready, files: Vec::new() }
+        Self { name: name.to_owned(), program, args: Vec::new(), phase, ready, files: vec![], objects: vec![] }
     }
 
     fn arg(mut self, arg: impl Into<String>) -> Self {
@@ -94,6 +104,11 @@ impl ComponentSpec {
 
     fn file(mut self, path: PathBuf, content: String) -> Self {
         self.files.push(ConfigFile { path, content });
+        self
+    }
+
+    fn objects(mut self, objects: impl IntoIterator<Item = Value>) -> Self {
+        self.objects.extend(objects);
         self
     }
 }
@@ -170,7 +185,8 @@ pub fn specs(context: &ComponentContext) -> Vec<ComponentSpec> {
     specs.push(containerd::spec(context));
     if context.node.is_control_plane() {
         specs.extend([controller_manager::spec(context), scheduler::spec(context), external_ip::spec(context)]);
+        specs.push(coredns::spec(context));
     }
-    specs.extend([kubelet::spec(context), kube_proxy::spec(context)]);
+    specs.extend([volume_provisioner::spec(context), kubelet::spec(context), kube_proxy::spec(context)]);
     specs
 }

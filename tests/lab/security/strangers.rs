@@ -15,7 +15,7 @@ pub(super) fn the_api_server_refuses(lab: &Lab) {
         }
         assert_eq!(Identity::of_lab(&lab.state(), "admin").get(API_SERVER, path), Ok(200), "{path}");
     }
-    for component in ["scheduler", "kube-proxy", "kubelet-ci-0"] {
+    for component in ["scheduler", "kube-proxy", "kubelet-ci-0", "coredns", "external-ip", "volume-provisioner"] {
         let component = Identity::of_lab(&lab.state(), component);
         assert_eq!(component.get(API_SERVER, "/api/v1/secrets"), Ok(403));
     }

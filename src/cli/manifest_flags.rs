@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::CommandContext;
 use crate::cli::error::Error;
-use crate::image::{self, Image};
+use crate::image::{self, Archive, Image};
 use crate::process::Invocation;
 use crate::toolbox::{self, Program};
 use crate::workload::WorkloadError;
@@ -24,7 +24,7 @@ pub struct ManifestFlags {
     /// Namespace of objects that name none
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
-    /// Archive with an image to load into the nodes first; can be repeated
+    /// Archive with images to load into the nodes first, or /dev/stdin; can be repeated
     #[arg(long, env = "EVENKEEL_LOAD", value_name = "FILE", value_delimiter = ':', hide_env_values = true)]
     load: Vec<PathBuf>,
     /// Directory with manifests of your own for Evenkeel's server [default: those in the program]
@@ -46,10 +46,11 @@ pub struct LoadedManifests {
 }
 
 impl ManifestFlags {
-    /// Whether the standard input is read.
+    /// Whether something is read that can be read only once: the standard input, or a pipe.
     #[must_use]
-    pub fn read_stdin(&self) -> bool {
+    pub fn read_once(&self) -> bool {
         self.filename.iter().any(|path| ManifestSource::from(path.clone()) == ManifestSource::Stdin)
+            || self.load.iter().any(|path| image::is_pipe(path))
     }
 
     /// Reads all manifests, and inspects the images.
@@ -73,7 +74,10 @@ impl ManifestFlags {
             };
         }
         let archives = self.load.iter().filter(|path| !path.as_os_str().is_empty());
-        let images = archives.map(|path| image::inspect(path)).collect::<Result<Vec<Image>, _>>()?;
+        let mut images = Vec::new();
+        for path in archives {
+            images.extend(Archive::read(path, &context.progress)?.all()?);
+        }
         Ok(LoadedManifests { manifests, namespace: self.namespace.clone(), images, are_own })
     }
 }

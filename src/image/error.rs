@@ -19,6 +19,32 @@ pub enum ImageError {
         /// What is wrong with it.
         why: String,
     },
+    /// The archive contains several images, and it is not clear which one is wanted.
+    #[error("{} contains {} images: {}", path.display(), images.len(), images.join(", "))]
+    SeveralImages {
+        /// The archive.
+        path: PathBuf,
+        /// Their names.
+        images: Vec<String>,
+    },
+    /// An image in an archive has no name, or only a tag.
+    #[error("{} contains an image without a full name: {image}", path.display())]
+    NoName {
+        /// The archive.
+        path: PathBuf,
+        /// Its tag or digest.
+        image: String,
+    },
+    /// An image cannot run on this machine.
+    #[error("{image} is for {found}, and this machine runs {wanted}")]
+    WrongPlatform {
+        /// The image.
+        image: String,
+        /// The platforms for which it is.
+        found: String,
+        /// The platform of this machine.
+        wanted: String,
+    },
     /// An image could not be built.
     #[error("{what} could not be built: {why}")]
     BuildFailed {

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr, reason = "a test that waits minutes for a toolbox should say so")]
 
 mod api_only;
+mod archives;
 mod bad_environment;
 mod bad_images;
 mod bad_input;

@@ -130,6 +130,11 @@ fn build(BuildRemedy { missing, variable }: &BuildRemedy) -> String {
 fn image(error: &ImageError) -> String {
     match error {
         ImageError::BadImage { .. } => "make an image with: evenkeel build".into(),
+        ImageError::SeveralImages { .. } => "choose one: --image FILE --as NAME".into(),
+        ImageError::NoName { .. } => "give it a name: --image FILE --as NAME:TAG".into(),
+        ImageError::WrongPlatform { image, wanted, .. } => {
+            format!("build it for this machine: docker build --platform {wanted} --tag {image} .")
+        }
         ImageError::BuildFailed { remedy, .. } => remedy.as_ref().map(build).unwrap_or_default(),
         ImageError::Program(_) => RUN_BY_HAND.into(),
         ImageError::Io(error) => io(error),

@@ -11,9 +11,9 @@ use super::subject::{SubjectFlag, remember};
 use crate::cli::error::Error;
 use crate::cluster;
 use crate::config::{InvalidValue, Replicas};
-use crate::image::{self, Archive, Image, ImageName};
+use crate::image::{self, Archive, Image, ImageName, ImageSources};
 use crate::toolbox::Toolbox;
-use crate::workload::deployment::{self, Deployed};
+use crate::workload::deployment::{self, ContainerImage, Deployed};
 use crate::workload::manifest::Manifest;
 use crate::workload::{self, Subject, SubjectWish};
 
@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub replicas: Option<Replicas>,
     /// Image for the container that the Service leads to: an archive (OCI or docker; tar, gzip or zstd; file or pipe), or
-    /// the name of an image that the nodes already have
+    /// the name of an image, which is taken from the nodes, a local Docker or Podman, or its registry
     #[arg(long, value_name = "FILE|NAME")]
     pub image: Option<ImageArg>,
     /// Name of the image in the archive, if the archive has several images or none has a name
@@ -46,7 +46,7 @@ pub struct Args {
 pub enum ImageArg {
     /// An archive.
     File(PathBuf),
-    /// The name of an image that the nodes have.
+    /// The name of an image.
     Name(ImageName),
 }
 
@@ -89,7 +89,7 @@ pub enum ImageSource {
     Server,
     /// An archive.
     Archive(Image),
-    /// The name of an image that the nodes have.
+    /// The name of an image.
     Name(ImageName),
 }
 
@@ -152,6 +152,10 @@ pub async fn deploy(
     for image in images {
         load(context, lab, toolbox, image).await?;
     }
+    let asked = match &request.image {
+        ImageSource::Name(name) => Some(name.clone()),
+        _ => None,
+    };
     let reference = match request.image {
         ImageSource::OfManifests => None,
         ImageSource::Name(name) => Some(name.to_string()),
@@ -170,7 +174,8 @@ pub async fn deploy(
             deployment::set_replicas(&mut manifests, &namespace, subject, replicas)?;
         }
     }
-    run_what_nodes_have(&mut manifests, &cluster::image_names(&lab.cluster, toolbox).await?);
+    let present = provide(context, lab, toolbox, &manifests, asked).await?;
+    run_what_nodes_have(&mut manifests, &present);
     let applied = deployment::deploy(&lab.client, &manifests, &namespace, progress);
     let deployed = crate::shutdown::unless(shutdown, Box::pin(applied)).await??;
     if request.prune {
@@ -184,6 +189,37 @@ pub async fn deploy(
     remember(paths, &subject)?;
     Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), &subject, progress, shutdown)).await?;
     Ok(Some(subject))
+}
+
+/// Finds the images that the manifests name and the nodes lack, and then imports them. Returns the names of all images that
+/// the nodes have.
+async fn provide(
+    context: &CommandContext,
+    lab: &RunningLab,
+    toolbox: &Toolbox,
+    manifests: &[Manifest],
+    asked: Option<ImageName>,
+) -> Result<BTreeSet<String>, Error> {
+    let CommandContext { progress, shutdown, paths, .. } = context;
+    let mut present = cluster::image_names(&lab.cluster, toolbox).await?;
+    let mut found = Vec::new();
+    let sources = ImageSources::of_caller(&paths.cache);
+    let named = deployment::container_images(manifests).iter().filter_map(to_pull).collect::<Vec<_>>();
+    for name in asked.into_iter().chain(named).filter(|name| !name.is_own()) {
+        if present.insert(name.to_string()) {
+            found.push(image::find(&name, &sources, progress, shutdown).await?);
+        }
+    }
+    for image in found {
+        load(context, lab, toolbox, image).await?;
+    }
+    Ok(present)
+}
+
+/// The image of a container, if it may be pulled. A name that is invalid is left to the kubelet, which reports it.
+fn to_pull(container: &ContainerImage) -> Option<ImageName> {
+    let name: ImageName = container.image.parse().ok()?;
+    (container.pull_policy.as_deref() != Some("Never")).then_some(name)
 }
 
 /// Lets the kubelet run images that the nodes have. It would otherwise ask a registry each time for images with the tag

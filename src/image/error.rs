@@ -45,6 +45,36 @@ pub enum ImageError {
         /// The platform of this machine.
         wanted: String,
     },
+    /// A registry could not be reached, or answered with something else.
+    #[error("{image} could not be pulled from {registry}: {why}")]
+    Registry {
+        /// The image.
+        image: String,
+        /// The registry.
+        registry: String,
+        /// What it said, or why it did not.
+        why: String,
+    },
+    /// A registry gives an image only to those who log in.
+    #[error("{registry} did not allow to pull {image}: {why}")]
+    Unauthorised {
+        /// The image.
+        image: String,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        why: String,
+    },
+    /// A registry does not have an image.
+    #[error("{registry} has no image {image}: {why}")]
+    NotInRegistry {
+        /// The image.
+        image: String,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        why: String,
+    },
     /// An image could not be built.
     #[error("{what} could not be built: {why}")]
     BuildFailed {

@@ -4,10 +4,13 @@ mod archive;
 mod build;
 mod cargo;
 mod elf;
+mod engine;
 mod error;
+mod find;
 mod name;
 mod pack;
 mod platform;
+mod registry;
 
 pub use error::{BuildNeed, BuildRemedy, ImageError};
 
@@ -20,6 +23,7 @@ use serde::Serialize;
 
 pub use archive::{Archive, is_pipe};
 pub use build::{build_pause, build_server};
+pub use find::{ImageSources, find};
 pub use name::ImageName;
 pub use pack::{ImageSpec, Packed, TarFile, pack, pack_files};
 

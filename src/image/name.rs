@@ -8,6 +8,9 @@ use serde::{Serialize, Serializer};
 
 use crate::config::InvalidValue;
 
+/// The registry in the names of the images that this program builds. There is no such registry.
+const OWN: &str = "evenkeel.local";
+
 /// The full name of an image: registry, repository, and tag or digest. Short names are completed as Docker does: `app` is
 /// `docker.io/library/app:latest`.
 ///
@@ -17,6 +20,11 @@ use crate::config::InvalidValue;
 pub struct ImageName(Reference);
 
 impl ImageName {
+    /// For the client of its registry.
+    pub(super) fn reference(&self) -> &Reference {
+        &self.0
+    }
+
     /// The registry: `docker.io`, `localhost:5000`.
     #[must_use]
     pub fn registry(&self) -> &str {
@@ -39,6 +47,12 @@ impl ImageName {
     #[must_use]
     pub fn digest(&self) -> Option<&str> {
         self.0.digest()
+    }
+
+    /// Whether it is an image that this program builds. No registry has one.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.registry() == OWN
     }
 
     /// Whether the kubelet pulls the image each time, if a container with it does not say when to.

@@ -52,7 +52,10 @@ fn image(error: &ImageError) -> u8 {
         ImageError::BadImage { .. }
         | ImageError::SeveralImages { .. }
         | ImageError::NoName { .. }
-        | ImageError::WrongPlatform { .. } => IMPOSSIBLE,
+        | ImageError::WrongPlatform { .. }
+        | ImageError::Registry { .. }
+        | ImageError::Unauthorised { .. }
+        | ImageError::NotInRegistry { .. } => IMPOSSIBLE,
         ImageError::Interrupted(_) => INTERRUPTED,
         _ => FAILED,
     }

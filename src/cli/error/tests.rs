@@ -32,6 +32,19 @@ fn samples() -> Vec<Error> {
             wanted: "linux/amd64".into(),
         }
         .into(),
+        ImageError::Registry { image: "ghcr.io/a/b:1".into(), registry: "ghcr.io".into(), why: why() }.into(),
+        ImageError::Unauthorised {
+            image: "ghcr.io/a/b:1".into(),
+            registry: "ghcr.io".into(),
+            why: "authentication required".into(),
+        }
+        .into(),
+        ImageError::NotInRegistry {
+            image: "ghcr.io/a/b:1".into(),
+            registry: "ghcr.io".into(),
+            why: "manifest unknown".into(),
+        }
+        .into(),
         ReportError::BadReport { name: "report.json".into(), why: "it is empty".into() }.into(),
         StateIsFile { path: "/var/lib/evenkeel".into() }.into(),
         WorkloadError::ForeignTarget { target: "192.0.2.1:80".into(), via: "eth0".into() }.into(),
@@ -201,6 +214,9 @@ fn of_image(error: &ImageError) -> &'static str {
         ImageError::SeveralImages { .. } => "image: SeveralImages",
         ImageError::NoName { .. } => "image: NoName",
         ImageError::WrongPlatform { .. } => "image: WrongPlatform",
+        ImageError::Registry { .. } => "image: Registry",
+        ImageError::Unauthorised { .. } => "image: Unauthorised",
+        ImageError::NotInRegistry { .. } => "image: NotInRegistry",
         ImageError::BuildFailed { .. } => "image: BuildFailed",
         ImageError::Program(_) => "image: Program",
         ImageError::Io(_) => "image: Io",
@@ -272,7 +288,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 50;
+const NAMES: usize = 53;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

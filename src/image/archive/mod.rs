@@ -21,7 +21,10 @@ use crate::progress::Progress;
 
 pub use open::is_pipe;
 
-pub(in crate::image) use oci::{CONTAINERD_NAME, OCI_NAME};
+pub(in crate::image) use oci::{CONTAINERD_NAME, OCI_NAME, is_configuration};
+pub(in crate::image) use open::{megabytes, temporary};
+pub(in crate::image) use tar_index::digest_of;
+pub(in crate::image) use write::{Entry, Manifest, write_layout};
 
 /// An archive whose images were read and found complete.
 pub struct Archive {

@@ -145,7 +145,7 @@ fn unpack_zstd(file: &File, unpacked: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A temporary file without a name. Many machines have `/tmp` in memory, and `/var/tmp` on a disk.
-pub(super) fn temporary() -> io::Result<File> {
+pub(in crate::image) fn temporary() -> io::Result<File> {
     let named = std::env::var_os("TMPDIR").is_some_and(|directory| !directory.is_empty());
     if named { tempfile::tempfile() } else { tempfile::tempfile_in("/var/tmp").or_else(|_| tempfile::tempfile()) }
 }

@@ -1,0 +1,250 @@
+//! Images are pulled from a real registry, CNCF Distribution's, on this machine.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+use evenkeel::image::{Image, ImageError, ImageName, ImageSources, ImageSpec, find, pack};
+use evenkeel::progress::{Progress, ProgressEvent};
+use evenkeel::shutdown::Shutdown;
+use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference, RegistryOperation};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const VERSION: &str = "v3.1.2";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// The line of htpasswd for the user "ann" with the password "secret".
+const HTPASSWD: &str = "ann:$2b$05$WXaEMWWdbYpHmvEW/SYHrumtwsxPt3FbWaIPImyu17folp1llbSQm\n";
+const SPEC: ImageSpec = ImageSpec { name: "test.local/app", entrypoint: "app", description: "a test", port: None };
+
+/// The program, which is built once for this target directory.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("registry-{VERSION}"));
+    let program = directory.join("registry");
+    if !program.exists() {
+        let module = format!("github.com/distribution/distribution/v3/cmd/registry@{VERSION}");
+        let built = Command::new("go").args(["install", &module]).env("GOBIN", &directory).output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    }
+    program
+});
+
+/// A registry, which ends with this value.
+struct Registry {
+    child: Child,
+    port: u16,
+    client: Client,
+    auth: RegistryAuth,
+    files: TempDir,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Registry {
+    fn start(with_password: bool) -> Self {
+        // Each client needs it, also one that uses no TLS.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let files = TempDir::new().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let path = |name: &str| files.path().join(name);
+        let mut config = json!({
+            "version": 0.1,
+            "log": { "level": "error" },
+            "storage": { "filesystem": { "rootdirectory": path("storage") } },
+            "http": { "addr": format!("127.0.0.1:{port}") },
+        });
+        if with_password {
+            fs::write(path("htpasswd"), HTPASSWD).unwrap();
+            config["auth"] = json!({ "htpasswd": { "realm": "test", "path": path("htpasswd") } });
+        }
+        fs::write(path("config.yaml"), config.to_string()).unwrap();
+        let mut command = Command::new(&*PROGRAM);
+        command.arg("serve").arg(path("config.yaml")).env("OTEL_TRACES_EXPORTER", "none");
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let name = format!("127.0.0.1:{port}");
+        let protocol = ClientProtocol::HttpsExcept(vec![name.clone()]);
+        let client = Client::new(ClientConfig { protocol, ..ClientConfig::default() });
+        let basic = || RegistryAuth::Basic("ann".into(), "secret".into());
+        let auth = if with_password { basic() } else { RegistryAuth::Anonymous };
+        let registry = Self { child, port, client, auth, files };
+        let began = Instant::now();
+        while TcpStream::connect(&name).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(30), "the registry does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        registry
+    }
+
+    fn name(&self, image: &str) -> ImageName {
+        format!("127.0.0.1:{}/{image}", self.port).parse().unwrap()
+    }
+
+    async fn push_blob(&self, image: &Reference, content: &[u8]) -> Value {
+        let digest = digest(content);
+        self.client.push_blob(image, content.to_vec(), &digest).await.unwrap();
+        json!({ "digest": digest, "size": content.len() })
+    }
+
+    /// Pushes an image for a platform, and returns its entry for an index.
+    async fn push(&self, name: &ImageName, architecture: &str, layer: &[u8]) -> Value {
+        let image: Reference = name.to_string().parse().unwrap();
+        self.client.auth(&image, &self.auth, RegistryOperation::Push).await.unwrap();
+        let rootfs = json!({ "type": "layers", "diff_ids": [digest(layer)] });
+        let config = json!({ "os": "linux", "architecture": architecture, "rootfs": rootfs }).to_string();
+        let mut config = self.push_blob(&image, config.as_bytes()).await;
+        let mut layer = self.push_blob(&image, layer).await;
+        config["mediaType"] = json!("application/vnd.oci.image.config.v1+json");
+        layer["mediaType"] = json!("application/vnd.oci.image.layer.v1.tar");
+        let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] });
+        let manifest = self.push_manifest(&image, &manifest, MANIFEST).await;
+        let platform = json!({ "os": "linux", "architecture": architecture });
+        json!({ "mediaType": MANIFEST, "digest": manifest.0, "size": manifest.1, "platform": platform })
+    }
+
+    async fn push_manifest(&self, image: &Reference, manifest: &Value, kind: &'static str) -> (String, usize) {
+        let content = manifest.to_string();
+        let (found, size) = (digest(content.as_bytes()), content.len());
+        self.client.push_manifest_raw(image, content, http::HeaderValue::from_static(kind)).await.unwrap();
+        (found, size)
+    }
+}
+
+fn digest(content: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(content).iter().fold("sha256:".into(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn here() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+/// A cache, and what a pull reports.
+struct Caller {
+    files: TempDir,
+    sources: ImageSources,
+    events: Arc<Mutex<Vec<ProgressEvent>>>,
+}
+
+impl Caller {
+    fn new() -> Self {
+        let files = TempDir::new().unwrap();
+        let sources = ImageSources { cache: files.path().join("images"), credentials: Vec::new() };
+        Self { files, sources, events: Arc::default() }
+    }
+
+    async fn find(&self, name: &ImageName) -> Result<Image, ImageError> {
+        let events = Arc::clone(&self.events);
+        let progress = Progress::new(move |event| events.lock().unwrap().push(event));
+        find(name, &self.sources, &progress, &Shutdown::new()).await
+    }
+
+    /// The result of the last step.
+    fn result(&self) -> String {
+        let events = self.events.lock().unwrap();
+        let result = |event: &ProgressEvent| match event {
+            ProgressEvent::Done { result, .. } => result.clone(),
+            _ => None,
+        };
+        events.iter().rev().find_map(result).unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn the_image_for_this_machine_is_pulled_once() {
+    let registry = Registry::start(false);
+    let caller = Caller::new();
+    let name = registry.name("shop/app:1");
+    let (other, own) = (registry.push(&name, "s390x", b"other").await, registry.push(&name, here(), b"own").await);
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [other, own] });
+    let image: Reference = name.to_string().parse().unwrap();
+    let (index, _) = registry.push_manifest(&image, &index, INDEX).await;
+
+    let pulled = caller.find(&name).await.unwrap();
+    assert_eq!((&pulled.reference, pulled.digest.as_str()), (&name.to_string(), own["digest"].as_str().unwrap()));
+    assert_eq!(caller.result(), "0.0 MB");
+    caller.find(&name).await.unwrap();
+    assert_eq!(caller.result(), "from the cache");
+    // By the digest of the index, and by another tag of the same content.
+    let by_digest = registry.name(&format!("shop/app@{index}"));
+    assert_eq!(caller.find(&by_digest).await.unwrap().digest, pulled.digest);
+    assert_eq!(caller.result(), "from the cache");
+    drop(registry);
+    for known in [&name, &by_digest] {
+        let image = caller.find(known).await.unwrap();
+        assert_eq!((image.reference, &image.digest), (known.to_string(), &pulled.digest));
+    }
+}
+
+#[tokio::test]
+async fn what_a_registry_refuses_is_an_error_with_its_words() {
+    let registry = Registry::start(false);
+    let caller = Caller::new();
+    let (absent, foreign) = (registry.name("shop/absent:1"), registry.name("shop/foreign:1"));
+    let error = caller.find(&absent).await.unwrap_err();
+    assert!(matches!(error, ImageError::NotInRegistry { .. }), "{error}");
+    assert!(
+        error.to_string().ends_with(&format!("{} has no image {absent}: manifest unknown", absent.registry())),
+        "{error}"
+    );
+
+    let entry = registry.push(&foreign, "s390x", b"other").await;
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [entry] });
+    let image: Reference = registry.name("shop/index:1").to_string().parse().unwrap();
+    registry.push(&registry.name("shop/index:0"), "s390x", b"other").await;
+    registry.push_manifest(&image, &index, INDEX).await;
+    for name in [foreign, registry.name("shop/index:1")] {
+        let error = caller.find(&name).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{name} is for linux/s390x, and this machine runs linux/")), "{error}");
+    }
+
+    let name = absent.clone();
+    drop(registry);
+    let error = caller.find(&name).await.unwrap_err();
+    assert!(matches!(&error, ImageError::Registry { why, .. } if why.contains("refused")), "{error}");
+}
+
+#[tokio::test]
+async fn a_password_is_read_from_a_file() {
+    let registry = Registry::start(true);
+    let mut caller = Caller::new();
+    let name = registry.name("shop/app:1");
+    registry.push(&name, here(), b"own").await;
+    let error = caller.find(&name).await.unwrap_err();
+    assert!(matches!(error, ImageError::Unauthorised { .. }), "{error}");
+
+    let file = caller.files.path().join("config.json");
+    let auths = |password: &str| json!({ "auths": { name.registry(): { "username": "ann", "password": password } } });
+    caller.sources.credentials = vec![caller.files.path().join("missing.json"), file.clone()];
+    fs::write(&file, auths("wrong").to_string()).unwrap();
+    let error = caller.find(&name).await.unwrap_err();
+    assert!(matches!(error, ImageError::Unauthorised { .. }), "{error}");
+    fs::write(&file, auths("secret").to_string()).unwrap();
+    assert_eq!(caller.find(&name).await.unwrap().reference, name.to_string());
+    assert!(registry.files.path().join("htpasswd").exists());
+}
+
+#[tokio::test]
+async fn a_damaged_file_in_the_cache_is_pulled_again() {
+    let registry = Registry::start(false);
+    let caller = Caller::new();
+    let name = registry.name("shop/app:1");
+    let packed = pack(b"binary", &SPEC).unwrap();
+    registry.push(&name, here(), &packed.archive).await;
+    let image = caller.find(&name).await.unwrap();
+    fs::write(&image.archive, "damaged").unwrap();
+    let again = caller.find(&name).await.unwrap();
+    assert_eq!((&again.digest, again.bytes), (&image.digest, image.bytes));
+}

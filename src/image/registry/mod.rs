@@ -53,10 +53,9 @@ pub(super) async fn pull(
     let cache = Cache(&sources.cache);
     let known = cache.digest_of(name);
     // An image that is named by its digest never changes.
-    if let (Some(_), Some(digest)) = (name.digest(), &known) {
-        if let Some(image) = cache.image(name, digest) {
-            return Ok(image);
-        }
+    let unchanged = known.as_ref().filter(|_| name.digest().is_some());
+    if let Some(image) = unchanged.and_then(|digest| cache.image(name, digest)) {
+        return Ok(image);
     }
     let step = progress.step(format!("pull {name}"));
     let daemon = DockerDaemon::read();
@@ -117,7 +116,8 @@ impl Cache<'_> {
             let manifest = Manifest { content: &pull.manifest, digest: &pull.digest, media_type: &pull.media_type };
             let entries = blobs.iter().map(Blob::entry);
             write_layout(BufWriter::new(&mut file), &manifest, std::slice::from_ref(name), entries)?;
-            Ok(drop(file.persist(&path)?))
+            file.persist(&path)?;
+            Ok(())
         };
         write().map_err(|source: io::Error| IoError::file("write", &path, source))?;
         self.remember(name, &pull.digest)?;
@@ -244,14 +244,12 @@ fn choose<'a>(name: &ImageName, index: &'a ImageIndex) -> Result<&'a Descriptor,
     let named = platforms.map(|(entry, of)| (entry, format!("{}/{}", of.os(), of.architecture())));
     let named: Vec<_> = named.filter(|(_, platform)| platform != "unknown/unknown").collect();
     let wanted = platform::of_this_machine();
-    match named.iter().find(|(_, platform)| *platform == wanted) {
-        Some((entry, _)) => Ok(entry),
-        None => {
-            let mut found: Vec<_> = named.into_iter().map(|(_, platform)| platform).collect();
-            found.dedup();
-            Err(ImageError::WrongPlatform { image: name.to_string(), found: found.join(", "), wanted })
-        }
+    if let Some((entry, _)) = named.iter().find(|(_, platform)| *platform == wanted) {
+        return Ok(entry);
     }
+    let mut found: Vec<_> = named.into_iter().map(|(_, platform)| platform).collect();
+    found.dedup();
+    Err(ImageError::WrongPlatform { image: name.to_string(), found: found.join(", "), wanted })
 }
 
 /// The error for what a registry refused.

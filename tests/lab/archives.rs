@@ -1,14 +1,17 @@
-//! Images in archives as other tools make them: their short names are completed, and no archive harms another image.
+//! Images that other tools make: the short names in archives are completed, no archive harms another image, and images of a
+//! registry are pulled.
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use evenkeel::image::ImageName;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, text};
+use crate::registry::Registry;
 
 const SERVER: &str = "/apis/apps/v1/namespaces/evenkeel/deployments/server";
 
@@ -37,6 +40,12 @@ fn an_archive_with_a_short_name_runs_and_harms_no_other_image() {
     lab.ok(&["deploy", "--image", &latest, "--as", "other:2"]);
     assert_eq!(image(), "docker.io/library/other:2");
     from_a_pipe(&lab, &latest);
+    let registry = Registry::start(false);
+    let pulled = registry.name("shop/web");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(push(&registry, &pulled, server));
+    lab.ok(&["deploy", "--image", &pulled.to_string()]);
+    assert_eq!(image(), pulled.to_string());
     lab.ok(&["deploy"]);
     assert_eq!(image(), built["server"]["reference"]);
     lab.ok(&["scale", "2"]);
@@ -65,14 +74,35 @@ fn from_a_pipe(lab: &Lab, archive: &str) {
     lab.kube().delete("/apis/apps/v1/namespaces/default/deployments/latest");
 }
 
+/// Pushes the image of an OCI archive.
+async fn push(registry: &Registry, name: &ImageName, archive: &Path) {
+    let image = registry.log_in(name).await;
+    let files = files(archive);
+    let content = |path: &str| &files.iter().find(|(found, _)| found == Path::new(path)).unwrap().1;
+    let index: Value = serde_json::from_slice(content("index.json")).unwrap();
+    let manifest = format!("blobs/{}", index["manifests"][0]["digest"].as_str().unwrap().replace(':', "/"));
+    for (_, blob) in files.iter().filter(|(path, _)| path.starts_with("blobs") && path != Path::new(&manifest)) {
+        registry.push_blob(&image, blob).await;
+    }
+    let manifest = serde_json::from_slice(content(&manifest)).unwrap();
+    registry.push_manifest(&image, &manifest, "application/vnd.oci.image.manifest.v1+json").await;
+}
+
+fn files(archive: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut archive = tar::Archive::new(File::open(archive).unwrap());
+    let read = |entry: std::io::Result<tar::Entry<'_, File>>| {
+        let mut entry = entry.unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        (entry.path().unwrap().into_owned(), content)
+    };
+    archive.entries().unwrap().map(read).collect()
+}
+
 /// An OCI archive of one image, by the name that `skopeo copy … oci-archive:FILE:NAME` gives it.
 fn renamed(archive: &Path, name: &str) -> Vec<u8> {
     let mut renamed = tar::Builder::new(Vec::new());
-    for entry in tar::Archive::new(File::open(archive).unwrap()).entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().into_owned();
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).unwrap();
+    for (path, mut content) in files(archive) {
         if path == Path::new("index.json") {
             let mut index: Value = serde_json::from_slice(&content).unwrap();
             index["manifests"][0]["annotations"] = json!({ "org.opencontainers.image.ref.name": name });

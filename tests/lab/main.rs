@@ -29,6 +29,8 @@ mod other_state;
 mod pods_seen;
 mod promises;
 mod proxy_modes;
+#[path = "../registry/server.rs"]
+mod registry;
 mod rolling_update;
 mod rounds;
 mod security;

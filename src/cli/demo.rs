@@ -85,7 +85,7 @@ impl Args {
         let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, self.duration) };
         let trial = Trial::at(&self.replicas, plan);
         self.files.check()?;
-        if self.manifests.read_stdin() {
+        if self.manifests.read_once() {
             context.require_root("demo")?;
         }
         let manifests = self.manifests.load(context).await?;

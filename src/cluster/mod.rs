@@ -35,6 +35,7 @@ pub mod supervisor;
 
 pub use error::ClusterError;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -57,7 +58,7 @@ pub use pod_route::PodRoutes;
 pub use residue::Removed;
 
 use crate::config::{LabName, Paths, ProxyMode};
-use crate::image::Image;
+use crate::image::{Image, ImageName};
 use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::Progress;
@@ -77,8 +78,19 @@ pub async fn client(cluster: &Cluster) -> Result<Client, ClusterError> {
 /// [`ClusterError::ImageTooLarge`] when it does not fit, [`ClusterError::Program`] when containerd refuses it.
 pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, image: &Image) -> Result<(), ClusterError> {
     image_store::require_room(cluster, image)?;
-    let imported = images(cluster, toolbox, &[OsStr::new("import"), image.archive.as_os_str()]).await;
-    imported.map_err(|error| image_store::import_failed(image, error))
+    let imported = images(cluster, toolbox, &[OsStr::new("import"), image.import_path().as_os_str()]).await;
+    imported.map(drop).map_err(|error| image_store::import_failed(image, error))
+}
+
+/// The names of the images that every node has.
+///
+/// # Errors
+/// [`ClusterError::Program`] when containerd does not answer.
+pub async fn image_names(cluster: &Cluster, toolbox: &Toolbox) -> Result<BTreeSet<String>, ClusterError> {
+    let lists = images(cluster, toolbox, &["ls", "--quiet"]).await?;
+    let names = |list: &Vec<u8>| String::from_utf8_lossy(list).lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    let common = lists.iter().map(names).reduce(|one, other| &one & &other);
+    Ok(common.unwrap_or_default())
 }
 
 /// Adds a name to an image that every node has.
@@ -86,7 +98,7 @@ pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, image: &Image) -
 /// # Errors
 /// [`ClusterError::Program`] when containerd refuses it.
 pub async fn tag_image(cluster: &Cluster, toolbox: &Toolbox, from: &str, to: &str) -> Result<(), ClusterError> {
-    images(cluster, toolbox, &["tag", "--force", from, to]).await
+    images(cluster, toolbox, &["tag", "--force", &full_name(from), &full_name(to)]).await.map(drop)
 }
 
 /// Removes a name of an image on every node.
@@ -94,18 +106,28 @@ pub async fn tag_image(cluster: &Cluster, toolbox: &Toolbox, from: &str, to: &st
 /// # Errors
 /// [`ClusterError::Program`] when containerd refuses it.
 pub async fn untag_image(cluster: &Cluster, toolbox: &Toolbox, name: &str) -> Result<(), ClusterError> {
-    images(cluster, toolbox, &["rm", name]).await
+    images(cluster, toolbox, &["rm", &full_name(name)]).await.map(drop)
 }
 
-/// `ctr images` with these arguments on every node.
-async fn images<A: AsRef<OsStr>>(cluster: &Cluster, toolbox: &Toolbox, arguments: &[A]) -> Result<(), ClusterError> {
+/// The name by which containerd has an image. Another form of it would harm every image with the same content.
+fn full_name(name: &str) -> String {
+    name.parse().map_or_else(|_| name.to_owned(), |name: ImageName| name.to_string())
+}
+
+/// `ctr images` with these arguments on every node. Returns what it wrote on each.
+async fn images<A: AsRef<OsStr>>(
+    cluster: &Cluster,
+    toolbox: &Toolbox,
+    arguments: &[A],
+) -> Result<Vec<Vec<u8>>, ClusterError> {
+    let mut written = Vec::new();
     for running in &cluster.nodes {
         let socket = format!("/proc/{}/root{}", running.pid, component::CONTAINERD_SOCKET);
         let head = ["--address", &socket, "--namespace", "k8s.io", "images"].map(OsStr::new);
         let all = head.into_iter().chain(arguments.iter().map(AsRef::as_ref));
-        Invocation::new(toolbox.path(Program::Ctr), all).run_async().await?;
+        written.push(Invocation::new(toolbox.path(Program::Ctr), all).run_async().await?);
     }
-    Ok(())
+    Ok(written)
 }
 
 /// The command that runs a program of the host in the network namespace of a node.

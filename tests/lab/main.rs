@@ -9,6 +9,7 @@
 mod any_service;
 mod api_only;
 mod applications;
+mod archives;
 mod bad_environment;
 mod bad_images;
 mod bad_input;
@@ -36,6 +37,8 @@ mod pods_seen;
 mod programs;
 mod promises;
 mod proxy_modes;
+#[path = "../registry/server.rs"]
+mod registry;
 mod rolling_update;
 mod rounds;
 mod security;

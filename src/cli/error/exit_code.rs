@@ -49,7 +49,13 @@ fn toolbox(error: &ToolboxError) -> u8 {
 
 fn image(error: &ImageError) -> u8 {
     match error {
-        ImageError::BadImage { .. } => IMPOSSIBLE,
+        ImageError::BadImage { .. }
+        | ImageError::SeveralImages { .. }
+        | ImageError::NoName { .. }
+        | ImageError::WrongPlatform { .. }
+        | ImageError::Registry { .. }
+        | ImageError::Unauthorised { .. }
+        | ImageError::NotInRegistry { .. } => IMPOSSIBLE,
         ImageError::Interrupted(_) => INTERRUPTED,
         _ => FAILED,
     }

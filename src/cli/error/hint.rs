@@ -130,6 +130,20 @@ fn build(BuildRemedy { missing, variable }: &BuildRemedy) -> String {
 fn image(error: &ImageError) -> String {
     match error {
         ImageError::BadImage { .. } => "make an image with: evenkeel build".into(),
+        ImageError::SeveralImages { .. } => "choose one: --image FILE --as NAME".into(),
+        ImageError::NoName { .. } => "give it a name: --image FILE --as NAME:TAG".into(),
+        ImageError::WrongPlatform { image, wanted, .. } => {
+            format!("build it for this machine: docker build --platform {wanted} --tag {image} .")
+        }
+        ImageError::Registry { .. } => {
+            "nothing was changed; if the registry cannot be reached from here, load the image from an archive: --load FILE"
+                .into()
+        }
+        ImageError::Unauthorised { registry, .. } => format!(
+            "log in with: docker login {registry}; credentials are read from ~/.docker/config.json, \
+             containers/auth.json and the file in REGISTRY_AUTH_FILE"
+        ),
+        ImageError::NotInRegistry { .. } => "nothing was changed; check the name and the tag".into(),
         ImageError::BuildFailed { remedy, .. } => remedy.as_ref().map(build).unwrap_or_default(),
         ImageError::Program(_) => RUN_BY_HAND.into(),
         ImageError::Io(error) => io(error),

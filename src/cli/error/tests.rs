@@ -21,6 +21,31 @@ fn samples() -> Vec<Error> {
     vec![
         Error::BadValue { what: "--connections", given: "0".into(), why: "expected a whole number above 0".into() },
         ImageError::BadImage { path: "image.tar".into(), why: "there is no such file".into() }.into(),
+        ImageError::SeveralImages {
+            path: "all.tar".into(),
+            images: vec!["docker.io/library/web:1".into(), "docker.io/library/db:1".into()],
+        }
+        .into(),
+        ImageError::NoName { path: "image.tar".into(), image: "latest".into() }.into(),
+        ImageError::WrongPlatform {
+            image: "docker.io/library/app:1".into(),
+            found: "linux/arm64".into(),
+            wanted: "linux/amd64".into(),
+        }
+        .into(),
+        ImageError::Registry { image: "ghcr.io/a/b:1".into(), registry: "ghcr.io".into(), why: why() }.into(),
+        ImageError::Unauthorised {
+            image: "ghcr.io/a/b:1".into(),
+            registry: "ghcr.io".into(),
+            why: "authentication required".into(),
+        }
+        .into(),
+        ImageError::NotInRegistry {
+            image: "ghcr.io/a/b:1".into(),
+            registry: "ghcr.io".into(),
+            why: "manifest unknown".into(),
+        }
+        .into(),
         ReportError::BadReport { name: "report.json".into(), why: "it is empty".into() }.into(),
         StateIsFile { path: "/var/lib/evenkeel".into() }.into(),
         WorkloadError::ForeignTarget { target: "192.0.2.1:80".into(), via: "eth0".into() }.into(),
@@ -211,6 +236,12 @@ fn of_toolbox(error: &ToolboxError) -> &'static str {
 fn of_image(error: &ImageError) -> &'static str {
     match error {
         ImageError::BadImage { .. } => "image: BadImage",
+        ImageError::SeveralImages { .. } => "image: SeveralImages",
+        ImageError::NoName { .. } => "image: NoName",
+        ImageError::WrongPlatform { .. } => "image: WrongPlatform",
+        ImageError::Registry { .. } => "image: Registry",
+        ImageError::Unauthorised { .. } => "image: Unauthorised",
+        ImageError::NotInRegistry { .. } => "image: NotInRegistry",
         ImageError::BuildFailed { .. } => "image: BuildFailed",
         ImageError::Program(_) => "image: Program",
         ImageError::Io(_) => "image: Io",
@@ -284,7 +315,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 49;
+const NAMES: usize = 55;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -11,6 +11,7 @@ mod encryption;
 mod error;
 mod find;
 mod gc_roots;
+pub mod image_mirror;
 mod image_store;
 mod kubeconfig;
 mod layout;

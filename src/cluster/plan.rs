@@ -40,6 +40,9 @@ pub struct BootPlan {
     pub status: PathBuf,
     /// The certificate authority, client certificate and key for requests to health endpoints.
     pub identity: TlsIdentity,
+    /// The process `up`, which runs in the machine's own namespaces.
+    #[serde(default)]
+    pub caller: u32,
     /// The URL of the API server.
     #[serde(default)]
     pub api_server: String,

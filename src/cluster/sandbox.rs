@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cluster::ClusterError;
 use crate::io_error::IoError;
-use crate::platform::{self, Mount, Namespace};
+use crate::platform::{self, MachineNamespaces, Mount, Namespace};
 use crate::process::Invocation;
 use crate::shutdown::Interrupted;
 
@@ -71,11 +71,13 @@ fn close_inherited() {
     }
 }
 
-/// Sets up the namespaces: hostname and mounts, and the network once the link exists.
+/// Sets up the namespaces: hostname and mounts, and the network once the link exists. Returns the machine's own namespaces.
 ///
 /// # Errors
 /// [`ClusterError::Io`] or [`ClusterError::Program`], naming what the kernel refused; [`ClusterError::Interrupted`] when `up` is gone.
-pub fn prepare(plan: &BootPlan) -> Result<(), ClusterError> {
+pub fn prepare(plan: &BootPlan) -> Result<MachineNamespaces, ClusterError> {
+    let machine =
+        MachineNamespaces::of(plan.caller).map_err(|source| IoError::new("find the namespaces of `up`", source))?;
     platform::set_hostname(&plan.node.name).map_err(|errno| IoError::new("set the hostname", errno.into()))?;
     mounts(plan)?;
     let mut go = String::new();
@@ -83,7 +85,8 @@ pub fn prepare(plan: &BootPlan) -> Result<(), ClusterError> {
         Ok(read) if read > 0 => {}
         _ => return Err(Interrupted.into()),
     }
-    network::configure_inside(&plan.ip, &plan.node, &plan.nodes)
+    network::configure_inside(&plan.ip, &plan.node, &plan.nodes)?;
+    Ok(machine)
 }
 
 /// Sends a message to `up`. If `up` has ended, the message is lost.

@@ -24,6 +24,37 @@ impl ImageSources {
     }
 }
 
+/// The environment variables that [`find`] and the programs that it runs read.
+const VARIABLES: [&str; 20] = [
+    "PATH",
+    "HOME",
+    "SUDO_UID",
+    "XDG_RUNTIME_DIR",
+    "DOCKER_CONFIG",
+    "DOCKER_HOST",
+    "CONTAINER_HOST",
+    "REGISTRY_AUTH_FILE",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NIX_SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+];
+
+/// The variables, with their values here, that finding an image elsewhere needs.
+#[must_use]
+pub fn read_variables() -> Vec<(String, String)> {
+    let variable = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
+    VARIABLES.iter().filter_map(|name| variable(name)).collect()
+}
+
 /// The image of that name. A local Docker or Podman comes first, because a tag may name something there that was built a
 /// moment ago; then its registry, from which the cache keeps what was pulled.
 ///

@@ -15,6 +15,7 @@ mod registry;
 pub use error::{BuildNeed, BuildRemedy, ImageError};
 
 use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use serde::Serialize;
 
 pub use archive::{Archive, is_pipe};
 pub use build::{build_pause, build_server};
-pub use find::{ImageSources, find};
+pub use find::{ImageSources, find, read_variables};
 pub use name::ImageName;
 pub use pack::{ImageSpec, Packed, TarFile, pack, pack_files};
 
@@ -57,6 +58,17 @@ impl Image {
             // The temporary file has no other path.
             Some(file) => format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into(),
             None => self.archive.clone(),
+        }
+    }
+
+    /// The same file, opened. Unlike the path, it can be had in another PID namespace than that of `/proc`.
+    ///
+    /// # Errors
+    /// That of the system.
+    pub fn open_import(&self) -> io::Result<File> {
+        match &self.normalised {
+            Some(file) => File::open(format!("/proc/self/fd/{}", file.as_raw_fd())),
+            None => File::open(&self.archive),
         }
     }
 

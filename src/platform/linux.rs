@@ -1,7 +1,8 @@
 //! The functions on Linux.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -60,6 +61,73 @@ pub fn unshare(namespaces: &[Namespace]) -> nix::Result<()> {
         Namespace::Pid => CloneFlags::CLONE_NEWPID,
     };
     nix::sched::unshare(namespaces.iter().map(flag).collect())
+}
+
+/// The mount and network namespaces of the machine, for programs that a sandbox runs outside.
+#[derive(Debug)]
+pub struct MachineNamespaces([File; 2]);
+
+/// The variable by which a program gets the numbers of the descriptors.
+const NAMESPACES: &str = "EVENKEEL_NAMESPACES";
+
+impl MachineNamespaces {
+    /// The namespaces of a process.
+    ///
+    /// # Errors
+    /// That of the kernel.
+    pub fn of(process: u32) -> io::Result<Self> {
+        let open = |kind| File::open(format!("/proc/{process}/ns/{kind}"));
+        // The network comes first: afterwards, /proc may be another one.
+        Ok(Self([open("net")?, open("mnt")?]))
+    }
+
+    /// Those that [`MachineNamespaces::give_to`] gave this program. What it starts does not get them.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when there are none.
+    pub fn given() -> io::Result<Self> {
+        let numbers = std::env::var(NAMESPACES).unwrap_or_default();
+        let numbers = numbers.split_once(',').and_then(|(one, other)| Some((one.parse().ok()?, other.parse().ok()?)));
+        let (network, mount): (i32, i32) = numbers.ok_or(io::ErrorKind::NotFound)?;
+        let take = |number: i32| {
+            let file = File::open(format!("/proc/self/fd/{number}"))?;
+            nix::unistd::close(number)?;
+            Ok::<_, io::Error>(file)
+        };
+        Ok(Self([take(network)?, take(mount)?]))
+    }
+
+    /// Lets the command inherit the descriptors.
+    pub fn give_to(&self, command: &mut Command) {
+        let numbers = self.0.each_ref().map(AsRawFd::as_raw_fd);
+        command.env(NAMESPACES, format!("{},{}", numbers[0], numbers[1]));
+        // SAFETY: fcntl is async-signal-safe, and the descriptors are open in the child, which is a copy of this process.
+        #[allow(unsafe_code, reason = "what a child inherits can only be changed between fork and exec")]
+        unsafe {
+            command.pre_exec(move || {
+                for number in numbers {
+                    let file = BorrowedFd::borrow_raw(number);
+                    nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))?;
+                }
+                Ok(())
+            });
+        }
+    }
+
+    /// Runs the command in these namespaces.
+    pub fn run_in(&self, command: &mut Command) {
+        let numbers = self.0.each_ref().map(AsRawFd::as_raw_fd);
+        // SAFETY: setns is async-signal-safe, and the descriptors are open in the child, which is a copy of this process.
+        #[allow(unsafe_code, reason = "the namespaces of a child can only be changed between fork and exec")]
+        unsafe {
+            command.pre_exec(move || {
+                for number in numbers {
+                    nix::sched::setns(BorrowedFd::borrow_raw(number), CloneFlags::empty())?;
+                }
+                Ok(())
+            });
+        }
+    }
 }
 
 /// Sets the hostname of this UTS namespace.

@@ -10,7 +10,7 @@ mod system;
 
 use std::path::Path;
 
-pub use system::{ProcessHandle, die_with_parent, inotify_instances, mount, set_hostname, unshare};
+pub use system::{MachineNamespaces, ProcessHandle, die_with_parent, inotify_instances, mount, set_hostname, unshare};
 
 /// Whether a lab can run on this system.
 pub const HAS_LABS: bool = cfg!(target_os = "linux");

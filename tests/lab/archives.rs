@@ -75,7 +75,7 @@ fn from_a_pipe(lab: &Lab, archive: &str) {
 }
 
 /// Pushes the image of an OCI archive.
-async fn push(registry: &Registry, name: &ImageName, archive: &Path) {
+pub(crate) async fn push(registry: &Registry, name: &ImageName, archive: &Path) {
     let image = registry.log_in(name).await;
     let files = files(archive);
     let content = |path: &str| &files.iter().find(|(found, _)| found == Path::new(path)).unwrap().1;
@@ -100,7 +100,7 @@ fn files(archive: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// An OCI archive of one image, by the name that `skopeo copy … oci-archive:FILE:NAME` gives it.
-fn renamed(archive: &Path, name: &str) -> Vec<u8> {
+pub(crate) fn renamed(archive: &Path, name: &str) -> Vec<u8> {
     let mut renamed = tar::Builder::new(Vec::new());
     for (path, mut content) in files(archive) {
         if path == Path::new("index.json") {

@@ -37,6 +37,7 @@ mod pods_seen;
 mod programs;
 mod promises;
 mod proxy_modes;
+mod pulls;
 #[path = "../registry/server.rs"]
 mod registry;
 mod rolling_update;

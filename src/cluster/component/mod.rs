@@ -7,6 +7,7 @@ mod coredns;
 mod etcd;
 mod external_ip;
 mod flags;
+mod image_mirror;
 mod kube_proxy;
 mod kubelet;
 mod rights;
@@ -14,7 +15,7 @@ mod scheduler;
 mod volume_provisioner;
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -85,11 +86,15 @@ pub struct ComponentSpec {
     /// The objects that the API server must have before it starts: its rights, its Service.
     #[serde(default)]
     pub objects: Vec<Value>,
+    /// Whether it can run programs in the machine's own namespaces.
+    #[serde(default)]
+    pub with_machine: bool,
 }
 
 impl ComponentSpec {
     fn new(name: &str, program: PathBuf, phase: BootPhase, ready: Ready) -> Self {
-        Self { name: name.to_owned(), program, args: Vec::new(), phase, ready, files: vec![], objects: vec![] }
+        let (name, args) = (name.to_owned(), Vec::new());
+        Self { name, program, args, phase, ready, files: vec![], objects: vec![], with_machine: false }
     }
 
     fn arg(mut self, arg: impl Into<String>) -> Self {
@@ -104,6 +109,11 @@ impl ComponentSpec {
 
     fn file(mut self, path: PathBuf, content: String) -> Self {
         self.files.push(ConfigFile { path, content });
+        self
+    }
+
+    fn with_machine(mut self) -> Self {
+        self.with_machine = true;
         self
     }
 
@@ -129,6 +139,12 @@ pub struct ComponentContext<'a> {
     pub pause: &'a str,
     /// How kube-proxy balances.
     pub proxy_mode: ProxyMode,
+    /// What containerd proves itself with to the image mirror.
+    pub mirror_token: &'a str,
+    /// The cache of programs and images.
+    pub cache: &'a Path,
+    /// The variables of `up` that finding an image reads.
+    pub environment: &'a [(String, String)],
 }
 
 impl ComponentContext<'_> {
@@ -182,7 +198,7 @@ pub fn specs(context: &ComponentContext) -> Vec<ComponentSpec> {
     if context.node.is_control_plane() {
         specs.extend([etcd::spec(context), apiserver::spec(context)]);
     }
-    specs.push(containerd::spec(context));
+    specs.extend([image_mirror::spec(context), containerd::spec(context)]);
     if context.node.is_control_plane() {
         specs.extend([controller_manager::spec(context), scheduler::spec(context), external_ip::spec(context)]);
         specs.push(coredns::spec(context));

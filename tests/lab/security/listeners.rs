@@ -15,7 +15,7 @@ struct Allowed(&'static str, Ipv4Addr, u16, &'static str);
 const ANY: u16 = 0;
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-const ALLOWED: [Allowed; 14] = [
+const ALLOWED: [Allowed; 15] = [
     Allowed("kube-apiserver", NODE, 6443, "kubectl and evenkeel, from the machine; requires a certificate"),
     Allowed("kubelet", NODE, 10250, "the API server, for logs; authenticates clients through the API server"),
     Allowed("etcd", LOOPBACK, 2379, "the API server; requires a certificate of etcd's own authority"),
@@ -26,6 +26,7 @@ const ALLOWED: [Allowed; 14] = [
     Allowed("kube-proxy", LOOPBACK, 10256, "the supervisor's readiness check"),
     Allowed("kube-controller", LOOPBACK, 10257, "the supervisor's readiness check"),
     Allowed("kube-scheduler", LOOPBACK, 10259, "the supervisor's readiness check"),
+    Allowed("evenkeel", LOOPBACK, 10270, "containerd, for images; requires a token"),
     Allowed("coredns", LOOPBACK, 8181, "the supervisor's readiness check"),
     Allowed("coredns", DNS, 53, "pods, by the Service kube-dns"),
     Allowed("containerd", LOOPBACK, ANY, "the kubelet, for exec and attach"),

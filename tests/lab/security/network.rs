@@ -16,7 +16,7 @@ pub(super) const NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 /// The address of the cluster's DNS server, which only the node and its pods reach.
 pub(super) const DNS: Ipv4Addr = Ipv4Addr::new(10, 244, 3, 254);
 /// The machine's address on the lab's link.
-pub(super) const MACHINE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+pub(crate) const MACHINE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
 /// The sandbox, identified by the host's id of its first process.
 #[derive(Clone, Copy)]
@@ -57,7 +57,7 @@ pub(crate) fn in_network_of<T: Send + 'static>(pid: i32, act: impl FnOnce() -> T
 }
 
 /// Connects to an address. The timeout of half a second is much longer than a connection within a machine takes.
-pub(super) fn connect(address: Ipv4Addr, port: u16) -> io::Result<()> {
+pub(crate) fn connect(address: Ipv4Addr, port: u16) -> io::Result<()> {
     TcpStream::connect_timeout(&(address, port).into(), Duration::from_millis(500)).map(drop)
 }
 

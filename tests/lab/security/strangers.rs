@@ -1,8 +1,10 @@
 //! Clients without a certificate of the lab are refused everywhere. Clients with one get only what they need.
 
+use std::net::Ipv4Addr;
+
 use super::identity::Identity;
 use super::network::Sandbox;
-use crate::lab::Lab;
+use crate::lab::{Lab, get};
 
 const API_SERVER: &str = "198.18.0.2:6443";
 const KUBELET: &str = "198.18.0.2:10250";
@@ -52,4 +54,6 @@ pub(super) fn loopback_is_not_trusted(sandbox: Sandbox) {
             assert!(matches!(answer, Ok(401 | 403)), "{server}: {answer:?}");
         }
     }
+    let pull = sandbox.enter(|| get(Ipv4Addr::LOCALHOST, 10270, "/v2/shop/web/manifests/1?ns=docker.io"));
+    assert!(pull.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 401")), "{pull:?}");
 }

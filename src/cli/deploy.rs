@@ -11,7 +11,7 @@ use super::subject::{SubjectFlag, forget, remember};
 use crate::cli::error::Error;
 use crate::cluster;
 use crate::config::{InvalidValue, Replicas};
-use crate::image::{self, Archive, Image, ImageName, ImageSources};
+use crate::image::{self, Archive, Image, ImageError, ImageName, ImageSources};
 use crate::toolbox::Toolbox;
 use crate::workload::deployment::{self, ContainerImage, Deployed};
 use crate::workload::manifest::Manifest;
@@ -208,16 +208,29 @@ async fn provide(
     let mut present = cluster::image_names(&lab.cluster, toolbox).await?;
     let mut found = Vec::new();
     let sources = ImageSources::of_caller(&paths.cache);
-    let named = deployment::container_images(manifests).iter().filter_map(to_pull).collect::<Vec<_>>();
-    for name in asked.into_iter().chain(named).filter(|name| !name.is_own()) {
+    let containers = deployment::container_images(manifests);
+    let named = containers.iter().filter_map(|container| Some((to_pull(container)?, Some(&container.container))));
+    let wanted = asked.into_iter().map(|name| (name, None)).chain(named);
+    for (name, container) in wanted.filter(|(name, _)| !name.is_own()) {
         if present.insert(name.to_string()) {
-            found.push(image::find(&name, &sources, progress, shutdown).await?);
+            let image = image::find(&name, &sources, progress, shutdown).await;
+            found.push(image.map_err(|error| of_container(error, container))?);
         }
     }
     for image in found {
         load(context, lab, toolbox, image).await?;
     }
     Ok(present)
+}
+
+/// An error about an image, with the container that has it. Ctrl-C is not about an image.
+fn of_container(error: ImageError, container: Option<&String>) -> Error {
+    match container {
+        Some(container) if !matches!(error, ImageError::Interrupted(_)) => {
+            Error::ContainerImage { container: container.clone(), source: error }
+        }
+        _ => error.into(),
+    }
 }
 
 /// The image of a container, if it may be pulled. A name that is invalid is left to the kubelet, which reports it.

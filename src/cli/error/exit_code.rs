@@ -27,7 +27,7 @@ impl Error {
             | Self::Report(ReportError::BadReport { .. }) => IMPOSSIBLE,
             Self::Interrupted(_) | Self::EndedEarly { .. } => INTERRUPTED,
             Self::Toolbox(error) => toolbox(error),
-            Self::Image(error) => image(error),
+            Self::Image(error) | Self::ContainerImage { source: error, .. } => image(error),
             Self::Cluster(error) => cluster(error),
             Self::Workload(error) => workload(error),
             Self::Load(error) => load(error),

@@ -39,7 +39,7 @@ impl Error {
             Self::NoTarget { .. } => LOAD.into(),
             Self::Load(error) => load(error),
             Self::Toolbox(error) => toolbox(error),
-            Self::Image(error) => image(error),
+            Self::Image(error) | Self::ContainerImage { source: error, .. } => image(error),
             Self::Cluster(error) => cluster(error),
             Self::Workload(error) => workload(error),
             Self::Experiment(error) => experiment(error),

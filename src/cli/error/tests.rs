@@ -46,6 +46,14 @@ fn samples() -> Vec<Error> {
             why: "manifest unknown".into(),
         }
         .into(),
+        Error::ContainerImage {
+            container: "Deployment web, init container migrate".into(),
+            source: ImageError::NotInRegistry {
+                image: "ghcr.io/a/b:1".into(),
+                registry: "ghcr.io".into(),
+                why: "manifest unknown".into(),
+            },
+        },
         ReportError::BadReport { name: "report.json".into(), why: "it is empty".into() }.into(),
         StateIsFile { path: "/var/lib/evenkeel".into() }.into(),
         WorkloadError::ForeignTarget { target: "192.0.2.1:80".into(), via: "eth0".into() }.into(),
@@ -213,6 +221,7 @@ fn name(error: &Error) -> &'static str {
         Error::Io(_) => "Io",
         Error::Interrupted(_) => "Interrupted",
         Error::Toolbox(error) => of_toolbox(error),
+        Error::ContainerImage { .. } => "ContainerImage",
         Error::Image(error) => of_image(error),
         Error::Cluster(error) => of_cluster(error),
         Error::Workload(error) => of_workload(error),
@@ -315,7 +324,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 55;
+const NAMES: usize = 56;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -40,6 +40,24 @@ pub enum WorkloadError {
         /// Why not.
         why: String,
     },
+    /// The Service has no address of its own, and the load generator does not choose the pods.
+    #[error("the Service {service} is headless: it has no address, so no load balancer chooses a pod for a connection")]
+    Headless {
+        /// Its name, with its namespace.
+        service: String,
+    },
+    /// The Service has no pod that is ready.
+    #[error(
+        "the Service {service} has no endpoint: no pod with the labels {selector} is ready and has its port {port}"
+    )]
+    NoEndpoints {
+        /// Its name, with its namespace.
+        service: String,
+        /// Its port.
+        port: String,
+        /// The labels of its pods.
+        selector: String,
+    },
     /// There is no pod of that name.
     #[error("there is no pod {given:?}; {}", listed(pods, "the pods"))]
     UnknownPod {

@@ -31,7 +31,7 @@ fn without_the_nodes_scaling_works_and_other_actions_say_what_they_need() {
         assert_eq!(counters.len(), 3);
         assert!(counters.iter().all(|pod| pod.cgroup == cluster::PodCgroup::default()), "{counters:?}");
 
-        let service = workload::endpoint(&access.client, &subject).await.unwrap().address;
+        let service = workload::endpoint(&access.client, &subject).await.unwrap().target.address;
         let refused = ConntrackTable::now(&access, service).await.unwrap_err();
         assert!(matches!(refused, WorkloadError::Cluster(ClusterError::NoDataPlane { .. })), "{refused}");
 

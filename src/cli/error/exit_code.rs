@@ -75,6 +75,8 @@ fn workload(error: &WorkloadError) -> u8 {
         | WorkloadError::UnknownService { .. }
         | WorkloadError::SeveralServices { .. }
         | WorkloadError::NoServiceGiven
+        | WorkloadError::Headless { .. }
+        | WorkloadError::NoEndpoints { .. }
         | WorkloadError::Unsuitable { .. } => IMPOSSIBLE,
         WorkloadError::Interrupted(_) => INTERRUPTED,
         WorkloadError::Cluster(error) => cluster(error),

@@ -212,6 +212,12 @@ fn workload(error: &WorkloadError) -> String {
         WorkloadError::NoServiceGiven => "add the Service, or set the image and the replicas in the manifests".into(),
         WorkloadError::SeveralServices { .. } => "name one of them: --service NAMESPACE/NAME".into(),
         WorkloadError::Unsuitable { .. } => "name another Service or port: --service NAMESPACE/NAME:PORT".into(),
+        WorkloadError::Headless { .. } => {
+            "let the load generator choose the pods: evenkeel test --balance client".into()
+        }
+        WorkloadError::NoEndpoints { service, .. } => {
+            format!("evenkeel status --service {service} shows its pods; evenkeel scale starts some")
+        }
         WorkloadError::ForeignTarget { .. } => {
             "load is sent to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
         }

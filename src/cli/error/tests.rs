@@ -136,6 +136,9 @@ fn samples() -> Vec<Error> {
             why: "it has no port ssh; its ports are: http".into(),
         }
         .into(),
+        WorkloadError::Headless { service: "shop/store".into() }.into(),
+        WorkloadError::NoEndpoints { service: "shop/front".into(), port: "http".into(), selector: "app=front".into() }
+            .into(),
         WorkloadError::from(KubernetesError::new("apply Deployment server", kube::Error::Api(refused.boxed()))).into(),
         ClusterError::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() }
             .into(),
@@ -255,6 +258,8 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::SeveralServices { .. } => "workload: SeveralServices",
         WorkloadError::NoServiceGiven => "workload: NoServiceGiven",
         WorkloadError::Unsuitable { .. } => "workload: Unsuitable",
+        WorkloadError::Headless { .. } => "workload: Headless",
+        WorkloadError::NoEndpoints { .. } => "workload: NoEndpoints",
         WorkloadError::Kubernetes(_) => "workload: Kubernetes",
         WorkloadError::Program(_) => "workload: Program",
         WorkloadError::Io(_) => "workload: Io",
@@ -284,7 +289,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 49;
+const NAMES: usize = 51;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -5,8 +5,9 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::config::Replicas;
-use crate::workload::controller::{Candidate, candidate_of};
+use crate::workload::controller::{Candidate, ControllerKind, candidate_of};
 use crate::workload::manifest::Manifest;
+use crate::workload::scale::one_pod_on_each_node;
 use crate::workload::subject::{SubjectWish, resolve};
 use crate::workload::{Subject, WorkloadError};
 
@@ -61,13 +62,17 @@ pub fn set_image(
 /// Sets the number of replicas of the subject's controller.
 ///
 /// # Errors
-/// As [`set_image`].
+/// As [`set_image`]; [`WorkloadError::Unsuitable`] when the controller is a DaemonSet.
 pub fn set_replicas(
     manifests: &mut [Manifest],
     namespace: &str,
     subject: &Subject,
     replicas: Replicas,
 ) -> Result<(), WorkloadError> {
+    let behind = subject.require_controller()?;
+    if behind.kind == ControllerKind::DaemonSet {
+        return Err(one_pod_on_each_node(subject, behind));
+    }
     let object = controller(manifests, namespace, subject)?;
     object.object.data["spec"]["replicas"] = json!(replicas.get());
     Ok(())

@@ -14,6 +14,7 @@ use crate::cluster::{Access, TemporaryRoutes};
 use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
+use crate::workload::conntrack_table::Destination;
 use crate::workload::event::{EventContext, EventRecord, Planned, drained, play};
 use crate::workload::{PodCounters, ServicePolicy, pod_counters};
 use evenkeel_load::{self as load, LoadPlan, RunProgress, RunResult, Target};
@@ -92,11 +93,11 @@ impl SingleRun<'_> {
             }
             _ => (None, None),
         };
-        let tracking = match self.mode {
-            // The client connects to the pods and not to the Service.
-            Some(Mode::Client) => None,
-            _ => Tracking::begin(access, subject, self.target.address).await,
+        let destination = match self.mode {
+            Some(Mode::Client) => Destination::Pods,
+            _ => Destination::Service(self.target.address),
         };
+        let tracking = Tracking::begin(access, subject, destination).await;
         let known = pod_counters(access, subject).await.ok();
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {

@@ -31,7 +31,7 @@ pub mod status;
 pub mod subject;
 pub mod view;
 
-pub use error::WorkloadError;
+pub use error::{ScaleObstacle, WorkloadError};
 
 use crate::kubernetes_error::KubernetesError;
 

@@ -30,7 +30,7 @@ use crate::config::Replicas;
 use crate::kubernetes_error::KubernetesError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
-use crate::workload::WorkloadError;
+use crate::workload::{ScaleObstacle, WorkloadError};
 
 /// How often the rules are read, since they cannot be watched.
 const REREAD: Duration = Duration::from_millis(20);
@@ -54,7 +54,7 @@ pub struct ScaleOutcome {
 /// the EndpointSlices.
 ///
 /// # Errors
-/// [`WorkloadError::NoWorkload`] when nothing is deployed; [`WorkloadError::Unsuitable`] when the subject cannot be scaled;
+/// [`WorkloadError::NoWorkload`] when nothing is deployed; [`WorkloadError::Unsuitable`] or [`WorkloadError::Unscalable`] when the subject cannot be scaled;
 /// [`WorkloadError::RolloutStuck`] when pods cannot start; [`WorkloadError::Deadline`].
 pub async fn scale(
     access: &Access,
@@ -97,25 +97,24 @@ async fn set(client: &Client, subject: &Subject, replicas: Replicas) -> Result<u
         ControllerKind::Deployment => set_scale::<Deployment>(client, controller, replicas).await,
         ControllerKind::StatefulSet => set_scale::<StatefulSet>(client, controller, replicas).await,
         ControllerKind::ReplicaSet => set_scale::<ReplicaSet>(client, controller, replicas).await,
-        ControllerKind::DaemonSet => Err(one_pod_on_each_node(subject, controller)),
+        ControllerKind::DaemonSet => Err(unscalable(controller, ScaleObstacle::DaemonSet)),
     }
 }
 
-/// The error for a DaemonSet.
-pub(super) fn one_pod_on_each_node(subject: &Subject, controller: &Controller) -> WorkloadError {
-    let why = format!("{controller} has one pod on each node, so it cannot be scaled");
-    WorkloadError::Unsuitable { service: subject.to_string(), why }
+/// The error for a controller that cannot be scaled.
+pub(super) fn unscalable(controller: &Controller, why: ScaleObstacle) -> WorkloadError {
+    WorkloadError::Unscalable { controller: controller.to_string(), why }
 }
 
 /// Refuses a subject that has no controller, or whose controller has no replicas to set, or whose replicas a
 /// HorizontalPodAutoscaler sets.
 ///
 /// # Errors
-/// [`WorkloadError::Unsuitable`], [`WorkloadError::Kubernetes`].
+/// [`WorkloadError::Unsuitable`], [`WorkloadError::Unscalable`], [`WorkloadError::Kubernetes`].
 pub async fn require_scalable(client: &Client, subject: &Subject) -> Result<(), WorkloadError> {
     let controller = subject.require_controller()?;
     if controller.kind == ControllerKind::DaemonSet {
-        return Err(one_pod_on_each_node(subject, controller));
+        return Err(unscalable(controller, ScaleObstacle::DaemonSet));
     }
     let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &controller.namespace);
     let listed = autoscalers.list(&ListParams::default()).await;
@@ -126,10 +125,10 @@ pub async fn require_scalable(client: &Client, subject: &Subject) -> Result<(), 
     };
     match listed.iter().find(is_target) {
         None => Ok(()),
-        Some(autoscaler) => Err(WorkloadError::Unsuitable {
-            service: subject.to_string(),
-            why: format!("the HorizontalPodAutoscaler {} sets the replicas of {controller}", autoscaler.name_any()),
-        }),
+        Some(autoscaler) => {
+            let (namespace, name) = (controller.namespace.clone(), autoscaler.name_any());
+            Err(unscalable(controller, ScaleObstacle::Autoscaler { namespace, name }))
+        }
     }
 }
 

@@ -36,6 +36,7 @@ mod proxy_modes;
 mod rolling_update;
 mod rounds;
 mod security;
+mod service_types;
 mod stale_state;
 mod supervision;
 mod undone;

@@ -75,6 +75,7 @@ fn workload(error: &WorkloadError) -> u8 {
         | WorkloadError::UnknownService { .. }
         | WorkloadError::SeveralServices { .. }
         | WorkloadError::NoServiceGiven
+        | WorkloadError::Unscalable { .. }
         | WorkloadError::Headless { .. }
         | WorkloadError::NoEndpoints { .. }
         | WorkloadError::Unsuitable { .. } => IMPOSSIBLE,

@@ -9,6 +9,7 @@ use crate::image::{BuildNeed, BuildRemedy};
 use crate::kubernetes_error::KubernetesError;
 use crate::process::ProgramError;
 use crate::toolbox::{InstallRemedy, Installation};
+use crate::workload::ScaleObstacle;
 use crate::workload::manifest::ManifestPlace;
 
 /// One of each variant.
@@ -136,6 +137,12 @@ fn samples() -> Vec<Error> {
             why: "it has no port ssh; its ports are: http".into(),
         }
         .into(),
+        WorkloadError::Unscalable { controller: "DaemonSet shop/agent".into(), why: ScaleObstacle::DaemonSet }.into(),
+        WorkloadError::Unscalable {
+            controller: "Deployment shop/front".into(),
+            why: ScaleObstacle::Autoscaler { namespace: "shop".into(), name: "front".into() },
+        }
+        .into(),
         WorkloadError::Headless { service: "shop/store".into() }.into(),
         WorkloadError::NoEndpoints { service: "shop/front".into(), port: "http".into(), selector: "app=front".into() }
             .into(),
@@ -258,6 +265,7 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::SeveralServices { .. } => "workload: SeveralServices",
         WorkloadError::NoServiceGiven => "workload: NoServiceGiven",
         WorkloadError::Unsuitable { .. } => "workload: Unsuitable",
+        WorkloadError::Unscalable { .. } => "workload: Unscalable",
         WorkloadError::Headless { .. } => "workload: Headless",
         WorkloadError::NoEndpoints { .. } => "workload: NoEndpoints",
         WorkloadError::Kubernetes(_) => "workload: Kubernetes",
@@ -289,7 +297,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 51;
+const NAMES: usize = 52;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -92,6 +92,9 @@ fn choice(spread: &Spread) -> Option<String> {
         (Balancer::KubeProxy, None) if spread.expected > 1 && spread.policies.contains(&Policy::ClientIpAffinity) => {
             Some(format!("kube-proxy sends all connections of a client to one pod{}", policies(spread)))
         }
+        (Balancer::KubeProxy, None) if spread.expected > 1 && !spread.policies.is_empty() => {
+            Some(format!("kube-proxy chose the pods{}", policies(spread)))
+        }
         _ => None,
     }
 }
@@ -202,7 +205,11 @@ mod tests {
         assert_eq!(
             sentence(&spread.clone().under(&[Policy::ExternalLocal])),
             "30 keep-alive connections landed on both pods; the busiest served 1.33 × its share; kube-proxy's own choice \
-             (externalTrafficPolicy: Local) looks uniform (p = 0.10)."
+             (externalTrafficPolicy: Local) looks uniform (p = 0.099)."
+        );
+        assert!(
+            sentence(&spread.clone().under(&[Policy::ExternalLocal]).of_changing_pods())
+                .ends_with("; kube-proxy chose the pods (externalTrafficPolicy: Local).")
         );
         assert!(!sentence(&spread.chosen_by(Balancer::Client).under(&[Policy::ExternalLocal])).contains("Policy"));
         assert_eq!(

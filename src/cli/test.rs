@@ -55,29 +55,37 @@ impl Args {
         if let Some(target) = &self.target {
             return self.elsewhere(context, target, trial, &checks).await;
         }
-        let as_root = match changes(&trial) {
-            Some(verb) => verb,
-            None => {
-                let lab = context.lab().await?;
-                let subject = self.subject.subject(context, &lab.client).await?;
-                if !workload::endpoint(&lab.client, &subject).await?.needs_route() {
-                    let access = lab.access(readers(context).await.as_ref());
-                    let (link, ip) = (context.name.link(), ip(context).await);
-                    let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: &ip };
-                    return in_lab(context, workplace, trial, &self.files, &checks).await;
-                }
-                "test of a Service of type ClusterIP"
-            }
-        };
+        if let Some(verb) = changes(&trial) {
+            return self.as_root(context, verb, trial, &checks).await;
+        }
+        let lab = context.lab().await?;
+        let subject = self.subject.subject(context, &lab.client).await?;
+        if workload::endpoint(&lab.client, &subject).await?.needs_route() {
+            return self.as_root(context, "test of a Service of type ClusterIP", trial, &checks).await;
+        }
+        let access = lab.access(readers(context).await.as_ref());
+        let (link, ip) = (context.name.link(), ip(context).await);
+        let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: &ip };
+        in_lab(context, workplace, trial, &self.files, &checks).await
+    }
+
+    /// Makes runs that change the lab or this machine's routes. `verb` names them in an error.
+    async fn as_root(
+        &self,
+        context: &CommandContext,
+        verb: &'static str,
+        trial: Trial,
+        checks: &Checks,
+    ) -> Result<(), Error> {
         context.cluster()?;
-        context.require_root(as_root)?;
+        context.require_root(verb)?;
         let (lab, _lock) = context.lab_to_change("test").await?;
         check_components(&lab, &trial)?;
         let toolbox = context.toolbox(false).await?;
         let (access, link) = (lab.access(Some(&toolbox)), context.name.link());
         let subject = self.subject.subject(context, &lab.client).await?;
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: toolbox.path(Program::Ip) };
-        in_lab(context, workplace, trial, &self.files, &checks).await
+        in_lab(context, workplace, trial, &self.files, checks).await
     }
 
     async fn elsewhere(

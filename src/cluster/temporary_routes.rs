@@ -30,8 +30,8 @@ impl TemporaryRoutes {
         let link = cluster.name.link();
         let nodes = || cluster.nodes.iter().map(|running| &running.node);
         nodes().try_for_each(|node| network::check_free_of_others(ip, &node.pod_cidr, &link))?;
-        let routes = nodes().map(|node| (node.pod_cidr.clone(), node.address.to_string())).collect();
-        Self::add(link, routes, ip, progress)
+        let routes: Vec<_> = nodes().map(|node| (node.pod_cidr.clone(), node.address.to_string())).collect();
+        Self::add(link, &routes, ip, progress)
     }
 
     /// Adds a route to one cluster IP, by way of the first node. kube-proxy there balances between all pods, as it does for
@@ -48,15 +48,15 @@ impl TemporaryRoutes {
         let link = cluster.name.link();
         network::check_free_of_others(ip, SERVICE_CIDR, &link)?;
         let via = cluster.first().node.address.to_string();
-        Self::add(link, vec![(format!("{cluster_ip}/32"), via)], ip, progress)
+        Self::add(link, &[(format!("{cluster_ip}/32"), via)], ip, progress)
     }
 
     /// Adds routes to ranges, each by way of an address.
-    fn add(link: String, routes: Vec<(String, String)>, ip: &Path, progress: &Progress) -> Result<Self, ClusterError> {
+    fn add(link: String, routes: &[(String, String)], ip: &Path, progress: &Progress) -> Result<Self, ClusterError> {
         let ranges = routes.iter().map(|(range, _)| range.clone()).collect();
         // From here on, the routes that were added are removed when this value is dropped.
         let added = Self { ip: ip.to_owned(), link, ranges, progress: progress.clone() };
-        for (range, via) in &routes {
+        for (range, via) in routes {
             let arguments = ["route", "replace", range, "via", via, "dev", &added.link];
             Invocation::new(ip, arguments).run()?;
         }

@@ -9,9 +9,9 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 pub enum Exposure {
     /// Under an external IP: type LoadBalancer.
     ExternalIp,
-    /// Under this port of each node: type NodePort.
+    /// Under this port of each node: type `NodePort`.
     NodePort(u16),
-    /// Under this address, to which nothing outside of the cluster has a route: type ClusterIP.
+    /// Under this address, to which nothing outside of the cluster has a route: type `ClusterIP`.
     ClusterIp(IpAddr),
     /// Only pod by pod: the Service is headless, so it has no address of its own.
     Headless,
@@ -94,6 +94,7 @@ pub(super) fn protocol(port: &ServicePort) -> &str {
 mod tests {
     use serde_json::{Value, from_value, json};
 
+    use super::ServicePolicy::{ClientIpAffinity, ExternalCluster, ExternalLocal, InternalCluster, InternalLocal};
     use super::*;
 
     fn service(spec: Value) -> Service {
@@ -124,7 +125,6 @@ mod tests {
             let service = service(spec);
             Exposure::of(&service, 80).unwrap().policies(&service)
         };
-        use ServicePolicy::{ClientIpAffinity, ExternalCluster, ExternalLocal, InternalCluster, InternalLocal};
         let local = |kind: &str| {
             json!({
                 "type": kind, "clusterIP": "10.96.7.9", "sessionAffinity": "ClientIP",

@@ -13,7 +13,7 @@ use crate::lab::{Lab, eventually, text};
 
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
 
-const SHOP: &str = r#"
+const SHOP: &str = r"
 apiVersion: v1
 kind: Namespace
 metadata: {name: shop}
@@ -67,7 +67,7 @@ items:
   - {apiVersion: v1, kind: Service, metadata: {name: unselected, namespace: shop}, spec: {ports: [{port: 80}]}}
   - {apiVersion: v1, kind: Service, metadata: {name: names, namespace: shop},
      spec: {selector: {app: web}, ports: [{name: dns, port: 53, protocol: UDP}]}}
-"#;
+";
 
 #[test]
 fn load_reaches_services_of_every_type() {

@@ -66,13 +66,51 @@ impl TemporaryRoutes {
 
 impl Drop for TemporaryRoutes {
     fn drop(&mut self) {
-        // If the link has been removed, its routes have been removed with it.
-        for range in self.ranges.iter().filter(|_| network::device_exists(&self.link)) {
+        // If the link has been removed, its routes have been removed with it. A route may also not have been added.
+        let is_left = |range: &&String| {
+            network::device_exists(&self.link) && network::has_route(&self.ip, range, &self.link).unwrap_or(true)
+        };
+        for range in self.ranges.iter().filter(is_left) {
             if let Err(error) = Invocation::new(&self.ip, ["route", "delete", range, "dev", &self.link]).run() {
                 self.progress.note(format!(
                     "the route to {range} could not be removed; it will be removed with the lab: {error}"
                 ));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Adds a route with a program in the place of `ip`, which adds it if `works`, and returns how the program was called.
+    fn calls(works: bool) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let (ip, log) = (directory.path().join("ip"), directory.path().join("calls"));
+        let (code, list) = if works { (0, r#"[{"dst":"10.96.7.9","dev":"lo"}]"#) } else { (2, "[]") };
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >> {}\ncase \"$*\" in *replace*) exit {code};; *show*) echo '{list}';; esac\n",
+            log.display()
+        );
+        // Written by another process: a file that this one has open for writing cannot be run.
+        let text = directory.path().join("text");
+        fs::write(&text, script).unwrap();
+        Invocation::new("install", [Path::new("-m755"), &text, &ip]).run().unwrap();
+        let routes = [("10.96.7.9/32".to_owned(), "198.18.0.2".to_owned())];
+        let added = TemporaryRoutes::add("lo".into(), &routes, &ip, &Progress::silent());
+        assert_eq!(added.is_ok(), works);
+        drop(added);
+        fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_route_that_was_added_is_removed_again() {
+        let (add, look) =
+            ("route replace 10.96.7.9/32 via 198.18.0.2 dev lo", "-json -4 route show exact 10.96.7.9/32 dev lo");
+        assert_eq!(calls(true), [add, look, "route delete 10.96.7.9/32 dev lo"]);
+        assert_eq!(calls(false), [add, look], "a route that could not be added need not be removed");
     }
 }

@@ -73,7 +73,7 @@ pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Endpoint, Wo
     Ok(Endpoint { target, exposure, policies })
 }
 
-/// The address of a node, and if `local`, of one that has a ready pod of the subject: other nodes then refuse connections.
+/// The address of a node, and if `local`, of one that has a ready pod of the subject: other nodes then drop connections.
 async fn node(client: &Client, subject: &Subject, local: bool) -> Result<IpAddr, WorkloadError> {
     let nodes: Api<Node> = Api::all(client.clone());
     let listed = nodes.list(&ListParams::default()).await;

@@ -276,8 +276,8 @@ fn parse_list(list: &str, name: &ImageName) -> Option<Present> {
 
 /// Why this program failed, from the lines of JSON that it wrote.
 fn reason(written: &str) -> String {
-    let events = written.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let error = events.filter(|event| event["event"] == "error").next_back();
+    let mut events = written.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let error = events.rfind(|event| event["event"] == "error");
     let message = error.as_ref().and_then(|error| error["message"].as_str());
     message.map_or_else(|| last_lines(written.trim(), 1), str::to_owned)
 }

@@ -25,7 +25,6 @@ mod pid_fd;
 mod pki;
 mod plan;
 mod pod_cgroup;
-mod pod_route;
 mod reach;
 mod read_only;
 mod readiness;
@@ -33,6 +32,7 @@ mod residue;
 pub mod sandbox;
 mod supervision;
 pub mod supervisor;
+mod temporary_routes;
 
 pub use error::ClusterError;
 
@@ -55,8 +55,8 @@ pub use lock::LabLock;
 pub use node::{Cluster, Node, RunningNode};
 pub use plan::{BootPlan, ComponentState, ComponentStatus, Message};
 pub use pod_cgroup::PodCgroup;
-pub use pod_route::PodRoutes;
 pub use residue::Removed;
+pub use temporary_routes::TemporaryRoutes;
 
 use crate::config::{LabName, Paths, ProxyMode};
 use crate::image::{Image, ImageName};

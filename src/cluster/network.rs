@@ -47,6 +47,12 @@ pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result
     }
 }
 
+/// Whether the host has a route to exactly `range` through `link`.
+pub(super) fn has_route(ip: &Path, range: &str, link: &str) -> Result<bool, ProgramError> {
+    let routes: Vec<Route> = list(ip, &["-4", "route", "show", "exact", range, "dev", link])?;
+    Ok(!routes.is_empty())
+}
+
 /// The list that `ip -json` prints with these arguments. Output that cannot be parsed must not count as an empty list,
 /// because an address range or a name would then seem to be free.
 fn list<T: DeserializeOwned>(ip: &Path, arguments: &[&str]) -> Result<Vec<T>, ProgramError> {

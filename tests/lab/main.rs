@@ -43,6 +43,7 @@ mod registry;
 mod rolling_update;
 mod rounds;
 mod security;
+mod service_types;
 mod stale_state;
 mod supervision;
 mod undone;

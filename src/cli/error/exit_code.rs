@@ -81,6 +81,9 @@ fn workload(error: &WorkloadError) -> u8 {
         | WorkloadError::UnknownService { .. }
         | WorkloadError::SeveralServices { .. }
         | WorkloadError::NoServiceGiven
+        | WorkloadError::Unscalable { .. }
+        | WorkloadError::Headless { .. }
+        | WorkloadError::NoEndpoints { .. }
         | WorkloadError::Unsuitable { .. } => IMPOSSIBLE,
         WorkloadError::Interrupted(_) => INTERRUPTED,
         WorkloadError::Cluster(error) => cluster(error),

@@ -9,7 +9,7 @@ use crate::image::{BuildNeed, BuildRemedy, ImageError};
 use crate::io_error::IoError;
 use crate::report::ReportError;
 use crate::toolbox::{InstallRemedy, Installation, ToolboxError};
-use crate::workload::WorkloadError;
+use crate::workload::{ScaleObstacle, WorkloadError};
 use evenkeel_load::LoadError;
 
 /// For a program that failed.
@@ -226,6 +226,20 @@ fn workload(error: &WorkloadError) -> String {
         WorkloadError::NoServiceGiven => "add the Service, or set the image and the replicas in the manifests".into(),
         WorkloadError::SeveralServices { .. } => "name one of them: --service NAMESPACE/NAME".into(),
         WorkloadError::Unsuitable { .. } => "name another Service or port: --service NAMESPACE/NAME:PORT".into(),
+        WorkloadError::Unscalable { why: ScaleObstacle::DaemonSet, .. } => {
+            "name a Service with another controller: --service NAMESPACE/NAME".into()
+        }
+        WorkloadError::Unscalable { why: ScaleObstacle::Autoscaler { namespace, name }, .. } => {
+            format!("to set the replicas yourself, delete it: kubectl delete hpa {name} --namespace {namespace}")
+        }
+        WorkloadError::Headless { .. } => {
+            "let the load generator choose the pods: evenkeel test --balance client".into()
+        }
+        WorkloadError::NoEndpoints { service, .. } => {
+            format!(
+                "evenkeel status --service {service} shows its pods; evenkeel scale N --service {service} starts some"
+            )
+        }
         WorkloadError::ForeignTarget { .. } => {
             "load is sent to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
         }

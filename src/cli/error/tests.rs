@@ -9,6 +9,7 @@ use crate::image::{BuildNeed, BuildRemedy};
 use crate::kubernetes_error::KubernetesError;
 use crate::process::ProgramError;
 use crate::toolbox::{InstallRemedy, Installation};
+use crate::workload::ScaleObstacle;
 use crate::workload::manifest::ManifestPlace;
 
 /// One of each variant.
@@ -169,6 +170,15 @@ fn samples() -> Vec<Error> {
             why: "it has no port ssh; its ports are: http".into(),
         }
         .into(),
+        WorkloadError::Unscalable { controller: "DaemonSet shop/agent".into(), why: ScaleObstacle::DaemonSet }.into(),
+        WorkloadError::Unscalable {
+            controller: "Deployment shop/front".into(),
+            why: ScaleObstacle::Autoscaler { namespace: "shop".into(), name: "front".into() },
+        }
+        .into(),
+        WorkloadError::Headless { service: "shop/store".into() }.into(),
+        WorkloadError::NoEndpoints { service: "shop/front".into(), port: "http".into(), selector: "app=front".into() }
+            .into(),
         WorkloadError::from(KubernetesError::new("apply Deployment server", kube::Error::Api(refused.boxed()))).into(),
         ClusterError::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() }
             .into(),
@@ -295,6 +305,9 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::SeveralServices { .. } => "workload: SeveralServices",
         WorkloadError::NoServiceGiven => "workload: NoServiceGiven",
         WorkloadError::Unsuitable { .. } => "workload: Unsuitable",
+        WorkloadError::Unscalable { .. } => "workload: Unscalable",
+        WorkloadError::Headless { .. } => "workload: Headless",
+        WorkloadError::NoEndpoints { .. } => "workload: NoEndpoints",
         WorkloadError::Kubernetes(_) => "workload: Kubernetes",
         WorkloadError::Program(_) => "workload: Program",
         WorkloadError::Io(_) => "workload: Io",
@@ -324,7 +337,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 56;
+const NAMES: usize = 59;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::ClusterError;
-use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX, HOST_ADDRESS, LINK_PREFIX, LabName};
+use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX, HOST_ADDRESS, LINK_PREFIX, LabName, SERVICE_CIDR};
 use crate::io_error::IoError;
 use crate::process::{self, Invocation, ProgramError};
 
@@ -102,6 +102,9 @@ pub(super) fn configure_inside(ip: &Path, node: &Node, nodes: &[Node]) -> Result
     for other in nodes.iter().filter(|other| *other != node) {
         run(ip, &["route", "add", &other.pod_cidr, "via", &other.address.to_string(), "dev", INSIDE])?;
     }
+    // A node has a route to every address, usually its default route. Without one, the API server could not connect to a
+    // Service, for a webhook or an aggregated API. kube-proxy's rules replace the address before the packet leaves.
+    run(ip, &["route", "add", SERVICE_CIDR, "dev", "lo", "src", &node.address.to_string()])?;
     // The kernel would else tell the host where every address of the node is, so that a program of the host that is bound to
     // the link could connect to the DNS server.
     set(Path::new("/proc/sys/net/ipv4/conf").join(INSIDE).join("arp_ignore"), "1")?;

@@ -59,6 +59,10 @@ fn the_front_tier_reaches_the_backend(lab: &Lab, pod: i32) {
     let backend = address(&kube.get("/api/v1/namespaces/shop/services/backend")["spec"]["clusterIP"]);
     assert_eq!(addresses(pod, "backend.shop.svc.cluster.local"), [backend]);
     assert_eq!(addresses(pod, "kube-dns.kube-system.svc.cluster.local"), [dns::SERVER]);
+    // From the node, as the API server calls webhooks and aggregated APIs.
+    let node = component_process(&cluster_of(lab), "kube-apiserver").unwrap().pid;
+    let response = in_network_of(node, move || get(backend, 80, "/readyz"));
+    assert!(response.as_ref().is_ok_and(|response| response.starts_with("HTTP/1.1 200")), "{response:?}");
 }
 
 fn other_names_fail_at_once(pod: i32) {

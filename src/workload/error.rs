@@ -40,6 +40,16 @@ pub enum WorkloadError {
         /// Why not.
         why: String,
     },
+    /// A controller has no number of replicas that can be set.
+    #[error("{controller} cannot be scaled: {why}")]
+    NotScalable {
+        /// The controller: "Deployment shop/web".
+        controller: String,
+        /// Why not.
+        why: String,
+        /// The HorizontalPodAutoscaler that sets its replicas, with its namespace.
+        autoscaler: Option<(String, String)>,
+    },
     /// There is no pod of that name.
     #[error("there is no pod {given:?}; {}", listed(pods, "the pods"))]
     UnknownPod {

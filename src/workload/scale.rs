@@ -52,7 +52,7 @@ pub struct ScaleOutcome {
 /// the EndpointSlices.
 ///
 /// # Errors
-/// [`WorkloadError::NoWorkload`] when nothing is deployed; [`WorkloadError::Unsuitable`] when the subject cannot be scaled;
+/// [`WorkloadError::NoWorkload`] when nothing is deployed; [`WorkloadError::NotScalable`];
 /// [`WorkloadError::RolloutStuck`] when pods cannot start; [`WorkloadError::Deadline`].
 pub async fn scale(
     access: &Access,
@@ -90,20 +90,21 @@ pub async fn settle(
 /// Sets the number of replicas; returns the previous number.
 async fn set(client: &Client, subject: &Subject, replicas: Replicas) -> Result<u32, WorkloadError> {
     let controller = subject.require_controller()?;
-    refuse_autoscaled(client, subject, controller).await?;
+    refuse_autoscaled(client, controller).await?;
     match controller.kind {
         ControllerKind::Deployment => set_scale::<Deployment>(client, controller, replicas).await,
         ControllerKind::StatefulSet => set_scale::<StatefulSet>(client, controller, replicas).await,
         ControllerKind::ReplicaSet => set_scale::<ReplicaSet>(client, controller, replicas).await,
-        ControllerKind::DaemonSet => Err(WorkloadError::Unsuitable {
-            service: subject.to_string(),
-            why: format!("{controller} has one pod on each node, so it cannot be scaled"),
+        ControllerKind::DaemonSet => Err(WorkloadError::NotScalable {
+            controller: controller.to_string(),
+            why: "it has one pod on each node".into(),
+            autoscaler: None,
         }),
     }
 }
 
 /// Refuses a controller whose replicas a HorizontalPodAutoscaler sets.
-async fn refuse_autoscaled(client: &Client, subject: &Subject, controller: &Controller) -> Result<(), WorkloadError> {
+async fn refuse_autoscaled(client: &Client, controller: &Controller) -> Result<(), WorkloadError> {
     let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &controller.namespace);
     let listed = autoscalers.list(&ListParams::default()).await;
     let listed = listed.map_err(|source| KubernetesError::new("list HorizontalPodAutoscalers", source))?.items;
@@ -113,9 +114,10 @@ async fn refuse_autoscaled(client: &Client, subject: &Subject, controller: &Cont
     };
     match listed.iter().find(is_target) {
         None => Ok(()),
-        Some(autoscaler) => Err(WorkloadError::Unsuitable {
-            service: subject.to_string(),
-            why: format!("the HorizontalPodAutoscaler {} sets the replicas of {controller}", autoscaler.name_any()),
+        Some(autoscaler) => Err(WorkloadError::NotScalable {
+            controller: controller.to_string(),
+            why: format!("the HorizontalPodAutoscaler {} sets its replicas", autoscaler.name_any()),
+            autoscaler: Some((controller.namespace.clone(), autoscaler.name_any())),
         }),
     }
 }

@@ -81,6 +81,7 @@ fn workload(error: &WorkloadError) -> u8 {
         | WorkloadError::UnknownService { .. }
         | WorkloadError::SeveralServices { .. }
         | WorkloadError::NoServiceGiven
+        | WorkloadError::NotScalable { .. }
         | WorkloadError::Unsuitable { .. } => IMPOSSIBLE,
         WorkloadError::Interrupted(_) => INTERRUPTED,
         WorkloadError::Cluster(error) => cluster(error),

@@ -226,6 +226,10 @@ fn workload(error: &WorkloadError) -> String {
         WorkloadError::NoServiceGiven => "add the Service, or set the image and the replicas in the manifests".into(),
         WorkloadError::SeveralServices { .. } => "name one of them: --service NAMESPACE/NAME".into(),
         WorkloadError::Unsuitable { .. } => "name another Service or port: --service NAMESPACE/NAME:PORT".into(),
+        WorkloadError::NotScalable { autoscaler: Some((namespace, name)), .. } => format!(
+            "to scale it yourself, remove its autoscaler: kubectl delete --namespace {namespace} horizontalpodautoscaler {name}"
+        ),
+        WorkloadError::NotScalable { .. } => "name another Service: --service NAMESPACE/NAME".into(),
         WorkloadError::ForeignTarget { .. } => {
             "load is sent to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
         }

@@ -156,6 +156,12 @@ fn samples() -> Vec<Error> {
         WorkloadError::NoServiceGiven.into(),
         WorkloadError::UnknownService { given: "web".into(), services: vec!["shop/front".into()] }.into(),
         WorkloadError::SeveralServices { services: vec!["shop/front".into(), "shop/admin".into()] }.into(),
+        WorkloadError::NotScalable {
+            controller: "Deployment shop/web".into(),
+            why: "the HorizontalPodAutoscaler web sets its replicas".into(),
+            autoscaler: Some(("shop".into(), "web".into())),
+        }
+        .into(),
         WorkloadError::Unsuitable {
             service: "shop/front".into(),
             why: "it has no port ssh; its ports are: http".into(),
@@ -285,6 +291,7 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::UnknownService { .. } => "workload: UnknownService",
         WorkloadError::SeveralServices { .. } => "workload: SeveralServices",
         WorkloadError::NoServiceGiven => "workload: NoServiceGiven",
+        WorkloadError::NotScalable { .. } => "workload: NotScalable",
         WorkloadError::Unsuitable { .. } => "workload: Unsuitable",
         WorkloadError::Kubernetes(_) => "workload: Kubernetes",
         WorkloadError::Program(_) => "workload: Program",
@@ -315,7 +322,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 55;
+const NAMES: usize = 56;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

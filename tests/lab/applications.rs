@@ -23,12 +23,12 @@ const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
 fn an_application_finds_its_parts_by_name_and_keeps_its_data() {
     let Some(lab) = Lab::new() else { return };
     lab.up();
-    deploy(&lab, include_str!("applications/two-tier.yaml"));
+    deploy(&lab, "examples/two-tier.yaml");
     let pod = lab_processes_named("podinfo")[0];
     the_front_tier_reaches_the_backend(&lab, pod);
     other_names_fail_at_once(pod);
 
-    deploy(&lab, include_str!("applications/stateful-set.yaml"));
+    deploy(&lab, "examples/stateful-set.yaml");
     data_outlives_its_pod(&lab.kube(), pod);
     what_a_directory_cannot_give_is_refused(&lab.kube());
     lab.ok(&["undeploy"]);
@@ -39,10 +39,8 @@ fn an_application_finds_its_parts_by_name_and_keeps_its_data() {
     assert_eq!(lab_processes(), []);
 }
 
-fn deploy(lab: &Lab, manifests: &str) {
-    let (podinfo, file) = (podinfo(), lab.state().with_extension("yaml"));
-    std::fs::write(&file, manifests.replace("PODINFO", &podinfo.reference)).unwrap();
-    lab.ok(&["deploy", "-f", file.to_str().unwrap(), "--load", podinfo.archive.to_str().unwrap()]);
+fn deploy(lab: &Lab, example: &str) {
+    lab.ok(&["deploy", "-f", example, "--load", podinfo().archive.to_str().unwrap()]);
 }
 
 fn the_front_tier_reaches_the_backend(lab: &Lab, pod: i32) {

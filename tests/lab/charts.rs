@@ -22,7 +22,6 @@ fn the_chart_and_the_kustomization_of_podinfo_run_as_they_are() {
     every_command_acts_on_it(&lab);
     lab.ok(&["undeploy"]);
     an_autoscaler_keeps_its_replicas(&lab);
-    lab.ok(&["undeploy"]);
 }
 
 fn rendered_chart() -> String {
@@ -61,7 +60,8 @@ fn every_command_acts_on_it(lab: &Lab) {
 
 fn an_autoscaler_keeps_its_replicas(lab: &Lab) {
     let kustomization = podinfo().source.join("kustomize");
-    lab.ok(&["deploy", "-k", kustomization.to_str().unwrap(), "--service", "podinfo:http"]);
+    let kustomization = kustomization.to_str().unwrap();
+    lab.ok(&["deploy", "-k", kustomization, "--service", "podinfo:http", "--replicas", "2"]);
     let output = lab.run(&["scale", "3"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");

@@ -60,7 +60,7 @@ fn redis_keeps_its_data(lab: &Lab) {
     assert_eq!(command(address, "SET greeting hello").unwrap(), "+OK");
 
     // Redis speaks no HTTP.
-    let output = lab.run(&["test", "-d", "1s"]);
+    let output = lab.run(&["test", "-d", "1s", "--warmup", "0"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(":6379/ answered no request"), "{said}");

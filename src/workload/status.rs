@@ -133,19 +133,15 @@ async fn nodes(client: &Client) -> Result<Vec<NodeRow>, WorkloadError> {
 pub async fn workload(client: &Client, subject: Option<&Subject>) -> Result<Workload, WorkloadError> {
     let refused = |source| KubernetesError::new("list pods and Services", source);
     let (all, now) = (ListParams::default(), Timestamp::now());
-    let (pods, services): (Vec<core::Pod>, Vec<core::Service>) = match subject {
-        Some(subject) => {
-            let services: Api<core::Service> = Api::namespaced(client.clone(), &subject.namespace);
-            let services = async { Ok(services.list(&all).await.map_err(refused)?.items) };
-            futures::try_join!(pods(client, subject), services)?
-        }
-        None => {
-            let pods: Api<core::Pod> = Api::all(client.clone());
-            let services: Api<core::Service> = Api::all(client.clone());
-            let (pods, services) = futures::try_join!(pods.list(&all), services.list(&all)).map_err(refused)?;
-            let pods = pods.items.into_iter().filter(|pod| !is_of_cluster(pod)).collect();
-            (pods, services.items.into_iter().filter(|service| !is_of_cluster(service)).collect())
-        }
+    let (pods, services) = if let Some(subject) = subject {
+        let services: Api<core::Service> = Api::namespaced(client.clone(), &subject.namespace);
+        let services = async { Ok(services.list(&all).await.map_err(refused)?.items) };
+        futures::try_join!(pods(client, subject), services)?
+    } else {
+        let (pods, services) = (Api::<core::Pod>::all(client.clone()), Api::<core::Service>::all(client.clone()));
+        let (pods, services) = futures::try_join!(pods.list(&all), services.list(&all)).map_err(refused)?;
+        let pods = pods.items.into_iter().filter(|pod| !is_of_cluster(pod)).collect();
+        (pods, services.items.into_iter().filter(|service| !is_of_cluster(service)).collect())
     };
     let mut pods: Vec<PodRow> = pods.iter().map(|pod| PodRow::new(pod, now)).collect();
     pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));

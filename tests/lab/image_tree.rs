@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+
+use crate::registry::digest;
 
 /// Writes an archive, as `docker save` does, of an image with one layer. `config` has `Cmd`, `User` and so on; programs are
 /// found in the usual directories.
@@ -15,17 +16,16 @@ pub(crate) fn pack_tree(tree: &Path, name: &str, mut config: Value, archive: &Pa
     let layer = layer.into_inner().unwrap();
 
     config["Env"] = json!(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"]);
-    let rootfs = json!({ "type": "layers", "diff_ids": [format!("sha256:{}", digest(&layer))] });
+    let rootfs = json!({ "type": "layers", "diff_ids": [digest(&layer)] });
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config = json!({ "architecture": architecture, "os": "linux", "config": config, "rootfs": rootfs }).to_string();
-    let (config_file, layer_file) = (format!("{}.json", digest(config.as_bytes())), "layer.tar");
+    let (config_file, layer_file) = ("config.json", "layer.tar");
     let manifest = json!([{ "Config": config_file, "RepoTags": [name], "Layers": [layer_file] }]).to_string();
 
     // Another test never sees half an archive.
     let unfinished = archive.with_extension("unfinished");
     let mut saved = tar::Builder::new(File::create(&unfinished).unwrap());
-    let files =
-        [(config_file.as_str(), config.as_bytes()), (layer_file, &layer), ("manifest.json", manifest.as_bytes())];
+    let files = [(config_file, config.as_bytes()), (layer_file, &layer), ("manifest.json", manifest.as_bytes())];
     for (path, content) in files {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
@@ -34,8 +34,4 @@ pub(crate) fn pack_tree(tree: &Path, name: &str, mut config: Value, archive: &Pa
     }
     saved.finish().unwrap();
     fs::rename(unfinished, archive).unwrap();
-}
-
-fn digest(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }

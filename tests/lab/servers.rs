@@ -1,8 +1,8 @@
-//! The examples with servers that somebody else wrote and packed: nginx, HAProxy and Redis from the distribution's packages.
+//! The examples with servers that somebody else wrote and packed: nginx, `HAProxy` and Redis from the distribution's packages.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn servers_of_the_distribution_run_as_the_examples_say() {
     let redis = package_image("redis-server", "docker.io/library/redis:8", json!({}));
     lab.up();
     every_command_acts_on(&lab, "examples/nginx.yaml", &[&nginx], "web-", "start worker process");
-    let images = [&haproxy, &podinfo().archive].map(|archive| archive.as_path());
+    let images = [&haproxy, &podinfo().archive].map(PathBuf::as_path);
     every_command_acts_on(&lab, "examples/haproxy.yaml", &images, "proxy-", "podinfo");
     deploy(&lab, "examples/redis.yaml", &[&redis]);
     redis_keeps_its_data(&lab);

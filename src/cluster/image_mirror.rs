@@ -6,7 +6,7 @@
 //! connection of its own, and pods have no way out.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
@@ -147,7 +147,7 @@ async fn manifest(
 
 fn log(name: &ImageName, why: &str) {
     // If the log cannot be written, the response still says why.
-    let _ = writeln!(std::io::stderr().lock(), "{name}: {why}");
+    let _ = writeln!(io::stderr().lock(), "{name}: {why}");
 }
 
 /// containerd shows the message only of responses with this status.
@@ -187,29 +187,33 @@ impl Mirror {
 
     /// Finds the image outside the sandbox, and imports it unless its digest is that of the image `known`.
     async fn pull(&self, name: &ImageName, known: Option<&str>) -> Result<(), String> {
-        let failed = |source: std::io::Error| format!("the image could not be imported: {source}");
+        let failed = |source: io::Error| format!("the image could not be imported: {source}");
         let mut find = self.find(name, known).map_err(failed)?;
-        let mut archive = find.stdout.take().ok_or_else(|| failed(std::io::ErrorKind::BrokenPipe.into()))?;
-        let mut messages = find.stderr.take().ok_or_else(|| failed(std::io::ErrorKind::BrokenPipe.into()))?;
+        let mut archive = find.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+        let mut messages = find.stderr.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         let mut written = String::new();
         let import = async {
             let mut first = [0];
             // Nothing is written if there is no image, and if the node has it already.
             if archive.read(&mut first).await? == 0 {
-                return Ok(Ok(()));
+                return Ok((Ok(()), Ok(())));
             }
-            self.import(&first, &mut archive).await
+            let archive = io::Cursor::new(first).chain(archive);
+            import(&self.ctr(&["images", "import", "-"]), archive).await
         };
         let (imported, read) = tokio::join!(import, messages.read_to_string(&mut written));
         read.map_err(failed)?;
         let found = find.wait().await.map_err(failed)?;
-        if !found.success() {
-            return Err(reason(&written));
+        match imported.map_err(failed)? {
+            // ctr ended before it had the whole archive, which is also why the rest could not be written.
+            (Err(_), Err(error)) => Err(error.to_string()),
+            _ if !found.success() => Err(reason(&written)),
+            (_, Err(error)) => Err(error.to_string()),
+            (sent, Ok(())) => sent.map_err(failed),
         }
-        imported.map_err(failed)?.map_err(|error| error.to_string())
     }
 
-    fn find(&self, name: &ImageName, known: Option<&str>) -> std::io::Result<Child> {
+    fn find(&self, name: &ImageName, known: Option<&str>) -> io::Result<Child> {
         let mut arguments = vec!["--json".to_owned(), "sandbox".to_owned(), "find-image".to_owned(), name.to_string()];
         arguments.extend(known.map(|digest| format!("--known={digest}")));
         let cache = [Path::new("--cache"), &self.settings.cache];
@@ -219,33 +223,6 @@ impl Mirror {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         self.machine.run_in(&mut command);
         Command::from(command).kill_on_drop(true).spawn()
-    }
-
-    /// Imports an archive that begins with the bytes `first`.
-    async fn import(
-        &self,
-        first: &[u8],
-        archive: &mut (impl tokio::io::AsyncRead + Unpin),
-    ) -> std::io::Result<Result<(), ProgramError>> {
-        let invocation = self.ctr(&["images", "import", "-"]);
-        let mut command = Command::from(invocation.command());
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn()?;
-        let mut input = child.stdin.take();
-        let write = async {
-            if let Some(input) = &mut input {
-                tokio::io::copy(&mut first.chain(archive), input).await?;
-            }
-            drop(input);
-            Ok::<_, std::io::Error>(())
-        };
-        let (written, output) = tokio::join!(write, child.wait_with_output());
-        // If ctr ends early, its own words say why.
-        let checked = invocation.check(output?).map(drop);
-        if checked.is_ok() {
-            written?;
-        }
-        Ok(checked)
     }
 
     async fn present(&self, name: &ImageName) -> Result<Option<Present>, String> {
@@ -262,6 +239,26 @@ impl Mirror {
         let head = ["--address", CONTAINERD_SOCKET, "--namespace", "k8s.io"];
         Invocation::new(&self.settings.ctr, head.iter().chain(arguments))
     }
+}
+
+/// Runs `ctr` with the archive as its input. Returns whether it read the whole archive, and whether it succeeded. The archive
+/// is closed before this returns, so that its writer ends, too.
+async fn import(
+    ctr: &Invocation,
+    mut archive: impl AsyncRead + Unpin,
+) -> io::Result<(io::Result<()>, Result<(), ProgramError>)> {
+    let mut command = Command::from(ctr.command());
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let input = child.stdin.take();
+    let write = async move {
+        match input {
+            Some(mut input) => tokio::io::copy(&mut archive, &mut input).await.map(drop),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    };
+    let (written, output) = tokio::join!(write, child.wait_with_output());
+    Ok((written, ctr.check(output?).map(drop)))
 }
 
 /// The image of that name in what `ctr images ls` prints: a line of titles, and then a line for each image, which begins
@@ -298,6 +295,14 @@ mod tests {
         }
         assert_eq!(image_name("docker.io", "library/nginx/blobs/sha256:0"), None);
         assert_eq!(image_name("docker.io", "A/manifests/B C"), None);
+    }
+
+    #[tokio::test]
+    async fn an_import_that_fails_reads_no_endless_archive() {
+        let ctr = Invocation::new("false", ["images"]);
+        let (sent, imported) = import(&ctr, tokio::io::repeat(0)).await.unwrap();
+        assert!(sent.is_err());
+        assert_eq!(imported.unwrap_err().outcome, "exit 1");
     }
 
     #[test]

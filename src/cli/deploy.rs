@@ -97,10 +97,10 @@ impl Args {
     /// Deploys, follows the rollouts, and prints the workload.
     ///
     /// # Errors
-    /// [`ImageError::BadImage`](crate::image::ImageError::BadImage),
-    /// [`WorkloadError::Manifest`](crate::workload::WorkloadError::Manifest),
+    /// [`ImageError::BadImage`],
+    /// [`WorkloadError::Manifest`],
     /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
-    /// [`WorkloadError::RolloutStuck`](crate::workload::WorkloadError::RolloutStuck) and more.
+    /// [`WorkloadError::RolloutStuck`] and more.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let pipe = matches!(&self.image, Some(ImageArg::File(path)) if image::is_pipe(path));
         if pipe || self.manifests.read_once() {

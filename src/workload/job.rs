@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 
+use super::pod_events;
+use super::rollout::WARNINGS;
 use crate::kubernetes_error::KubernetesError;
 use crate::progress::Progress;
 use crate::shutdown::{Shutdown, unless};
@@ -28,7 +31,13 @@ pub async fn job(
     let step = progress.step(format!("run the Job {namespace}/{name}"));
     let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
     let ended = await_condition(jobs.clone(), name, |job: Option<&Job>| job.is_none_or(|job| outcome(job).is_some()));
-    let ended = unless(shutdown, Box::pin(tokio::time::timeout(PATIENCE, ended))).await?;
+    let ended = async {
+        tokio::select! {
+            ended = tokio::time::timeout(PATIENCE, ended) => Ok(ended),
+            reason = refusal(client, namespace, name) => Err(WorkloadError::RolloutStuck { reason }),
+        }
+    };
+    let ended = unless(shutdown, Box::pin(ended)).await??;
     let ended = ended.map_err(|_| WorkloadError::Deadline {
         what: format!("the end of the Job {namespace}/{name}"),
         seconds: PATIENCE.as_secs(),
@@ -43,6 +52,18 @@ pub async fn job(
     }
     step.done();
     Ok(())
+}
+
+/// Waits until the API server has refused the Job's pods for a while. Returns its words.
+async fn refusal(client: &Client, namespace: &str, name: &str) -> String {
+    let since = Timestamp::now();
+    loop {
+        tokio::time::sleep(WARNINGS).await;
+        let refusal = pod_events::refusal(client, namespace, ("Job", name), since, Timestamp::now()).await;
+        if let Some(reason) = refusal {
+            return reason;
+        }
+    }
 }
 
 /// `None` while it runs; the reason when it failed.

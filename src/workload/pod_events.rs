@@ -1,10 +1,14 @@
-//! What the kubelet and the scheduler report about pods that do not become ready.
+//! What the kubelet and the scheduler report about pods that do not become ready, and controllers about pods that they may not
+//! create.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
+/// How long a refusal must last to count: a quota may be full until another pod ends, and an admission
+/// plugin may wait for its cache.
+pub(super) const REFUSAL: SignedDuration = SignedDuration::from_secs(3);
 /// How old a pod must be before a missing object counts: it may be applied a moment later than the pod.
 const MISSING: SignedDuration = SignedDuration::from_secs(5);
 
@@ -45,6 +49,33 @@ fn warning(events: &[Event], pods: &[&Pod], now: Timestamp) -> Option<PodWarning
     Some(PodWarning { text: format!("pod {}: {message}", pod.name_any()), is_missing })
 }
 
+/// Why a controller may not create its pods: the words of the API server, once it has refused them for a while; `None` if it
+/// has not since `since`, or if the API server does not answer. A Deployment's ReplicaSet has a condition for this; other
+/// kinds only have events.
+pub(super) async fn refusal(
+    client: &Client,
+    namespace: &str,
+    (kind, name): (&str, &str),
+    since: Timestamp,
+    now: Timestamp,
+) -> Option<String> {
+    let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let fields = format!("involvedObject.kind={kind},involvedObject.name={name},type=Warning,reason=FailedCreate");
+    let listed = events.list(&ListParams::default().fields(&fields)).await.ok()?.items;
+    refused(&listed, since, now)
+}
+
+fn refused(events: &[Event], since: Timestamp, now: Timestamp) -> Option<String> {
+    let last = |event: &Event| event.last_timestamp.as_ref().map(|at| at.0);
+    let first = |event: &Event| event.first_timestamp.as_ref().map(|at| at.0);
+    // Their times are whole seconds.
+    let began = since - SignedDuration::from_secs(1);
+    let event =
+        events.iter().filter(|event| last(event).is_some_and(|at| at >= began)).max_by_key(|event| last(event))?;
+    let from = first(event).map_or(since, |first| first.max(since));
+    (now.duration_since(from) >= REFUSAL).then(|| event.message.clone().unwrap_or_default().trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, from_value, json};
@@ -60,6 +91,24 @@ mod tests {
     fn pod(name: &str, created: &str) -> Pod {
         let metadata: Value = json!({"name": name, "uid": format!("uid-{name}"), "creationTimestamp": created});
         from_value(json!({"metadata": metadata})).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_counts_when_it_lasts() {
+        let refusal = |first: &str, last: &str| {
+            from_value::<Event>(json!({
+                "metadata": {}, "involvedObject": {}, "message": "pods \"web-0\" is forbidden: exceeded quota",
+                "firstTimestamp": first, "lastTimestamp": last,
+            }))
+            .unwrap()
+        };
+        let (since, now) = ("2026-01-01T00:00:05.5Z".parse().unwrap(), "2026-01-01T00:00:10Z".parse().unwrap());
+        let new = refusal("2026-01-01T00:00:05Z", "2026-01-01T00:00:05Z");
+        assert!(refused(std::slice::from_ref(&new), since, now).unwrap().ends_with("exceeded quota"));
+        let short = refusal("2026-01-01T00:00:08Z", "2026-01-01T00:00:09Z");
+        assert_eq!(refused(&[short], since, now), None);
+        let earlier = refusal("2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z");
+        assert_eq!(refused(&[earlier], since, now), None, "it is of an earlier deploy");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use kube::api::LogParams;
 use kube::{Api, Client};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::controller::Controller;
+use super::controller::{Controller, ControllerKind};
 use super::controller_state::ControllerState;
 use super::observe::{Observed, View};
 use super::pod_events::{self, PodWarning};
@@ -23,7 +23,7 @@ use crate::workload::WorkloadError;
 const PROMPT: Duration = Duration::from_millis(500);
 
 /// How often the warnings about pods are read.
-const WARNINGS: Duration = Duration::from_secs(2);
+pub(super) const WARNINGS: Duration = Duration::from_secs(2);
 
 /// Whether a condition holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,13 +89,16 @@ pub(super) struct Watch<'a> {
     said: String,
     warning: Option<PodWarning>,
     asked: Instant,
+    /// When the wait began, by the clock of events.
+    since: Timestamp,
 }
 
 impl<'a> Watch<'a> {
     /// `what` is a noun phrase for the error when the deadline passes.
     pub(super) fn new(what: &'static str, client: &'a Client, namespace: &'a str, shutdown: &'a Shutdown) -> Self {
         let (began, patience) = (Instant::now(), Duration::from_secs(60));
-        Self { what, client, namespace, shutdown, began, patience, said: String::new(), warning: None, asked: began }
+        let (said, warning, asked, since) = (String::new(), None, began, Timestamp::now());
+        Self { what, client, namespace, shutdown, began, patience, said, warning, asked, since }
     }
 
     /// Waits until `judge` returns [`Verdict::Done`], and returns the view for which it did.
@@ -147,6 +150,14 @@ impl<'a> Watch<'a> {
         }
         let pods: Vec<&Pod> = rollout_failure::newest_pods(view).into_iter().filter(|pod| !is_ready(pod)).collect();
         self.warning = pod_events::newest_warning(self.client, self.namespace, &pods, Timestamp::now()).await;
+        let controller = view.controller.as_ref().filter(|controller| controller.kind != ControllerKind::Deployment);
+        if let Some(ControllerState { kind, name, .. }) = controller {
+            let named = (&*kind.to_string(), name.as_str());
+            let refusal = pod_events::refusal(self.client, self.namespace, named, self.since, Timestamp::now()).await;
+            if let Some(reason) = refusal {
+                return Err(WorkloadError::RolloutStuck { reason });
+            }
+        }
         self.asked = Instant::now();
         match &self.warning {
             Some(PodWarning { text, is_missing: true }) => Err(WorkloadError::RolloutStuck { reason: text.clone() }),

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 
 use super::controller::ControllerKind;
 use super::observe::View;
+use super::pod_events::REFUSAL;
 use super::pods::{has_ended, is_active};
 
 /// The reasons with which a container waits that will not start without a change.
@@ -23,9 +24,6 @@ const HOPELESS: [&str; 8] = [
     "RunContainerError",
     "CrashLoopBackOff",
 ];
-/// How long a refusal must last to count. A quota may be full until another pod ends, and an admission plugin may wait for
-/// its cache.
-const REFUSAL: SignedDuration = SignedDuration::from_secs(3);
 /// The API server's message for a token that it does not accept.
 const TURNED_AWAY: &str = "Unauthorized";
 /// How long a pod may be unschedulable.

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
@@ -44,13 +45,36 @@ pub(crate) fn package_image(package: &str, name: &str, config: Value) -> PathBuf
     archive
 }
 
+/// apt, or one of its programs, with package lists of the tests' own. Those of the machine may be missing or old.
+fn apt(program: &str) -> Command {
+    static LISTS: LazyLock<PathBuf> = LazyLock::new(|| {
+        let lists = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian/lists");
+        if !lists.join("complete").exists() {
+            fs::create_dir_all(lists.join("partial")).unwrap();
+            let updated = with_lists("apt-get", &lists).arg("update").output().unwrap();
+            assert!(updated.status.success(), "{}", String::from_utf8_lossy(&updated.stderr));
+            fs::write(lists.join("complete"), "").unwrap();
+        }
+        lists
+    });
+    with_lists(program, &LISTS)
+}
+
+fn with_lists(program: &str, lists: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.arg(format!("--option=Dir::State::lists={}", lists.display()));
+    command.arg(format!("--option=Dir::Cache={}", lists.display()));
+    // Another user could not write here.
+    command.arg("--option=APT::Sandbox::User=root").env("LC_ALL", "C");
+    command
+}
+
 /// The package and what it depends on, directly or not.
 fn with_dependencies(package: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::from([package.to_owned()]);
     let mut new: Vec<String> = all.iter().cloned().collect();
     while !new.is_empty() {
-        let mut apt = Command::new("apt-cache");
-        let apt = apt.args(["depends", "--important"]).args(&new).env("LC_ALL", "C").output().unwrap();
+        let apt = apt("apt-cache").args(["depends", "--important"]).args(&new).output().unwrap();
         assert!(apt.status.success(), "{}", String::from_utf8_lossy(&apt.stderr));
         let listed = String::from_utf8(apt.stdout).unwrap();
         let names = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
@@ -61,8 +85,7 @@ fn with_dependencies(package: &str) -> BTreeSet<String> {
 }
 
 fn download(packages: &BTreeSet<String>, directory: &Path) {
-    let mut apt = Command::new("apt-get");
-    let apt = apt.arg("download").args(packages).current_dir(directory).output().unwrap();
+    let apt = apt("apt-get").arg("download").args(packages).current_dir(directory).output().unwrap();
     assert!(apt.status.success(), "{}", String::from_utf8_lossy(&apt.stderr));
 }
 

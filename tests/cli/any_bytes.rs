@@ -341,7 +341,9 @@ fn what_is_no_file_does_not_panic_and_is_not_waited_for() {
     fs::create_dir(world.directory.path().join("directory.tar")).unwrap();
     for file in ["pipe.tar", "directory.tar", "/dev/null"] {
         let outcome = run(&world, &all(&["deploy", "--image", file]), &[]);
-        assert_eq!(outcome.code, Some(2), "{file}: {}", outcome.stderr);
+        // A pipe can be read only once, so that another user than root is told first that root is needed.
+        let needs_root = file == "pipe.tar" && !nix::unistd::geteuid().is_root();
+        assert_eq!(outcome.code, Some(if needs_root { 1 } else { 2 }), "{file}: {}", outcome.stderr);
     }
     for file in ["directory.tar", "/dev/null"] {
         assert_sensible(&run(&world, &all(&["report", file]), &[]), &file);

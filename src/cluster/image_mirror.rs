@@ -31,6 +31,7 @@ use crate::platform::MachineNamespaces;
 use crate::process::{Invocation, ProgramError, last_lines};
 
 use super::component::CONTAINERD_SOCKET;
+use super::plan::read_json;
 
 /// Where it listens in the sandbox.
 pub(super) const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10270);
@@ -62,8 +63,7 @@ impl MirrorSettings {
     /// # Errors
     /// [`IoError`] when it cannot be read.
     pub fn read(path: &Path) -> Result<Self, IoError> {
-        let text = std::fs::read(path).map_err(|source| IoError::file("read", path, source))?;
-        serde_json::from_slice(&text).map_err(|source| IoError::file("parse", path, source.into()))
+        read_json(path)
     }
 }
 

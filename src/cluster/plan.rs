@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterError;
@@ -135,6 +136,12 @@ impl ComponentSpec {
     }
 }
 
+/// Reads a value that `up` wrote as JSON.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, IoError> {
+    let text = fs::read(path).map_err(|source| IoError::file("read", path, source))?;
+    serde_json::from_slice(&text).map_err(|source| IoError::file("parse", path, source.into()))
+}
+
 /// How many of the last lines of a component's log are kept when it ends.
 const LAST_LINES: usize = 8;
 
@@ -144,8 +151,7 @@ impl BootPlan {
     /// # Errors
     /// [`ClusterError::Io`] when it cannot be read.
     pub fn read(path: &Path) -> Result<Self, IoError> {
-        let text = fs::read(path).map_err(|source| IoError::file("read", path, source))?;
-        serde_json::from_slice(&text).map_err(|source| IoError::file("parse", path, source.into()))
+        read_json(path)
     }
 
     /// A component's log.

@@ -24,16 +24,8 @@ impl ImageSources {
     }
 }
 
-/// The environment variables that [`find`] and the programs that it runs read.
-const VARIABLES: [&str; 20] = [
-    "PATH",
-    "HOME",
-    "SUDO_UID",
-    "XDG_RUNTIME_DIR",
-    "DOCKER_CONFIG",
-    "DOCKER_HOST",
-    "CONTAINER_HOST",
-    "REGISTRY_AUTH_FILE",
+/// The environment variables about registries and the network that [`find`] and the programs that it runs read.
+pub const NETWORK_VARIABLES: [&str; 15] = [
     "HTTP_PROXY",
     "http_proxy",
     "HTTPS_PROXY",
@@ -42,17 +34,22 @@ const VARIABLES: [&str; 20] = [
     "all_proxy",
     "NO_PROXY",
     "no_proxy",
+    "DOCKER_CONFIG",
+    "DOCKER_HOST",
+    "REGISTRY_AUTH_FILE",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "NIX_SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
 ];
+/// Those about the caller and the local Docker or Podman.
+const CALLER_VARIABLES: [&str; 5] = ["PATH", "HOME", "SUDO_UID", "XDG_RUNTIME_DIR", "CONTAINER_HOST"];
 
 /// The variables, with their values here, that finding an image elsewhere needs.
 #[must_use]
 pub fn read_variables() -> Vec<(String, String)> {
     let variable = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
-    VARIABLES.iter().filter_map(|name| variable(name)).collect()
+    CALLER_VARIABLES.iter().chain(&NETWORK_VARIABLES).filter_map(|name| variable(name)).collect()
 }
 
 /// The image of that name. A local Docker or Podman comes first, because a tag may name something there that was built a

@@ -4,6 +4,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use crate::image::NETWORK_VARIABLES;
+
 /// Whether this program may run sudo: `never`, or empty.
 pub(super) const SETTING: &str = "EVENKEEL_SUDO";
 /// The value of [`SETTING`] behind sudo, by which the program does not run sudo again.
@@ -11,9 +13,9 @@ pub(super) const TRIED: &str = "tried";
 
 /// The beginnings of names: this program's variables, and cargo's settings of the network.
 const PREFIXES: [&str; 3] = ["EVENKEEL_", "CARGO_HTTP_", "CARGO_NET_"];
-/// Everything else that this program, or a build that it runs, reads. `HOME`, `CARGO_HOME` and Go's directories are not
+/// Everything else that this program, or a build that it runs, reads, but for [`NETWORK_VARIABLES`]. `HOME`, `CARGO_HOME` and Go's directories are not
 /// here, because root would leave its files in the caller's directories.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 19] = [
     "PATH",
     "CNI_PATH",
     "TERM",
@@ -33,27 +35,12 @@ const NAMES: [&str; 34] = [
     "GOPRIVATE",
     "GOINSECURE",
     "GOTOOLCHAIN",
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "DOCKER_CONFIG",
-    "DOCKER_HOST",
-    "REGISTRY_AUTH_FILE",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "NIX_SSL_CERT_FILE",
-    "CURL_CA_BUNDLE",
 ];
 
 /// Whether a command behind sudo gets this variable, if its value may be seen.
 pub(super) fn is_read(name: &OsStr) -> bool {
     let own = PREFIXES.iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()));
-    name != SETTING && (own || NAMES.iter().any(|known| name == *known))
+    name != SETTING && (own || NAMES.iter().chain(&NETWORK_VARIABLES).any(|known| name == *known))
 }
 
 /// Whether the variable says something about the lab, and not about the terminal or the network.

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use crate::apt::apt;
 use crate::image_tree::pack_tree;
 
 /// The dependencies that servers need at run time, by how their names begin. The others are for administration.
@@ -46,7 +47,7 @@ pub(crate) fn package_image(package: &str, name: &str, config: Value) -> PathBuf
 }
 
 /// apt, or one of its programs, with package lists of the tests' own. Those of the machine may be missing or old.
-fn apt(program: &str) -> Command {
+fn with_own_lists(program: &str) -> Command {
     static LISTS: LazyLock<PathBuf> = LazyLock::new(|| {
         let lists = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian/lists");
         if !lists.join("complete").exists() {
@@ -61,11 +62,9 @@ fn apt(program: &str) -> Command {
 }
 
 fn with_lists(program: &str, lists: &Path) -> Command {
-    let mut command = Command::new(program);
+    let mut command = apt(program);
     command.arg(format!("--option=Dir::State::lists={}", lists.display()));
     command.arg(format!("--option=Dir::Cache={}", lists.display()));
-    // Another user could not write here.
-    command.arg("--option=APT::Sandbox::User=root").env("LC_ALL", "C");
     command
 }
 
@@ -74,7 +73,7 @@ fn with_dependencies(package: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::from([package.to_owned()]);
     let mut new: Vec<String> = all.iter().cloned().collect();
     while !new.is_empty() {
-        let apt = apt("apt-cache").args(["depends", "--important"]).args(&new).output().unwrap();
+        let apt = with_own_lists("apt-cache").args(["depends", "--important"]).args(&new).output().unwrap();
         assert!(apt.status.success(), "{}", String::from_utf8_lossy(&apt.stderr));
         let listed = String::from_utf8(apt.stdout).unwrap();
         let names = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
@@ -85,7 +84,7 @@ fn with_dependencies(package: &str) -> BTreeSet<String> {
 }
 
 fn download(packages: &BTreeSet<String>, directory: &Path) {
-    let apt = apt("apt-get").arg("download").args(packages).current_dir(directory).output().unwrap();
+    let apt = with_own_lists("apt-get").arg("download").args(packages).current_dir(directory).output().unwrap();
     assert!(apt.status.success(), "{}", String::from_utf8_lossy(&apt.stderr));
 }
 

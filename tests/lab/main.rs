@@ -9,6 +9,8 @@
 mod any_service;
 mod api_only;
 mod applications;
+#[path = "../registry/apt.rs"]
+mod apt;
 mod archives;
 mod bad_environment;
 mod bad_images;

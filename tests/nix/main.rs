@@ -3,6 +3,8 @@
 //! needs real builders.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
 
+#[path = "../registry/apt.rs"]
+mod apt;
 mod programs;
 mod tree;
 

@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::apt::apt;
+
 /// The Debian suite whose packages are unpacked.
 const SUITE: &str = "trixie";
 /// The directory of the downloaded programs.
@@ -114,8 +116,8 @@ fn unpack(package: &str, root: &Path) {
     fs::write(work.join("status"), "").unwrap();
     let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
     fs::write(work.join("sources.list"), format!("deb [signed-by={keys}] {} {SUITE} main\n", mirror())).unwrap();
-    succeed(apt(&work).args(["-qq", "update"]));
-    succeed(apt(&work).args(["-qq", "--yes", "--download-only", "install", package]));
+    succeed(apt_in(&work).args(["-qq", "update"]));
+    succeed(apt_in(&work).args(["-qq", "--yes", "--download-only", "install", package]));
     for archive in fs::read_dir(work.join("archives")).unwrap() {
         let archive = archive.unwrap().path();
         if archive.extension().is_some_and(|extension| extension == "deb") {
@@ -126,8 +128,8 @@ fn unpack(package: &str, root: &Path) {
 }
 
 /// apt-get with its own state and sources.
-fn apt(work: &Path) -> Command {
-    let mut apt = Command::new("apt-get");
+fn apt_in(work: &Path) -> Command {
+    let mut apt = apt("apt-get");
     let mut option = |name: &str, value: &str| {
         apt.args(["-o", &format!("{name}={value}")]);
     };
@@ -141,7 +143,6 @@ fn apt(work: &Path) -> Command {
     option("Dir::Cache", &at(""));
     option("Dir::Cache::archives", &at("archives"));
     option("APT::Install-Recommends", "false");
-    option("APT::Sandbox::User", "root");
     option("Debug::NoLocking", "1");
     apt
 }

@@ -2,9 +2,9 @@
 //!
 //! A load balancer learns late that a pod stops. So on SIGTERM the server becomes unready at once, and keeps accepting
 //! connections and answering requests for the drain time. Each response closes its connection, so that clients move to
-//! other pods. If requests still arrive when the drain time ends, some node has not been updated yet, and the server drains
-//! a while longer. When the drain is over, requests that have begun are answered within a time limit, and idle connections
-//! are closed.
+//! other pods; over HTTP/2 a GOAWAY does (see `http2`). If requests still arrive when the drain time ends, some node has not
+//! been updated yet, and the server drains a while longer. When the drain is over, requests that have begun are answered
+//! within a time limit, and idle connections are closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
         name = signals.next() => name,
         () = connections.accept() => "none",
     };
-    server.start_draining();
+    connections.start_draining();
     info!(
         signal,
         drain_seconds = settings.drain.as_secs_f64(),

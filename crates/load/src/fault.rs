@@ -14,8 +14,14 @@ pub enum Fault {
     Closed,
     /// There was no complete response, or no connection, within the plan's timeout.
     TimedOut,
-    /// What was received is not a valid HTTP/1 response.
+    /// What was received is not a valid response.
     ProtocolError,
+    /// The server does not speak HTTP/2.
+    NotHttp2,
+    /// The server refused the stream, or ended the connection before it processed the stream (HTTP/2).
+    NotProcessed,
+    /// The server reset the stream (HTTP/2).
+    StreamReset,
     /// No connection could be opened for another reason: no route, no file descriptor.
     Unreachable,
     /// No local port is free for another connection.
@@ -63,6 +69,9 @@ impl fmt::Display for Fault {
             Self::Closed => formatter.write_str("closed early"),
             Self::TimedOut => formatter.write_str("timed out"),
             Self::ProtocolError => formatter.write_str("protocol error"),
+            Self::NotHttp2 => formatter.write_str("not HTTP/2"),
+            Self::NotProcessed => formatter.write_str("not processed"),
+            Self::StreamReset => formatter.write_str("stream reset"),
             Self::Unreachable => formatter.write_str("unreachable"),
             Self::NoAddress => formatter.write_str("no address"),
             Self::Status(code) => write!(formatter, "status {code}"),

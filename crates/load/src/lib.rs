@@ -1,4 +1,4 @@
-//! A load generator for HTTP/1.1: it sends requests to a server and measures what happens to each.
+//! A load generator for HTTP/1.1 and HTTP/2: it sends requests to a server and measures what happens to each.
 //!
 //! A [`LoadPlan`] describes a run: a closed loop, in which each connection sends its next request when the last one is
 //! answered, or an open loop, in which a [`Schedule`] defines when each request is due, independently of earlier requests.
@@ -57,14 +57,17 @@
 //! ```
 
 mod addresses;
+mod backoff;
 mod balance;
 mod chunked;
+mod client_connection;
 mod connection;
 mod descriptors;
 mod error;
 mod fault;
 mod gauge;
 mod head;
+mod http2;
 mod live;
 mod plan;
 mod platform;
@@ -93,7 +96,7 @@ pub use error::LoadError;
 pub use fault::Fault;
 pub use head::POD_HEADER;
 pub use live::RunProgress;
-pub use plan::LoadPlan;
+pub use plan::{LoadPlan, Protocol};
 pub use pod_times::PodTimes;
 pub use record::{FaultAt, Pod, Second};
 pub use request::{RequestHeader, RequestMethod, RequestPath, RequestTemplate};

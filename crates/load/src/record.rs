@@ -75,6 +75,10 @@ pub(super) struct Record {
     pub(super) in_flight: u64,
     /// Connections opened for the run.
     pub(super) opened: u64,
+    /// The most requests that were in flight at the same time on each connection, summed.
+    pub(super) streams: u64,
+    /// Connections whose responses came from more than one pod.
+    pub(super) mixed: u64,
     pub(super) pods: Vec<Pod>,
     by_name: HashMap<Vec<u8>, PodIndex>,
     faults: BTreeMap<(u32, Fault, Option<PodIndex>), u64>,
@@ -95,6 +99,8 @@ impl Record {
             answered: 0,
             in_flight: 0,
             opened: 0,
+            streams: 0,
+            mixed: 0,
             pods: Vec::new(),
             by_name: HashMap::new(),
             faults: BTreeMap::new(),

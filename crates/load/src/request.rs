@@ -5,6 +5,7 @@ use std::str::FromStr;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::error::LoadError;
+use super::http2::Http2Request;
 use super::target::Target;
 
 /// Headers that follow from the body.
@@ -87,6 +88,9 @@ impl FromStr for RequestHeader {
     }
 }
 
+const USER_AGENT: &str = "evenkeel";
+const ACCEPT: &str = "*/*";
+
 /// The request that a run sends again and again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestTemplate {
@@ -155,26 +159,59 @@ impl RequestTemplate {
         self.path.as_ref().map_or(&target.path, |path| &path.0)
     }
 
-    /// The bytes that are sent to `target`.
+    /// The bytes that are sent to `target` over HTTP/1.1.
     pub(super) fn serialise(&self, target: &Target) -> Vec<u8> {
-        let given = |name: &str| self.headers.iter().any(|given| given.name.eq_ignore_ascii_case(name));
-        let length = self.body.len().to_string();
-        // These methods have a body as a rule, so its absence must be explicit (RFC 9110, section 8.6).
-        let has_length = !self.body.is_empty() || matches!(self.method.0.as_str(), "POST" | "PUT" | "PATCH");
-        let own = [
-            ("Host", target.host.as_str(), true),
-            ("User-Agent", "evenkeel", true),
-            ("Accept", "*/*", true),
-            ("Connection", "close", self.close),
-            ("Content-Length", &length, has_length),
-        ];
-        let own = own.into_iter().filter(|(name, _, wanted)| *wanted && !given(name));
-        let all = own.map(|(name, value, _)| (name, value));
-        let all = all.chain(self.headers.iter().map(|header| (header.name.as_str(), header.value.as_str())));
+        let connection = self.close.then_some(("Connection", "close"));
+        let length = self.length();
+        let own = [("Host", target.host.as_str()), ("User-Agent", USER_AGENT), ("Accept", ACCEPT)].into_iter();
+        let own = own.chain(connection).chain(length.as_deref().map(|length| ("Content-Length", length)));
+        let own = own.filter(|(name, _)| self.given(name).is_none());
+        let all = own.chain(self.headers.iter().map(|header| (header.name.as_str(), header.value.as_str())));
         let first = format!("{} {} HTTP/1.1", self.method.0, self.path_at(target));
         let lines: Vec<String> =
             std::iter::once(first).chain(all.map(|(name, value)| format!("{name}: {value}"))).collect();
         [lines.join("\r\n").as_bytes(), b"\r\n\r\n", &self.body].concat()
+    }
+
+    /// The same request over HTTP/2.
+    pub(super) fn http2(&self, target: &Target) -> Http2Request {
+        let length = self.length();
+        let host = self.given("Host").unwrap_or(&target.host);
+        let pseudo = [
+            (":method", self.method.0.as_str()),
+            (":scheme", target.scheme()),
+            (":path", self.path_at(target)),
+            (":authority", host),
+        ];
+        let own = [("user-agent", USER_AGENT), ("accept", ACCEPT)].into_iter();
+        let own = own.chain(length.as_deref().map(|length| ("content-length", length)));
+        let own = own.filter(|(name, _)| self.given(name).is_none());
+        let given = self.headers.iter().filter(|header| !header.is_of_connection());
+        let given = given.map(|header| (header.name.as_str(), header.value.as_str()));
+        let all = pseudo.into_iter().chain(own).chain(given);
+        let headers: Vec<_> = all.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        Http2Request::new(&headers, self.body.clone(), self.is_head())
+    }
+
+    /// The value of a header that was added.
+    fn given(&self, name: &str) -> Option<&str> {
+        let given = self.headers.iter().find(|given| given.name.eq_ignore_ascii_case(name));
+        given.map(|header| header.value.as_str())
+    }
+
+    /// The length of the body. These methods have a body as a rule, so its absence must be explicit (RFC 9110, section 8.6).
+    fn length(&self) -> Option<String> {
+        let has_length = !self.body.is_empty() || matches!(self.method.0.as_str(), "POST" | "PUT" | "PATCH");
+        has_length.then(|| self.body.len().to_string())
+    }
+}
+
+impl RequestHeader {
+    /// Whether HTTP/2 does not have it: it is about the connection (RFC 9113, section 8.2.2), or the authority says it.
+    fn is_of_connection(&self) -> bool {
+        let name = self.name.to_ascii_lowercase();
+        let of_connection = ["connection", "host", "keep-alive", "proxy-connection", "upgrade"];
+        of_connection.contains(&name.as_str()) || (name == "te" && !self.value.eq_ignore_ascii_case("trailers"))
     }
 }
 

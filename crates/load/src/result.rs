@@ -48,6 +48,10 @@ pub struct RunResult {
     pub in_flight: u64,
     /// Connections opened for the run. Those that the warm-up opened are counted when the run uses them.
     pub opened: u64,
+    /// The most requests that were in flight at the same time on each connection over HTTP/2, summed over all connections.
+    pub streams: u64,
+    /// Connections whose responses came from more than one pod.
+    pub mixed: u64,
     /// The requests and connections of each pod, sorted by name.
     pub pods: Vec<Pod>,
     /// How often which fault happened, by time and pod.
@@ -98,6 +102,8 @@ impl RunResult {
             answered: result.record.answered,
             in_flight: result.record.in_flight,
             opened: result.record.opened,
+            streams: result.record.streams,
+            mixed: result.record.mixed,
             pods,
             faults,
             threads: vec![result.usage],
@@ -119,6 +125,8 @@ impl RunResult {
         self.answered += other.answered;
         self.in_flight += other.in_flight;
         self.opened += other.opened;
+        self.streams += other.streams;
+        self.mixed += other.mixed;
         self.threads.extend(other.threads);
         if let (Some(mine), Some(theirs)) = (&mut self.paced, &other.paced) {
             mine.uncorrected.add(&theirs.uncorrected);

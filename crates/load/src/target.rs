@@ -14,6 +14,13 @@ pub struct Target {
     pub path: String,
 }
 
+impl Target {
+    /// The scheme of its URL.
+    pub(super) fn scheme(&self) -> &'static str {
+        "http"
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "http://{}{}", self.host, self.path)

@@ -48,6 +48,8 @@ pub(crate) struct Http2Connection {
     pending: Vec<ScheduledRequest>,
     /// How many times it is in the pool: once for each request that it could send.
     pooled: usize,
+    /// Whether it is among the connections that are flushed later.
+    unflushed: bool,
     backoff: Backoff,
     state: ConnectionState,
 }
@@ -68,8 +70,6 @@ struct ConnectionState {
     mixed: bool,
     /// Whether the server has closed its side, so that nothing follows what is already received.
     closing: bool,
-    /// Whether it is among the connections that are flushed later.
-    unflushed: bool,
 }
 
 impl ClientConnection for Http2Connection {
@@ -85,6 +85,7 @@ impl ClientConnection for Http2Connection {
             written: 0,
             pending: Vec::new(),
             pooled: 0,
+            unflushed: false,
             backoff: Backoff::default(),
             state: ConnectionState::default(),
         }
@@ -169,8 +170,8 @@ impl ClientConnection for Http2Connection {
         shared.pool.began(self.address);
         if self.phase == Phase::Open {
             self.begin(request, shared, now);
-            if !self.state.unflushed {
-                self.state.unflushed = true;
+            if !self.unflushed {
+                self.unflushed = true;
                 shared.unflushed.push(self.token);
             }
         } else {
@@ -180,7 +181,7 @@ impl ClientConnection for Http2Connection {
     }
 
     fn flush(&mut self, shared: &mut Shared) {
-        self.state.unflushed = false;
+        self.unflushed = false;
         if self.phase == Phase::Open {
             self.write(shared);
         }
@@ -197,7 +198,7 @@ impl Http2Connection {
     fn open(&mut self, shared: &mut Shared, now: Instant) {
         (self.session, self.written) = (Session::new(), 0);
         (self.phase, self.since) = (Phase::Connecting, now);
-        self.state = ConnectionState { unflushed: self.state.unflushed, ..ConnectionState::default() };
+        self.state = ConnectionState::default();
         // The old socket is closed first, because its descriptor may be the last one that the process may have.
         self.socket = None;
         let address = shared.addresses[self.address];

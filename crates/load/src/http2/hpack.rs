@@ -77,13 +77,11 @@ impl Decoder {
     #[inline]
     fn header(&self, index: usize) -> Result<(&[u8], &[u8]), ProtocolError> {
         let index = index.checked_sub(1).ok_or(ProtocolError)?;
-        match STATIC_TABLE.get(index) {
-            Some((name, value)) => Ok((name.as_bytes(), value.as_bytes())),
-            None => {
-                let entry = self.table.get(index - STATIC_TABLE.len()).ok_or(ProtocolError)?;
-                Ok(entry.text.split_at(entry.name_length))
-            }
+        if let Some((name, value)) = STATIC_TABLE.get(index) {
+            return Ok((name.as_bytes(), value.as_bytes()));
         }
+        let entry = self.table.get(index - STATIC_TABLE.len()).ok_or(ProtocolError)?;
+        Ok(entry.text.split_at(entry.name_length))
     }
 
     /// Reads a header whose value is not in the table into `name` and `value`.

@@ -42,6 +42,7 @@ struct Code {
 
 const CODE: Code = code();
 
+#[allow(clippy::cast_possible_truncation, reason = "a byte is below 256")]
 const fn code() -> Code {
     let mut code = Code { bytes: [0; 256], first: [0; LONGEST + 1], count: [0; LONGEST + 1], begins: [0; LONGEST + 1] };
     let (mut length, mut next, mut placed) = (1, 0, 0);

@@ -27,7 +27,9 @@ impl Http2Request {
         let mut number = 0;
         for header in headers {
             if let Some(index) = exact(header) {
-                [&mut first, &mut again, &mut plain].into_iter().for_each(|block| integer(block, 0x80, 7, index));
+                for block in [&mut first, &mut again, &mut plain] {
+                    integer(block, 0x80, 7, index);
+                }
                 continue;
             }
             literal(&mut plain, 0, 4, header);
@@ -58,12 +60,11 @@ fn exact((name, value): &(String, String)) -> Option<usize> {
 
 /// Appends a header with its value, and with its name if the static table does not have it.
 fn literal(block: &mut Vec<u8>, pattern: u8, prefix: u32, (name, value): &(String, String)) {
-    match STATIC_TABLE.iter().position(|entry| entry.0 == name) {
-        Some(index) => integer(block, pattern, prefix, index + 1),
-        None => {
-            block.push(pattern);
-            string(block, name);
-        }
+    if let Some(index) = STATIC_TABLE.iter().position(|entry| entry.0 == name) {
+        integer(block, pattern, prefix, index + 1);
+    } else {
+        block.push(pattern);
+        string(block, name);
     }
     string(block, value);
 }

@@ -221,13 +221,11 @@ impl Session {
             while stream.unsent > 0 && self.output.len() < ENOUGH_UNSENT {
                 let window = usize::try_from(self.send_window.min(stream.send_window)).unwrap_or(0);
                 let length = stream.unsent.min(window).min(LONGEST_PAYLOAD);
-                if length == 0 {
-                    break;
-                }
+                let Some(used) = i64::try_from(length).ok().filter(|used| *used > 0) else { break };
                 let begin = body.len() - stream.unsent;
                 stream.unsent -= length;
-                stream.send_window -= length as i64;
-                self.send_window -= length as i64;
+                stream.send_window -= used;
+                self.send_window -= used;
                 let end = if stream.unsent == 0 { flag::END_STREAM } else { 0 };
                 frame::write(&mut self.output, kind::DATA, end, id, &body[begin..begin + length]);
             }

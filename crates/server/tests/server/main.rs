@@ -3,6 +3,7 @@
 
 mod drain;
 mod http;
+mod http2;
 mod process;
 mod running;
 

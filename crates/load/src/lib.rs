@@ -33,7 +33,7 @@
 //!     # /*
 //!     let address: std::net::SocketAddr = "127.0.0.1:8080".parse()?;
 //!     # */
-//!     let target = Target { address, host: address.to_string(), path: "/".into() };
+//!     let target = Target { address, host: address.to_string(), path: "/".into(), tls: None };
 //!     let plan = LoadPlan {
 //!         requests: NonZeroU64::new(1000),
 //!         request: RequestTemplate::default().path("/items?page=2".parse()?).header("Accept: application/json".parse()?),
@@ -86,6 +86,7 @@ mod socket;
 mod statuses;
 mod target;
 mod times;
+mod tls;
 mod usage;
 mod worker;
 mod worker_pool;
@@ -93,12 +94,12 @@ mod worker_pool;
 pub use addresses::Addresses;
 pub use descriptors::ensure_descriptors;
 pub use error::LoadError;
-pub use fault::Fault;
+pub use fault::{CertificateFault, Fault};
 pub use head::POD_HEADER;
 pub use live::RunProgress;
 pub use plan::{LoadPlan, Protocol};
 pub use pod_times::PodTimes;
-pub use record::{FaultAt, Pod, Second};
+pub use record::{FaultAt, Handshakes, Pod, Second};
 pub use request::{RequestHeader, RequestMethod, RequestPath, RequestTemplate};
 pub use result::{PacedResult, RunResult};
 pub use run::{run, run_balanced};
@@ -106,4 +107,5 @@ pub use schedule::{RateStage, Schedule};
 pub use statuses::StatusSet;
 pub use target::Target;
 pub use times::Times;
+pub use tls::{Tls, TlsOptions};
 pub use usage::ThreadUsage;

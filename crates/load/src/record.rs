@@ -52,6 +52,15 @@ pub struct FaultAt {
     pub pod: Option<String>,
 }
 
+/// The TLS handshakes of a run, including those of the warm-up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Handshakes {
+    /// How long they took.
+    pub times: Times,
+    /// How many of them resumed an earlier session.
+    pub resumed: u64,
+}
+
 /// What is measured in addition when requests are due by a schedule.
 pub(super) struct Paced {
     /// From the first byte of the request to the last byte of the response.
@@ -67,6 +76,8 @@ pub(super) struct Record {
     pub(super) latency: Times,
     pub(super) paced: Option<Paced>,
     pub(super) connect: Times,
+    /// How long TLS handshakes took, and how many of them resumed a session; `None` without TLS.
+    pub(super) handshakes: Option<Handshakes>,
     pub(super) seconds: Vec<Second>,
     /// Responses in each tenth of a second, up to the last with any.
     pub(super) tenths: Vec<u32>,
@@ -85,6 +96,11 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The same for connections with TLS.
+    pub(super) fn with_handshakes(self) -> Result<Self, LoadError> {
+        Ok(Self { handshakes: Some(Handshakes { times: Times::new()?, resumed: 0 }), ..self })
+    }
+
     /// An empty record for a run of this length; `paced` is whether requests are due by a schedule.
     pub(super) fn new(duration: Duration, paced: bool) -> Result<Self, LoadError> {
         let times = || Ok::<_, LoadError>(Paced { uncorrected: Times::new()?, late: Times::new()?, unsent: 0 });
@@ -93,6 +109,7 @@ impl Record {
             latency: Times::new()?,
             paced: paced.then(times).transpose()?,
             connect: Times::new()?,
+            handshakes: None,
             tenths: Vec::new(),
             seconds: vec![Second::default(); usize::try_from(seconds.max(1)).unwrap_or(1)],
             sent: 0,

@@ -148,7 +148,7 @@ impl RequestTemplate {
     /// The URL that is requested from `target`.
     #[must_use]
     pub fn url(&self, target: &Target) -> String {
-        format!("http://{}{}", target.host, self.path_at(target))
+        format!("{}://{}{}", target.scheme(), target.host, self.path_at(target))
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -220,7 +220,8 @@ mod tests {
     use super::*;
 
     fn bytes(request: &RequestTemplate) -> String {
-        let target = Target { address: "127.0.0.1:80".parse().unwrap(), host: "a:80".into(), path: "/own".into() };
+        let target =
+            Target { address: "127.0.0.1:80".parse().unwrap(), host: "a:80".into(), path: "/own".into(), tls: None };
         String::from_utf8(request.serialise(&target)).unwrap()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::plan::LoadPlan;
-use super::record::{FaultAt, Pod, Second};
+use super::record::{FaultAt, Handshakes, Pod, Second};
 use super::times::Times;
 use super::usage::ThreadUsage;
 use super::worker::WorkerResult;
@@ -36,6 +36,8 @@ pub struct RunResult {
     pub paced: Option<PacedResult>,
     /// How long opening a connection took, including those of the warm-up.
     pub connect: Times,
+    /// The TLS handshakes, if the target has TLS.
+    pub handshakes: Option<Handshakes>,
     /// Responses and their bytes in each second; the last second may be shorter.
     pub seconds: Vec<Second>,
     /// Responses in each tenth of a second, up to the last with any.
@@ -96,6 +98,7 @@ impl RunResult {
                 unsent: paced.unsent,
             }),
             connect: result.record.connect,
+            handshakes: result.record.handshakes,
             seconds: result.record.seconds,
             tenths: result.record.tenths,
             sent: result.record.sent,
@@ -113,6 +116,10 @@ impl RunResult {
     fn add(&mut self, other: Self) {
         self.latency.add(&other.latency);
         self.connect.add(&other.connect);
+        if let (Some(mine), Some(theirs)) = (&mut self.handshakes, &other.handshakes) {
+            mine.times.add(&theirs.times);
+            mine.resumed += theirs.resumed;
+        }
         for (mine, theirs) in self.seconds.iter_mut().zip(&other.seconds) {
             mine.requests += theirs.requests;
             mine.bytes += theirs.bytes;

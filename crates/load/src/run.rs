@@ -70,7 +70,9 @@ async fn run_at(
     let end = start + plan.duration;
     let request = plan.request.serialise(target);
     let http2 = Arc::new(plan.request.http2(target));
-    let job = Job { addresses, balanced, plan, request: &request, http2: &http2, start, end, shares };
+    let tls = target.tls.as_ref().map(|tls| tls.offering(plan.protocol));
+    let tls = tls.as_ref();
+    let job = Job { addresses, balanced, plan, request: &request, http2: &http2, tls, start, end, shares };
     let mut workers = WorkerPool::default();
     let results = (0..job.shares.len()).map(|number| workers.start(&job, number)).collect::<Result<Vec<_>, _>>()?;
     let mut results = try_join_all(results);

@@ -13,7 +13,9 @@ use super::plan::LoadPlan;
 use super::pool::ConnectionPool;
 use super::record::{PodIndex, Record};
 use super::request_source::{RequestSource, ScheduledRequest};
+use super::socket::Socket;
 use super::statuses::StatusSet;
+use super::tls::{Tls, TlsStream};
 
 /// How many bytes one read returns at most.
 const BUFFER: usize = 64 * 1024;
@@ -28,6 +30,8 @@ pub(super) struct Job<'a> {
     pub(super) request: &'a [u8],
     /// The same request over HTTP/2.
     pub(super) http2: &'a Arc<Http2Request>,
+    /// How to speak TLS, if it is spoken.
+    pub(super) tls: Option<&'a Tls>,
     /// When the run begins to be counted.
     pub(super) start: Instant,
     /// When the run ends.
@@ -42,6 +46,7 @@ pub(super) struct Shared {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) request: Vec<u8>,
     pub(super) http2: Arc<Http2Request>,
+    pub(super) tls: Option<Tls>,
     /// How many requests a connection over HTTP/2 has in flight at most.
     pub(super) streams: usize,
     /// Whether the request is HEAD, so that responses have no body.
@@ -68,7 +73,7 @@ pub(super) struct Shared {
 impl Shared {
     /// The state of worker number `worker`.
     pub(super) fn new(registry: Registry, job: &Job<'_>, worker: usize, record: Record) -> Self {
-        let Job { addresses, balanced, plan, request, http2, start, end, shares } = job;
+        let Job { addresses, balanced, plan, request, http2, tls, start, end, shares } = job;
         let streams = plan.streams();
         let wanted = (plan.schedule.as_ref(), plan.requests.map(Into::into));
         let number = (worker as u64, shares.len() as u64);
@@ -83,6 +88,7 @@ impl Shared {
             addresses,
             request: request.to_vec(),
             http2: Arc::clone(http2),
+            tls: tls.cloned(),
             streams: streams as usize,
             is_head: plan.request.is_head(),
             expected: plan.expected.clone(),
@@ -120,6 +126,16 @@ impl Shared {
         }
         if !self.expected.contains(status) {
             self.record.fault(Fault::Status(status), since, Some(pod));
+        }
+    }
+
+    /// Counts that `socket`, which began to be opened at `since`, is open.
+    pub(super) fn count_opened(&mut self, socket: &Socket, since: Instant, now: Instant) {
+        let begun = socket.tls().and_then(TlsStream::began).unwrap_or(now);
+        self.record.connect.record(begun.saturating_duration_since(since));
+        if let (Some(tls), Some(handshakes)) = (socket.tls(), &mut self.record.handshakes) {
+            handshakes.times.record(now.saturating_duration_since(begun));
+            handshakes.resumed += u64::from(tls.is_resumed());
         }
     }
 

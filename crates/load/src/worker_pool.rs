@@ -41,6 +41,7 @@ impl WorkerPool {
         number: usize,
     ) -> Result<ResultReceiver, LoadError> {
         let record = Record::new(job.plan.duration, job.plan.schedule.is_some())?;
+        let record = if job.tls.is_some() { record.with_handshakes()? } else { record };
         let gauge = Arc::new(Gauge::default());
         let (worker, stopper) =
             Worker::<C>::new(job, number, record, Arc::clone(&gauge)).map_err(|source| LoadError::Epoll { source })?;

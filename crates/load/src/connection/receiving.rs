@@ -33,7 +33,8 @@ impl Connection {
                     Err(ProtocolError) => {
                         // A connection to itself receives its own request.
                         let itself = self.is_self_connected(shared);
-                        let fault = if itself { Fault::Refused } else { Fault::ProtocolError };
+                        let unexpected = Fault::of_unexpected(&shared.buffer[..read], Fault::ProtocolError);
+                        let fault = if itself { Fault::Refused } else { unexpected };
                         return self.fail(fault, shared, Instant::now());
                     }
                 },

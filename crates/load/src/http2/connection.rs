@@ -203,7 +203,7 @@ impl Http2Connection {
         self.socket = None;
         let address = shared.addresses[self.address];
         let opened = self.spare.take().map_or_else(|| Socket::new(address), Ok).and_then(|mut socket| {
-            socket.connect(address, !self.pending.is_empty())?;
+            socket.connect(address, shared.tls.as_ref(), !self.pending.is_empty())?;
             socket.watch(&shared.registry, self.token, Interest::READABLE | Interest::WRITABLE)?;
             Ok(socket)
         });
@@ -215,14 +215,15 @@ impl Http2Connection {
 
     /// Checks whether the connection is open, and sends the requests that wait for it.
     fn probe(&mut self, shared: &mut Shared, now: Instant) {
-        let Some(socket) = &self.socket else { return };
+        let Some(socket) = &mut self.socket else { return };
         match socket.is_open() {
             // On loopback the kernel may connect a socket to itself.
             Ok(()) if socket.local_addr().ok() == Some(shared.addresses[self.address]) => {
                 self.fail(Fault::Refused, shared, now);
             }
+            Ok(()) if socket.tls().is_some_and(|tls| !tls.speaks(b"h2")) => self.fail(Fault::NoAlpn, shared, now),
             Ok(()) => {
-                shared.record.connect.record(now.saturating_duration_since(self.since));
+                shared.count_opened(socket, self.since, now);
                 (self.phase, self.since) = (Phase::Open, now);
                 for request in std::mem::take(&mut self.pending) {
                     self.begin(request, shared, now);
@@ -322,7 +323,12 @@ impl Http2Connection {
                 self.written = 0;
                 self.session.send_bodies(shared.http2.body());
                 if self.session.output.is_empty() {
-                    return;
+                    return match socket.flush() {
+                        Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                            self.fail(Fault::from(&error), shared, Instant::now());
+                        }
+                        _ => {}
+                    };
                 }
             }
             match socket.write(&self.session.output[self.written..]) {
@@ -355,6 +361,7 @@ impl Http2Connection {
             let received = self.session.receive(&shared.buffer[..read], &request, &mut shared.record);
             self.count_finished(shared, now);
             if let Err(fault) = received {
+                let fault = Fault::of_unexpected(&shared.buffer[..read], fault);
                 // What the session says about it is written if that is possible at once.
                 let _ = socket_write(self.socket.as_mut(), &self.session.output[self.written..]);
                 return self.fail(fault, shared, now);

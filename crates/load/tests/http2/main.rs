@@ -26,7 +26,7 @@ fn plan(connections: u32, streams: u32, milliseconds: u64) -> LoadPlan {
 /// Runs the plan and waits for its end, with a time limit.
 fn run(address: SocketAddr, plan: &LoadPlan) -> RunResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let target = Target { address, host: address.to_string(), path: "/".into() };
+    let target = Target { address, host: address.to_string(), path: "/".into(), tls: None };
     runtime.block_on(async {
         let run = async { evenkeel_load::run(&target, plan, &CancellationToken::new(), |_| {}).await };
         tokio::time::timeout(plan.warm_up + plan.duration + Duration::from_secs(20), run).await.unwrap().unwrap()

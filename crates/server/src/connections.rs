@@ -19,9 +19,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 use tracing::{debug, warn};
 
+use crate::metrics::OpenConnection;
 use crate::stream::{Protocol, Stream};
 use crate::{Metrics, Server, ServerError, app, http2, routes};
 
@@ -69,17 +71,18 @@ struct Shared {
     server: Arc<Server>,
     router: Router,
     http1: http1::Builder,
+    tls: Option<TlsAcceptor>,
 }
 
 impl Connections {
-    pub(super) fn new(listener: TcpListener, server: Arc<Server>) -> Self {
+    pub(super) fn new(listener: TcpListener, server: Arc<Server>, tls: Option<TlsAcceptor>) -> Self {
         let mut http1 = http1::Builder::new();
         // No cache uses the Date header, and it would be a quarter of the response.
         http1.auto_date_header(false);
         // Responses are small: copying them into one buffer costs less than a vectored write.
         http1.writev(false);
         let router = app(server.clone());
-        let shared = Arc::new(Shared { server, router, http1 });
+        let shared = Arc::new(Shared { server, router, http1, tls });
         Self { listener: Some(listener), shared, phase: watch::Sender::new(Phase::Serving) }
     }
 
@@ -100,9 +103,9 @@ impl Connections {
 
     fn spawn(&self, tcp: TcpStream) {
         let (shared, phase) = (self.shared.clone(), self.phase.subscribe());
+        let open = Metrics::connection(&shared.server);
         tokio::spawn(async move {
-            let stream = Stream::new(tcp, Metrics::connection(&shared.server));
-            if let Err(error) = serve(stream, &shared, phase).await {
+            if let Err(error) = serve(tcp, open, &shared, phase).await {
                 debug!(%error, "connection broken");
             }
         });
@@ -126,11 +129,17 @@ impl Connections {
 
 /// Serves a connection until it ends.
 async fn serve(
-    mut stream: Stream,
+    tcp: TcpStream,
+    open: OpenConnection,
     shared: &Shared,
     mut phase: watch::Receiver<Phase>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let protocol = until_drain_over(stream.protocol(), &mut phase).await?;
+    let begin = async {
+        let mut stream = Stream::accept(tcp, open, shared.tls.as_ref()).await?;
+        let protocol = stream.protocol().await?;
+        io::Result::Ok((stream, protocol))
+    };
+    let (stream, protocol) = until_drain_over(begin, &mut phase).await?;
     if protocol == Protocol::Http2 {
         return Ok(http2::serve(stream, &shared.server, &shared.router, phase).await?);
     }

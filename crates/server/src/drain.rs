@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::connections::{Connections, listen};
-use crate::{Server, ServerError, Settings};
+use crate::{Server, ServerError, Settings, tls};
 
 /// The time that idle connections get to close, even with `FINISH_SECONDS=0` and after a second signal.
 const MIN_FINISH: Duration = Duration::from_millis(100);
@@ -26,6 +26,7 @@ const QUIET: Duration = Duration::from_millis(500);
 pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<(), ServerError> {
     let began = Instant::now();
     let mut signals = StopSignals::new()?;
+    let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
     let listener = listen(settings.address)?;
     info!(
         address = %settings.address,
@@ -36,7 +37,7 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
         finish_seconds = settings.finish.as_secs_f64(),
         "started"
     );
-    let mut connections = Connections::new(listener, server.clone());
+    let mut connections = Connections::new(listener, server.clone(), tls);
 
     let signal = tokio::select! {
         biased;

@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{Method, Request};
+use axum::http::{Method, Request, Response};
 use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
 use http_body_util::BodyExt;
@@ -117,15 +117,15 @@ fn answer(server: &Server, router: &Router, mut request: Request<RecvStream>, mu
         // A body in memory has no errors.
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let body = if is_head { Bytes::new() } else { body };
-        send(&mut respond, axum::http::Response::from_parts(head, body));
+        send(&mut respond, Response::from_parts(head, body));
     });
 }
 
 /// Sends a response. Where that fails, the client has reset the stream or has gone.
-fn send(respond: &mut SendResponse<Bytes>, response: axum::http::Response<Bytes>) {
+fn send(respond: &mut SendResponse<Bytes>, response: Response<Bytes>) {
     let (head, body) = response.into_parts();
     let ends = body.is_empty();
-    let sent = respond.send_response(axum::http::Response::from_parts(head, ()), ends);
+    let sent = respond.send_response(Response::from_parts(head, ()), ends);
     let sent = sent.and_then(|mut stream| if ends { Ok(()) } else { stream.send_data(body, true) });
     if let Err(error) = sent {
         debug!(%error, "response not sent");

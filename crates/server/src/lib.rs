@@ -13,6 +13,8 @@ mod probes;
 mod routes;
 mod settings;
 mod stream;
+mod tls;
+mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub use error::ServerError;
 pub use metrics::Metrics;
 pub use routes::{POD_HEADER, app};
-pub use settings::{Name, Settings};
+pub use settings::{Name, Settings, TlsFiles};
 
 use routes::Greeting;
 

@@ -1,4 +1,4 @@
-//! The byte stream of a connection. It records whether a response is due, and ends the connection without a reset.
+//! The byte stream of a connection, with or without TLS. It records whether a response is due, and ends the connection without a reset.
 //!
 //! If a server closes a socket while the client still sends, the kernel sends a reset to the client, and the client can
 //! lose a response that it has not read yet. So the server first sends a FIN, then reads and discards what still arrives
@@ -13,8 +13,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
 
 use crate::metrics::OpenConnection;
+use crate::transport::{Transport, begins_with_tls};
 
 /// How long the server waits for the client to close after its own FIN: longer than bytes that the client has already sent
 /// take to arrive.
@@ -35,9 +37,9 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// A TCP stream of the server.
+/// A stream of the server.
 pub(super) struct Stream {
-    tcp: TcpStream,
+    transport: Transport,
     /// Counts the connection as open until the server has ended it.
     open: OpenConnection,
     /// The protocol, once it is known.
@@ -53,10 +55,19 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(tcp: TcpStream, open: OpenConnection) -> Self {
+    /// Waits for the first byte, and for TLS if the server has a certificate and the client begins to speak it.
+    pub(super) async fn accept(tcp: TcpStream, open: OpenConnection, tls: Option<&TlsAcceptor>) -> io::Result<Self> {
         // A client that opens a connection during the drain is about to send a request.
         let response_due = open.server().is_draining();
-        Self { tcp, open, protocol: None, first: Vec::new(), response_due, writing: false, linger: None }
+        let given_up = || !response_due && open.server().is_drain_over();
+        let transport = match tls {
+            Some(acceptor) if begins_with_tls(&tcp, given_up).await? => {
+                Transport::Tls(Box::new(acceptor.accept(tcp).await?))
+            }
+            _ => Transport::Plain(tcp),
+        };
+        let first = Vec::new();
+        Ok(Self { transport, open, protocol: None, first, response_due, writing: false, linger: None })
     }
 
     /// Reads until the protocol is known. The bytes are served afterwards. A stream that ends before is HTTP/1.
@@ -89,7 +100,7 @@ impl Stream {
         let mut bytes = [0; 512];
         loop {
             let mut buffer = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut self.tcp).poll_read(cx, &mut buffer) {
+            match Pin::new(&mut self.transport).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.received_late(),
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => break,
@@ -119,7 +130,7 @@ impl AsyncRead for Stream {
             }
             return Poll::Ready(Ok(()));
         }
-        match Pin::new(&mut self.tcp).poll_read(cx, buffer) {
+        match Pin::new(&mut self.transport).poll_read(cx, buffer) {
             // `Ready` with an empty buffer means the end of the stream.
             Poll::Pending if self.ends_with_drain() => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
@@ -134,7 +145,7 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.writing = true;
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+        Pin::new(&mut self.transport).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -142,12 +153,12 @@ impl AsyncWrite for Stream {
         if std::mem::take(&mut self.writing) {
             self.response_due = false;
         }
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
-            ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut self.transport).poll_shutdown(cx))?;
             self.open.end();
             // Without a drain, the client asked for the end of the connection and sends nothing more.
             if !self.open.server().is_draining() {

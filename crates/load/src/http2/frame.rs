@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_long_block_is_continued() {
         let mut bytes = Vec::new();
-        write_headers(&mut bytes, flag::END_STREAM, 1, &[7; 2 * LONGEST_PAYLOAD + 1]);
+        write_headers(&mut bytes, flag::END_STREAM, 1, &vec![7; 2 * LONGEST_PAYLOAD + 1]);
         let mut frames = Vec::new();
         let mut rest = &bytes[..];
         while let Some(length) = frame_length(rest).unwrap() {

@@ -105,6 +105,7 @@ mod tests {
     }
 
     /// The code of each byte, from the standard's table.
+    #[allow(clippy::cast_possible_truncation, reason = "only the lowest bits are wanted")]
     fn encoded(text: &[u8]) -> Vec<u8> {
         let (mut bits, mut available, mut output) = (0_u64, 0, Vec::new());
         for byte in text {

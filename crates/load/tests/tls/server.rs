@@ -46,24 +46,24 @@ impl Authority {
     }
 
     pub(crate) fn certify(&self, name: &str) -> Identity {
-        self.sign(CertificateParams::new([name.to_owned()]).unwrap())
+        self.sign(&CertificateParams::new([name.to_owned()]).unwrap())
     }
 
     /// A certificate that expires in this year.
     pub(crate) fn certify_until(&self, year: i32) -> Identity {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(year - 1, 1, 1), date_time_ymd(year, 1, 1));
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// A certificate that is valid from this year on.
     pub(crate) fn certify_from(&self, year: i32) -> Identity {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(year, 1, 1), date_time_ymd(year + 1, 1, 1));
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Identity {
+    fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity { certificate: certificate.pem().into_bytes(), key: key.serialize_pem().into_bytes() }

@@ -9,6 +9,7 @@ use h2::client::SendRequest;
 use http::{HeaderMap, Method, Request};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use crate::http::Connection;
@@ -19,19 +20,27 @@ use crate::running::Running;
 const FOR_EVER: (&str, &str) = ("DRAIN_SECONDS", "3600");
 
 /// The client's side of a connection, and its end.
-type Client = (SendRequest<axum::body::Bytes>, JoinHandle<Result<(), h2::Error>>);
+pub(crate) type Client = (SendRequest<axum::body::Bytes>, JoinHandle<Result<(), h2::Error>>);
 
-async fn connect(address: SocketAddr) -> Result<Client, h2::Error> {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+pub(crate) async fn connect(address: SocketAddr) -> Result<Client, h2::Error> {
+    over(tokio::net::TcpStream::connect(address).await.unwrap()).await
+}
+
+/// Speaks HTTP/2 over any stream.
+pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Client, h2::Error> {
     let (send, connection) = h2::client::handshake(stream).await?;
     Ok((send, tokio::spawn(connection)))
 }
 
 /// A response: its status, headers and body.
-type Response = (u16, HeaderMap, String);
+pub(crate) type Response = (u16, HeaderMap, String);
 
 /// Sends one request. Fails if the server asked for no more of them on this connection.
-async fn ask(send: &mut SendRequest<axum::body::Bytes>, method: Method, path: &str) -> Result<Response, h2::Error> {
+pub(crate) async fn ask(
+    send: &mut SendRequest<axum::body::Bytes>,
+    method: Method,
+    path: &str,
+) -> Result<Response, h2::Error> {
     let request = Request::builder().method(method).uri(format!("http://test{path}")).body(()).unwrap();
     let mut ready = send.clone().ready().await?;
     let (head, mut body) = ready.send_request(request, true)?.0.await?.into_parts();
@@ -44,7 +53,7 @@ async fn ask(send: &mut SendRequest<axum::body::Bytes>, method: Method, path: &s
     Ok((head.status.as_u16(), head.headers, String::from_utf8(text).unwrap()))
 }
 
-fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 

@@ -6,6 +6,7 @@ mod http;
 mod http2;
 mod process;
 mod running;
+mod tls;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

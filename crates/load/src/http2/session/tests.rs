@@ -1,3 +1,5 @@
+#![allow(clippy::cast_possible_truncation, reason = "lengths in tests are short")]
+
 use std::time::Duration;
 
 use super::*;

@@ -58,7 +58,7 @@ pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Target, Work
 fn of_service(service: &Service, port: u16) -> Option<Target> {
     let ip = external_ips(service).next()?;
     let host = if port == 80 { ip.to_string() } else { format!("{ip}:{port}") };
-    Some(Target { address: (ip, port).into(), host, path: "/".into() })
+    Some(Target { address: (ip, port).into(), host, path: "/".into(), tls: None })
 }
 
 /// The external IPs in a Service's status.

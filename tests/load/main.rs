@@ -26,7 +26,7 @@ fn plan(connections: u32, milliseconds: u64) -> LoadPlan {
 }
 
 fn endpoint(address: SocketAddr) -> Target {
-    Target { address, host: address.to_string(), path: "/".into() }
+    Target { address, host: address.to_string(), path: "/".into(), tls: None }
 }
 
 /// Runs the plan and waits for its end, with a time limit.

@@ -14,7 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, Response};
 use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use tokio::sync::watch;
 use tower_service::Service;
 use tracing::debug;
@@ -87,9 +87,8 @@ async fn next(
                 Poll::Ready(Some(Ok(exchange))) => requests.push(exchange),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) if requests.is_empty() => return Poll::Ready(Ok(Event::End)),
-                Poll::Ready(None) => break,
                 Poll::Pending if requests.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
+                Poll::Ready(None) | Poll::Pending => break,
             }
         }
         Poll::Ready(Ok(Event::Requests))
@@ -115,7 +114,7 @@ fn answer(server: &Server, router: &Router, mut request: Request<RecvStream>, mu
         let Ok(response) = response.await;
         let (head, body) = response.into_parts();
         // A body in memory has no errors.
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
         let body = if is_head { Bytes::new() } else { body };
         send(&mut respond, Response::from_parts(head, body));
     });

@@ -7,12 +7,14 @@ mod compare;
 mod counting;
 mod faults;
 mod flags;
+mod http2;
 mod protocol;
 mod rate;
 mod reconnect;
 mod requests;
 mod server;
 mod targets;
+mod tls;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;

@@ -1,6 +1,9 @@
 //! What is said on one connection over HTTP/2 (RFC 9113). It does no I/O: it reads bytes that were received, and appends
 //! bytes that are to be sent.
 
+mod control;
+mod responses;
+
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Instant;
@@ -10,9 +13,9 @@ use super::super::protocol_error::ProtocolError;
 use super::super::record::{PodIndex, Record};
 use super::super::request_source::ScheduledRequest;
 use super::frame::{self, Frame, LONGEST_PAYLOAD, MAX_31_BITS, PREFACE, code, flag, frame_length, kind, setting};
-use super::hpack::{Decoder, LONGEST_LIST, TABLE_SIZE};
+use super::hpack::{Decoder, LONGEST_LIST};
 use super::request::Http2Request;
-use super::stream::{Stream, head_of};
+use super::stream::Stream;
 
 /// How many bytes the server may send on a stream, and on the connection, before it has to wait for an update.
 const STREAM_WINDOW: u32 = 16 << 20;
@@ -312,106 +315,6 @@ impl Session {
         if id % 2 == 1 && id < self.next { Ok(()) } else { Err(ProtocolError) }
     }
 
-    fn headers(&mut self, frame: Frame<'_>, is_head: bool, record: &mut Record) -> Result<(), ProtocolError> {
-        self.check_opened(frame.stream)?;
-        if let Some(stream) = self.streams.get_mut(&frame.stream) {
-            stream.bytes += (frame::HEAD + frame.payload.len()) as u64;
-        }
-        let (stream, end_stream) = (frame.stream, frame.has(flag::END_STREAM));
-        if frame.has(flag::END_HEADERS) {
-            return self.head(stream, end_stream, frame.content()?, is_head, record);
-        }
-        self.block = Some(OpenBlock { stream, end_stream, bytes: frame.content()?.to_vec() });
-        Ok(())
-    }
-
-    fn continuation(&mut self, frame: Frame<'_>, is_head: bool, record: &mut Record) -> Result<(), ProtocolError> {
-        let block = self.block.as_mut().filter(|block| block.stream == frame.stream).ok_or(ProtocolError)?;
-        block.bytes.extend_from_slice(frame.payload);
-        if block.bytes.len() > LONGEST_LIST {
-            return Err(ProtocolError);
-        }
-        if frame.has(flag::END_HEADERS)
-            && let Some(OpenBlock { stream, end_stream, bytes }) = self.block.take()
-        {
-            self.head(stream, end_stream, &bytes, is_head, record)?;
-        }
-        Ok(())
-    }
-
-    /// A complete block of headers: the head of a response, an interim one, or trailers.
-    fn head(
-        &mut self,
-        id: u32,
-        end_stream: bool,
-        block: &[u8],
-        is_head: bool,
-        record: &mut Record,
-    ) -> Result<(), ProtocolError> {
-        let Self { decoder, pod: (name, index), streams, .. } = self;
-        let mut head = head_of(decoder, block, name)?;
-        let Some(stream) = streams.get_mut(&id) else { return Ok(()) };
-        if stream.begin_response(&head, end_stream).is_err() {
-            self.malformed(id);
-            return Ok(());
-        }
-        if head.is_final_response() {
-            stream.pod = match *index {
-                Some(index) if !head.new_pod => Some(index),
-                _ => {
-                    std::mem::swap(name, &mut head.pod);
-                    Some(*index.insert(record.pod(name)))
-                }
-            };
-        }
-        if end_stream {
-            self.end(id, is_head);
-        }
-        Ok(())
-    }
-
-    fn data(&mut self, frame: Frame<'_>, is_head: bool) -> Result<(), ProtocolError> {
-        self.check_opened(frame.stream)?;
-        let length = u32::try_from(frame.payload.len()).map_err(|_| ProtocolError)?;
-        self.unannounced += length;
-        if self.unannounced > CONNECTION_WINDOW {
-            return Err(ProtocolError);
-        }
-        if self.unannounced >= CONNECTION_WINDOW / 2 {
-            frame::write_number(&mut self.output, kind::WINDOW_UPDATE, 0, self.unannounced);
-            self.unannounced = 0;
-        }
-        let content = frame.content()?.len() as u64;
-        let Some(stream) = self.streams.get_mut(&frame.stream) else { return Ok(()) };
-        stream.bytes += (frame::HEAD + frame.payload.len()) as u64;
-        stream.received += content;
-        stream.unannounced += length;
-        if !stream.has_head() || stream.unannounced > STREAM_WINDOW {
-            self.malformed(frame.stream);
-        } else if frame.has(flag::END_STREAM) {
-            self.end(frame.stream, is_head);
-        } else if stream.unannounced >= STREAM_WINDOW / 2 {
-            let update = std::mem::take(&mut stream.unannounced);
-            frame::write_number(&mut self.output, kind::WINDOW_UPDATE, frame.stream, update);
-        }
-        Ok(())
-    }
-
-    /// The server has sent the whole response.
-    fn end(&mut self, id: u32, is_head: bool) {
-        let Some(stream) = self.streams.remove(&id) else { return };
-        if stream.unsent > 0 {
-            // The server does not need the rest of the request.
-            frame::write_number(&mut self.output, kind::RST_STREAM, id, code::CANCEL);
-        }
-        let outcome = if stream.is_complete(is_head) {
-            Outcome::Answered { status: stream.status, bytes: stream.bytes }
-        } else {
-            Outcome::Failed(Fault::ProtocolError)
-        };
-        self.finished.push(Finished { sent: stream.sent, outcome, pod: stream.pod });
-    }
-
     /// Ends a stream whose response is not valid. Other streams are not affected (section 8.1.1).
     fn malformed(&mut self, id: u32) {
         frame::write_number(&mut self.output, kind::RST_STREAM, id, code::PROTOCOL_ERROR);
@@ -446,101 +349,12 @@ impl Session {
         }
     }
 
-    fn settings(&mut self, frame: Frame<'_>) -> Result<(), ProtocolError> {
-        let (settings, rest) = frame.payload.as_chunks::<6>();
-        if frame.stream != 0 || !rest.is_empty() || (frame.has(flag::ACK) && !settings.is_empty()) {
-            return Err(ProtocolError);
-        }
-        if frame.has(flag::ACK) {
-            return Ok(());
-        }
-        if !std::mem::replace(&mut self.settled, true) {
-            self.max_streams = u32::MAX;
-        }
-        for &[high, low, a, b, c, d] in settings {
-            self.setting(u16::from_be_bytes([high, low]), u32::from_be_bytes([a, b, c, d]))?;
-        }
-        frame::write(&mut self.output, kind::SETTINGS, flag::ACK, 0, &[]);
-        Ok(())
-    }
-
-    fn setting(&mut self, id: u16, value: u32) -> Result<(), ProtocolError> {
-        match id {
-            setting::MAX_CONCURRENT_STREAMS => self.max_streams = value,
-            setting::INITIAL_WINDOW_SIZE if value > MAX_31_BITS => return Err(ProtocolError),
-            setting::INITIAL_WINDOW_SIZE => {
-                let change = i64::from(value) - self.first_send_window;
-                self.first_send_window = value.into();
-                for stream in self.streams.values_mut() {
-                    stream.send_window = window(stream.send_window, change)?;
-                }
-            }
-            setting::MAX_FRAME_SIZE if !(16_384..1 << 24).contains(&value) => return Err(ProtocolError),
-            setting::ENABLE_PUSH if value != 0 => return Err(ProtocolError),
-            setting::HEADER_TABLE_SIZE if (value as usize) < TABLE_SIZE => match self.encoding {
-                Encoding::Plain => {}
-                _ => self.encoding = Encoding::Shrink,
-            },
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn window_update(&mut self, frame: Frame<'_>) -> Result<(), ProtocolError> {
-        let more = frame.number()? & MAX_31_BITS;
-        if frame.stream == 0 {
-            self.send_window = window(self.send_window, more.into()).ok().filter(|_| more > 0).ok_or(ProtocolError)?;
-            return Ok(());
-        }
-        self.check_opened(frame.stream)?;
-        let Some(stream) = self.streams.get_mut(&frame.stream) else { return Ok(()) };
-        match window(stream.send_window, more.into()) {
-            Ok(window) if more > 0 => stream.send_window = window,
-            _ => self.malformed(frame.stream),
-        }
-        Ok(())
-    }
-
-    fn reset(&mut self, frame: Frame<'_>) -> Result<(), ProtocolError> {
-        self.check_opened(frame.stream)?;
-        match frame.number()? {
-            code::REFUSED_STREAM => self.fail(frame.stream, Fault::NotProcessed),
-            _ => self.fail(frame.stream, Fault::StreamReset),
-        }
-        Ok(())
-    }
-
-    fn ping(&mut self, frame: Frame<'_>) -> Result<(), ProtocolError> {
-        if frame.stream != 0 || frame.payload.len() != 8 {
-            return Err(ProtocolError);
-        }
-        if !frame.has(flag::ACK) {
-            frame::write(&mut self.output, kind::PING, flag::ACK, 0, frame.payload);
-        }
-        Ok(())
-    }
-
-    /// The server ends the connection. Streams up to the one that it names are finished, later ones were not processed.
-    fn goaway(&mut self, frame: Frame<'_>) -> Result<(), ProtocolError> {
-        let last = frame.payload.first_chunk().filter(|_| frame.stream == 0 && frame.payload.len() >= 8);
-        let last = u32::from_be_bytes(*last.ok_or(ProtocolError)?) & MAX_31_BITS;
-        self.going_away = true;
-        self.fail_all(Fault::NotProcessed, |id, _| id > last);
-        Ok(())
-    }
-
     /// Tells the server why the connection ends.
     fn close(&mut self, code: u32) {
         let mut payload = [0; 8];
         payload[4..].copy_from_slice(&code.to_be_bytes());
         frame::write(&mut self.output, kind::GOAWAY, 0, 0, &payload);
     }
-}
-
-/// A window after a change (section 6.9.1).
-fn window(before: i64, change: i64) -> Result<i64, ProtocolError> {
-    let after = before + change;
-    if after > i64::from(MAX_31_BITS) { Err(ProtocolError) } else { Ok(after) }
 }
 
 #[cfg(test)]

@@ -34,6 +34,9 @@ enum Phase {
 pub(crate) struct Http2Connection {
     token: Token,
     address: usize,
+    /// How many requests it has in flight at most, and how many it sends before it is replaced.
+    streams: usize,
+    requests: u32,
     phase: Phase,
     since: Instant,
     socket: Option<Socket>,
@@ -71,10 +74,12 @@ struct ConnectionState {
 }
 
 impl ClientConnection for Http2Connection {
-    fn new(token: Token, address: usize, _: &Shared, now: Instant) -> Self {
+    fn new(token: Token, address: usize, shared: &Shared, now: Instant) -> Self {
         Self {
             token,
             address,
+            streams: shared.streams,
+            requests: shared.responses_per_connection,
             phase: Phase::Waiting,
             since: now,
             socket: None,
@@ -122,12 +127,8 @@ impl ClientConnection for Http2Connection {
 
     fn leave_pool(&mut self) -> bool {
         self.pooled = self.pooled.saturating_sub(1);
-        // How many it could send was checked when it entered the pool, and fewer are possible since only if it ends.
-        match self.phase {
-            Phase::Closed => self.pending.is_empty(),
-            Phase::Open => !self.session.is_going_away(),
-            _ => false,
-        }
+        // It may have taken requests since it entered the pool.
+        self.free() > 0
     }
 
     fn tick(&mut self, shared: &mut Shared, now: Instant) {
@@ -234,13 +235,13 @@ impl Http2Connection {
     }
 
     /// How many more requests it could send.
-    fn free(&self, shared: &Shared) -> usize {
+    fn free(&self) -> usize {
         let streams = match self.phase {
             Phase::Closed => return usize::from(self.pending.is_empty()),
-            Phase::Open if !self.session.is_going_away() => shared.streams.min(self.session.max_streams()),
+            Phase::Open if !self.session.is_going_away() => self.streams.min(self.session.max_streams()),
             _ => return 0,
         };
-        let left = shared.responses_per_connection.saturating_sub(self.state.sent) as usize;
+        let left = self.requests.saturating_sub(self.state.sent) as usize;
         streams.saturating_sub(self.session.in_flight()).min(left)
     }
 
@@ -256,7 +257,7 @@ impl Http2Connection {
         if self.phase == Phase::Closed && shared.connect_early && !shared.source.is_spent() {
             return self.open(shared, now);
         }
-        while !shared.pool.is_balanced() && self.free(shared) > 0 {
+        while !shared.pool.is_balanced() && self.free() > 0 {
             let Some(request) = shared.source.take(now) else { break };
             if self.phase != Phase::Open {
                 return self.start(request, shared, now);
@@ -268,7 +269,7 @@ impl Http2Connection {
             self.write(shared);
         }
         if !shared.pool.is_retired(self.address) {
-            while self.pooled < self.free(shared) {
+            while self.pooled < self.free() {
                 self.pooled += 1;
                 shared.pool.put(self.address, self.token.0);
             }
@@ -276,9 +277,7 @@ impl Http2Connection {
     }
 
     fn is_used_up(&self, shared: &Shared) -> bool {
-        self.session.is_going_away()
-            || self.state.sent >= shared.responses_per_connection
-            || shared.pool.is_retired(self.address)
+        self.session.is_going_away() || self.state.sent >= self.requests || shared.pool.is_retired(self.address)
     }
 
     /// Closes the connection after its last response.

@@ -1,11 +1,13 @@
 //! What is counted of a server that behaves.
 
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use evenkeel_load::{Fault, RequestTemplate, RunResult, Schedule};
+use evenkeel_load::{Addresses, Fault, LoadPlan, RateStage, RequestTemplate, RunResult, Schedule, Target};
 use h2::Reason;
+use tokio_util::sync::CancellationToken;
 
 use crate::server::{Behaviour, start};
 use crate::{plan, run};
@@ -125,6 +127,53 @@ fn requests_of_a_schedule_count_from_when_they_were_due() {
     // With ten streams the same connection is fast enough.
     let many = run(address, &crate::LoadPlan { schedule: plan.schedule.clone(), ..crate::plan(1, 10, 1000) });
     assert!(many.answered > 80 && many.opened == 1 && many.streams > 1, "{many:?}");
+}
+
+#[test]
+fn a_schedule_opens_no_more_streams_than_planned() {
+    let (address, server) = start(Behaviour { delay: Duration::from_millis(4), ..Behaviour::default() });
+    let mut plan = plan(2, 4, 800);
+    // More than the eight streams can take, and in bursts.
+    plan.schedule = Some(Schedule::of_stages(
+        &[(100, 500.0), (100, 5_000.0), (100, 0.0), (500, 1_900.0)]
+            .map(|(milliseconds, rate)| RateStage { length: Duration::from_millis(milliseconds), rate }),
+    ));
+    let run = run(address, &plan);
+    assert!(run.faults.is_empty() && run.answered > 200, "{run:?}");
+    assert_eq!((run.streams, run.opened), (8, 2));
+    assert!(server.most_open.load(SeqCst) <= 8);
+}
+
+#[test]
+fn the_client_balances_between_addresses_that_change() {
+    let servers: Vec<_> =
+        (0..3).map(|_| start(Behaviour { delay: Duration::from_millis(1), ..Behaviour::default() })).collect();
+    let addresses: Vec<_> = servers.iter().map(|(address, _)| *address).collect();
+    let plan = plan(4, 5, 900);
+    let run = balanced(&addresses[..2], &addresses[1..], &plan);
+    assert!(run.faults.is_empty() && run.answered > 100, "{run:?}");
+    let served: Vec<usize> = servers.iter().map(|(_, server)| server.requests.load(SeqCst)).collect();
+    let all: usize = served.iter().sum();
+    assert!(served.iter().all(|served| served * 10 > all), "each of them is used: {served:?}");
+    assert!(served[1] > served[0] && served[1] > served[2], "only the second one is used all the time: {served:?}");
+    let open: usize = servers.iter().map(|(_, server)| server.most_open.load(SeqCst)).max().unwrap();
+    assert!(open <= 20, "four connections with five streams each are in flight at most: {open}");
+}
+
+/// Runs between the addresses `before`, and from the middle of the run on between those `after`.
+fn balanced(before: &[SocketAddr], after: &[SocketAddr], plan: &LoadPlan) -> RunResult {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let addresses = Addresses::new(before);
+    let target = Target { address: before[0], host: "a".into(), path: "/".into(), tls: None };
+    let stop = CancellationToken::new();
+    runtime.block_on(async {
+        let run = evenkeel_load::run_balanced(&target, &addresses, plan, &stop, |_| {});
+        let change = async {
+            tokio::time::sleep(plan.duration / 2).await;
+            addresses.set(after);
+        };
+        futures::join!(run, change).0.unwrap()
+    })
 }
 
 #[test]

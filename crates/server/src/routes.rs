@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -87,15 +87,15 @@ fn decimal(mut number: u64, space: &mut [u8; LONGEST_NUMBER]) -> &[u8] {
 }
 
 /// `GET /`: the pod, the node, the version and the number of the request.
-async fn hello(State(server): State<Arc<Server>>) -> Response {
-    server.greeting.response(server.metrics.request(), HeaderMap::new()).map(Body::from)
+async fn hello(State(server): State<Arc<Server>>, version: Version) -> Response {
+    server.greeting.response(server.metrics.request(version), HeaderMap::new()).map(Body::from)
 }
 
 /// The same response to `GET /` without the router, which costs 5% of the throughput. `None` for other requests.
 pub(super) fn prepared<B>(server: &Server, request: &mut Request<B>) -> Option<http::Response<Bytes>> {
     (request.method() == Method::GET && request.uri().path() == "/").then(|| {
         let headers = std::mem::take(request.headers_mut());
-        server.greeting.response(server.metrics.request(), headers)
+        server.greeting.response(server.metrics.request(request.version()), headers)
     })
 }
 

@@ -125,7 +125,7 @@ fn requests_of_a_schedule_count_from_when_they_were_due() {
     assert!(one.answered <= 50 && paced.unsent >= 40, "{one:?}");
     assert!(one.latency.max() > 300_000 && paced.uncorrected.quantile(0.5) < 100_000, "{one:?}");
     // With ten streams the same connection is fast enough.
-    let many = run(address, &crate::LoadPlan { schedule: plan.schedule.clone(), ..crate::plan(1, 10, 1000) });
+    let many = run(address, &LoadPlan { schedule: plan.schedule.clone(), ..crate::plan(1, 10, 1000) });
     assert!(many.answered > 80 && many.opened == 1 && many.streams > 1, "{many:?}");
 }
 

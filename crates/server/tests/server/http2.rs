@@ -95,6 +95,12 @@ fn many_streams_of_one_connection_are_answered() {
     });
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=1000).collect::<Vec<_>>());
+    let mut http1 = server.connect();
+    http1.get("/");
+    let metrics = http1.get("/metrics").body;
+    for line in ["evenkeel_requests_total 1001", "evenkeel_http2_requests_total 1000"] {
+        assert!(metrics.lines().any(|given| given == line), "{line} is missing: {metrics}");
+    }
 }
 
 #[test]

@@ -23,11 +23,19 @@ fn server(by_request: bool) -> Server {
         let requests = Arc::clone(&requests);
         let number = peer.number;
         let pod = move || if by_request { requests.fetch_add(1, Ordering::SeqCst) } else { number } % 2;
-        let _ = serve(&mut peer, pod);
+        let _ = serve(&mut peer, &[], pod);
     })
 }
 
-fn serve(peer: &mut Peer, pod: impl Fn() -> u64) -> std::io::Result<()> {
+/// A server of gRPC that ends each call with this status.
+fn grpc_server(status: &'static str) -> Server {
+    Server::start(move |mut peer| {
+        let header = [&[0, 11][..], b"grpc-status", &[u8::try_from(status.len()).unwrap()], status.as_bytes()].concat();
+        let _ = serve(&mut peer, &header, || 0);
+    })
+}
+
+fn serve(peer: &mut Peer, more: &[u8], pod: impl Fn() -> u64) -> std::io::Result<()> {
     peer.stream.read_exact(&mut [0; 24])?;
     peer.stream.write_all(&frame(4, 0, 0, &[]))?;
     loop {
@@ -38,7 +46,7 @@ fn serve(peer: &mut Peer, pod: impl Fn() -> u64) -> std::io::Result<()> {
         if head[3] == 1 {
             let stream = u32::from_be_bytes(head[5..].try_into().unwrap());
             let name = format!("pod-{}", pod());
-            let header = [&[0x88, 0, 14][..], b"x-evenkeel-pod", &[5], name.as_bytes()].concat();
+            let header = [&[0x88, 0, 14][..], b"x-evenkeel-pod", &[5], name.as_bytes(), more].concat();
             peer.stream.write_all(&frame(1, 5, stream, &header))?;
         }
     }
@@ -82,6 +90,10 @@ fn bad_flags_are_refused_before_any_load() {
         &["--http2", "--streams", "0"],
         &["--http2", "--streams", "-1"],
         &["--http2", "--streams", "many"],
+        &["--grpc", "NoMethod"],
+        &["--grpc", "a b/C"],
+        &["--grpc", "a.B/C", "--path", "/x"],
+        &["--grpc", "a.B/C", "--method", "GET"],
         &["--insecure"],
         &["--cacert", "/does/not/exist"],
         &["--cacert", "/dev/null"],
@@ -96,6 +108,24 @@ fn bad_flags_are_refused_before_any_load() {
         assert!(stdout.is_empty() && stderr.contains("error: "), "{bad:?}: {stdout}{stderr}");
     }
     assert_eq!(server.requests(), 0);
+}
+
+#[test]
+fn calls_of_grpc_fail_with_the_name_of_their_status() {
+    let call = ["--grpc", "a.Service/Method", "--streams", "3", "--requests", "50", "--json"];
+    let run = |server: &Server| {
+        let output = test(server, &call);
+        assert_eq!(output.status.code(), Some(0), "{}", texts(&output).1);
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["runs"][0].take()
+    };
+    let ok = run(&grpc_server("0"));
+    assert_eq!((&ok["requests"]["answered"], ok["faults"].as_array().unwrap().len()), (&50.into(), 0));
+    let failed = run(&grpc_server("5"));
+    assert_eq!(
+        (&failed["faults"][0]["kind"], &failed["faults"][0]["count"]),
+        (&"grpc-status NOT_FOUND".into(), &50.into())
+    );
+    assert_eq!((&failed["errors"], &failed["requests"]["non_2xx"]), (&0.into(), &50.into()));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use super::grpc::GrpcStatus;
+
 /// Why a request got no response, or one that counts as a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
@@ -36,6 +38,8 @@ pub enum Fault {
     Certificate(CertificateFault),
     /// The TLS handshake failed for another reason.
     Tls,
+    /// A complete response of gRPC whose status is not OK.
+    Grpc(GrpcStatus),
     /// A complete response whose status is not one of those that the plan expects.
     Status(u16),
 }
@@ -66,7 +70,7 @@ impl Fault {
     /// Whether there was a complete response.
     #[must_use]
     pub fn is_response(self) -> bool {
-        matches!(self, Self::Status(_))
+        matches!(self, Self::Status(_) | Self::Grpc(_))
     }
 
     /// The same fault with less detail: the class instead of the status, 500 for every 5xx.
@@ -138,6 +142,7 @@ impl fmt::Display for Fault {
             Self::NoAlpn => formatter.write_str("no HTTP/2 over TLS"),
             Self::Certificate(why) => write!(formatter, "certificate {why}"),
             Self::Tls => formatter.write_str("TLS error"),
+            Self::Grpc(status) => write!(formatter, "grpc-status {status}"),
             Self::Status(code) => write!(formatter, "status {code}"),
         }
     }

@@ -1,11 +1,13 @@
 //! The request: validated when it is built, serialised once for each run.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
 use super::error::LoadError;
-use super::http2::Http2Request;
+use super::grpc::{self, GrpcMethod};
+use super::http2::{Expected, Http2Request};
 use super::target::Target;
 
 /// Headers that follow from the body.
@@ -99,12 +101,14 @@ pub struct RequestTemplate {
     headers: Vec<RequestHeader>,
     body: Vec<u8>,
     close: bool,
+    /// The deadline that the server is told, if the request calls a method of gRPC.
+    grpc: Option<Duration>,
 }
 
 impl Default for RequestTemplate {
     /// GET of the target's own path.
     fn default() -> Self {
-        Self { method: RequestMethod::GET, path: None, headers: Vec::new(), body: Vec::new(), close: false }
+        Self { method: RequestMethod::GET, path: None, headers: Vec::new(), body: Vec::new(), close: false, grpc: None }
     }
 }
 
@@ -135,6 +139,16 @@ impl RequestTemplate {
     #[must_use]
     pub fn body(mut self, body: Vec<u8>) -> Self {
         self.body = body;
+        self
+    }
+
+    /// Calls a method of gRPC with the body as its message, encoded already. The server is told to answer within `timeout`.
+    #[must_use]
+    pub fn grpc(mut self, method: &GrpcMethod, timeout: Duration) -> Self {
+        self.method = RequestMethod::POST;
+        self.path = Some(RequestPath(method.path()));
+        self.body = grpc::frame(&self.body);
+        self.grpc = Some(timeout);
         self
     }
 
@@ -175,6 +189,12 @@ impl RequestTemplate {
 
     /// The same request over HTTP/2.
     pub(super) fn http2(&self, target: &Target) -> Http2Request {
+        let expected = Expected { is_head: self.is_head(), is_grpc: self.grpc.is_some() };
+        Http2Request::new(&self.http2_headers(target), self.body.clone(), expected)
+    }
+
+    /// Its headers, with names in lower case.
+    fn http2_headers(&self, target: &Target) -> Vec<(String, String)> {
         let length = self.length();
         let host = self.given("Host").unwrap_or(&target.host);
         let pseudo = [
@@ -184,13 +204,17 @@ impl RequestTemplate {
             (":authority", host),
         ];
         let own = [("user-agent", USER_AGENT), ("accept", ACCEPT)].into_iter();
+        let timeout = self.grpc.map(grpc::timeout);
+        let of_grpc = timeout
+            .as_deref()
+            .map(|timeout| [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", timeout)]);
+        let length = length.filter(|_| self.grpc.is_none());
         let own = own.chain(length.as_deref().map(|length| ("content-length", length)));
-        let own = own.filter(|(name, _)| self.given(name).is_none());
+        let own = own.chain(of_grpc.into_iter().flatten()).filter(|(name, _)| self.given(name).is_none());
         let given = self.headers.iter().filter(|header| !header.is_of_connection());
         let given = given.map(|header| (header.name.as_str(), header.value.as_str()));
         let all = pseudo.into_iter().chain(own).chain(given);
-        let headers: Vec<_> = all.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-        Http2Request::new(&headers, self.body.clone(), self.is_head())
+        all.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect()
     }
 
     /// The value of a header that was added.
@@ -243,6 +267,30 @@ mod tests {
         assert!(
             bytes(&RequestTemplate::default().method("PUT".parse().unwrap())).contains("\r\nContent-Length: 0\r\n")
         );
+    }
+
+    #[test]
+    fn over_http_2_the_host_is_the_authority_and_no_header_is_of_the_connection() {
+        let target =
+            Target { address: "127.0.0.1:80".parse().unwrap(), host: "a:80".into(), path: "/own".into(), tls: None };
+        let text = |request: &RequestTemplate| format!("{:?}", request.http2_headers(&target));
+        let headers = ["Host: b", "Connection: close", "X-Two: 1", "TE: gzip", "Upgrade: h2c"];
+        let request =
+            headers.iter().fold(RequestTemplate::default(), |request, header| request.header(header.parse().unwrap()));
+        assert_eq!(
+            text(&request.close()),
+            r#"[(":method", "GET"), (":scheme", "http"), (":path", "/own"), (":authority", "b"), ("user-agent", "evenkeel"), ("accept", "*/*"), ("x-two", "1")]"#
+        );
+        let method = "a.B/C".parse().unwrap();
+        let call = text(&RequestTemplate::default().grpc(&method, Duration::from_millis(1500)));
+        for part in [
+            r#"(":method", "POST")"#,
+            r#"(":path", "/a.B/C")"#,
+            r#"("te", "trailers")"#,
+            r#"("grpc-timeout", "1500m")"#,
+        ] {
+            assert!(call.contains(part), "{part}: {call}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tracing::debug;
 
 use crate::connections::Phase;
 use crate::stream::Stream;
-use crate::{Server, routes};
+use crate::{Server, grpc, routes};
 
 /// How many streams of a connection may be open at the same time.
 const STREAMS: u32 = 256;
@@ -102,9 +102,13 @@ async fn next(
 }
 
 /// Answers a request: at once where the response is prepared, else in a task of its own.
-fn answer(server: &Server, router: &Router, mut request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+fn answer(server: &Arc<Server>, router: &Router, mut request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     if let Some(response) = routes::prepared(server, &mut request) {
         send(&mut respond, response);
+        return;
+    }
+    if grpc::is_grpc(&request) {
+        tokio::spawn(grpc::answer(Arc::clone(server), request, respond));
         return;
     }
     let is_head = request.method() == Method::HEAD;

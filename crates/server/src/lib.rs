@@ -7,6 +7,7 @@
 mod connections;
 mod drain;
 mod error;
+mod grpc;
 mod http2;
 mod metrics;
 mod probes;

@@ -55,6 +55,11 @@ impl Greeting {
         }
     }
 
+    /// The name of the pod.
+    pub(super) fn pod(&self) -> HeaderValue {
+        self.pod.clone()
+    }
+
     /// The response with this number. `headers` is the header map of the request: it is emptied and reused, which saves an
     /// allocation.
     fn response(&self, number: u64, mut headers: HeaderMap) -> http::Response<Bytes> {

@@ -13,13 +13,21 @@ pub(crate) struct Http2Request {
     /// The headers without use of the table, for servers that allow none.
     pub(super) plain: Vec<u8>,
     pub(super) body: Vec<u8>,
-    /// Whether responses have no body, because the request is HEAD.
-    pub(super) is_head: bool,
+    pub(super) expected: Expected,
+}
+
+/// What responses are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Expected {
+    /// They have no body, because the request is HEAD.
+    pub(crate) is_head: bool,
+    /// They are of gRPC, so that their trailers have a status.
+    pub(crate) is_grpc: bool,
 }
 
 impl Http2Request {
     /// Encodes these headers, whose names are in lower case.
-    pub(crate) fn new(headers: &[(String, String)], body: Vec<u8>, is_head: bool) -> Self {
+    pub(crate) fn new(headers: &[(String, String)], body: Vec<u8>, expected: Expected) -> Self {
         let (mut first, mut again, mut plain) = (Vec::new(), Vec::new(), Vec::new());
         let size = |(name, value): &(String, String)| name.len() + value.len() + OVERHEAD;
         let fits = headers.iter().map(size).sum::<usize>() <= TABLE_SIZE;
@@ -41,7 +49,7 @@ impl Http2Request {
         if !fits {
             (first, again) = (plain.clone(), plain.clone());
         }
-        Self { first, again, plain, body, is_head }
+        Self { first, again, plain, body, expected }
     }
 }
 
@@ -118,7 +126,7 @@ mod tests {
             ("user-agent", "evenkeel"),
             ("x-long", &long),
         ]);
-        let request = Http2Request::new(&list, Vec::new(), false);
+        let request = Http2Request::new(&list, Vec::new(), Expected::default());
         let mut decoder = Decoder::new();
         for block in [&request.first, &request.again, &request.plain, &request.again] {
             assert_eq!(decoded(&mut decoder, block), list);
@@ -130,7 +138,7 @@ mod tests {
     #[test]
     fn headers_that_do_not_fit_into_the_table_are_not_entered() {
         let list = headers(&[(":method", "POST"), ("x-a", &"y".repeat(3000)), ("x-b", &"z".repeat(3000))]);
-        let request = Http2Request::new(&list, Vec::new(), false);
+        let request = Http2Request::new(&list, Vec::new(), Expected::default());
         assert_eq!((&request.first, &request.again), (&request.plain, &request.plain));
         assert_eq!(decoded(&mut Decoder::new(), &request.again), list);
     }

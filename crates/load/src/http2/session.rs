@@ -9,12 +9,13 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Instant;
 
 use super::super::fault::Fault;
+use super::super::grpc::GrpcStatus;
 use super::super::protocol_error::ProtocolError;
 use super::super::record::{PodIndex, Record};
 use super::super::request_source::ScheduledRequest;
 use super::frame::{self, Frame, LONGEST_PAYLOAD, MAX_31_BITS, PREFACE, code, flag, frame_length, kind, setting};
 use super::hpack::{Decoder, LONGEST_LIST};
-use super::request::Http2Request;
+use super::request::{Expected, Http2Request};
 use super::stream::Stream;
 
 /// How many bytes the server may send on a stream, and on the connection, before it has to wait for an update.
@@ -37,8 +38,8 @@ pub(super) struct Sent {
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
-    /// With a complete response: its status and its bytes.
-    Answered { status: u16, bytes: u64 },
+    /// With a complete response: its status, its bytes, and the status of gRPC if that is not OK.
+    Answered { status: u16, bytes: u64, grpc: Option<GrpcStatus> },
     /// Without one.
     Failed(Fault),
 }
@@ -243,7 +244,7 @@ impl Session {
     /// # Errors
     /// When the connection cannot be used any more.
     pub(super) fn receive(&mut self, input: &[u8], request: &Http2Request, record: &mut Record) -> Result<(), Fault> {
-        let read = self.read(input, request.is_head, record);
+        let read = self.read(input, request.expected, record);
         self.send_bodies(&request.body);
         match read {
             Ok(()) if self.output.len() <= MOST_UNSENT => Ok(()),
@@ -256,7 +257,7 @@ impl Session {
         }
     }
 
-    fn read(&mut self, mut rest: &[u8], is_head: bool, record: &mut Record) -> Result<(), ProtocolError> {
+    fn read(&mut self, mut rest: &[u8], expected: Expected, record: &mut Record) -> Result<(), ProtocolError> {
         if !self.partial.is_empty() {
             let mut partial = std::mem::take(&mut self.partial);
             loop {
@@ -274,13 +275,13 @@ impl Session {
                 partial.extend_from_slice(more);
                 rest = left;
             }
-            self.frame(Frame::parse(&partial)?, is_head, record)?;
+            self.frame(Frame::parse(&partial)?, expected, record)?;
             partial.clear();
             self.partial = partial;
         }
         while let Some(length) = frame_length(rest)?.filter(|length| rest.len() >= *length) {
             let (bytes, left) = rest.split_at(length);
-            self.frame(Frame::parse(bytes)?, is_head, record)?;
+            self.frame(Frame::parse(bytes)?, expected, record)?;
             rest = left;
         }
         self.partial.extend_from_slice(rest);
@@ -288,16 +289,16 @@ impl Session {
     }
 
     #[inline]
-    fn frame(&mut self, frame: Frame<'_>, is_head: bool, record: &mut Record) -> Result<(), ProtocolError> {
+    fn frame(&mut self, frame: Frame<'_>, expected: Expected, record: &mut Record) -> Result<(), ProtocolError> {
         let first = !self.settled && (frame.kind != kind::SETTINGS || frame.has(flag::ACK));
         let interleaved = self.block.is_some() && frame.kind != kind::CONTINUATION;
         if first || interleaved {
             return Err(ProtocolError);
         }
         match frame.kind {
-            kind::DATA => self.data(frame, is_head),
-            kind::HEADERS => self.headers(frame, is_head, record),
-            kind::CONTINUATION => self.continuation(frame, is_head, record),
+            kind::DATA => self.data(frame, expected),
+            kind::HEADERS => self.headers(frame, expected, record),
+            kind::CONTINUATION => self.continuation(frame, expected, record),
             kind::SETTINGS => self.settings(frame),
             kind::WINDOW_UPDATE => self.window_update(frame),
             kind::RST_STREAM => self.reset(frame),

@@ -1,9 +1,11 @@
 //! One stream: a request and its response.
 
+use super::super::grpc::GrpcStatus;
 use super::super::head::{POD_HEADER, decimal};
 use super::super::protocol_error::ProtocolError;
 use super::super::record::PodIndex;
 use super::hpack::Decoder;
+use super::request::Expected;
 use super::session::Sent;
 
 /// A stream that is open.
@@ -11,6 +13,8 @@ pub(super) struct Stream {
     pub(super) sent: Sent,
     /// The status of the response; 0 before.
     pub(super) status: u16,
+    /// The status of gRPC in the trailers, or in a head without a body.
+    grpc: Option<u64>,
     /// The pod in the head of the response.
     pub(super) pod: Option<PodIndex>,
     /// The length of all frames of the response.
@@ -27,7 +31,18 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(sent: Sent, unsent: usize, send_window: i64) -> Self {
-        Self { sent, status: 0, pod: None, bytes: 0, received: 0, announced: None, unannounced: 0, unsent, send_window }
+        Self {
+            sent,
+            status: 0,
+            grpc: None,
+            pod: None,
+            bytes: 0,
+            received: 0,
+            announced: None,
+            unannounced: 0,
+            unsent,
+            send_window,
+        }
     }
 
     /// Whether the head of the response has arrived.
@@ -38,6 +53,7 @@ impl Stream {
     /// A block of headers has arrived. Fails if it must not come at this place, or is not valid (RFC 9113, section 8.1).
     #[inline]
     pub(super) fn begin_response(&mut self, head: &Head, end_stream: bool) -> Result<(), ProtocolError> {
+        self.grpc = head.grpc.or(self.grpc);
         match (self.has_head(), head.status) {
             // Trailers end the response.
             (true, None) if end_stream => Ok(()),
@@ -51,10 +67,15 @@ impl Stream {
         }
     }
 
+    /// The status of gRPC, if it is not OK. Without success over HTTP, that status counts.
+    pub(super) fn grpc_status(&self) -> Option<GrpcStatus> {
+        if self.status == 200 { self.grpc.map_or(Some(GrpcStatus::UNKNOWN), GrpcStatus::new) } else { None }
+    }
+
     /// Whether the body is as long as the head announced.
     #[inline]
-    pub(super) fn is_complete(&self, is_head: bool) -> bool {
-        let any = is_head || self.status == 304;
+    pub(super) fn is_complete(&self, expected: Expected) -> bool {
+        let any = expected.is_head || self.status == 304;
         self.announced.is_none_or(|announced| announced == self.received || (any && self.received == 0))
     }
 }
@@ -64,6 +85,8 @@ impl Stream {
 pub(super) struct Head {
     /// The status; `None` in trailers.
     pub(super) status: Option<u16>,
+    /// The status of gRPC.
+    grpc: Option<u64>,
     /// The length of the body.
     length: Option<u64>,
     /// Whether the status or the length is not valid.
@@ -91,6 +114,7 @@ pub(super) fn head_of(decoder: &mut Decoder, block: &[u8], known: &[u8]) -> Resu
             head.malformed |= status.is_none() || head.status.is_some();
             head.status = status.or(Some(999));
         }
+        11 if name == b"grpc-status" => head.grpc = decimal(value).or(Some(u64::MAX)),
         14 if name == POD_HEADER.as_bytes() => {
             head.new_pod = value != known;
             if head.new_pod {

@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use evenkeel_load::{Addresses, Fault, LoadPlan, RateStage, RequestTemplate, RunResult, Schedule, Target};
+use evenkeel_load::{Addresses, Fault, GrpcMethod, LoadPlan, RateStage, RequestTemplate, RunResult, Schedule, Target};
 use h2::Reason;
 use tokio_util::sync::CancellationToken;
 
@@ -174,6 +174,22 @@ fn balanced(before: &[SocketAddr], after: &[SocketAddr], plan: &LoadPlan) -> Run
         };
         futures::join!(run, change).0.unwrap()
     })
+}
+
+#[test]
+fn statuses_of_grpc_other_than_ok_are_failures_with_their_names() {
+    let statuses = &[Some("0"), Some("0"), Some("5"), Some("14"), None];
+    let (address, server) = start(Behaviour { grpc: Some(statuses), ..Behaviour::default() });
+    let mut plan = plan(1, 1, 20_000);
+    plan.requests = NonZeroU64::new(100);
+    let method: GrpcMethod = "a.Service/Method".parse().unwrap();
+    plan.request = RequestTemplate::default().body(b"message".into()).grpc(&method, Duration::from_secs(1));
+    let run = run(address, &plan);
+    let kinds: Vec<_> = faults(&run).into_iter().map(|(fault, count)| (fault.to_string(), count)).collect();
+    let named = |name: &str| (format!("grpc-status {name}"), 20);
+    assert_eq!(kinds, [named("UNKNOWN"), named("NOT_FOUND"), named("UNAVAILABLE")]);
+    assert_eq!((run.answered, run.latency.count()), (100, 100), "each of them is a response");
+    assert_eq!(server.body_bytes.load(SeqCst), 100 * (5 + 7), "messages have a prefix");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Behaviour {
     pub(crate) requests_per_connection: Option<usize>,
     /// Which requests, by their remainder when divided by ten, are reset.
     pub(crate) resets: Option<(usize, Reason)>,
+    /// Whether it speaks gRPC, and with which statuses in turn; `None` is a response without a status.
+    pub(crate) grpc: Option<&'static [Option<&'static str>]>,
     /// Whether each response comes from another pod than the one before.
     pub(crate) many_pods: bool,
 }
@@ -104,7 +106,21 @@ async fn answer(
     {
         return respond.send_reset(reason);
     }
-    let response = http::Response::builder().header("x-evenkeel-pod", format!("pod-{pod}")).body(()).unwrap();
+    let mut response = http::Response::builder().header("x-evenkeel-pod", format!("pod-{pod}")).body(()).unwrap();
+    if let Some(statuses) = behaviour.grpc {
+        let trailers = statuses[number % statuses.len()].map(|status| ("grpc-status", status.parse().unwrap()));
+        let trailers: http::HeaderMap =
+            trailers.into_iter().map(|(name, value)| (http::HeaderName::from_static(name), value)).collect();
+        // Errors come without a message, and with their status in the head.
+        if number % 2 == 1 {
+            response.headers_mut().extend(trailers);
+            let _ = respond.send_response(response, true);
+        } else if let Ok(mut stream) = respond.send_response(response, false) {
+            let _ = stream.send_data(Bytes::from_static(&[0; 5]), false);
+            let _ = stream.send_trailers(trailers);
+        }
+        return;
+    }
     if let Ok(mut stream) = respond.send_response(response, behaviour.body == 0)
         && behaviour.body > 0
     {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
 mod drain;
+mod grpc;
 mod http;
 mod http2;
 mod process;

@@ -66,12 +66,15 @@ impl Http2Connection {
             shared.source.complete(sent.request);
             shared.pool.ended(self.address);
             match (outcome, pod) {
-                (Outcome::Answered { status, bytes }, Some(pod)) => {
+                (Outcome::Answered { status, bytes, grpc }, Some(pod)) => {
                     self.backoff.reset();
                     self.state.responses = self.state.responses.saturating_add(1);
                     if sent.request.counts {
                         shared.count_response(sent.request, sent.since, (status, bytes, pod), now);
                         self.count_pod(pod, shared);
+                        if let Some(status) = grpc {
+                            shared.count_failure(Fault::Grpc(status), Some(pod), now);
+                        }
                     }
                 }
                 (Outcome::Failed(fault), pod) if sent.request.counts => shared.count_failure(fault, pod, now),

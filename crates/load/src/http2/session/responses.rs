@@ -5,6 +5,7 @@ use super::super::super::protocol_error::ProtocolError;
 use super::super::super::record::Record;
 use super::super::frame::{self, Frame, code, flag, kind};
 use super::super::hpack::LONGEST_LIST;
+use super::super::request::Expected;
 use super::super::stream::head_of;
 use super::{CONNECTION_WINDOW, Finished, OpenBlock, Outcome, STREAM_WINDOW, Session};
 
@@ -12,7 +13,7 @@ impl Session {
     pub(super) fn headers(
         &mut self,
         frame: Frame<'_>,
-        is_head: bool,
+        expected: Expected,
         record: &mut Record,
     ) -> Result<(), ProtocolError> {
         self.check_opened(frame.stream)?;
@@ -21,7 +22,7 @@ impl Session {
         }
         let (stream, end_stream) = (frame.stream, frame.has(flag::END_STREAM));
         if frame.has(flag::END_HEADERS) {
-            return self.head(stream, end_stream, frame.content()?, is_head, record);
+            return self.head(stream, end_stream, frame.content()?, expected, record);
         }
         self.block = Some(OpenBlock { stream, end_stream, bytes: frame.content()?.to_vec() });
         Ok(())
@@ -30,7 +31,7 @@ impl Session {
     pub(super) fn continuation(
         &mut self,
         frame: Frame<'_>,
-        is_head: bool,
+        expected: Expected,
         record: &mut Record,
     ) -> Result<(), ProtocolError> {
         let block = self.block.as_mut().filter(|block| block.stream == frame.stream).ok_or(ProtocolError)?;
@@ -41,7 +42,7 @@ impl Session {
         if frame.has(flag::END_HEADERS)
             && let Some(OpenBlock { stream, end_stream, bytes }) = self.block.take()
         {
-            self.head(stream, end_stream, &bytes, is_head, record)?;
+            self.head(stream, end_stream, &bytes, expected, record)?;
         }
         Ok(())
     }
@@ -52,7 +53,7 @@ impl Session {
         id: u32,
         end_stream: bool,
         block: &[u8],
-        is_head: bool,
+        expected: Expected,
         record: &mut Record,
     ) -> Result<(), ProtocolError> {
         let Self { decoder, pod: (name, index), streams, .. } = self;
@@ -72,12 +73,12 @@ impl Session {
             };
         }
         if end_stream {
-            self.end(id, is_head);
+            self.end(id, expected);
         }
         Ok(())
     }
 
-    pub(super) fn data(&mut self, frame: Frame<'_>, is_head: bool) -> Result<(), ProtocolError> {
+    pub(super) fn data(&mut self, frame: Frame<'_>, expected: Expected) -> Result<(), ProtocolError> {
         self.check_opened(frame.stream)?;
         let length = u32::try_from(frame.payload.len()).map_err(|_| ProtocolError)?;
         self.unannounced += length;
@@ -96,7 +97,7 @@ impl Session {
         if !stream.has_head() || stream.unannounced > STREAM_WINDOW {
             self.malformed(frame.stream);
         } else if frame.has(flag::END_STREAM) {
-            self.end(frame.stream, is_head);
+            self.end(frame.stream, expected);
         } else if stream.unannounced >= STREAM_WINDOW / 2 {
             let update = std::mem::take(&mut stream.unannounced);
             frame::write_number(&mut self.output, kind::WINDOW_UPDATE, frame.stream, update);
@@ -105,14 +106,15 @@ impl Session {
     }
 
     /// The server has sent the whole response.
-    fn end(&mut self, id: u32, is_head: bool) {
+    fn end(&mut self, id: u32, expected: Expected) {
         let Some(stream) = self.streams.remove(&id) else { return };
         if stream.unsent > 0 {
             // The server does not need the rest of the request.
             frame::write_number(&mut self.output, kind::RST_STREAM, id, code::CANCEL);
         }
-        let outcome = if stream.is_complete(is_head) {
-            Outcome::Answered { status: stream.status, bytes: stream.bytes }
+        let outcome = if stream.is_complete(expected) {
+            let grpc = if expected.is_grpc { stream.grpc_status() } else { None };
+            Outcome::Answered { status: stream.status, bytes: stream.bytes, grpc }
         } else {
             Outcome::Failed(Fault::ProtocolError)
         };

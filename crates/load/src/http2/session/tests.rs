@@ -52,7 +52,7 @@ impl Talk {
     fn begun(body: &[u8]) -> Self {
         let headers = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a"), ("accept", "*/*")];
         let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let request = Http2Request::new(&headers, body.to_vec(), false);
+        let request = Http2Request::new(&headers, body.to_vec(), Expected::default());
         let record = Record::new(Duration::from_secs(1), false).unwrap();
         let mut talk = Self { session: Session::new(), request, record };
         assert!(talk.session.output.starts_with(PREFACE));
@@ -125,7 +125,7 @@ fn a_response_may_arrive_byte_by_byte() {
     let finished = talk.session.finished[0];
     let of_the_stream = response.len() as u64 - 25;
     assert!(
-        matches!(finished.outcome, Outcome::Answered { status: 200, bytes } if bytes == of_the_stream),
+        matches!(finished.outcome, Outcome::Answered { status: 200, bytes, grpc: None } if bytes == of_the_stream),
         "{finished:?}"
     );
     assert_eq!(talk.record.pods[0].name, "pod-1");

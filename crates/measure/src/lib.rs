@@ -58,7 +58,7 @@ pub struct Requests {
 pub struct FaultCount {
     /// "refused", "reset", "closed early", "timed out", "protocol error", "unreachable", "no address" or "status 503";
     /// over HTTP/2 also "not processed", "stream reset" and "not HTTP/2"; with TLS also "not TLS", "TLS expected",
-    /// "TLS error", "no HTTP/2 over TLS" and "certificate expired"; with gRPC also "grpc-status NOT_FOUND".
+    /// "TLS error", "no HTTP/2 over TLS" and "certificate expired"; with gRPC also "grpc-status" and the name of the status.
     pub kind: String,
     /// Seconds since the run began.
     pub second: u32,

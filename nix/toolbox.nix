@@ -29,6 +29,7 @@ in
         after `nix flake update`. Or give mkLab another Kubernetes: `toolbox.kubernetes = …`.'';
   inherit (pkgs)
     etcd
+    coredns
     containerd
     runc
     cni-plugins

@@ -217,7 +217,7 @@ in
                 serviceAccountName = name;
                 automountServiceAccountToken = false;
                 enableServiceLinks = false;
-                # The server looks up no names, and the lab has no cluster DNS.
+                # The server looks up no names.
                 dnsPolicy = "Default";
                 terminationGracePeriodSeconds =
                   if cfg.graceSeconds > stopSeconds then

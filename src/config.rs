@@ -45,6 +45,12 @@ pub const EXTERNAL_POOL_PREFIX: u8 = 24;
 pub const SERVICE_CIDR: &str = "10.96.0.0/16";
 /// The API server's cluster IP: the first of [`SERVICE_CIDR`].
 pub const KUBERNETES_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+/// The cluster IP of the cluster's DNS server, as kubeadm chooses it.
+pub const DNS_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+/// The domain of the cluster's DNS names.
+pub const CLUSTER_DOMAIN: &str = "cluster.local";
+/// Who makes the volumes of the default StorageClass.
+pub const VOLUME_PROVISIONER: &str = "evenkeel.local/volume-provisioner";
 /// Pod addresses. They exist only inside the sandboxes.
 pub const POD_CIDR: &str = "10.244.0.0/16";
 

@@ -137,7 +137,11 @@ impl Invocation {
         self.check(output)
     }
 
-    fn check(&self, output: Output) -> Result<Vec<u8>, ProgramError> {
+    /// What a run of it wrote to stdout.
+    ///
+    /// # Errors
+    /// [`ProgramError`] when it did not exit with 0, with the last lines of stderr.
+    pub fn check(&self, output: Output) -> Result<Vec<u8>, ProgramError> {
         if output.status.success() {
             return Ok(output.stdout);
         }

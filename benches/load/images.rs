@@ -79,7 +79,7 @@ fn keep(name: &str, packed: &Packed) -> Result<Archive> {
 impl Archive {
     /// Imports the image into the lab's nodes.
     pub(crate) async fn import(&self, bench: &Bench, cluster: &evenkeel::cluster::Cluster) -> Result<()> {
-        let image = evenkeel::image::inspect(&self.path)?;
+        let image = evenkeel::image::Archive::read(&self.path, &evenkeel::progress::Progress::silent())?.one(None)?;
         Ok(evenkeel::cluster::import_image(cluster, &bench.toolbox, &image).await?)
     }
 }

@@ -58,6 +58,8 @@ mod tests {
             digest: "sha256:0123456789ab".into(),
             bytes: 1_856_512,
             import_bytes: 3_700_000,
+            names: Vec::new(),
+            normalised: None,
         };
         let expected = "\
 IMAGE                                SIZE      ARCHIVE

@@ -85,7 +85,7 @@ impl Args {
         let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.connections, self.duration) };
         let trial = Trial::at(&self.replicas, plan);
         self.files.check()?;
-        if self.manifests.read_stdin() {
+        if self.manifests.read_once() {
             context.require_root("demo")?;
         }
         let manifests = self.manifests.load(context).await?;
@@ -129,7 +129,8 @@ impl Args {
     async fn boot(&self, context: &CommandContext, toolbox: &Toolbox, pause: &Image) -> Result<Cluster, Error> {
         let CommandContext { name, paths, progress, shutdown, .. } = context;
         let (proxy_mode, keep, used_later) = (self.proxy_mode, self.keep, &up::used_by_deploy());
-        let request = cluster::BootRequest { name, paths, toolbox, pause, used_later, proxy_mode, keep };
+        let environment = &image::read_variables();
+        let request = cluster::BootRequest { name, paths, toolbox, pause, used_later, proxy_mode, environment, keep };
         Ok(cluster::up(&request, progress, shutdown).await?)
     }
 

@@ -1,5 +1,6 @@
 //! `evenkeel deploy`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -10,9 +11,10 @@ use super::subject::{SubjectFlag, forget, remember};
 use crate::cli::error::Error;
 use crate::cluster;
 use crate::config::{InvalidValue, Replicas};
-use crate::image::{self, Image};
+use crate::image::{self, Archive, Image, ImageError, ImageName, ImageSources};
 use crate::toolbox::Toolbox;
-use crate::workload::deployment::{self, Deployed};
+use crate::workload::deployment::{self, ContainerImage, Deployed};
+use crate::workload::manifest::Manifest;
 use crate::workload::{self, Subject, SubjectWish};
 
 /// Arguments of `deploy`.
@@ -21,10 +23,13 @@ pub struct Args {
     /// Number of pods of the Service's controller [default: as in the manifests; for the server as many as there are, or 2]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub replicas: Option<Replicas>,
-    /// Image for the container that the Service leads to: an archive (OCI or docker, .tar or .tar.gz), or the reference of
-    /// an image that the nodes already have
-    #[arg(long, value_name = "FILE|REF")]
+    /// Image for the container that the Service leads to: an archive (OCI or docker; tar, gzip or zstd; file or pipe), or
+    /// the name of an image, which is taken from the nodes, a local Docker or Podman, or its registry
+    #[arg(long, value_name = "FILE|NAME")]
     pub image: Option<ImageArg>,
+    /// Name of the image in the archive, if the archive has several images or none has a name
+    #[arg(long = "as", value_name = "NAME", requires = "image")]
+    pub image_name: Option<ImageName>,
     /// The manifests.
     #[command(flatten)]
     pub manifests: ManifestFlags,
@@ -41,8 +46,8 @@ pub struct Args {
 pub enum ImageArg {
     /// An archive.
     File(PathBuf),
-    /// The reference, with a tag or digest, of an image that the nodes have.
-    Reference(String),
+    /// The name of an image.
+    Name(ImageName),
 }
 
 impl FromStr for ImageArg {
@@ -52,22 +57,13 @@ impl FromStr for ImageArg {
         if is_file(text) {
             return Ok(Self::File(text.into()));
         }
-        let name = text.rsplit('/').next().unwrap_or(text);
-        let allowed = |c: char| c.is_ascii_alphanumeric() || ":._-@/".contains(c);
-        if text.is_empty() || !text.chars().all(allowed) {
-            return Err(InvalidValue::expected("a file or the reference of an image"));
-        }
-        // The nodes ask no registry, so there is no default tag.
-        if !name.contains([':', '@']) {
-            return Err(InvalidValue::expected("a file, or a reference with a tag (NAME:TAG)"));
-        }
-        Ok(Self::Reference(text.to_owned()))
+        text.parse().map(Self::Name).map_err(|_| InvalidValue::expected("a file or the name of an image"))
     }
 }
 
 /// Whether `--image` names a file rather than a reference.
 fn is_file(image: &str) -> bool {
-    let archive = [".tar", ".tar.gz", ".tgz"].iter().any(|ending| image.ends_with(ending));
+    let archive = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"].iter().any(|ending| image.ends_with(ending));
     archive || image.starts_with(['.', '/']) || Path::new(image).exists()
 }
 
@@ -93,8 +89,8 @@ pub enum ImageSource {
     Server,
     /// An archive.
     Archive(Image),
-    /// The reference of an image that the nodes have.
-    Reference(String),
+    /// The name of an image.
+    Name(ImageName),
 }
 
 impl Args {
@@ -106,13 +102,14 @@ impl Args {
     /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
     /// [`WorkloadError::RolloutStuck`](crate::workload::WorkloadError::RolloutStuck) and more.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
-        if self.manifests.read_stdin() {
+        let pipe = matches!(&self.image, Some(ImageArg::File(path)) if image::is_pipe(path));
+        if pipe || self.manifests.read_once() {
             // What this process reads is not there any more for the command behind sudo.
             context.require_root("deploy")?;
         }
         let manifests = self.manifests.load(context).await?;
         let request = DeployRequest {
-            image: self.image(&manifests)?,
+            image: self.image(context, &manifests)?,
             manifests,
             replicas: self.replicas,
             prune: self.prune,
@@ -124,12 +121,14 @@ impl Args {
         status::show_workload(context, &lab.client, subject.as_ref()).await
     }
 
-    fn image(&self, manifests: &LoadedManifests) -> Result<ImageSource, Error> {
+    fn image(&self, context: &CommandContext, manifests: &LoadedManifests) -> Result<ImageSource, Error> {
         Ok(match &self.image {
             None if manifests.are_own => ImageSource::Server,
             None => ImageSource::OfManifests,
-            Some(ImageArg::File(path)) => ImageSource::Archive(image::inspect(path)?),
-            Some(ImageArg::Reference(reference)) => ImageSource::Reference(reference.clone()),
+            Some(ImageArg::File(path)) => {
+                ImageSource::Archive(Archive::read(path, &context.progress)?.one(self.image_name.as_ref())?)
+            }
+            Some(ImageArg::Name(name)) => ImageSource::Name(name.clone()),
         })
     }
 }
@@ -153,9 +152,13 @@ pub async fn deploy(
     for image in images {
         load(context, lab, toolbox, image).await?;
     }
+    let asked = match &request.image {
+        ImageSource::Name(name) => Some(name.clone()),
+        _ => None,
+    };
     let reference = match request.image {
         ImageSource::OfManifests => None,
-        ImageSource::Reference(reference) => Some(reference),
+        ImageSource::Name(name) => Some(name.to_string()),
         ImageSource::Archive(image) => Some(load(context, lab, toolbox, image).await?),
         ImageSource::Server => {
             let image = image::build_server(&paths.cache, progress, shutdown).await?;
@@ -171,6 +174,8 @@ pub async fn deploy(
             deployment::set_replicas(&mut manifests, &namespace, subject, replicas)?;
         }
     }
+    let present = provide(context, lab, toolbox, &manifests, asked).await?;
+    run_what_nodes_have(&mut manifests, &present);
     let applied = deployment::deploy(&lab.client, &manifests, &namespace, progress);
     let deployed = crate::shutdown::unless(shutdown, Box::pin(applied)).await??;
     if request.prune {
@@ -188,6 +193,63 @@ pub async fn deploy(
     remember(paths, &subject)?;
     Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), &subject, progress, shutdown)).await?;
     Ok(Some(subject))
+}
+
+/// Finds the images that the manifests name and the nodes lack, and then imports them. Returns the names of all images that
+/// the nodes have.
+async fn provide(
+    context: &CommandContext,
+    lab: &RunningLab,
+    toolbox: &Toolbox,
+    manifests: &[Manifest],
+    asked: Option<ImageName>,
+) -> Result<BTreeSet<String>, Error> {
+    let CommandContext { progress, shutdown, paths, .. } = context;
+    let mut present = cluster::image_names(&lab.cluster, toolbox).await?;
+    let mut found = Vec::new();
+    let sources = ImageSources::of_caller(&paths.cache);
+    let containers = deployment::container_images(manifests);
+    let named = containers.iter().filter_map(|container| Some((to_pull(container)?, Some(&container.container))));
+    let wanted = asked.into_iter().map(|name| (name, None)).chain(named);
+    for (name, container) in wanted.filter(|(name, _)| !name.is_own()) {
+        if present.insert(name.to_string()) {
+            let image = image::find(&name, &sources, progress, shutdown).await;
+            found.push(image.map_err(|error| of_container(error, container))?);
+        }
+    }
+    for image in found {
+        load(context, lab, toolbox, image).await?;
+    }
+    Ok(present)
+}
+
+/// An error about an image, with the container that has it. Ctrl-C is not about an image.
+fn of_container(error: ImageError, container: Option<&String>) -> Error {
+    match container {
+        Some(container) if !matches!(error, ImageError::Interrupted(_)) => {
+            Error::ContainerImage { container: container.clone(), source: error }
+        }
+        _ => error.into(),
+    }
+}
+
+/// The image of a container, if it may be pulled. A name that is invalid is left to the kubelet, which reports it.
+fn to_pull(container: &ContainerImage) -> Option<ImageName> {
+    let name: ImageName = container.image.parse().ok()?;
+    (container.pull_policy.as_deref() != Some("Never")).then_some(name)
+}
+
+/// Lets the kubelet run images that the nodes have. It would otherwise ask a registry each time for images with the tag
+/// `latest` or the policy `Always`, and an image that was loaded is in no registry.
+fn run_what_nodes_have(manifests: &mut [Manifest], present: &BTreeSet<String>) {
+    deployment::set_pull_policy(manifests, |container| {
+        let name: ImageName = container.image.parse().ok()?;
+        let always = match &container.pull_policy {
+            Some(policy) => policy == "Always",
+            None => name.is_latest(),
+        };
+        (always && present.contains(&name.to_string())).then_some("IfNotPresent")
+    });
 }
 
 /// Waits for all rollouts and Jobs, at the same time.
@@ -215,13 +277,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_need_a_tag() {
-        for good in ["evenkeel.local/server:abc", "localhost:5000/server@sha256:00"] {
-            assert_eq!(good.parse(), Ok(ImageArg::Reference(good.into())));
+    fn an_image_is_a_file_or_a_name() {
+        for (given, name) in [("web", "docker.io/library/web:latest"), ("localhost:5000/a:1", "localhost:5000/a:1")] {
+            assert_eq!(given.parse(), Ok(ImageArg::Name(name.parse().unwrap())));
         }
-        assert_eq!("./server".parse(), Ok(ImageArg::File("./server".into())));
-        for bad in ["server", "localhost:5000/server", "", "a b:c"] {
+        for file in ["./server", "none.tar", "none.tar.zst"] {
+            assert_eq!(file.parse(), Ok(ImageArg::File(file.into())));
+        }
+        for bad in ["", "a b:c", "UPPER", "a:"] {
             assert!(bad.parse::<ImageArg>().is_err(), "{bad:?} must be refused");
         }
+    }
+
+    #[test]
+    fn an_image_that_the_nodes_have_is_not_pulled() {
+        let text = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [
+            {name: a, image: app}, {name: b, image: 'app:1', imagePullPolicy: Always}, {name: c, image: 'app:1'},
+            {name: d, image: 'other:latest'}, {name: e, image: app, imagePullPolicy: Never}]}}";
+        let mut manifests = workload::manifest::read_text("pod.yaml", text).unwrap();
+        let present = ["docker.io/library/app:latest", "docker.io/library/app:1"].map(str::to_owned);
+        run_what_nodes_have(&mut manifests, &present.into());
+        let policies = deployment::container_images(&manifests).into_iter().map(|found| found.pull_policy);
+        let policies: Vec<_> = policies.map(Option::unwrap_or_default).collect();
+        assert_eq!(policies, ["IfNotPresent", "IfNotPresent", "", "", "Never"]);
     }
 }

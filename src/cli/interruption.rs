@@ -80,13 +80,14 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
         }
         Verb::Test(_) => undo(
             "ending the run",
-            "routes to the pods may be left on this machine, and the workload in the middle of a change",
+            "routes to pods or to a cluster IP may be left on this machine, and the workload in the middle of a change",
             format!("deploy the workload again: {evenkeel} deploy; {evenkeel} down removes the lab and its routes"),
         ),
         Verb::Soak(_) => undo(
             "ending the round and restoring the workload",
-            "the workload may be left with a setting or an image tag of the soak",
-            format!("deploy it again: {evenkeel} deploy; or remove the lab: {evenkeel} down"),
+            "the workload may be left with a setting or an image tag of the soak, and this machine with a route to a \
+             cluster IP",
+            format!("deploy it again: {evenkeel} deploy; {evenkeel} down removes the lab and its routes"),
         ),
         Verb::Build | Verb::Doctor(_) => undo(
             "stopping what was started",

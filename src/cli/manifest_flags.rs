@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::CommandContext;
 use crate::cli::error::Error;
-use crate::image::{self, Image};
+use crate::image::{self, Archive, Image};
 use crate::process::Invocation;
 use crate::toolbox::{self, Program};
 use crate::workload::WorkloadError;
@@ -25,7 +25,7 @@ pub struct ManifestFlags {
     /// Namespace of objects that name none
     #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
-    /// Archive with an image to load into the nodes first; can be repeated [default: those in EVENKEEL_LOAD]
+    /// Archive with images to load into the nodes first, or /dev/stdin; can be repeated [default: those in EVENKEEL_LOAD]
     #[arg(long, value_name = "FILE")]
     load: Vec<PathBuf>,
     /// Directory with manifests of your own for Evenkeel's server [default: those in the program]
@@ -46,10 +46,11 @@ pub struct LoadedManifests {
 }
 
 impl ManifestFlags {
-    /// Whether the standard input is read.
+    /// Whether something is read that can be read only once: the standard input, or a pipe.
     #[must_use]
-    pub fn read_stdin(&self) -> bool {
+    pub fn read_once(&self) -> bool {
         self.sources().any(|source| source == ManifestSource::Stdin)
+            || self.archives().iter().any(|path| image::is_pipe(path))
     }
 
     /// The files and directories. Those in the environment count only if no other manifests are given.
@@ -84,7 +85,10 @@ impl ManifestFlags {
                 None => manifest::own()?,
             };
         }
-        let images = self.archives().iter().map(|path| image::inspect(path)).collect::<Result<Vec<Image>, _>>()?;
+        let mut images = Vec::new();
+        for path in self.archives() {
+            images.extend(Archive::read(&path, &context.progress)?.all()?);
+        }
         Ok(LoadedManifests { manifests, namespace: self.namespace.clone(), images, are_own })
     }
 }
@@ -131,7 +135,7 @@ mod tests {
         let Command { flags } = Command::parse_from(["deploy", "-f", "a:b.yaml", "-f", "-", "--load", "c:d.tar"]);
         let sources: Vec<ManifestSource> = flags.sources().collect();
         assert_eq!(sources, [ManifestSource::Path("a:b.yaml".into()), ManifestSource::Stdin]);
-        assert!(flags.read_stdin());
+        assert!(flags.read_once());
         assert_eq!(flags.archives(), [PathBuf::from("c:d.tar")]);
     }
 }

@@ -1,16 +1,21 @@
 //! `evenkeel sandbox …`: hidden commands that the lab runs inside its sandboxes.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
 
 use crate::cli::error::Error;
 use crate::cluster::ClusterError;
+use crate::cluster::image_mirror::MirrorSettings;
 use crate::cluster::sandbox::{enter, prepare, say};
-use crate::cluster::{BootPlan, Message, client_by, supervisor};
+use crate::cluster::{BootPlan, Message, client_by, image_mirror, supervisor};
+use crate::image::{self, ImageName, ImageSources};
 use crate::io_error::IoError;
+use crate::platform::MachineNamespaces;
+use crate::progress::Progress;
 use crate::shutdown;
-use crate::workload::external_ip;
+use crate::workload::{external_ip, volume};
 
 /// Arguments of the hidden verb.
 #[derive(Debug, ClapArgs)]
@@ -31,6 +36,31 @@ enum SandboxCommand {
         /// The kubeconfig for the API server.
         kubeconfig: PathBuf,
     },
+    /// Writes the archive of an image to stdout, for the image mirror.
+    FindImage {
+        /// The name of the image.
+        image: ImageName,
+        /// The cache.
+        #[arg(long)]
+        cache: PathBuf,
+        /// The digest of an image for which nothing is written.
+        #[arg(long)]
+        known: Option<String>,
+    },
+    /// Answers containerd's requests for images.
+    ImageMirror {
+        /// The settings that `up` wrote.
+        settings: PathBuf,
+    },
+    /// Makes volumes for claims on a node.
+    VolumeProvisioner {
+        /// The kubeconfig for the API server.
+        kubeconfig: PathBuf,
+        /// The name of the node.
+        node: String,
+        /// The directory of the volumes.
+        directory: PathBuf,
+    },
     /// Runs as the first process: prepares the sandbox and supervises the components.
     Init {
         /// The plan that `up` wrote.
@@ -50,13 +80,37 @@ impl Args {
             SandboxCommand::ExternalIp { kubeconfig } => runtime()?.block_on(async {
                 Ok(external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal(|_| {})?).await?)
             }),
+            SandboxCommand::FindImage { image, cache, known } => {
+                runtime()?.block_on(find_image(&image, &cache, known.as_deref()))
+            }
+            SandboxCommand::ImageMirror { settings } => {
+                let settings = MirrorSettings::read(&settings)?;
+                let machine = MachineNamespaces::given();
+                let machine = machine.map_err(|source| IoError::new("find the machine's namespaces", source))?;
+                Ok(runtime()?.block_on(image_mirror::serve(settings, machine))?)
+            }
+            SandboxCommand::VolumeProvisioner { kubeconfig, node, directory } => runtime()?.block_on(async {
+                let client = client_by(&kubeconfig).await?;
+                Ok(volume::run(client, &node, &directory, shutdown::on_signal(|_| {})?).await?)
+            }),
         }
     }
 }
 
+async fn find_image(name: &ImageName, cache: &Path, known: Option<&str>) -> Result<(), Error> {
+    let shutdown = shutdown::on_signal(|_| {})?;
+    let image = image::find(name, &ImageSources::of_caller(cache), &Progress::silent(), &shutdown).await?;
+    if known == Some(image.digest.as_str()) {
+        return Ok(());
+    }
+    let copied = image.open_import().and_then(|mut archive| io::copy(&mut archive, &mut io::stdout().lock()));
+    copied.map_err(|source| IoError::file("copy", &image.archive, source))?;
+    Ok(())
+}
+
 fn init(plan_file: &Path) -> Result<(), Error> {
     let plan = BootPlan::read(plan_file)?;
-    let booted = prepare(&plan).and_then(|()| runtime()?.block_on(supervisor::run(&plan)));
+    let booted = prepare(&plan).and_then(|machine| runtime()?.block_on(supervisor::run(&plan, machine)));
     let Err(error) = booted else { return Ok(()) };
     say(&failed(&error));
     if plan.keep {

@@ -11,11 +11,11 @@ use super::output;
 use super::subject::SubjectFlag;
 use crate::cli::error::Error;
 use crate::config::parse_positive;
-use crate::experiment::Workplace;
 use crate::experiment::soak::{Part, PromiseResult, Soak, SoakPlan};
+use crate::experiment::{ServiceTarget, Workplace};
 use crate::report::{Align, plain_table};
 use crate::toolbox::{self, Program, ToolboxError};
-use crate::workload::{self, Baseline};
+use crate::workload::Baseline;
 use evenkeel_load as load;
 use evenkeel_measure::grouped_count;
 
@@ -69,10 +69,11 @@ impl Args {
         let toolbox = context.toolbox(false).await?;
         let (access, link, ip) = (lab.access(Some(&toolbox)), context.name.link(), toolbox.path(Program::Ip));
         let subject = self.subject.subject(context, &lab.client).await?;
-        let target = workload::endpoint(&lab.client, &subject).await?;
-        workload::guard(target.address, &link, ip).await?;
         let plan = SoakPlan { rounds: self.rounds, connections: self.connections, only: self.only.clone(), wrk };
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip };
+        // The route to it is removed when this is dropped, also after an error.
+        let service = ServiceTarget::reach(workplace, plan.requirements(), &context.progress).await?;
+        let target = service.endpoint.target.clone();
         let before = Baseline::now(&lab.client, &subject).await?;
         let mut soak = Soak::new(workplace, &toolbox, target, before, plan, &context.progress, &context.shutdown);
         let outcome = soak.run().await;

@@ -14,11 +14,11 @@ use super::tls_flags::TlsFlags;
 use super::trial_flags::TrialFlags;
 use crate::cli::error::Error;
 use crate::cluster;
-use crate::experiment::{Environment, Series, Trial, Workplace, environment};
+use crate::experiment::{Environment, Series, ServiceTarget, Trial, Workplace, environment};
 use crate::shutdown::unless;
 use crate::toolbox::{self, Program, Toolbox};
-use crate::workload;
-use evenkeel_load::{self as load, Target};
+use crate::workload::{self, Endpoint};
+use evenkeel_load as load;
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
@@ -58,23 +58,37 @@ impl Args {
         if let Some(target) = &self.target {
             return self.elsewhere(context, target, trial, &checks).await;
         }
-        let Some(as_root) = changes(&trial) else {
-            let lab = context.lab().await?;
-            let access = lab.access(readers(context).await.as_ref());
-            let subject = self.subject.subject(context, &lab.client).await?;
-            let (link, ip) = (context.name.link(), ip(context).await);
-            let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: &ip };
-            return in_lab(context, workplace, trial, &self.files, &checks).await;
-        };
+        if let Some(verb) = changes(&trial) {
+            return self.as_root(context, verb, trial, &checks).await;
+        }
+        let lab = context.lab().await?;
+        let subject = self.subject.subject(context, &lab.client).await?;
+        if workload::endpoint(&lab.client, &subject).await?.needs_route() {
+            return self.as_root(context, "test of a Service of type ClusterIP", trial, &checks).await;
+        }
+        let access = lab.access(readers(context).await.as_ref());
+        let (link, ip) = (context.name.link(), ip(context).await);
+        let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: &ip };
+        in_lab(context, workplace, trial, &self.files, &checks).await
+    }
+
+    /// Makes runs that change the lab or this machine's routes. `verb` names them in an error.
+    async fn as_root(
+        &self,
+        context: &CommandContext,
+        verb: &'static str,
+        trial: Trial,
+        checks: &Checks,
+    ) -> Result<(), Error> {
         context.cluster()?;
-        context.require_root(as_root)?;
+        context.require_root(verb)?;
         let (lab, _lock) = context.lab_to_change("test").await?;
         check_components(&lab, &trial)?;
         let toolbox = context.toolbox(false).await?;
         let (access, link) = (lab.access(Some(&toolbox)), context.name.link());
         let subject = self.subject.subject(context, &lab.client).await?;
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: toolbox.path(Program::Ip) };
-        in_lab(context, workplace, trial, &self.files, &checks).await
+        in_lab(context, workplace, trial, &self.files, checks).await
     }
 
     async fn elsewhere(
@@ -101,7 +115,9 @@ impl Args {
         }
         let target = unless(&context.shutdown, url.target(&addresses, tls, trial.plan.timeout)).await??;
         let environment = environment::of_machine(command(std::env::args_os().skip(1)));
-        make(context, None, target, trial, environment, &self.files, checks).await
+        let rounds = trial.rounds;
+        let series = Series::new(None, target, trial, &context.progress, &context.shutdown);
+        make(context, series, rounds, environment, &self.files, checks).await
     }
 }
 
@@ -116,25 +132,25 @@ pub async fn in_lab(
     files: &ReportFiles,
     checks: &Checks,
 ) -> Result<(), Error> {
-    let target = workload::endpoint(&workplace.access.client, workplace.subject).await?;
-    workload::guard(target.address, workplace.link, workplace.ip).await?;
+    // The route to it is removed when this is dropped, also after an error.
+    let service = ServiceTarget::reach(workplace, trial.requirements(), &context.progress).await?;
     let command = command(std::env::args_os().skip(1));
     let environment = environment::of_cluster(command, workplace.access, workplace.subject, &context.paths.cache).await;
-    make(context, Some(workplace), target, trial, environment, files, checks).await
+    let Endpoint { target, policies, .. } = service.endpoint.clone();
+    let rounds = trial.rounds;
+    let series = Series::new(Some(workplace), target, trial, &context.progress, &context.shutdown).under(&policies);
+    make(context, series, rounds, environment, files, checks).await
 }
 
-/// Makes the runs of `trial`, and prints their results.
+/// Makes the runs of a series, and prints their results.
 async fn make(
     context: &CommandContext,
-    workplace: Option<Workplace<'_>>,
-    target: Target,
-    trial: Trial,
+    mut series: Series<'_>,
+    rounds: u32,
     environment: Environment,
     files: &ReportFiles,
     checks: &Checks,
 ) -> Result<(), Error> {
-    let rounds = trial.rounds;
-    let mut series = Series::new(workplace, target, trial, &context.progress, &context.shutdown);
     let mut output = SeriesOutput::new(context, series.url(), rounds);
     let outcome = Box::pin(series.run(|run| output.run(run))).await;
     output.finish(series.into_result(environment), outcome.map_err(Error::from), files, checks)

@@ -83,6 +83,7 @@ impl Args {
             pause: &pause,
             used_later: &used_by_deploy(),
             proxy_mode: self.proxy_mode.unwrap_or_default(),
+            environment: &image::read_variables(),
             keep: self.keep,
         };
         Ok(cluster::up(&request, &context.progress, &context.shutdown).await?)

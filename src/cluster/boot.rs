@@ -52,6 +52,8 @@ pub struct BootRequest<'a> {
     pub used_later: &'a [PathBuf],
     /// How kube-proxy balances.
     pub proxy_mode: ProxyMode,
+    /// The variables that finding an image reads; see [`crate::image::read_variables`].
+    pub environment: &'a [(String, String)],
     /// Whether a failed boot is kept for inspection.
     pub keep: bool,
 }
@@ -183,8 +185,10 @@ fn prepare_node(
     for directory in [layout.node(), layout.logs()] {
         create_directory(&directory)?;
     }
-    for private in [layout.conf(""), layout.conf("cni")] {
+    for private in ["", "cni", "registries/_default"] {
+        let private = layout.conf(private);
         fs::DirBuilder::new()
+            .recursive(true)
             .mode(0o700)
             .create(&private)
             .map_err(|source| IoError::file("create", &private, source))?;
@@ -198,6 +202,9 @@ fn prepare_node(
         layout: &layout,
         pause: &request.pause.reference,
         proxy_mode: request.proxy_mode,
+        mirror_token: &encryption::random_key()?,
+        cache: &request.paths.cache,
+        environment: request.environment,
     };
     let components = component::specs(&context);
     for file in components.iter().flat_map(|spec| &spec.files) {
@@ -207,6 +214,7 @@ fn prepare_node(
         node: node.clone(),
         nodes: nodes.to_owned(),
         cgroup,
+        state: layout.state(),
         keep_visible: [&[layout.state()], programs].concat(),
         // The machine's own directories come last, for programs that the components call.
         path: format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", layout.bin().display()),
@@ -218,6 +226,8 @@ fn prepare_node(
             certificate: layout.pki("admin.crt"),
             key: layout.pki("admin.key"),
         },
+        caller: std::process::id(),
+        api_server: context.api_server(),
         components,
         deadline: DEADLINE,
         proxy_mode: request.proxy_mode,

@@ -14,21 +14,30 @@ use super::pki;
 /// The name of the file, in the directory of the keys.
 pub(super) const FILE: &str = "encryption.json";
 
+/// 32 random bytes in Base64.
+///
+/// # Errors
+/// [`IoError`] when the system gives no random bytes.
+pub(super) fn random_key() -> Result<String, IoError> {
+    let mut key = [0; 32];
+    let random = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key));
+    random.map_err(|source| IoError::new("read random bytes", source))?;
+    Ok(STANDARD.encode(key))
+}
+
 /// Writes the API server's `EncryptionConfiguration` with a new key. Only the file's owner may read it.
 ///
 /// # Errors
 /// [`IoError`] when the system gives no random bytes or the file cannot be written.
 pub(super) fn create(path: &Path) -> Result<(), IoError> {
-    let mut key = [0; 32];
-    let random = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key));
-    random.map_err(|source| IoError::new("read random bytes", source))?;
+    let key = random_key()?;
     let configuration = serde_json::json!({
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "EncryptionConfiguration",
         "resources": [{
             "resources": ["secrets"],
             "providers": [
-                { "secretbox": { "keys": [{ "name": "lab", "secret": STANDARD.encode(key) }] } },
+                { "secretbox": { "keys": [{ "name": "lab", "secret": key }] } },
             ],
         }],
     });

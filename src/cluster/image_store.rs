@@ -61,7 +61,8 @@ mod tests {
 
     fn image() -> Image {
         let (reference, digest) = ("a.local/x:1".to_owned(), "sha256:0".to_owned());
-        Image { archive: "x.tar".into(), reference, digest, bytes: 1, import_bytes: 2 }
+        let (archive, names, normalised) = ("x.tar".into(), Vec::new(), None);
+        Image { archive, reference, names, digest, bytes: 1, import_bytes: 2, normalised }
     }
 
     #[test]

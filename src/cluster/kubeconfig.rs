@@ -31,7 +31,7 @@ pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), Io
         "users": [{ "name": "evenkeel-admin", "user": {
             "client-certificate-data": encoded("admin.crt")?, "client-key-data": encoded("admin.key")? } }],
         "contexts": [{ "name": "evenkeel", "context": {
-            "cluster": "evenkeel", "user": "evenkeel-admin", "namespace": crate::config::NAMESPACE } }],
+            "cluster": "evenkeel", "user": "evenkeel-admin", "namespace": "default" } }],
         "current-context": "evenkeel",
     });
     // Behind sudo it belongs to the caller, so that `kubectl` works without root.

@@ -57,6 +57,12 @@ impl Layout {
         self.bin().join("evenkeel")
     }
 
+    /// The directories of the volumes on this node.
+    #[must_use]
+    pub fn volumes(&self) -> PathBuf {
+        self.node().join("volumes")
+    }
+
     /// The plan for the sandbox's first process: a [`super::plan::BootPlan`].
     #[must_use]
     pub fn plan(&self) -> PathBuf {

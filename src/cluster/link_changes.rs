@@ -11,7 +11,7 @@ use nix::sys::socket::SockaddrStorage;
 use serde::Serialize;
 
 use crate::cluster::ClusterError;
-use crate::config::{HOST_ADDRESS, LabName, POD_CIDR};
+use crate::config::{HOST_ADDRESS, LabName, POD_CIDR, SERVICE_CIDR};
 use crate::io_error::IoError;
 
 use super::network::RANGE;
@@ -146,10 +146,11 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
 }
 
-/// The routes in the kernel's table that lead through the link, and neither to the lab's addresses nor to its pods.
+/// The routes in the kernel's table that lead through the link, and neither to the lab's addresses nor to its pods or
+/// cluster IPs.
 fn foreign_routes(table: &str, link: &str) -> Vec<LinkAddition> {
     let routes = table.lines().skip(1).filter_map(|row| route(row, link));
-    let foreign = routes.filter(|&(to, _)| !within(to, RANGE) && !within(to, POD_CIDR));
+    let foreign = routes.filter(|&(to, _)| ![RANGE, POD_CIDR, SERVICE_CIDR].into_iter().any(|own| within(to, own)));
     foreign
         .map(|(to, prefix)| match prefix {
             0 => LinkAddition::DefaultRoute,
@@ -210,6 +211,7 @@ mod tests {
             ("ek-lab", [198, 18, 0, 0], [255, 255, 255, 0]),
             ("ek-lab", [198, 18, 1, 0], [255, 255, 255, 0]),
             ("ek-lab", [10, 244, 4, 0], [255, 255, 252, 0]),
+            ("ek-lab", [10, 96, 7, 9], [255, 255, 255, 255]),
         ];
         assert_eq!(foreign_routes(&table(&own), "ek-lab"), []);
         let foreign = [("ek-lab", [0, 0, 0, 0], [0, 0, 0, 0]), ("ek-lab", [169, 254, 0, 0], [255, 255, 0, 0])];

@@ -11,6 +11,7 @@ mod encryption;
 mod error;
 mod find;
 mod gc_roots;
+pub mod image_mirror;
 mod image_store;
 mod kubeconfig;
 mod layout;
@@ -19,20 +20,23 @@ mod lock;
 mod memory;
 mod network;
 mod node;
+mod object;
 mod pid_fd;
 mod pki;
 mod plan;
 mod pod_cgroup;
-mod pod_route;
 mod reach;
+mod read_only;
 mod readiness;
 mod residue;
 pub mod sandbox;
 mod supervision;
 pub mod supervisor;
+mod temporary_routes;
 
 pub use error::ClusterError;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -51,11 +55,11 @@ pub use lock::LabLock;
 pub use node::{Cluster, Node, RunningNode};
 pub use plan::{BootPlan, ComponentState, ComponentStatus, Message};
 pub use pod_cgroup::PodCgroup;
-pub use pod_route::PodRoutes;
 pub use residue::Removed;
+pub use temporary_routes::TemporaryRoutes;
 
 use crate::config::{LabName, Paths, ProxyMode};
-use crate::image::Image;
+use crate::image::{Image, ImageName};
 use crate::io_error::IoError;
 use crate::process::Invocation;
 use crate::progress::Progress;
@@ -75,8 +79,19 @@ pub async fn client(cluster: &Cluster) -> Result<Client, ClusterError> {
 /// [`ClusterError::ImageTooLarge`] when it does not fit, [`ClusterError::Program`] when containerd refuses it.
 pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, image: &Image) -> Result<(), ClusterError> {
     image_store::require_room(cluster, image)?;
-    let imported = images(cluster, toolbox, &[OsStr::new("import"), image.archive.as_os_str()]).await;
-    imported.map_err(|error| image_store::import_failed(image, error))
+    let imported = images(cluster, toolbox, &[OsStr::new("import"), image.import_path().as_os_str()]).await;
+    imported.map(drop).map_err(|error| image_store::import_failed(image, error))
+}
+
+/// The names of the images that every node has.
+///
+/// # Errors
+/// [`ClusterError::Program`] when containerd does not answer.
+pub async fn image_names(cluster: &Cluster, toolbox: &Toolbox) -> Result<BTreeSet<String>, ClusterError> {
+    let lists = images(cluster, toolbox, &["ls", "--quiet"]).await?;
+    let names = |list: &Vec<u8>| String::from_utf8_lossy(list).lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    let common = lists.iter().map(names).reduce(|one, other| &one & &other);
+    Ok(common.unwrap_or_default())
 }
 
 /// Adds a name to an image that every node has.
@@ -84,7 +99,7 @@ pub async fn import_image(cluster: &Cluster, toolbox: &Toolbox, image: &Image) -
 /// # Errors
 /// [`ClusterError::Program`] when containerd refuses it.
 pub async fn tag_image(cluster: &Cluster, toolbox: &Toolbox, from: &str, to: &str) -> Result<(), ClusterError> {
-    images(cluster, toolbox, &["tag", "--force", from, to]).await
+    images(cluster, toolbox, &["tag", "--force", &full_name(from), &full_name(to)]).await.map(drop)
 }
 
 /// Removes a name of an image on every node.
@@ -92,18 +107,28 @@ pub async fn tag_image(cluster: &Cluster, toolbox: &Toolbox, from: &str, to: &st
 /// # Errors
 /// [`ClusterError::Program`] when containerd refuses it.
 pub async fn untag_image(cluster: &Cluster, toolbox: &Toolbox, name: &str) -> Result<(), ClusterError> {
-    images(cluster, toolbox, &["rm", name]).await
+    images(cluster, toolbox, &["rm", &full_name(name)]).await.map(drop)
 }
 
-/// `ctr images` with these arguments on every node.
-async fn images<A: AsRef<OsStr>>(cluster: &Cluster, toolbox: &Toolbox, arguments: &[A]) -> Result<(), ClusterError> {
+/// The name by which containerd has an image. Another form of it would harm every image with the same content.
+fn full_name(name: &str) -> String {
+    name.parse().map_or_else(|_| name.to_owned(), |name: ImageName| name.to_string())
+}
+
+/// `ctr images` with these arguments on every node. Returns what it wrote on each.
+async fn images<A: AsRef<OsStr>>(
+    cluster: &Cluster,
+    toolbox: &Toolbox,
+    arguments: &[A],
+) -> Result<Vec<Vec<u8>>, ClusterError> {
+    let mut written = Vec::new();
     for running in &cluster.nodes {
         let socket = format!("/proc/{}/root{}", running.pid, component::CONTAINERD_SOCKET);
         let head = ["--address", &socket, "--namespace", "k8s.io", "images"].map(OsStr::new);
         let all = head.into_iter().chain(arguments.iter().map(AsRef::as_ref));
-        Invocation::new(toolbox.path(Program::Ctr), all).run_async().await?;
+        written.push(Invocation::new(toolbox.path(Program::Ctr), all).run_async().await?);
     }
-    Ok(())
+    Ok(written)
 }
 
 /// The command that runs a program of the host in the network namespace of a node.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::ClusterError;
-use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX, HOST_ADDRESS, LINK_PREFIX, LabName};
+use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX, HOST_ADDRESS, LINK_PREFIX, LabName, SERVICE_CIDR};
 use crate::io_error::IoError;
 use crate::process::{self, Invocation, ProgramError};
 
@@ -45,6 +45,12 @@ pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result
             by: format!("a route to {} through {}", route.dst, route.dev.as_deref().unwrap_or("no device")),
         }),
     }
+}
+
+/// Whether the host has a route to exactly `range` through `link`.
+pub(super) fn has_route(ip: &Path, range: &str, link: &str) -> Result<bool, ProgramError> {
+    let routes: Vec<Route> = list(ip, &["-4", "route", "show", "exact", range, "dev", link])?;
+    Ok(!routes.is_empty())
 }
 
 /// The list that `ip -json` prints with these arguments. Output that cannot be parsed must not count as an empty list,
@@ -89,11 +95,25 @@ pub(super) fn configure_inside(ip: &Path, node: &Node, nodes: &[Node]) -> Result
     run(ip, &["link", "set", "lo", "up"])?;
     run(ip, &["address", "add", &node.link_address(), "dev", INSIDE])?;
     set_up(ip, INSIDE)?;
+    if node.is_control_plane() {
+        // The address of an endpoint must not be in 127.0.0.0/8, and the host has no route to this one.
+        run(ip, &["address", "add", &format!("{}/32", node.dns_address()), "dev", "lo"])?;
+    }
     for other in nodes.iter().filter(|other| *other != node) {
         run(ip, &["route", "add", &other.pod_cidr, "via", &other.address.to_string(), "dev", INSIDE])?;
     }
-    let forward = Path::new("/proc/sys/net/ipv4/ip_forward");
-    Ok(std::fs::write(forward, "1").map_err(|source| IoError::file("write", forward, source))?)
+    // A node has a route to every address, usually its default route. Without one, the API server could not connect to a
+    // Service, for a webhook or an aggregated API. kube-proxy's rules replace the address before the packet leaves.
+    run(ip, &["route", "add", SERVICE_CIDR, "dev", "lo", "src", &node.address.to_string()])?;
+    // The kernel would else tell the host where every address of the node is, so that a program of the host that is bound to
+    // the link could connect to the DNS server.
+    set(Path::new("/proc/sys/net/ipv4/conf").join(INSIDE).join("arp_ignore"), "1")?;
+    Ok(set("/proc/sys/net/ipv4/ip_forward", "1")?)
+}
+
+/// Sets a kernel setting of this network namespace.
+fn set(setting: impl AsRef<Path>, value: &str) -> Result<(), IoError> {
+    std::fs::write(&setting, value).map_err(|source| IoError::file("write", setting.as_ref(), source))
 }
 
 /// Sets a link up, and keeps the kernel from generating an IPv6 address for it.

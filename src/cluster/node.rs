@@ -34,6 +34,18 @@ impl Node {
         }
     }
 
+    /// The last address of its pods' range, at which its DNS server listens. Other nodes reach it like a pod.
+    #[must_use]
+    pub fn dns_address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 244, self.index * 4 + 3, 254)
+    }
+
+    /// The last address that a pod may have.
+    #[must_use]
+    pub fn last_pod_address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 244, self.index * 4 + 3, 253)
+    }
+
     /// Whether the control plane runs here.
     #[must_use]
     pub fn is_control_plane(&self) -> bool {

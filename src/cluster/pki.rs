@@ -16,6 +16,7 @@ use rcgen::{
 use crate::config::KUBERNETES_SERVICE;
 use crate::io_error::IoError;
 
+use super::component::{COREDNS_USER, EXTERNAL_IP_USER, VOLUME_PROVISIONER_USER};
 use super::node::Node;
 
 type Authority = Issuer<'static, KeyPair>;
@@ -67,7 +68,9 @@ pub(super) fn create(directory: &Path, nodes: &[Node]) -> Result<(), IoError> {
         Leaf::client("controller-manager", "system:kube-controller-manager", None),
         Leaf::client("scheduler", "system:kube-scheduler", None),
         Leaf::client("kube-proxy", "system:kube-proxy", None),
-        Leaf::client("external-ip", "evenkeel:external-ip", masters),
+        Leaf::client("coredns", COREDNS_USER, None),
+        Leaf::client("volume-provisioner", VOLUME_PROVISIONER_USER, None),
+        Leaf::client("external-ip", EXTERNAL_IP_USER, None),
     ] {
         sign(directory, &cluster, &leaf)?;
     }

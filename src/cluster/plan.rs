@@ -27,6 +27,9 @@ pub struct BootPlan {
     pub cgroup: String,
     /// Directories below the masked ones that must stay visible (state, toolbox).
     pub keep_visible: Vec<PathBuf>,
+    /// The lab's state directory.
+    #[serde(default)]
+    pub state: PathBuf,
     /// The PATH of every process inside.
     pub path: String,
     /// The program `ip`.
@@ -37,6 +40,12 @@ pub struct BootPlan {
     pub status: PathBuf,
     /// The certificate authority, client certificate and key for requests to health endpoints.
     pub identity: TlsIdentity,
+    /// The process `up`, which runs in the machine's own namespaces.
+    #[serde(default)]
+    pub caller: u32,
+    /// The URL of the API server.
+    #[serde(default)]
+    pub api_server: String,
     /// What runs, phase by phase.
     pub components: Vec<ComponentSpec>,
     /// How long a component may take to become ready.

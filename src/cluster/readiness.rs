@@ -13,7 +13,7 @@ use super::component::Ready;
 use super::plan::TlsIdentity;
 
 /// The time between two checks. It is short, because each phase of a boot waits for its slowest component.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Checks one process of a component until it is ready. Ends with the first success, or when this value is dropped.
@@ -59,7 +59,8 @@ async fn ask(ready: &Ready, identity: &TlsIdentity, kept: &mut Option<Client>) -
     }
 }
 
-fn client(uri: &http::Uri, identity: &TlsIdentity) -> Result<Client, String> {
+/// A client for the server of this URL.
+pub(super) fn client(uri: &http::Uri, identity: &TlsIdentity) -> Result<Client, String> {
     let mut root = uri.clone().into_parts();
     root.path_and_query = Some(PathAndQuery::from_static("/"));
     let root = http::Uri::from_parts(root).map_err(|source| source.to_string())?;

@@ -12,15 +12,21 @@ use std::path::{Path, PathBuf};
 
 use crate::cluster::ClusterError;
 use crate::io_error::IoError;
-use crate::platform::{self, Mount, Namespace};
+use crate::platform::{self, MachineNamespaces, Mount, Namespace};
 use crate::process::Invocation;
 use crate::shutdown::Interrupted;
 
 use super::plan::{BootPlan, Message};
+use super::read_only::make_read_only;
 use super::{cgroup, network};
 
-/// Directories with fixed names that the programs inside write to. Each is covered by an empty directory in memory.
-const MASKED: [&str; 2] = ["/run", "/var/lib"];
+/// Directories with fixed names that the programs inside write to, and in which pods usually have a `hostPath`; each with
+/// its mode. Each is covered by an empty directory in memory. Only `/mnt` may be missing.
+const MASKED: [(&str, u32); 5] =
+    [("/run", 0o755), ("/var/lib", 0o755), ("/var/log", 0o755), ("/tmp", 0o1777), ("/mnt", 0o755)];
+
+/// Where the kernel shows its state.
+const OF_KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
 
 /// Kernel settings of the whole machine that the kubelet writes. Inside, each is covered by a file that already has the
 /// value that the kubelet wants, so that the machine's own setting does not change.
@@ -65,11 +71,13 @@ fn close_inherited() {
     }
 }
 
-/// Sets up the namespaces: hostname and mounts, and the network once the link exists.
+/// Sets up the namespaces: hostname and mounts, and the network once the link exists. Returns the machine's own namespaces.
 ///
 /// # Errors
 /// [`ClusterError::Io`] or [`ClusterError::Program`], naming what the kernel refused; [`ClusterError::Interrupted`] when `up` is gone.
-pub fn prepare(plan: &BootPlan) -> Result<(), ClusterError> {
+pub fn prepare(plan: &BootPlan) -> Result<MachineNamespaces, ClusterError> {
+    let machine =
+        MachineNamespaces::of(plan.caller).map_err(|source| IoError::new("find the namespaces of `up`", source))?;
     platform::set_hostname(&plan.node.name).map_err(|errno| IoError::new("set the hostname", errno.into()))?;
     mounts(plan)?;
     let mut go = String::new();
@@ -77,7 +85,8 @@ pub fn prepare(plan: &BootPlan) -> Result<(), ClusterError> {
         Ok(read) if read > 0 => {}
         _ => return Err(Interrupted.into()),
     }
-    network::configure_inside(&plan.ip, &plan.node, &plan.nodes)
+    network::configure_inside(&plan.ip, &plan.node, &plan.nodes)?;
+    Ok(machine)
 }
 
 /// Sends a message to `up`. If `up` has ended, the message is lost.
@@ -96,18 +105,22 @@ fn mounts(plan: &BootPlan) -> Result<(), IoError> {
     let visible: Vec<(&PathBuf, File)> = plan
         .keep_visible
         .iter()
-        .filter(|path| MASKED.iter().any(|masked| path.starts_with(masked)))
+        .filter(|path| MASKED.iter().any(|(masked, _)| path.starts_with(masked)))
         .map(|path| Ok((path, File::open(path).map_err(|source| IoError::file("open", path, source))?)))
         .collect::<Result<_, IoError>>()?;
 
-    for masked in MASKED {
-        mount(Mount::Memory, Path::new(masked))?;
+    for (masked, mode) in MASKED.into_iter().filter(|(masked, _)| Path::new(masked).is_dir()) {
+        mount(Mount::Memory { mode }, Path::new(masked))?;
     }
     for (path, directory) in &visible {
         fs::create_dir_all(path).map_err(|source| IoError::file("create", path, source))?;
         mount(Mount::Bind(Path::new(&format!("/proc/self/fd/{}", directory.as_raw_fd()))), path)?;
     }
-    mount(Mount::Memory, Path::new("/var/log"))?;
+    // A mount of its own stays writable when the file system around it becomes read-only.
+    mount(Mount::Bind(&plan.state), &plan.state)?;
+    let in_memory = MASKED.iter().map(|(masked, _)| masked);
+    let writable = in_memory.chain(&OF_KERNEL).map(Path::new).chain([plan.state.as_path()]);
+    make_read_only(writable)?;
     fs::create_dir_all("/run/tmp").map_err(|source| IoError::new("create /run/tmp", source))?;
 
     mount(Mount::Processes, Path::new("/proc"))?;
@@ -130,9 +143,9 @@ fn cover_sysctls() -> Result<(), IoError> {
 
 fn mount(what: Mount, target: &Path) -> Result<(), IoError> {
     let doing = match what {
-        Mount::Private | Mount::Shared => "change the mount",
+        Mount::Private | Mount::Shared | Mount::ReadOnly { .. } => "change the mount",
         Mount::Bind(_) => "bind",
-        Mount::Memory => "mount a tmpfs on",
+        Mount::Memory { .. } => "mount a tmpfs on",
         Mount::Processes | Mount::Overlay(_) => "mount",
     };
     platform::mount(what, target).map_err(|errno| IoError::file(doing, target, errno.into()))

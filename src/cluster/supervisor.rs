@@ -16,10 +16,12 @@ use tokio::time::sleep_until;
 use crate::clock::now;
 use crate::cluster::ClusterError;
 use crate::io_error::IoError;
+use crate::platform::MachineNamespaces;
 use crate::progress::{Progress, Step};
 use crate::write_file::WriteFile;
 
 use super::component::{BootPhase, ComponentSpec};
+use super::object;
 use super::plan::{BootPlan, ComponentState, ComponentStatus, Message};
 use super::readiness::Poller;
 use super::sandbox::say;
@@ -30,8 +32,8 @@ use super::supervision::{History, RestartDecision};
 /// # Errors
 /// [`ClusterError::Component`] for a component that died or was not ready in time, [`ClusterError::Io`] or [`ClusterError::Program`] for one
 /// that could not be started.
-pub async fn run(plan: &BootPlan) -> Result<(), ClusterError> {
-    let mut supervisor = Supervisor::new(plan)?;
+pub async fn run(plan: &BootPlan, machine: MachineNamespaces) -> Result<(), ClusterError> {
+    let mut supervisor = Supervisor::new(plan, machine)?;
     for phase in [BootPhase::Base, BootPhase::Cluster, BootPhase::Network] {
         if let Err(error) = supervisor.boot(phase).await {
             supervisor.record();
@@ -57,6 +59,7 @@ struct Supervised<'a> {
 
 struct Supervisor<'a> {
     plan: &'a BootPlan,
+    machine: MachineNamespaces,
     components: Vec<Supervised<'a>>,
     child_ended: Signal,
     checks: mpsc::UnboundedReceiver<ReadinessCheck>,
@@ -81,24 +84,28 @@ enum ComponentEvent {
 }
 
 impl<'a> Supervisor<'a> {
-    fn new(plan: &'a BootPlan) -> Result<Self, ClusterError> {
+    fn new(plan: &'a BootPlan, machine: MachineNamespaces) -> Result<Self, ClusterError> {
         let child_ended = signal(SignalKind::child()).map_err(|source| IoError::new("listen for signals", source))?;
         let (check_sender, checks) = mpsc::unbounded_channel();
         let components = plan.components.iter().map(Supervised::new).collect();
-        Ok(Self { plan, components, child_ended, checks, check_sender })
+        Ok(Self { plan, machine, components, child_ended, checks, check_sender })
     }
 
     /// Starts all components of a phase, and waits until all of them are ready.
     async fn boot(&mut self, phase: BootPhase) -> Result<(), ClusterError> {
         let progress = Progress::new(|event| say(&Message::Progress(event)));
         let mut waiting: BTreeMap<usize, Step> = BTreeMap::new();
-        for index in 0..self.components.len() {
-            if self.components[index].spec.phase == phase {
-                waiting.insert(index, progress.step(format!("start {}", self.components[index].spec.name)));
-                self.start(index)?;
-            }
-        }
         let deadline = tokio::time::Instant::now() + self.plan.deadline;
+        let mut phase: Vec<usize> =
+            (0..self.components.len()).filter(|&index| self.components[index].spec.phase == phase).collect();
+        // The others start while the objects of these are applied.
+        phase.sort_by_key(|&index| !self.components[index].spec.objects.is_empty());
+        for index in phase {
+            let spec = self.components[index].spec;
+            waiting.insert(index, progress.step(format!("start {}", spec.name)));
+            object::apply_all(self.plan, spec, deadline).await?;
+            self.start(index)?;
+        }
         while !waiting.is_empty() {
             let event = tokio::select! {
                 event = self.next() => event,
@@ -184,7 +191,7 @@ impl<'a> Supervisor<'a> {
 
     fn start(&mut self, index: usize) -> Result<(), ClusterError> {
         let component = &mut self.components[index];
-        let pid = spawn(self.plan, component.spec)?;
+        let pid = spawn(self.plan, component.spec, &self.machine)?;
         component.started = Instant::now();
         component.status.pid = Some(pid);
         component.status.started = Some(now());
@@ -277,14 +284,18 @@ impl<'a> Supervised<'a> {
 }
 
 /// Starts a component, with its log and a file with its exact command.
-fn spawn(plan: &BootPlan, spec: &ComponentSpec) -> Result<i32, ClusterError> {
+fn spawn(plan: &BootPlan, spec: &ComponentSpec, machine: &MachineNamespaces) -> Result<i32, ClusterError> {
     let invocation = spec.invocation(&plan.path);
     let command_file = plan.command(&spec.name);
     std::fs::write(&command_file, format!("{invocation}\n"))
         .map_err(|source| IoError::file("write", &command_file, source))?;
     let log_file = plan.log(&spec.name);
     let (log, also) = open_log(&log_file).map_err(|source| IoError::file("open", &log_file, source))?;
-    let child = invocation.command().stdout(log).stderr(also).spawn();
+    let mut command = invocation.command();
+    if spec.with_machine {
+        machine.give_to(&mut command);
+    }
+    let child = command.stdout(log).stderr(also).spawn();
     // The handle is not needed: this process reaps all of its children itself.
     Ok(child.map(|child| child.id().cast_signed()).map_err(|source| invocation.not_started(&source))?)
 }

@@ -8,6 +8,7 @@ mod live_line;
 mod route_guard;
 pub mod run_data;
 mod series;
+mod service_target;
 mod single_run;
 pub mod soak;
 mod tracking;
@@ -18,5 +19,6 @@ pub use error::ExperimentError;
 
 pub use environment::Environment;
 pub use series::{Series, SeriesResult};
+pub use service_target::{Requirements, ServiceTarget};
 pub use trial::{Case, LONGEST_RUN, Trial};
 pub use workplace::Workplace;

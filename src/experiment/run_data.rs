@@ -4,12 +4,12 @@
 
 use std::num::NonZeroU32;
 
-use crate::workload::PodCounters;
 use crate::workload::event::EventRecord;
+use crate::workload::{PodCounters, ServicePolicy};
 use evenkeel_load::{Fault, FaultAt, Pod, PodTimes, Protocol, RunResult, Times};
 use evenkeel_measure::{
-    Failure, FailureClass, Handshakes, Http2, Latency, Mode, ObservedEvent, PodLatency, PodLoad, PodReading, RunData,
-    ScheduledRun, ThreadUsage, TimelineSecond, percentile_curve,
+    Failure, FailureClass, Handshakes, Http2, Latency, Mode, ObservedEvent, PodLatency, PodLoad, PodReading, Policy,
+    RunData, ScheduledRun, ThreadUsage, TimelineSecond, percentile_curve,
 };
 
 /// The counts and times of a run.
@@ -79,6 +79,19 @@ pub fn run_data(run: &RunResult) -> RunData {
 #[must_use]
 pub fn latency(times: &Times) -> Latency {
     Latency::new(times.count(), times.mean(), times.stdev(), times.max(), |quantile| times.quantile(quantile))
+}
+
+/// The policies of the Service under test.
+#[must_use]
+pub fn policies(policies: &[ServicePolicy]) -> Vec<Policy> {
+    let policy = |policy: &ServicePolicy| match policy {
+        ServicePolicy::ExternalCluster => Policy::ExternalCluster,
+        ServicePolicy::ExternalLocal => Policy::ExternalLocal,
+        ServicePolicy::InternalCluster => Policy::InternalCluster,
+        ServicePolicy::InternalLocal => Policy::InternalLocal,
+        ServicePolicy::ClientIpAffinity => Policy::ClientIpAffinity,
+    };
+    policies.iter().map(policy).collect()
 }
 
 fn pod_latency(times: &PodTimes) -> PodLatency {

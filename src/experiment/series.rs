@@ -13,7 +13,7 @@ use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown};
 use crate::workload::event::EventContext;
-use crate::workload::{self, Baseline, Subject};
+use crate::workload::{self, Baseline, ServicePolicy, Subject};
 use evenkeel_load::Target;
 use evenkeel_measure::{Measurement, some};
 
@@ -21,6 +21,7 @@ use evenkeel_measure::{Measurement, some};
 pub struct Series<'a> {
     workplace: Option<Workplace<'a>>,
     target: Target,
+    policies: Vec<ServicePolicy>,
     trial: Trial,
     progress: Progress,
     shutdown: Shutdown,
@@ -55,7 +56,14 @@ impl<'a> Series<'a> {
         shutdown: &Shutdown,
     ) -> Self {
         let (progress, shutdown) = (progress.clone(), shutdown.clone());
-        Self { workplace, target, trial, progress, shutdown, before: None, scaled: None, runs: Vec::new() }
+        let policies = Vec::new();
+        Self { workplace, target, policies, trial, progress, shutdown, before: None, scaled: None, runs: Vec::new() }
+    }
+
+    /// The same, where the Service at the target has these policies.
+    #[must_use]
+    pub fn under(self, policies: &[ServicePolicy]) -> Self {
+        Self { policies: policies.to_vec(), ..self }
     }
 
     /// The URL that is requested.
@@ -122,6 +130,7 @@ impl<'a> Series<'a> {
         let run = SingleRun {
             workplace: self.workplace,
             target: &self.target,
+            policies: &self.policies,
             plan: self.trial.plan_in(case.mode),
             mode: case.mode,
             events: &self.trial.events,

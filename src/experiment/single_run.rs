@@ -7,15 +7,16 @@ use tokio::time::{Instant, sleep};
 use super::balanced_pods::BalancedPods;
 use super::live_line::line;
 use super::route_guard::RouteGuard;
-use super::run_data::{observed_events, pod_readings, run_data};
+use super::run_data::{observed_events, pod_readings, policies, run_data};
 use super::tracking::Tracking;
 use super::workplace::Workplace;
-use crate::cluster::{Access, PodRoutes};
+use crate::cluster::{Access, TemporaryRoutes};
 use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
+use crate::workload::conntrack_table::Destination;
 use crate::workload::event::{EventContext, EventRecord, Planned, drained, play};
-use crate::workload::{PodCounters, pod_counters};
+use crate::workload::{PodCounters, ServicePolicy, pod_counters};
 use evenkeel_load::{self as load, LoadPlan, RunProgress, RunResult, Target};
 use evenkeel_measure::{Measurement, Mode, PodUse};
 
@@ -28,6 +29,8 @@ pub(super) struct SingleRun<'a> {
     pub(super) workplace: Option<Workplace<'a>>,
     /// The target of the load.
     pub(super) target: &'a Target,
+    /// The policies of the Service at the target.
+    pub(super) policies: &'a [ServicePolicy],
     /// The load.
     pub(super) plan: LoadPlan,
     /// How requests reach the pods; `None`: as in the plan.
@@ -69,7 +72,9 @@ impl SingleRun<'_> {
         let run = run_data(&observed.run);
         let measured = Measurement::new(&run, pods).with_tracked(&observed.tracked).as_one_of(uniformity_tests);
         let measured = measured.with_events(&run, &observed_events(&observed.events)).with_pod_use(observed.pod_use);
-        Ok(if self.mode == Some(Mode::Client) { measured.balanced_by_client() } else { measured })
+        let by_client = self.mode == Some(Mode::Client);
+        let measured = if by_client { measured.balanced_by_client() } else { measured };
+        Ok(measured.under(&policies(self.policies)))
     }
 
     fn live_progress(&self, step: &Step) -> impl FnMut(RunProgress) {
@@ -88,11 +93,11 @@ impl SingleRun<'_> {
             }
             _ => (None, None),
         };
-        let tracking = match self.mode {
-            // The client connects to the pods and not to the Service.
-            Some(Mode::Client) => None,
-            _ => Tracking::begin(access, subject, self.target.address).await,
+        let destination = match self.mode {
+            Some(Mode::Client) => Destination::Pods,
+            _ => Destination::Service(self.target.address),
         };
+        let tracking = Tracking::begin(access, subject, destination).await;
         let known = pod_counters(access, subject).await.ok();
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {
@@ -123,9 +128,9 @@ impl SingleRun<'_> {
     async fn straight_to_pods<'a>(
         &self,
         workplace: Workplace<'a>,
-    ) -> Result<(PodRoutes, BalancedPods<'a>), ExperimentError> {
+    ) -> Result<(TemporaryRoutes, BalancedPods<'a>), ExperimentError> {
         let Workplace { access, subject, link, ip } = workplace;
-        let routes = PodRoutes::add(access.require_lab("balancing by the client")?, ip, self.progress)?;
+        let routes = TemporaryRoutes::to_pods(access.require_lab("balancing by the client")?, ip, self.progress)?;
         Ok((routes, BalancedPods::find(access, subject, RouteGuard::new(link.to_owned(), ip)).await?))
     }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::service_target::Requirements;
 use crate::config::Replicas;
-use crate::workload::event::Planned;
+use crate::workload::event::{Action, Planned};
 use evenkeel_load::LoadPlan;
 use evenkeel_measure::Mode;
 
@@ -82,6 +83,18 @@ impl Trial {
     pub fn uniformity_tests(&self) -> u32 {
         let tests = self.turns().filter(|(_, case)| case.mode != Some(Mode::Client)).count();
         u32::try_from(tests).unwrap_or(u32::MAX)
+    }
+
+    /// What the runs need of the Service under test.
+    #[must_use]
+    pub fn requirements(&self) -> Requirements {
+        let scales = |event: &Planned| matches!(event.action, Action::Scale(_));
+        Requirements {
+            address: self.cases.iter().any(|case| case.mode != Some(Mode::Client)),
+            scaling: !self.counts().is_empty() || self.events.iter().any(scales),
+            // A run may begin without pods if an event starts some.
+            pods: self.counts().is_empty() && !self.events.iter().any(scales),
+        }
     }
 
     /// Whether the client chooses the pods in one of the runs.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::cargo::{self, Cargo};
-use super::{Image, ImageSpec, Packed, elf, inspect, pack};
+use super::{Archive, Image, ImageSpec, Packed, elf, pack};
 use crate::image::{BuildNeed, BuildRemedy, ImageError};
 use crate::io_error::IoError;
 use crate::process::Invocation;
@@ -80,7 +80,7 @@ pub async fn build_pause(cache: &Path, progress: &Progress, shutdown: &Shutdown)
 
 async fn provide(recipe: &Recipe, cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, ImageError> {
     if let Some(archive) = env::var_os(recipe.variable).filter(|path| !path.is_empty()) {
-        return inspect(Path::new(&archive));
+        return Archive::read(Path::new(&archive), progress)?.one(None);
     }
     let source = source_tree(recipe)?;
     let step = progress.step(format!("build {}", recipe.what));
@@ -152,7 +152,7 @@ fn keep(packed: &Packed, directory: &Path) -> Result<Image, ImageError> {
         let written = WriteFile::internal().write(&archive, &packed.archive);
         written.map_err(|source| IoError::file("write", &archive, source))?;
     }
-    inspect(&archive)
+    Archive::read(&archive, &Progress::silent())?.one(None)
 }
 
 #[cfg(test)]
@@ -169,7 +169,8 @@ mod tests {
         let image = keep(&packed, &directory).unwrap();
         assert_eq!((&image.reference, &image.digest), (&packed.reference, &packed.digest));
         fs::write(&image.archive, "broken").unwrap();
-        assert_eq!(keep(&packed, &directory).unwrap(), image);
+        assert_eq!(keep(&packed, &directory).unwrap().digest, image.digest);
+        assert_eq!(image.import_path(), image.archive, "containerd imports the archive as it is");
         assert_eq!(fs::read(&image.archive).unwrap(), packed.archive);
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "no temporary file is left");
     }

@@ -19,6 +19,62 @@ pub enum ImageError {
         /// What is wrong with it.
         why: String,
     },
+    /// The archive contains several images, and it is not clear which one is wanted.
+    #[error("{} contains {} images: {}", path.display(), images.len(), images.join(", "))]
+    SeveralImages {
+        /// The archive.
+        path: PathBuf,
+        /// Their names.
+        images: Vec<String>,
+    },
+    /// An image in an archive has no name, or only a tag.
+    #[error("{} contains an image without a full name: {image}", path.display())]
+    NoName {
+        /// The archive.
+        path: PathBuf,
+        /// Its tag or digest.
+        image: String,
+    },
+    /// An image cannot run on this machine.
+    #[error("{image} is for {found}, and this machine runs {wanted}")]
+    WrongPlatform {
+        /// The image.
+        image: String,
+        /// The platforms for which it is.
+        found: String,
+        /// The platform of this machine.
+        wanted: String,
+    },
+    /// A registry could not be reached, or answered with something else.
+    #[error("{image} could not be pulled from {registry}: {why}")]
+    Registry {
+        /// The image.
+        image: String,
+        /// The registry.
+        registry: String,
+        /// What it said, or why it did not.
+        why: String,
+    },
+    /// A registry gives an image only to those who log in.
+    #[error("{registry} did not allow to pull {image}: {why}")]
+    Unauthorised {
+        /// The image.
+        image: String,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        why: String,
+    },
+    /// A registry does not have an image.
+    #[error("{registry} has no image {image}: {why}")]
+    NotInRegistry {
+        /// The image.
+        image: String,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        why: String,
+    },
     /// An image could not be built.
     #[error("{what} could not be built: {why}")]
     BuildFailed {

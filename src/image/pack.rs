@@ -6,20 +6,18 @@ use std::io;
 
 use oci_spec::OciSpecError;
 use oci_spec::image::{
-    Arch, ConfigBuilder, Descriptor, Digest, ImageConfigurationBuilder, ImageIndexBuilder, ImageManifestBuilder,
-    MediaType, OciLayoutBuilder, Os, Platform, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
+    ConfigBuilder, Descriptor, Digest, ImageConfigurationBuilder, ImageIndexBuilder, ImageManifestBuilder, MediaType,
+    OciLayoutBuilder, Os, Platform, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
 };
 use serde::Serialize;
 use sha2::Digest as _;
 
+use super::archive::{CONTAINERD_NAME, OCI_NAME};
+use super::platform::architecture;
 use crate::image::ImageError;
 
 /// The user that the binary runs as; most images without a shell call it "nonroot".
 const USER: &str = "65532:65532";
-/// The annotation by which containerd gets the full name of an image.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
-/// The annotation for the name of an image in an OCI layout.
-const OCI_NAME: &str = "org.opencontainers.image.ref.name";
 /// The number of digits of the digest in the tag.
 const TAG_DIGITS: usize = 12;
 
@@ -153,15 +151,6 @@ fn configuration(spec: &ImageSpec, layer: &Digest) -> Result<impl Serialize, Oci
 
 fn platform() -> Result<Platform, OciSpecError> {
     PlatformBuilder::default().architecture(architecture()).os(Os::Linux).build()
-}
-
-/// The architecture of this machine, by its name in Go and in images.
-fn architecture() -> Arch {
-    match std::env::consts::ARCH {
-        "x86_64" => Arch::Amd64,
-        "aarch64" => Arch::ARM64,
-        other => Arch::Other(other.to_owned()),
-    }
 }
 
 fn strings<const N: usize>(pairs: [(&str, &str); N]) -> HashMap<String, String> {

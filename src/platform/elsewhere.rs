@@ -40,6 +40,38 @@ pub fn unshare(_: &[Namespace]) -> nix::Result<()> {
     Err(Errno::ENOTSUP)
 }
 
+/// Cannot be had here.
+#[derive(Debug)]
+pub enum MachineNamespaces {}
+
+impl MachineNamespaces {
+    /// Fails.
+    ///
+    /// # Errors
+    /// [`Errno::ENOTSUP`].
+    pub fn of(_: u32) -> io::Result<Self> {
+        Err(Errno::ENOTSUP.into())
+    }
+
+    /// Fails.
+    ///
+    /// # Errors
+    /// [`Errno::ENOTSUP`].
+    pub fn given() -> io::Result<Self> {
+        Err(Errno::ENOTSUP.into())
+    }
+
+    /// There are none that could be given.
+    pub fn give_to(&self, _: &mut Command) {
+        match *self {}
+    }
+
+    /// There are none to run it in.
+    pub fn run_in(&self, _: &mut Command) {
+        match *self {}
+    }
+}
+
 /// Fails.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ mod system;
 
 use std::path::Path;
 
-pub use system::{ProcessHandle, die_with_parent, inotify_instances, mount, set_hostname, unshare};
+pub use system::{MachineNamespaces, ProcessHandle, die_with_parent, inotify_instances, mount, set_hostname, unshare};
 
 /// Whether a lab can run on this system.
 pub const HAS_LABS: bool = cfg!(target_os = "linux");
@@ -39,8 +39,16 @@ pub enum Mount<'a> {
     Shared,
     /// Shows this file or directory.
     Bind(&'a Path),
-    /// A file system in memory, for everyone to enter.
-    Memory,
+    /// An empty file system in memory.
+    Memory {
+        /// The permissions of its root, such as 0o755.
+        mode: u32,
+    },
+    /// Makes the mount there read-only.
+    ReadOnly {
+        /// Its options as in `/proc/self/mountinfo`, which it keeps.
+        options: &'a str,
+    },
     /// The processes of this PID namespace.
     Processes,
     /// Directories on top of each other, by overlayfs's own options.

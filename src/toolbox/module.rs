@@ -15,6 +15,8 @@ pub enum Module {
     Runc,
     /// containerd, its shim and ctr.
     Containerd,
+    /// CoreDNS.
+    Coredns,
     /// Kubernetes, and etcd.
     Kubernetes,
 }
@@ -32,7 +34,7 @@ pub struct Pins {
 
 impl Module {
     /// All modules, the quickest to build first, so that a build that cannot work fails early.
-    pub const ALL: &[Self] = &[Self::Cni, Self::Runc, Self::Containerd, Self::Kubernetes];
+    pub const ALL: &[Self] = &[Self::Cni, Self::Runc, Self::Containerd, Self::Coredns, Self::Kubernetes];
 
     /// The name of its directory.
     #[must_use]
@@ -41,6 +43,7 @@ impl Module {
             Self::Cni => "cni",
             Self::Runc => "runc",
             Self::Containerd => "containerd",
+            Self::Coredns => "coredns",
             Self::Kubernetes => "kubernetes",
         }
     }
@@ -52,6 +55,7 @@ impl Module {
             Self::Cni => "the CNI plugins",
             Self::Runc => "runc",
             Self::Containerd => "containerd",
+            Self::Coredns => "CoreDNS",
             Self::Kubernetes => "Kubernetes and etcd",
         }
     }
@@ -64,6 +68,9 @@ impl Module {
             Self::Runc => (include_str!("../../toolbox/runc/go.mod"), include_str!("../../toolbox/runc/go.sum")),
             Self::Containerd => {
                 (include_str!("../../toolbox/containerd/go.mod"), include_str!("../../toolbox/containerd/go.sum"))
+            }
+            Self::Coredns => {
+                (include_str!("../../toolbox/coredns/go.mod"), include_str!("../../toolbox/coredns/go.sum"))
             }
             Self::Kubernetes => {
                 (include_str!("../../toolbox/kubernetes/go.mod"), include_str!("../../toolbox/kubernetes/go.sum"))
@@ -78,6 +85,7 @@ impl Module {
             Self::Cni => "github.com/containernetworking/plugins",
             Self::Runc => "github.com/opencontainers/runc",
             Self::Containerd => "github.com/containerd/containerd/v2",
+            Self::Coredns => "github.com/coredns/coredns",
             Self::Kubernetes => "k8s.io/kubernetes",
         }
     }
@@ -113,6 +121,8 @@ impl Pins {
             }
             Module::Runc => format!("-X main.version={bare}"),
             Module::Containerd => format!("-X github.com/containerd/containerd/v2/version.Version={version}"),
+            // Its source names its version.
+            Module::Coredns => String::new(),
             Module::Kubernetes => {
                 let mut parts = bare.split('.');
                 let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -120,7 +130,7 @@ impl Pins {
                 format!("-X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}")
             }
         };
-        let mut flags = vec!["-trimpath".to_owned(), format!("-ldflags=-s -w {stamp}")];
+        let mut flags = vec!["-trimpath".to_owned(), format!("-ldflags=-s -w {stamp}").trim_end().to_owned()];
         if self.module == Module::Runc {
             flags.push("-tags=seccomp".to_owned());
         }

@@ -79,6 +79,7 @@ programs! {
     Kubelet, "kubelet", ProgramSource::Built(Module::Kubernetes), "kubelet.";
     KubeProxy, "kube-proxy", ProgramSource::Built(Module::Kubernetes), "kube-proxy.";
     Kubectl, "kubectl", ProgramSource::Built(Module::Kubernetes), "kubectl, for the user; the lab works without it.";
+    Coredns, "coredns", ProgramSource::Built(Module::Coredns), "CoreDNS, the cluster's DNS server.";
     Containerd, "containerd", ProgramSource::Built(Module::Containerd), "containerd.";
     ContainerdShim, "containerd-shim-runc-v2", ProgramSource::Built(Module::Containerd), "containerd's shim for runc.";
     Ctr, "ctr", ProgramSource::Built(Module::Containerd), "ctr, which imports images.";

@@ -49,6 +49,7 @@ impl Need {
         match program {
             _ if program.is_kubernetes_component() => Self::Component(release),
             Program::Kubectl => Self::Client(release),
+            Program::Coredns => Self::AtLeast(Version(1, 11, 0)),
             Program::Etcd => Self::AtLeast(Version(3, 5, 0)),
             Program::Containerd | Program::ContainerdShim | Program::Ctr => Self::AtLeast(Version(2, 0, 0)),
             Program::Runc => Self::AtLeast(Version(1, 2, 0)),
@@ -147,11 +148,11 @@ fn judge_plugin(answer: &str) -> Option<String> {
     if speaks { None } else { Some(format!("does not support CNI {CNI_VERSION}")) }
 }
 
-/// The first word that is a version; iproute2 puts its name before the version.
+/// The first word that is a version; CoreDNS and iproute2 put their names before it.
 fn word_of(answer: &str) -> Option<&str> {
     answer
         .split(|c: char| c.is_whitespace() || c == ',')
-        .map(|word| word.strip_prefix("iproute2-").unwrap_or(word))
+        .map(|word| word.strip_prefix("iproute2-").or(word.strip_prefix("CoreDNS-")).unwrap_or(word))
         .find(|word| Version::parse(word).is_some())
 }
 
@@ -169,6 +170,7 @@ mod tests {
             (Program::KubeApiserver, "Kubernetes v1.36.3", "1.36.3"),
             (Program::Kubectl, "Client Version: v1.36.3\nKustomize Version: v5.8.1", "1.36.3"),
             (Program::Etcd, "etcd Version: 3.6.14\nGit SHA: Not provided\nGo Version: go1.26.8", "3.6.14"),
+            (Program::Coredns, "CoreDNS-1.15.0\nlinux/amd64, go1.26.8, ", "1.15.0"),
             (Program::Containerd, "containerd github.com/containerd/containerd/v2 v2.3.5 ", "2.3.5"),
             (Program::ContainerdShim, "containerd-shim-runc-v2:\n  Version:  v2.3.5\n  Revision: ", "2.3.5"),
             (Program::Ctr, "ctr github.com/containerd/containerd/v2 v2.3.5", "2.3.5"),
@@ -205,6 +207,7 @@ mod tests {
                 "is version 1.37.2, but all components of Kubernetes must be of one minor version, here 1.36",
             ),
             (Program::Kubectl, "Client Version: v1.30.0", "is version 1.30.0, but 1.35 to 1.37 is needed"),
+            (Program::Coredns, "CoreDNS-1.9.3\nlinux/amd64, go1.18.2, ", "but 1.11 or newer is needed"),
             (
                 Program::Containerd,
                 "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u1",

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
@@ -21,14 +21,38 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// The addresses and ports of the ready endpoints of the subject.
 ///
 /// # Errors
-/// [`WorkloadError::Kubernetes`]; [`WorkloadError::NoWorkload`] when no endpoint is ready.
+/// [`WorkloadError::Kubernetes`]; [`WorkloadError::NoEndpoints`] when none is ready.
 pub async fn backends(client: &Client, subject: &Subject) -> Result<Vec<SocketAddr>, WorkloadError> {
+    let found = listed_as_ready(subject, &slices(client, subject).await?);
+    if !found.is_empty() {
+        return Ok(found.into_iter().collect());
+    }
+    Err(WorkloadError::NoEndpoints {
+        service: subject.to_string(),
+        port: subject.port_name.clone().unwrap_or_else(|| subject.port.to_string()),
+        selector: subject.selector.clone(),
+    })
+}
+
+/// The names of the nodes that have a ready endpoint of the subject.
+///
+/// # Errors
+/// [`WorkloadError::Kubernetes`].
+pub(super) async fn nodes_with_backends(client: &Client, subject: &Subject) -> Result<BTreeSet<String>, WorkloadError> {
+    let slices = slices(client, subject).await?;
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+    Ok(endpoints.filter(|endpoint| is_ready(endpoint)).filter_map(|endpoint| endpoint.node_name.clone()).collect())
+}
+
+async fn slices(client: &Client, subject: &Subject) -> Result<Vec<EndpointSlice>, WorkloadError> {
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), &subject.namespace);
     let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={}", subject.service));
     let listed = slices.list(&of_service).await;
-    let listed = listed.map_err(|source| KubernetesError::new("list EndpointSlices", source))?;
-    let found = listed_as_ready(subject, listed.items.iter());
-    if found.is_empty() { Err(WorkloadError::NoWorkload) } else { Ok(found.into_iter().collect()) }
+    Ok(listed.map_err(|source| KubernetesError::new("list EndpointSlices", source))?.items)
+}
+
+fn is_ready(endpoint: &Endpoint) -> bool {
+    endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false))
 }
 
 /// The same as [`backends`] at first, and again after each change; the list may be empty. While the API server cannot be
@@ -59,8 +83,7 @@ pub(super) fn listed_as_ready<'a>(
         let ports = slice.ports.iter().flatten().filter(|port| port.name.as_deref().unwrap_or_default() == name);
         for port in ports.filter_map(|port| u16::try_from(port.port?).ok()) {
             let endpoints = slice.endpoints.iter().flatten();
-            let ready =
-                endpoints.filter(|endpoint| endpoint.conditions.as_ref().is_none_or(|c| c.ready != Some(false)));
+            let ready = endpoints.filter(|endpoint| is_ready(endpoint));
             let ips = ready.flat_map(|endpoint| &endpoint.addresses).filter_map(|text| text.parse::<IpAddr>().ok());
             found.extend(ips.map(|ip| SocketAddr::new(ip, port)));
         }

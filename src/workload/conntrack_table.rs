@@ -11,6 +11,7 @@ use kube::{Client, ResourceExt};
 use super::pods::{has_ended, pods};
 use super::subject::Subject;
 use crate::cluster::{self, Access};
+use crate::config::HOST_ADDRESS;
 use crate::toolbox::Program;
 use crate::workload::WorkloadError;
 
@@ -30,25 +31,49 @@ struct ConntrackEntry {
     over: bool,
 }
 
-/// The tracked connections to one Service at one moment, by the client's address and port.
+/// Which connections are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Those to a Service, at this address.
+    Service(SocketAddr),
+    /// Those from this machine straight to pods.
+    Pods,
+}
+
+/// The client's address and port, and the address that it connected to.
+type Flow = (SocketAddr, IpAddr);
+
+/// The tracked connections to one destination at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConntrackTable(HashMap<SocketAddr, ConntrackEntry>);
+pub struct ConntrackTable(HashMap<Flow, ConntrackEntry>);
 
 impl ConntrackTable {
-    /// Reads the tables of all nodes for connections to `service`.
+    /// Reads the tables of all nodes for connections to `destination`.
     ///
     /// # Errors
     /// [`ClusterError::NoDataPlane`](crate::cluster::ClusterError::NoDataPlane) when the nodes cannot be reached,
     /// [`WorkloadError::Program`] when the table of one cannot be read: only root can.
-    pub async fn now(access: &Access, service: SocketAddr) -> Result<Self, WorkloadError> {
+    pub async fn now(access: &Access, destination: Destination) -> Result<Self, WorkloadError> {
         let (nodes, toolbox) = access.require_kernels("reading the connection tracking")?;
         let conntrack = toolbox.path(Program::Conntrack);
-        let (ip, port) = (service.ip().to_string(), service.port().to_string());
+        let filter = match destination {
+            Destination::Service(service) => {
+                ["--orig-dst".into(), service.ip().to_string(), "--orig-port-dst".into(), service.port().to_string()]
+                    .to_vec()
+            }
+            Destination::Pods => ["--orig-src".into(), HOST_ADDRESS.to_string()].to_vec(),
+        };
+        // A connection that this machine opens to a node itself, such as one to the API server, leads to no pod.
+        let ends_at_node = |ip: IpAddr| nodes.iter().any(|node| ip == node.node.address);
+        let is_wanted = |((_, to), entry): &(Flow, ConntrackEntry)| match destination {
+            Destination::Service(_) => true,
+            Destination::Pods => *to == entry.pod && !ends_at_node(*to),
+        };
         let mut all = Self::default();
         for node in nodes {
-            let arguments = ["-L", "-p", "tcp", "--orig-dst", &ip, "--orig-port-dst", &port];
+            let arguments = ["-L", "-p", "tcp"].into_iter().chain(filter.iter().map(String::as_str));
             let listed = cluster::inside(node, toolbox, conntrack, arguments).run_async().await?;
-            all.0.extend(String::from_utf8_lossy(&listed).lines().filter_map(entry));
+            all.0.extend(String::from_utf8_lossy(&listed).lines().filter_map(entry).filter(is_wanted));
         }
         Ok(all)
     }
@@ -58,7 +83,7 @@ impl ConntrackTable {
     /// that was closed after two minutes.
     #[must_use]
     pub fn opened_since(&self, before: &Self, elapsed: Duration) -> BTreeMap<IpAddr, u64> {
-        let is_new = |(client, entry): &(&SocketAddr, &ConntrackEntry)| match before.0.get(client) {
+        let is_new = |(flow, entry): &(&Flow, &ConntrackEntry)| match before.0.get(flow) {
             None => true,
             // The port was reused if the new entry lasts longer than the old one could.
             Some(old) => old.over && entry.left + elapsed > old.left + SLACK,
@@ -73,14 +98,15 @@ impl ConntrackTable {
 
 /// Parses a line of `conntrack -L`:
 /// `tcp 6 119 TIME_WAIT src=CLIENT dst=SERVICE sport=N dport=N src=POD dst=CLIENT sport=N dport=N [ASSURED] mark=0 use=1`.
-fn entry(line: &str) -> Option<(SocketAddr, ConntrackEntry)> {
+fn entry(line: &str) -> Option<(Flow, ConntrackEntry)> {
     let mut words = line.split_ascii_whitespace();
     let (_protocol, _number) = (words.next().filter(|name| *name == "tcp")?, words.next()?);
     let (left, state) = (words.next()?.parse().ok()?, words.next()?);
     let value = |key: &str, at| words.clone().filter_map(|word| word.strip_prefix(key)).nth(at);
     let client = SocketAddr::new(value("src=", 0)?.parse().ok()?, value("sport=", 0)?.parse().ok()?);
+    let to = value("dst=", 0)?.parse().ok()?;
     let pod = value("src=", 1)?.parse().ok()?;
-    Some((client, ConntrackEntry { pod, left: Duration::from_secs(left), over: OVER.contains(&state) }))
+    Some(((client, to), ConntrackEntry { pod, left: Duration::from_secs(left), over: OVER.contains(&state) }))
 }
 
 /// The names of the subject's pods by address.
@@ -154,6 +180,13 @@ mod tests {
             line(40_003, 119, "TIME_WAIT", "10.244.0.5"),
         ];
         assert_eq!(opened(&before, &after, 10), []);
+    }
+
+    #[test]
+    fn one_port_of_the_client_may_be_used_for_several_pods() {
+        let to = |pod: &str| line(40_001, 431_999, "ESTABLISHED", pod).replace("198.18.1.1", pod);
+        let found = opened(&[to("10.244.0.5")], &[to("10.244.0.5"), to("10.244.0.6")], 10);
+        assert_eq!(found, [("10.244.0.6".to_owned(), 1)]);
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! The target of the load: the Service's external IP.
+//! The target of the load: the address under which the Service is reached from outside of the cluster.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Node, Service};
+use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 
+use super::backends::nodes_with_backends;
+use super::exposure::{Exposure, ServicePolicy};
 use super::subject::Subject;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
@@ -16,23 +19,82 @@ use evenkeel_load::Target;
 /// How long a Service may wait for its external IP.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The Service as the target of a load. Waits until the Service has an external IP.
+/// Where load for a Service is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The address and the `Host` header. The address is 0.0.0.0 if the Service is headless: load is then sent to the pods.
+    pub target: Target,
+    /// How the Service is reached.
+    pub exposure: Exposure,
+    /// The policies of the Service that act on this load.
+    pub policies: Vec<ServicePolicy>,
+}
+
+impl Endpoint {
+    /// Whether this machine needs a route to reach the Service.
+    #[must_use]
+    pub fn needs_route(&self) -> bool {
+        matches!(self.exposure, Exposure::ClusterIp(_))
+    }
+}
+
+/// Where load for the Service is sent. Waits until a Service of type LoadBalancer has an external IP.
 ///
 /// # Errors
-/// [`WorkloadError::NoWorkload`] when there is no Service; [`WorkloadError::Unsuitable`] when it can have no external IP; [`WorkloadError::Deadline`] when it gets no external IP.
-pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Target, WorkloadError> {
+/// [`WorkloadError::NoWorkload`] when there is no Service; [`WorkloadError::Unsuitable`] when no load can be sent to it;
+/// [`WorkloadError::Deadline`] when it gets no external IP.
+pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Endpoint, WorkloadError> {
+    let unsuitable = |why: String| WorkloadError::Unsuitable { service: subject.to_string(), why };
+    if subject.protocol != "TCP" {
+        let port = subject.port_name.clone().unwrap_or_else(|| subject.port.to_string());
+        return Err(unsuitable(format!("its port {port} is a {} port, and load is sent over TCP", subject.protocol)));
+    }
     let services: Api<Service> = Api::namespaced(client.clone(), &subject.namespace);
     let found = services.get_opt(&subject.service).await;
     let found = found.map_err(|source| KubernetesError::new(format!("get Service {subject}"), source))?;
     let service = found.ok_or(WorkloadError::NoWorkload)?;
-    let kind = service.spec.as_ref().and_then(|spec| spec.type_.as_deref()).unwrap_or("ClusterIP");
-    if kind != "LoadBalancer" {
-        let why =
-            format!("it is of type {kind}, and load is sent to external IPs, which only the type LoadBalancer has");
-        return Err(WorkloadError::Unsuitable { service: subject.to_string(), why });
+    let exposure = Exposure::of(&service, subject.port);
+    let exposure = exposure.ok_or_else(|| unsuitable("it has no cluster IP or node port for this port".into()))?;
+    let policies = exposure.policies(&service);
+    let target = match exposure {
+        Exposure::ExternalIp => external_ip(services, &service, subject).await?,
+        Exposure::NodePort(port) => {
+            let local = policies.contains(&ServicePolicy::ExternalLocal);
+            target((node(client, subject, local).await?, port).into())
+        }
+        Exposure::ClusterIp(ip) => target((ip, subject.port).into()),
+        Exposure::Headless => {
+            // Clients inside the cluster find the pods by this name.
+            let name = format!("{}.{}.svc.cluster.local", subject.service, subject.namespace);
+            let host = if subject.port == 80 { name } else { format!("{name}:{}", subject.port) };
+            Target { host, ..target((Ipv4Addr::UNSPECIFIED, subject.port).into()) }
+        }
+    };
+    Ok(Endpoint { target, exposure, policies })
+}
+
+/// The address of a node, and if `local`, of one that has a ready pod of the subject: other nodes then drop connections.
+async fn node(client: &Client, subject: &Subject, local: bool) -> Result<IpAddr, WorkloadError> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let listed = nodes.list(&ListParams::default()).await;
+    let mut nodes = listed.map_err(|source| KubernetesError::new("list nodes", source))?.items;
+    if local {
+        let with_pods = nodes_with_backends(client, subject).await?;
+        nodes.sort_by_key(|node| !with_pods.contains(&node.name_any()));
     }
-    if let Some(endpoint) = of_service(&service, subject.port) {
-        return Ok(endpoint);
+    let found = nodes.iter().find_map(internal_ip);
+    found
+        .ok_or_else(|| WorkloadError::Unsuitable { service: subject.to_string(), why: "no node has an address".into() })
+}
+
+fn internal_ip(node: &Node) -> Option<IpAddr> {
+    let addresses = node.status.as_ref()?.addresses.as_ref()?;
+    addresses.iter().find(|address| address.type_ == "InternalIP")?.address.parse().ok()
+}
+
+async fn external_ip(services: Api<Service>, service: &Service, subject: &Subject) -> Result<Target, WorkloadError> {
+    if let Some(target) = of_service(service, subject.port) {
+        return Ok(target);
     }
     let config = watcher::Config::default().fields(&format!("metadata.name={}", subject.service));
     let changes = watcher(services, config).default_backoff().applied_objects();
@@ -56,9 +118,13 @@ pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Target, Work
 
 /// The external IP of a Service with this port; `None` when it has no external IP.
 fn of_service(service: &Service, port: u16) -> Option<Target> {
-    let ip = external_ips(service).next()?;
-    let host = if port == 80 { ip.to_string() } else { format!("{ip}:{port}") };
-    Some(Target { address: (ip, port).into(), host, path: "/".into(), tls: None })
+    Some(target((external_ips(service).next()?, port).into()))
+}
+
+/// The target at an address, with the address as its `Host`.
+fn target(address: SocketAddr) -> Target {
+    let host = if address.port() == 80 { address.ip().to_string() } else { address.to_string() };
+    Target { address, host, path: "/".into(), tls: None }
 }
 
 /// The external IPs in a Service's status.

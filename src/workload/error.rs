@@ -1,5 +1,7 @@
 //! Errors of the workload.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::cluster::ClusterError;
@@ -39,6 +41,32 @@ pub enum WorkloadError {
         service: String,
         /// Why not.
         why: String,
+    },
+    /// The number of pods behind the Service cannot be set.
+    #[error("{controller} cannot be scaled: {why}")]
+    Unscalable {
+        /// What creates the pods: `DaemonSet shop/web`.
+        controller: String,
+        /// What sets their number.
+        why: ScaleObstacle,
+    },
+    /// The Service has no address of its own, and the load generator does not choose the pods.
+    #[error("the Service {service} is headless: it has no address, so no load balancer chooses a pod for a connection")]
+    Headless {
+        /// Its name, with its namespace.
+        service: String,
+    },
+    /// The Service has no pod that is ready.
+    #[error(
+        "the Service {service} has no endpoint: no pod with the labels {selector} is ready and has its port {port}"
+    )]
+    NoEndpoints {
+        /// Its name, with its namespace.
+        service: String,
+        /// Its port.
+        port: String,
+        /// The labels of its pods.
+        selector: String,
     },
     /// There is no pod of that name.
     #[error("there is no pod {given:?}; {}", listed(pods, "the pods"))]
@@ -103,6 +131,30 @@ pub enum WorkloadError {
     /// The cluster failed, or cannot be reached.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+}
+
+/// What sets the number of pods, so that a user cannot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScaleObstacle {
+    /// The nodes: the controller is a DaemonSet.
+    DaemonSet,
+    /// A HorizontalPodAutoscaler.
+    Autoscaler {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl fmt::Display for ScaleObstacle {
+    /// As the end of a sentence.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DaemonSet => formatter.write_str("a DaemonSet has one pod on each node"),
+            Self::Autoscaler { name, .. } => write!(formatter, "the HorizontalPodAutoscaler {name} sets its replicas"),
+        }
+    }
 }
 
 impl WorkloadError {

@@ -1,4 +1,4 @@
-//! The workload: it is applied, rolled out, scaled, watched and shown. Also the external IPs of its Services.
+//! The workload: it is applied, rolled out, scaled, watched and shown. Also the external IPs of its Services, and its volumes.
 
 pub mod backends;
 pub mod baseline;
@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod endpoint;
 mod error;
 pub mod event;
+pub mod exposure;
 pub mod external_ip;
 mod guard;
 mod job;
@@ -29,21 +30,23 @@ pub mod service_name;
 pub mod status;
 pub mod subject;
 pub mod view;
+pub mod volume;
 
-pub use error::WorkloadError;
+pub use error::{ScaleObstacle, WorkloadError};
 
 use crate::kubernetes_error::KubernetesError;
 
 pub use backends::{backends, backends_as_they_change};
 pub use baseline::Baseline;
-pub use endpoint::endpoint;
+pub use endpoint::{Endpoint, endpoint};
+pub use exposure::{Exposure, ServicePolicy};
 pub use guard::guard;
 pub use job::job;
 pub use pod_counters::{PodCounters, pod_counters};
 pub use pod_template::replicas;
 pub use pods::is_active;
 pub use rollout::rollout;
-pub use scale::{ScaleOutcome, scale};
+pub use scale::{ScaleOutcome, require_scalable, scale};
 pub use service_name::ServiceName;
 pub use status::status;
 pub use subject::{Subject, SubjectWish};

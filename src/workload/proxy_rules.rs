@@ -15,6 +15,8 @@ pub struct Programmed {
     pub backends: BTreeSet<SocketAddr>,
     /// The addresses of the Service: its cluster IP and its external IPs.
     pub addresses: BTreeSet<IpAddr>,
+    /// Its node ports.
+    pub node_ports: BTreeSet<u16>,
 }
 
 /// What kube-proxy has programmed on `node` for the subject, in nftables or iptables mode.
@@ -37,11 +39,14 @@ pub async fn programmed(node: &RunningNode, toolbox: &Toolbox, subject: &Subject
 /// A Service's chain contains the endpoints' addresses, or, with session affinity and in older versions, jumps to chains that
 /// are named after the addresses. Chains that no rule leads to are ignored: kube-proxy removes stale chains a second later.
 fn parse_nftables(rules: &str, subject: &Subject) -> Programmed {
-    let port = format!("-{subject}/tcp/{}", subject.port_name.as_deref().unwrap_or_default());
-    let is_ours = |chain: &str| chain.starts_with("service-") && chain.ends_with(&port);
+    let protocol = subject.protocol.to_lowercase();
+    let port = format!("-{subject}/{protocol}/{}", subject.port_name.as_deref().unwrap_or_default());
+    // With `internalTrafficPolicy: Local` there may be only the chain for the node's own endpoints.
+    let is_ours = |chain: &str| chain.starts_with("service-") || chain.starts_with("local-");
+    let is_ours = |chain: &str| is_ours(chain) && chain.ends_with(&port);
     let mut reached = BTreeSet::new();
     let mut picked: BTreeMap<&str, BTreeSet<SocketAddr>> = BTreeMap::new();
-    let mut addresses = BTreeSet::new();
+    let (mut addresses, mut node_ports) = (BTreeSet::new(), BTreeSet::new());
     let mut here = "";
     for line in rules.lines().map(str::trim) {
         if let Some(name) = opened(line) {
@@ -50,18 +55,22 @@ fn parse_nftables(rules: &str, subject: &Subject) -> Programmed {
         }
         let separators = |c: char| c.is_whitespace() || ",\"{}".contains(c);
         let words: Vec<&str> = line.split(separators).filter(|word| !word.is_empty()).collect();
-        let mut ip: Option<IpAddr> = None;
+        let (mut ip, mut number): (Option<IpAddr>, Option<u16>) = (None, None);
         for (at, &word) in words.iter().enumerate() {
             let next = words.get(at + 1).copied().unwrap_or_default();
             if let Ok(found) = word.parse() {
                 ip = Some(found);
             }
+            number = word.parse().ok().or(number);
             let backend = match word {
                 "." => ip.zip(next.parse().ok()).map(SocketAddr::from),
                 "goto" | "jump" => {
                     reached.insert(next);
                     if here == "service-ips" && next.ends_with(&port) {
                         addresses.extend(ip);
+                    }
+                    if here == "service-nodeports" && next.ends_with(&port) {
+                        node_ports.extend(number);
                     }
                     named_after(next)
                 }
@@ -71,7 +80,7 @@ fn parse_nftables(rules: &str, subject: &Subject) -> Programmed {
         }
     }
     let ours = picked.into_iter().filter(|(chain, _)| is_ours(chain) && reached.contains(chain));
-    Programmed { backends: ours.flat_map(|(_, backends)| backends).collect(), addresses }
+    Programmed { backends: ours.flat_map(|(_, backends)| backends).collect(), addresses, node_ports }
 }
 
 /// The name of the chain, map or set that begins in this line.
@@ -99,7 +108,7 @@ fn parse_iptables(rules: &str, subject: &Subject) -> Programmed {
     };
     let mut destinations = BTreeMap::new();
     let mut used = BTreeSet::new();
-    let mut addresses = BTreeSet::new();
+    let (mut addresses, mut node_ports) = (BTreeSet::new(), BTreeSet::new());
     for rule in rules.lines().filter(is_ours) {
         let after = |flag: &str| {
             let mut words = rule.split_whitespace();
@@ -108,15 +117,18 @@ fn parse_iptables(rules: &str, subject: &Subject) -> Programmed {
         let (Some(chain), Some(target)) = (after("-A"), after("-j")) else { continue };
         if let Some(destination) = after("--to-destination").and_then(|text| text.parse().ok()) {
             destinations.insert(chain, destination);
-        } else if chain.starts_with("KUBE-SVC-") && target.starts_with("KUBE-SEP-") {
+        } else if (chain.starts_with("KUBE-SVC-") || chain.starts_with("KUBE-SVL-")) && target.starts_with("KUBE-SEP-")
+        {
             used.insert(target);
         } else if chain == "KUBE-SERVICES" {
             let ip: Option<IpAddr> = after("-d").and_then(|text| text.split('/').next()?.parse().ok());
             addresses.extend(ip);
+        } else if chain == "KUBE-NODEPORTS" {
+            node_ports.extend(after("--dport").and_then(|port| port.parse::<u16>().ok()));
         }
     }
     let backends = used.iter().filter_map(|chain| destinations.get(chain).copied()).collect();
-    Programmed { backends, addresses }
+    Programmed { backends, addresses, node_ports }
 }
 
 #[cfg(test)]
@@ -145,6 +157,12 @@ mod tests {
 			     10.96.0.1 . tcp . 443 : goto service-2QRHZV4L-default/kubernetes/tcp/https }
 	}
 
+	map service-nodeports {
+		type inet_proto . inet_service : verdict
+		comment "NodePort traffic"
+		elements = { tcp . 30080 : goto external-VFEXU4CY-evenkeel/server/tcp/http, tcp . 30081 : goto external-X-a/b/tcp/http }
+	}
+
 	chain services {
 		ip daddr @cluster-ips ip saddr != 10.244.0.0/16 meta mark set meta mark | 0x00004000 comment "masquerade"
 		ip daddr . meta l4proto . th dport vmap @service-ips
@@ -171,6 +189,15 @@ mod tests {
         let (backends, addresses) = found(&parse_nftables(PICKS_ADDRESSES, &own()));
         assert_eq!(backends, ["10.244.0.2:3000", "10.244.0.3:3000", "10.244.0.4:3000"]);
         assert_eq!(addresses, ["10.96.204.186", "198.18.1.1"]);
+        assert_eq!(parse_nftables(PICKS_ADDRESSES, &own()).node_ports, [30080].into());
+    }
+
+    #[test]
+    fn the_chain_of_a_nodes_own_endpoints_may_be_the_only_one() {
+        let local = PICKS_CHAINS.replace("service-X-", "local-X-");
+        assert_eq!(found(&parse_nftables(&local, &own())), found(&parse_nftables(PICKS_CHAINS, &own())));
+        let local = IPTABLES.replace("KUBE-SVC-S", "KUBE-SVL-S");
+        assert_eq!(found(&parse_iptables(&local, &own())), found(&parse_iptables(IPTABLES, &own())));
     }
 
     const PICKS_CHAINS: &str = r#"table ip kube-proxy {
@@ -209,6 +236,8 @@ mod tests {
 -A KUBE-SERVICES -d 10.96.9.9/32 -p tcp -m comment --comment "evenkeel/server:http cluster IP" -m tcp --dport 80 -j KUBE-SVC-S
 -A KUBE-SERVICES -d 198.18.1.1/32 -p tcp -m comment --comment "evenkeel/server:http loadbalancer IP" -m tcp --dport 80 -j KUBE-EXT-S
 -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment "default/kubernetes:https cluster IP" -m tcp --dport 443 -j KUBE-SVC-K
+-A KUBE-NODEPORTS -p tcp -m comment --comment "evenkeel/server:http" -m tcp --dport 30080 -j KUBE-EXT-S
+-A KUBE-NODEPORTS -p tcp -m comment --comment "a/b:http" -m tcp --dport 30081 -j KUBE-EXT-T
 -A KUBE-SEP-A -s 10.244.0.5/32 -m comment --comment "evenkeel/server:http" -j KUBE-MARK-MASQ
 -A KUBE-SEP-A -p tcp -m comment --comment "evenkeel/server:http" -m tcp -j DNAT --to-destination 10.244.0.5:3000
 -A KUBE-SEP-B -p tcp -m comment --comment "evenkeel/server:http" -m tcp -j DNAT --to-destination 10.244.0.6:3000
@@ -223,5 +252,6 @@ COMMIT
         let (backends, addresses) = found(&parse_iptables(IPTABLES, &own()));
         assert_eq!(backends, ["10.244.0.5:3000"]);
         assert_eq!(addresses, ["10.96.9.9", "198.18.1.1"]);
+        assert_eq!(parse_iptables(IPTABLES, &own()).node_ports, [30080].into());
     }
 }

@@ -1,6 +1,7 @@
 //! Scales the controller of the subject, and waits until the change has reached the rules of every node.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use super::backends::listed_as_ready;
 use super::controller::{Controller, ControllerKind};
 use super::endpoint::external_ips;
+use super::exposure::{cluster_ip, is_headless, node_port};
 use super::observe::{Observed, View};
 use super::pods::{is_active, is_ready};
 use super::proxy_rules::{Programmed, programmed};
@@ -28,7 +30,7 @@ use crate::config::Replicas;
 use crate::kubernetes_error::KubernetesError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
-use crate::workload::WorkloadError;
+use crate::workload::{ScaleObstacle, WorkloadError};
 
 /// How often the rules are read, since they cannot be watched.
 const REREAD: Duration = Duration::from_millis(20);
@@ -52,7 +54,7 @@ pub struct ScaleOutcome {
 /// the EndpointSlices.
 ///
 /// # Errors
-/// [`WorkloadError::NoWorkload`] when nothing is deployed; [`WorkloadError::Unsuitable`] when the subject cannot be scaled;
+/// [`WorkloadError::NoWorkload`] when nothing is deployed; [`WorkloadError::Unsuitable`] or [`WorkloadError::Unscalable`] when the subject cannot be scaled;
 /// [`WorkloadError::RolloutStuck`] when pods cannot start; [`WorkloadError::Deadline`].
 pub async fn scale(
     access: &Access,
@@ -89,21 +91,31 @@ pub async fn settle(
 
 /// Sets the number of replicas; returns the previous number.
 async fn set(client: &Client, subject: &Subject, replicas: Replicas) -> Result<u32, WorkloadError> {
+    require_scalable(client, subject).await?;
     let controller = subject.require_controller()?;
-    refuse_autoscaled(client, subject, controller).await?;
     match controller.kind {
         ControllerKind::Deployment => set_scale::<Deployment>(client, controller, replicas).await,
         ControllerKind::StatefulSet => set_scale::<StatefulSet>(client, controller, replicas).await,
         ControllerKind::ReplicaSet => set_scale::<ReplicaSet>(client, controller, replicas).await,
-        ControllerKind::DaemonSet => Err(WorkloadError::Unsuitable {
-            service: subject.to_string(),
-            why: format!("{controller} has one pod on each node, so it cannot be scaled"),
-        }),
+        ControllerKind::DaemonSet => Err(unscalable(controller, ScaleObstacle::DaemonSet)),
     }
 }
 
-/// Refuses a controller whose replicas a HorizontalPodAutoscaler sets.
-async fn refuse_autoscaled(client: &Client, subject: &Subject, controller: &Controller) -> Result<(), WorkloadError> {
+/// The error for a controller that cannot be scaled.
+pub(super) fn unscalable(controller: &Controller, why: ScaleObstacle) -> WorkloadError {
+    WorkloadError::Unscalable { controller: controller.to_string(), why }
+}
+
+/// Refuses a subject that has no controller, or whose controller has no replicas to set, or whose replicas a
+/// HorizontalPodAutoscaler sets.
+///
+/// # Errors
+/// [`WorkloadError::Unsuitable`], [`WorkloadError::Unscalable`], [`WorkloadError::Kubernetes`].
+pub async fn require_scalable(client: &Client, subject: &Subject) -> Result<(), WorkloadError> {
+    let controller = subject.require_controller()?;
+    if controller.kind == ControllerKind::DaemonSet {
+        return Err(unscalable(controller, ScaleObstacle::DaemonSet));
+    }
     let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &controller.namespace);
     let listed = autoscalers.list(&ListParams::default()).await;
     let listed = listed.map_err(|source| KubernetesError::new("list HorizontalPodAutoscalers", source))?.items;
@@ -113,10 +125,10 @@ async fn refuse_autoscaled(client: &Client, subject: &Subject, controller: &Cont
     };
     match listed.iter().find(is_target) {
         None => Ok(()),
-        Some(autoscaler) => Err(WorkloadError::Unsuitable {
-            service: subject.to_string(),
-            why: format!("the HorizontalPodAutoscaler {} sets the replicas of {controller}", autoscaler.name_any()),
-        }),
+        Some(autoscaler) => {
+            let (namespace, name) = (controller.namespace.clone(), autoscaler.name_any());
+            Err(unscalable(controller, ScaleObstacle::Autoscaler { namespace, name }))
+        }
     }
 }
 
@@ -189,11 +201,6 @@ fn lacks_address(service: &Service) -> bool {
     kind == Some("LoadBalancer") && external_ips(service).next().is_none()
 }
 
-/// Whether the Service has no cluster IP, so kube-proxy writes no rules for it.
-fn is_headless(service: &Service) -> bool {
-    service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")
-}
-
 /// The first difference between `view` and the rules of a node; `None` when all agree, or when no rules can be read.
 async fn unprogrammed(access: &Access, subject: &Subject, view: &View) -> Result<Option<String>, WorkloadError> {
     let Some((nodes, toolbox)) = access.kernels() else { return Ok(None) };
@@ -201,25 +208,59 @@ async fn unprogrammed(access: &Access, subject: &Subject, view: &View) -> Result
         return Ok(None);
     }
     let wanted = listed_as_ready(subject, view.slices.iter().map(AsRef::as_ref));
-    let ips: BTreeSet<IpAddr> = view.service.iter().flat_map(|service| external_ips(service)).collect();
+    let entries: Vec<Entry> = view.service.iter().flat_map(|service| entries(service, subject.port)).collect();
     for node in nodes {
         let rules = programmed(node, toolbox, subject).await?;
-        if let Some(difference) = difference(&rules, &wanted, &ips) {
+        if let Some(difference) = difference(&rules, &wanted, &entries) {
             return Ok(Some(format!("{difference} on node {}", node.node.name)));
         }
     }
     Ok(None)
 }
 
-fn difference(rules: &Programmed, wanted: &BTreeSet<SocketAddr>, ips: &BTreeSet<IpAddr>) -> Option<String> {
+/// An address or a port under which a node accepts connections to the Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    ExternalIp(IpAddr),
+    ClusterIp(IpAddr),
+    NodePort(u16),
+}
+
+impl Entry {
+    fn is_in(self, rules: &Programmed) -> bool {
+        match self {
+            Self::ExternalIp(ip) | Self::ClusterIp(ip) => rules.addresses.contains(&ip),
+            Self::NodePort(port) => rules.node_ports.contains(&port),
+        }
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ExternalIp(ip) => write!(formatter, "external IP {ip}"),
+            Self::ClusterIp(ip) => write!(formatter, "cluster IP {ip}"),
+            Self::NodePort(port) => write!(formatter, "node port {port}"),
+        }
+    }
+}
+
+/// Everything under which a node accepts connections to a port of the Service.
+fn entries(service: &Service, port: u16) -> Vec<Entry> {
+    let external = external_ips(service).map(Entry::ExternalIp);
+    let cluster = cluster_ip(service).map(Entry::ClusterIp);
+    external.chain(cluster).chain(node_port(service, port).map(Entry::NodePort)).collect()
+}
+
+fn difference(rules: &Programmed, wanted: &BTreeSet<SocketAddr>, entries: &[Entry]) -> Option<String> {
     if rules.backends != *wanted {
         let (have, extra) = (wanted.intersection(&rules.backends).count(), rules.backends.difference(wanted).count());
         let extra = if extra > 0 { format!(", and {} too many", some(extra, "endpoint")) } else { String::new() };
         return Some(format!("{have} of {} endpoints programmed{extra}", wanted.len()));
     }
     // The rules for a Service without endpoints are elsewhere.
-    let unreachable = ips.difference(&rules.addresses).next().filter(|_| !wanted.is_empty());
-    unreachable.map(|ip| format!("the external IP {ip} is not programmed yet"))
+    let missing = entries.iter().find(|entry| !entry.is_in(rules)).filter(|_| !wanted.is_empty());
+    missing.map(|entry| format!("the {entry} is not programmed yet"))
 }
 
 #[cfg(test)]
@@ -282,22 +323,34 @@ mod tests {
     }
 
     #[test]
-    fn rules_must_hold_exactly_the_endpoints_and_the_external_ip() {
+    fn rules_must_hold_exactly_the_endpoints_and_every_address() {
         let set = |addresses: &[&str]| addresses.iter().map(|a| a.parse().unwrap()).collect::<BTreeSet<SocketAddr>>();
-        let ip: IpAddr = "198.18.1.1".parse().unwrap();
+        let ips: [IpAddr; 2] = ["198.18.1.1", "10.96.9.9"].map(|ip| ip.parse().unwrap());
+        let entries = entries(
+            &from_value(json!({
+                "spec": {"clusterIP": ips[1], "ports": [{"port": 80, "nodePort": 30080}]},
+                "status": {"loadBalancer": {"ingress": [{"ip": ips[0]}]}},
+            }))
+            .unwrap(),
+            80,
+        );
         let wanted = set(&["10.244.0.5:3000", "10.244.0.6:3000"]);
-        let rules = |backends: &[&str], ip: Option<IpAddr>| Programmed {
+        let rules = |backends: &[&str], ips: &[IpAddr], node_port: Option<u16>| Programmed {
             backends: set(backends),
-            addresses: ip.into_iter().collect(),
+            addresses: ips.iter().copied().collect(),
+            node_ports: node_port.into_iter().collect(),
         };
-        let said = |rules: &Programmed| difference(rules, &wanted, &[ip].into());
-        assert_eq!(said(&rules(&["10.244.0.5:3000"], None)).unwrap(), "1 of 2 endpoints programmed");
+        let said = |rules: &Programmed| difference(rules, &wanted, &entries);
+        assert_eq!(said(&rules(&["10.244.0.5:3000"], &[], None)).unwrap(), "1 of 2 endpoints programmed");
         assert_eq!(
-            said(&rules(&["10.244.0.5:3000", "10.244.0.6:3000", "10.244.0.7:3000"], Some(ip))).unwrap(),
+            said(&rules(&["10.244.0.5:3000", "10.244.0.6:3000", "10.244.0.7:3000"], &ips, None)).unwrap(),
             "2 of 2 endpoints programmed, and 1 endpoint too many"
         );
         let all = ["10.244.0.5:3000", "10.244.0.6:3000"];
-        assert_eq!(said(&rules(&all, None)).unwrap(), "the external IP 198.18.1.1 is not programmed yet");
-        assert_eq!(said(&rules(&all, Some(ip))), None);
+        let missing = |ips: &[IpAddr], node_port| said(&rules(&all, ips, node_port));
+        assert_eq!(missing(&[], None).unwrap(), "the external IP 198.18.1.1 is not programmed yet");
+        assert_eq!(missing(&ips[..1], None).unwrap(), "the cluster IP 10.96.9.9 is not programmed yet");
+        assert_eq!(missing(&ips, None).unwrap(), "the node port 30080 is not programmed yet");
+        assert_eq!(missing(&ips, Some(30080)), None);
     }
 }

@@ -8,6 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::controller::{Candidate, Controller, candidates};
+use super::exposure::protocol;
 use super::service_name::ServiceName;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
@@ -38,6 +39,8 @@ pub struct Subject {
     pub port_name: Option<String>,
     /// The number of its port.
     pub port: u16,
+    /// The protocol of its port: `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
     /// The labels of its pods, as `kubectl --selector` takes them.
     pub selector: String,
     /// What creates its pods; `None` if no controller does, or if several do.
@@ -109,7 +112,14 @@ pub(super) fn resolve(
 ) -> Result<Subject, WorkloadError> {
     let namespace = service.namespace().unwrap_or_default();
     let unsuitable = |why: &str| WorkloadError::Unsuitable { service: service_name(service), why: why.to_owned() };
-    let labels = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
+    let spec = service.spec.as_ref();
+    if spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
+        let name = spec.and_then(|spec| spec.external_name.as_deref()).unwrap_or_default();
+        return Err(unsuitable(&format!(
+            "it is of type ExternalName, an alias of the DNS name {name}, and has no pods"
+        )));
+    }
+    let labels = spec.and_then(|spec| spec.selector.clone()).unwrap_or_default();
     if labels.is_empty() {
         return Err(unsuitable("it has no selector, so its pods are unknown"));
     }
@@ -122,6 +132,7 @@ pub(super) fn resolve(
         service: service.name_any(),
         port_name: port.name.clone(),
         port: u16::try_from(port.port).map_err(|_| unsuitable("its port is not a port number"))?,
+        protocol: protocol(port).to_owned(),
         selector: labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","),
         controller: only.map(|candidate| candidate.controller.clone()),
         container: only.and_then(|candidate| container(candidate, port)),
@@ -188,7 +199,8 @@ fn port_of<'a>(service: &'a Service, given: Option<&str>) -> Result<&'a ServiceP
     };
     let is_own = service.labels().get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1);
     let found = match (given, ports) {
-        (Some(_), _) => ports.iter().find(is_given),
+        // A number can belong to a TCP port and to a UDP port. Load is sent over TCP.
+        (Some(_), _) => ports.iter().filter(is_given).min_by_key(|port| protocol(port) != "TCP"),
         (None, [only]) => Some(only),
         (None, [first, ..]) if is_own => Some(first),
         (None, _) => None,
@@ -236,6 +248,7 @@ pub(super) mod tests {
             service: "server".into(),
             port_name: Some("http".into()),
             port: 80,
+            protocol: "TCP".into(),
             selector: "app=server".into(),
             controller: None,
             container: None,

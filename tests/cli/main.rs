@@ -185,10 +185,9 @@ fn deploy_refuses_what_is_not_an_image() {
     world.refuses(&["deploy", "--image", "text.tar"], &["text.tar is not an image"]);
     world.refuses(&["deploy", "--image", "empty.tar"], &["empty.tar is not an image"]);
     world.refuses(&["deploy", "--image", "."], &["is not an image"]);
-    world.refuses(
-        &["deploy", "--image", "server"],
-        &["'server'", "--image", "expected a file, or a reference with a tag"],
-    );
+    world
+        .refuses(&["deploy", "--image", "SERVER"], &["'SERVER'", "--image", "expected a file or the name of an image"]);
+    world.refuses(&["deploy", "--as", "app:1"], &["--image"]);
     world.refuses(&["deploy", "--image", ""], &["''", "--image", "expected a file"]);
     world.refuses(&["deploy", "--replicas", "-1"], &["'-1'", "from 0 to 480"]);
 }

@@ -5,7 +5,7 @@ use evenkeel::cluster::ClusterError;
 use evenkeel::cluster::{self, Access};
 use evenkeel::progress::Progress;
 use evenkeel::shutdown::Shutdown;
-use evenkeel::workload::conntrack_table::ConntrackTable;
+use evenkeel::workload::conntrack_table::{ConntrackTable, Destination};
 use evenkeel::workload::event::{EventContext, Planned, play};
 use evenkeel::workload::{self, Subject, SubjectWish, WorkloadError, pod_counters};
 use tokio::time::Instant;
@@ -31,8 +31,8 @@ fn without_the_nodes_scaling_works_and_other_actions_say_what_they_need() {
         assert_eq!(counters.len(), 3);
         assert!(counters.iter().all(|pod| pod.cgroup == cluster::PodCgroup::default()), "{counters:?}");
 
-        let service = workload::endpoint(&access.client, &subject).await.unwrap().address;
-        let refused = ConntrackTable::now(&access, service).await.unwrap_err();
+        let service = workload::endpoint(&access.client, &subject).await.unwrap().target.address;
+        let refused = ConntrackTable::now(&access, Destination::Service(service)).await.unwrap_err();
         assert!(matches!(refused, WorkloadError::Cluster(ClusterError::NoDataPlane { .. })), "{refused}");
 
         let context = EventContext { access: &access, subject: &subject, progress: &progress, shutdown: &shutdown };

@@ -18,6 +18,7 @@ fn a_lab_that_is_up_refuses_invalid_input() {
     for image in [&missing, &plain, &other] {
         refused(&lab, &["deploy", "--image", image], 2, &[image]);
     }
+    refused(&lab, &["deploy", "--image", "127.0.0.1:9/none:1"], 2, &["127.0.0.1:9/none:1", "refused"]);
     for count in ["-1", "0.5", "1e9", "abc", "481"] {
         refused(&lab, &["scale", count], 2, &[count, "whole number"]);
     }

@@ -8,6 +8,8 @@
 
 mod any_service;
 mod api_only;
+mod applications;
+mod archives;
 mod bad_environment;
 mod bad_images;
 mod bad_input;
@@ -15,6 +17,7 @@ mod bad_machines;
 mod begun;
 mod boot_failures;
 mod compare;
+mod dns;
 mod external_ips;
 mod failed_pods;
 mod files;
@@ -27,15 +30,20 @@ mod lock;
 mod manifests;
 mod nix_store;
 mod other_state;
+mod podinfo;
 mod pods_seen;
 #[path = "../nix/programs.rs"]
 #[allow(dead_code, clippy::expect_used, reason = "the tests of the flake use all of it, and a test may fail by panic")]
 mod programs;
 mod promises;
 mod proxy_modes;
+mod pulls;
+#[path = "../registry/server.rs"]
+mod registry;
 mod rolling_update;
 mod rounds;
 mod security;
+mod service_types;
 mod stale_state;
 mod supervision;
 mod undone;

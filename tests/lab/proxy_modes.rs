@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use serde_json::json;
+
 use crate::lab::{Lab, text};
 use crate::walk::{answering, external_ip, names};
 
@@ -27,10 +29,31 @@ fn iptables_balances_between_exactly_the_pods() {
 
     lab.ok(&["scale", "10"]);
     assert_eq!(answering(address, 200), names(&lab), "every pod is programmed when scale returns");
+    a_node_port_and_a_cluster_ip_balance_too(&lab);
     lab.ok(&["scale", "2"]);
     let two = names(&lab);
     assert_eq!(two.len(), 2);
     assert_eq!(answering(address, 50), two, "a pod that was scaled away still answers");
+}
+
+fn a_node_port_and_a_cluster_ip_balance_too(lab: &Lab) {
+    for (name, kind, policy) in
+        [("node", "NodePort", "externalTrafficPolicy"), ("inner", "ClusterIP", "internalTrafficPolicy")]
+    {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {
+                "type": kind, policy: "Local", "selector": {"app.kubernetes.io/name": "server"},
+                "ports": [{"port": 80, "targetPort": 3000}],
+            },
+        });
+        lab.kube().create("/api/v1/namespaces/evenkeel/services", &service);
+        lab.ok(&["scale", "3", "--service", name]);
+        let run =
+            lab.json(&["test", "--service", name, "--warmup", "0", "--requests", "3000", "--assert", "failed==0"]);
+        let spread = &run["runs"][0]["spread"];
+        assert_eq!((&spread["expected"], &spread["policies"]), (&json!(3), &json!([format!("{policy}: Local")])));
+    }
 }
 
 /// Runs a program in the network namespace of the lab's node.

@@ -1,10 +1,11 @@
 //! Access control in a lab: which sockets listen, which clients are refused, and where secrets are stored.
 
+mod files;
 mod identity;
 mod image;
 mod keys;
 mod listeners;
-mod network;
+pub(crate) mod network;
 mod secrets;
 mod strangers;
 
@@ -27,6 +28,7 @@ fn a_lab_is_open_to_its_own_only() {
     strangers::etcd_refuses(&lab, sandbox);
     strangers::loopback_is_not_trusted(sandbox);
 
+    files::of_the_machine_are_read_only(sandbox);
     secrets::are_encrypted_at_rest(&lab, sandbox);
     keys::stay_in_private_files(&lab);
 }

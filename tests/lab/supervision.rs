@@ -22,7 +22,7 @@ fn each_component_that_is_killed_comes_back_and_no_pod_restarts() {
     components_have_more_cpu_shares_than_pods();
 
     let names = component_names(&cluster).unwrap();
-    assert_eq!(names.len(), 8, "{names:?}");
+    assert_eq!(names.len(), 11, "{names:?}");
     for name in &names {
         let process = component_process(&cluster, name).unwrap();
         let program = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap();

@@ -36,7 +36,9 @@ pub use mode::Mode;
 pub use percentile_curve::{PercentilePoint, percentile_curve};
 pub use pod_use::PodUse;
 pub use run_data::{Failure, FailureClass, ObservedEvent, PodLoad, PodReading, RunData, ScheduledRun, ThreadUsage};
-pub use spread::{Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Spread, Uniformity, sentence};
+pub use spread::{
+    Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Policy, Spread, Uniformity, sentence,
+};
 pub use throughput::{Throughput, samples};
 pub use transport::{Handshakes, Http2};
 
@@ -245,6 +247,12 @@ impl Measurement {
         let steady = events.iter().all(|event| !event.changes_pods);
         let spread = if steady { self.spread } else { self.spread.of_changing_pods() };
         Self { events: Event::of(run, events), spread, ..self }
+    }
+
+    /// The same, of a Service with these policies.
+    #[must_use]
+    pub fn under(self, policies: &[Policy]) -> Self {
+        Self { spread: self.spread.under(policies), ..self }
     }
 
     /// The same as one of `tests` runs of an invocation that are tested for a uniform choice: the more there are, the

@@ -27,7 +27,7 @@ impl Error {
             | Self::Report(ReportError::BadReport { .. }) => IMPOSSIBLE,
             Self::Interrupted(_) | Self::EndedEarly { .. } => INTERRUPTED,
             Self::Toolbox(error) => toolbox(error),
-            Self::Image(error) => image(error),
+            Self::Image(error) | Self::ContainerImage { source: error, .. } => image(error),
             Self::Cluster(error) => cluster(error),
             Self::Workload(error) => workload(error),
             Self::Load(error) => load(error),
@@ -49,7 +49,13 @@ fn toolbox(error: &ToolboxError) -> u8 {
 
 fn image(error: &ImageError) -> u8 {
     match error {
-        ImageError::BadImage { .. } => IMPOSSIBLE,
+        ImageError::BadImage { .. }
+        | ImageError::SeveralImages { .. }
+        | ImageError::NoName { .. }
+        | ImageError::WrongPlatform { .. }
+        | ImageError::Registry { .. }
+        | ImageError::Unauthorised { .. }
+        | ImageError::NotInRegistry { .. } => IMPOSSIBLE,
         ImageError::Interrupted(_) => INTERRUPTED,
         _ => FAILED,
     }
@@ -75,6 +81,9 @@ fn workload(error: &WorkloadError) -> u8 {
         | WorkloadError::UnknownService { .. }
         | WorkloadError::SeveralServices { .. }
         | WorkloadError::NoServiceGiven
+        | WorkloadError::Unscalable { .. }
+        | WorkloadError::Headless { .. }
+        | WorkloadError::NoEndpoints { .. }
         | WorkloadError::Unsuitable { .. } => IMPOSSIBLE,
         WorkloadError::Interrupted(_) => INTERRUPTED,
         WorkloadError::Cluster(error) => cluster(error),

@@ -9,7 +9,7 @@ use crate::image::{BuildNeed, BuildRemedy, ImageError};
 use crate::io_error::IoError;
 use crate::report::ReportError;
 use crate::toolbox::{InstallRemedy, Installation, ToolboxError};
-use crate::workload::WorkloadError;
+use crate::workload::{ScaleObstacle, WorkloadError};
 use evenkeel_load::LoadError;
 
 /// For a program that failed.
@@ -39,7 +39,7 @@ impl Error {
             Self::NoTarget { .. } => LOAD.into(),
             Self::Load(error) => load(error),
             Self::Toolbox(error) => toolbox(error),
-            Self::Image(error) => image(error),
+            Self::Image(error) | Self::ContainerImage { source: error, .. } => image(error),
             Self::Cluster(error) => cluster(error),
             Self::Workload(error) => workload(error),
             Self::Experiment(error) => experiment(error),
@@ -130,6 +130,20 @@ fn build(BuildRemedy { missing, variable }: &BuildRemedy) -> String {
 fn image(error: &ImageError) -> String {
     match error {
         ImageError::BadImage { .. } => "make an image with: evenkeel build".into(),
+        ImageError::SeveralImages { .. } => "choose one: --image FILE --as NAME".into(),
+        ImageError::NoName { .. } => "give it a name: --image FILE --as NAME:TAG".into(),
+        ImageError::WrongPlatform { image, wanted, .. } => {
+            format!("build it for this machine: docker build --platform {wanted} --tag {image} .")
+        }
+        ImageError::Registry { .. } => {
+            "nothing was changed; if the registry cannot be reached from here, load the image from an archive: --load FILE"
+                .into()
+        }
+        ImageError::Unauthorised { registry, .. } => format!(
+            "log in with: docker login {registry}; credentials are read from ~/.docker/config.json, \
+             containers/auth.json and the file in REGISTRY_AUTH_FILE"
+        ),
+        ImageError::NotInRegistry { .. } => "nothing was changed; check the name and the tag".into(),
         ImageError::BuildFailed { remedy, .. } => remedy.as_ref().map(build).unwrap_or_default(),
         ImageError::Program(_) => RUN_BY_HAND.into(),
         ImageError::Io(error) => io(error),
@@ -212,6 +226,20 @@ fn workload(error: &WorkloadError) -> String {
         WorkloadError::NoServiceGiven => "add the Service, or set the image and the replicas in the manifests".into(),
         WorkloadError::SeveralServices { .. } => "name one of them: --service NAMESPACE/NAME".into(),
         WorkloadError::Unsuitable { .. } => "name another Service or port: --service NAMESPACE/NAME:PORT".into(),
+        WorkloadError::Unscalable { why: ScaleObstacle::DaemonSet, .. } => {
+            "name a Service with another controller: --service NAMESPACE/NAME".into()
+        }
+        WorkloadError::Unscalable { why: ScaleObstacle::Autoscaler { namespace, name }, .. } => {
+            format!("to set the replicas yourself, delete it: kubectl delete hpa {name} --namespace {namespace}")
+        }
+        WorkloadError::Headless { .. } => {
+            "let the load generator choose the pods: evenkeel test --balance client".into()
+        }
+        WorkloadError::NoEndpoints { service, .. } => {
+            format!(
+                "evenkeel status --service {service} shows its pods; evenkeel scale N --service {service} starts some"
+            )
+        }
         WorkloadError::ForeignTarget { .. } => {
             "load is sent to the lab or to loopback; to test a machine of your own, add --allow-foreign-target".into()
         }

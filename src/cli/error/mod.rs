@@ -92,6 +92,14 @@ pub enum Error {
     /// An image cannot be used or built.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The image of a container cannot be used.
+    #[error("{container}: {source}")]
+    ContainerImage {
+        /// The container: "Deployment web, container server".
+        container: String,
+        /// Why.
+        source: ImageError,
+    },
     /// The cluster failed.
     #[error(transparent)]
     Cluster(#[from] ClusterError),

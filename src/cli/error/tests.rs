@@ -9,6 +9,7 @@ use crate::image::{BuildNeed, BuildRemedy};
 use crate::kubernetes_error::KubernetesError;
 use crate::process::ProgramError;
 use crate::toolbox::{InstallRemedy, Installation};
+use crate::workload::ScaleObstacle;
 use crate::workload::manifest::ManifestPlace;
 
 /// One of each variant.
@@ -21,6 +22,39 @@ fn samples() -> Vec<Error> {
     vec![
         Error::BadValue { what: "--connections", given: "0".into(), why: "expected a whole number above 0".into() },
         ImageError::BadImage { path: "image.tar".into(), why: "there is no such file".into() }.into(),
+        ImageError::SeveralImages {
+            path: "all.tar".into(),
+            images: vec!["docker.io/library/web:1".into(), "docker.io/library/db:1".into()],
+        }
+        .into(),
+        ImageError::NoName { path: "image.tar".into(), image: "latest".into() }.into(),
+        ImageError::WrongPlatform {
+            image: "docker.io/library/app:1".into(),
+            found: "linux/arm64".into(),
+            wanted: "linux/amd64".into(),
+        }
+        .into(),
+        ImageError::Registry { image: "ghcr.io/a/b:1".into(), registry: "ghcr.io".into(), why: why() }.into(),
+        ImageError::Unauthorised {
+            image: "ghcr.io/a/b:1".into(),
+            registry: "ghcr.io".into(),
+            why: "authentication required".into(),
+        }
+        .into(),
+        ImageError::NotInRegistry {
+            image: "ghcr.io/a/b:1".into(),
+            registry: "ghcr.io".into(),
+            why: "manifest unknown".into(),
+        }
+        .into(),
+        Error::ContainerImage {
+            container: "Deployment web, init container migrate".into(),
+            source: ImageError::NotInRegistry {
+                image: "ghcr.io/a/b:1".into(),
+                registry: "ghcr.io".into(),
+                why: "manifest unknown".into(),
+            },
+        },
         ReportError::BadReport { name: "report.json".into(), why: "it is empty".into() }.into(),
         StateIsFile { path: "/var/lib/evenkeel".into() }.into(),
         WorkloadError::ForeignTarget { target: "192.0.2.1:80".into(), via: "eth0".into() }.into(),
@@ -136,6 +170,15 @@ fn samples() -> Vec<Error> {
             why: "it has no port ssh; its ports are: http".into(),
         }
         .into(),
+        WorkloadError::Unscalable { controller: "DaemonSet shop/agent".into(), why: ScaleObstacle::DaemonSet }.into(),
+        WorkloadError::Unscalable {
+            controller: "Deployment shop/front".into(),
+            why: ScaleObstacle::Autoscaler { namespace: "shop".into(), name: "front".into() },
+        }
+        .into(),
+        WorkloadError::Headless { service: "shop/store".into() }.into(),
+        WorkloadError::NoEndpoints { service: "shop/front".into(), port: "http".into(), selector: "app=front".into() }
+            .into(),
         WorkloadError::from(KubernetesError::new("apply Deployment server", kube::Error::Api(refused.boxed()))).into(),
         ClusterError::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() }
             .into(),
@@ -214,6 +257,7 @@ fn name(error: &Error) -> &'static str {
         Error::Io(_) => "Io",
         Error::Interrupted(_) => "Interrupted",
         Error::Toolbox(error) => of_toolbox(error),
+        Error::ContainerImage { .. } => "ContainerImage",
         Error::Image(error) => of_image(error),
         Error::Cluster(error) => of_cluster(error),
         Error::Workload(error) => of_workload(error),
@@ -237,6 +281,12 @@ fn of_toolbox(error: &ToolboxError) -> &'static str {
 fn of_image(error: &ImageError) -> &'static str {
     match error {
         ImageError::BadImage { .. } => "image: BadImage",
+        ImageError::SeveralImages { .. } => "image: SeveralImages",
+        ImageError::NoName { .. } => "image: NoName",
+        ImageError::WrongPlatform { .. } => "image: WrongPlatform",
+        ImageError::Registry { .. } => "image: Registry",
+        ImageError::Unauthorised { .. } => "image: Unauthorised",
+        ImageError::NotInRegistry { .. } => "image: NotInRegistry",
         ImageError::BuildFailed { .. } => "image: BuildFailed",
         ImageError::Program(_) => "image: Program",
         ImageError::Io(_) => "image: Io",
@@ -281,6 +331,9 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::SeveralServices { .. } => "workload: SeveralServices",
         WorkloadError::NoServiceGiven => "workload: NoServiceGiven",
         WorkloadError::Unsuitable { .. } => "workload: Unsuitable",
+        WorkloadError::Unscalable { .. } => "workload: Unscalable",
+        WorkloadError::Headless { .. } => "workload: Headless",
+        WorkloadError::NoEndpoints { .. } => "workload: NoEndpoints",
         WorkloadError::Kubernetes(_) => "workload: Kubernetes",
         WorkloadError::Program(_) => "workload: Program",
         WorkloadError::Io(_) => "workload: Io",
@@ -310,7 +363,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 49;
+const NAMES: usize = 59;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -13,7 +13,7 @@ pub(super) const TRIED: &str = "tried";
 const PREFIXES: [&str; 3] = ["EVENKEEL_", "CARGO_HTTP_", "CARGO_NET_"];
 /// Everything else that this program, or a build that it runs, reads. `HOME`, `CARGO_HOME` and Go's directories are not
 /// here, because root would leave its files in the caller's directories.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 34] = [
     "PATH",
     "CNI_PATH",
     "TERM",
@@ -41,6 +41,9 @@ const NAMES: [&str; 31] = [
     "all_proxy",
     "NO_PROXY",
     "no_proxy",
+    "DOCKER_CONFIG",
+    "DOCKER_HOST",
+    "REGISTRY_AUTH_FILE",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "NIX_SSL_CERT_FILE",

@@ -2,6 +2,7 @@
 
 use crate::toolbox::Program;
 
+use super::super::image_mirror::{ADDRESS, TOKEN_HEADER};
 use super::{BootPhase, ComponentContext, ComponentSpec, Ready};
 
 /// Its socket inside the sandbox.
@@ -18,6 +19,7 @@ pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     .arg(format!("--config={}", config.display()))
     .arg("--log-level=warn")
     .file(config, settings(context))
+    .file(context.layout.conf("registries/_default/hosts.toml"), registries(context))
     .file(context.layout.conf("cni/10-evenkeel.conflist"), network(context))
 }
 
@@ -47,6 +49,9 @@ disabled_plugins = [
 snapshotter = "overlayfs"
 stats_collect_period = 60
 
+[plugins."io.containerd.cri.v1.images".registry]
+config_path = "{registries}"
+
 [plugins."io.containerd.cri.v1.images".pinned_images]
 sandbox = "{pause}"
 
@@ -71,6 +76,15 @@ use_internal_loopback = true
         runc = context.toolbox.path(Program::Runc).display(),
         bin = context.layout.bin().display(),
         cni = context.conf("cni"),
+        registries = context.conf("registries"),
+    )
+}
+
+/// All images come from the mirror, which stands for every registry.
+fn registries(context: &ComponentContext) -> String {
+    format!(
+        "server = \"http://{ADDRESS}\"\ncapabilities = [\"pull\", \"resolve\"]\n\n[header]\n{TOKEN_HEADER} = \"{}\"\n",
+        context.mirror_token
     )
 }
 
@@ -85,7 +99,10 @@ fn network(context: &ComponentContext) -> String {
                 "mtu": 1500,
                 "ipam": {
                     "type": "host-local",
-                    "ranges": [[{ "subnet": context.node.pod_cidr }]],
+                    "ranges": [[{
+                        "subnet": context.node.pod_cidr,
+                        "rangeEnd": context.node.last_pod_address(),
+                    }]],
                     "routes": [{ "dst": "0.0.0.0/0" }],
                     "dataDir": "/run/cni/networks",
                 },

@@ -38,6 +38,9 @@ pub async fn refused_flags(name: &LabName, paths: &Paths, toolbox: &Toolbox) -> 
         layout: &Layout::new(paths, &node),
         pause: "",
         proxy_mode: ProxyMode::default(),
+        mirror_token: "",
+        cache: &paths.cache,
+        environment: &[],
     };
     let own = |spec: &ComponentSpec| !Program::ALL.iter().any(|program| program.name() == spec.name);
     let specs: Vec<ComponentSpec> = specs(&context).into_iter().filter(|spec| !own(spec)).collect();

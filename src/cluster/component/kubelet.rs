@@ -1,6 +1,6 @@
 //! kubelet: runs the node's pods through containerd. It is ready when it has registered its node.
 
-use crate::config::{KUBERNETES_SERVICE, MAX_PODS_PER_NODE};
+use crate::config::{CLUSTER_DOMAIN, DNS_SERVICE, MAX_PODS_PER_NODE};
 use crate::toolbox::Program;
 
 use super::{BootPhase, CONTAINERD_SOCKET, ComponentContext, ComponentSpec, Ready, pki};
@@ -26,8 +26,6 @@ pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
 }
 
 fn settings(context: &ComponentContext) -> serde_json::Value {
-    // The cluster has no DNS. An address is set nevertheless, because every pod would otherwise get a MissingClusterDNS event.
-    let dns = KUBERNETES_SERVICE.octets();
     let serving = pki::kubelet_serving(context.node);
     serde_json::json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -51,8 +49,8 @@ fn settings(context: &ComponentContext) -> serde_json::Value {
         "failCgroupV1": false,
         "failSwapOn": false,
         "maxPods": MAX_PODS_PER_NODE,
-        "clusterDNS": [format!("{}.{}.{}.10", dns[0], dns[1], dns[2])],
-        "clusterDomain": "cluster.local",
+        "clusterDNS": [DNS_SERVICE],
+        "clusterDomain": CLUSTER_DOMAIN,
         "resolvConf": context.layout.conf("resolv.conf"),
         "podLogsDir": "/var/log/pods",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
@@ -61,6 +59,8 @@ fn settings(context: &ComponentContext) -> serde_json::Value {
         "eventRecordQPS": 500,
         "eventBurst": 1000,
         "serializeImagePulls": false,
+        // The kubelet would not let a pod run what was loaded by one name after it has pulled the same content by another.
+        "imagePullCredentialsVerificationPolicy": "NeverVerify",
         "imageGCHighThresholdPercent": 100,
         "imageMinimumGCAge": "24h",
         "evictionHard": { "memory.available": "50Mi" },

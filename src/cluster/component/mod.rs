@@ -3,17 +3,22 @@
 mod apiserver;
 mod containerd;
 mod controller_manager;
+mod coredns;
 mod etcd;
 mod external_ip;
 mod flags;
+mod image_mirror;
 mod kube_proxy;
 mod kubelet;
+mod rights;
 mod scheduler;
+mod volume_provisioner;
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::ProxyMode;
 use crate::toolbox::{Program, Toolbox};
@@ -27,7 +32,10 @@ pub use flags::{RefusedFlag, accepted, refused_flags};
 
 pub(super) use apiserver::PORT as API_PORT;
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
+pub(super) use coredns::USER as COREDNS_USER;
+pub(super) use external_ip::USER as EXTERNAL_IP_USER;
 pub(super) use kubelet::PORT as KUBELET_PORT;
+pub(super) use volume_provisioner::USER as VOLUME_PROVISIONER_USER;
 
 /// When a component starts. All components of a phase start together; the next phase starts when all of them are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,11 +83,18 @@ pub struct ComponentSpec {
     pub ready: Ready,
     /// The files that it reads.
     pub files: Vec<ConfigFile>,
+    /// The objects that the API server must have before it starts: its rights, its Service.
+    #[serde(default)]
+    pub objects: Vec<Value>,
+    /// Whether it can run programs in the machine's own namespaces.
+    #[serde(default)]
+    pub with_machine: bool,
 }
 
 impl ComponentSpec {
     fn new(name: &str, program: PathBuf, phase: BootPhase, ready: Ready) -> Self {
-        Self { name: name.to_owned(), program, args: Vec::new(), phase, ready, files: Vec::new() }
+        let (name, args) = (name.to_owned(), Vec::new());
+        Self { name, program, args, phase, ready, files: vec![], objects: vec![], with_machine: false }
     }
 
     fn arg(mut self, arg: impl Into<String>) -> Self {
@@ -94,6 +109,16 @@ impl ComponentSpec {
 
     fn file(mut self, path: PathBuf, content: String) -> Self {
         self.files.push(ConfigFile { path, content });
+        self
+    }
+
+    fn with_machine(mut self) -> Self {
+        self.with_machine = true;
+        self
+    }
+
+    fn objects(mut self, objects: impl IntoIterator<Item = Value>) -> Self {
+        self.objects.extend(objects);
         self
     }
 }
@@ -114,6 +139,12 @@ pub struct ComponentContext<'a> {
     pub pause: &'a str,
     /// How kube-proxy balances.
     pub proxy_mode: ProxyMode,
+    /// What containerd proves itself with to the image mirror.
+    pub mirror_token: &'a str,
+    /// The cache of programs and images.
+    pub cache: &'a Path,
+    /// The variables of `up` that finding an image reads.
+    pub environment: &'a [(String, String)],
 }
 
 impl ComponentContext<'_> {
@@ -167,10 +198,11 @@ pub fn specs(context: &ComponentContext) -> Vec<ComponentSpec> {
     if context.node.is_control_plane() {
         specs.extend([etcd::spec(context), apiserver::spec(context)]);
     }
-    specs.push(containerd::spec(context));
+    specs.extend([image_mirror::spec(context), containerd::spec(context)]);
     if context.node.is_control_plane() {
         specs.extend([controller_manager::spec(context), scheduler::spec(context), external_ip::spec(context)]);
+        specs.push(coredns::spec(context));
     }
-    specs.extend([kubelet::spec(context), kube_proxy::spec(context)]);
+    specs.extend([volume_provisioner::spec(context), kubelet::spec(context), kube_proxy::spec(context)]);
     specs
 }

@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Case, LONGEST_RUN, Series, Trial, Workplace};
+use super::{Case, LONGEST_RUN, Requirements, Series, Trial, Workplace};
 use crate::cluster;
 use crate::config::Replicas;
 use crate::experiment::ExperimentError;
@@ -64,6 +64,16 @@ pub struct SoakPlan {
     pub only: Vec<Part>,
     /// The program wrk, if it also sends the load of the first part.
     pub wrk: Option<PathBuf>,
+}
+
+impl SoakPlan {
+    /// What the parts need of the Service under test.
+    #[must_use]
+    pub fn requirements(&self) -> Requirements {
+        let makes = |part| self.only.is_empty() || self.only.contains(&part);
+        let scaling = makes(Part::Pods) || makes(Part::KillPod);
+        Requirements { address: true, scaling, pods: !scaling }
+    }
 }
 
 /// A running soak.

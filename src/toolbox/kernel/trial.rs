@@ -81,7 +81,7 @@ fn overlay() -> Result<String, String> {
     let mounted = |name: &str, what: Mount, target: &Path| {
         mount(what, target).map_err(|errno| format!("no {name} could be mounted ({})", errno.desc()))
     };
-    mounted("tmpfs", Mount::Memory, base)?;
+    mounted("tmpfs", Mount::Memory { mode: 0o755 }, base)?;
     let layers = ["lower", "upper", "work", "merged"].map(|layer| base.join(layer));
     let made = layers.iter().try_for_each(fs::create_dir);
     made.map_err(|source| format!("no directory could be created in memory ({source})"))?;

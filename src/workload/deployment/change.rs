@@ -5,10 +5,11 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::config::Replicas;
-use crate::workload::controller::{Candidate, candidate_of};
+use crate::workload::controller::{Candidate, ControllerKind, candidate_of};
 use crate::workload::manifest::Manifest;
+use crate::workload::scale::unscalable;
 use crate::workload::subject::{SubjectWish, resolve};
-use crate::workload::{Subject, WorkloadError};
+use crate::workload::{ScaleObstacle, Subject, WorkloadError};
 
 /// The Service among the manifests that is wanted, or the only Service of type LoadBalancer, or the only Service. Objects
 /// without a namespace are in `namespace`.
@@ -61,13 +62,17 @@ pub fn set_image(
 /// Sets the number of replicas of the subject's controller.
 ///
 /// # Errors
-/// As [`set_image`].
+/// As [`set_image`]; [`WorkloadError::Unscalable`] when the controller is a DaemonSet.
 pub fn set_replicas(
     manifests: &mut [Manifest],
     namespace: &str,
     subject: &Subject,
     replicas: Replicas,
 ) -> Result<(), WorkloadError> {
+    let behind = subject.require_controller()?;
+    if behind.kind == ControllerKind::DaemonSet {
+        return Err(unscalable(behind, ScaleObstacle::DaemonSet));
+    }
     let object = controller(manifests, namespace, subject)?;
     object.object.data["spec"]["replicas"] = json!(replicas.get());
     Ok(())

@@ -3,9 +3,11 @@
 mod apply;
 mod apply_set;
 mod change;
+mod images;
 mod order;
 mod resolve;
 
 pub use apply::{Deployed, deploy};
 pub use apply_set::{prune, undeploy};
 pub use change::{set_image, set_replicas, subject_of};
+pub use images::{ContainerImage, container_images, set_pull_policy};

@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use super::network::{MACHINE, NODE, Sandbox, Socket, connect, in_network_of, owned_sockets, sockets};
+use super::network::{
+    DNS, MACHINE, NODE, Sandbox, Socket, connect, connect_by_link, in_network_of, owned_sockets, sockets,
+};
 use crate::host::lab_processes_named;
 use crate::lab::Lab;
 
@@ -13,7 +15,7 @@ struct Allowed(&'static str, Ipv4Addr, u16, &'static str);
 const ANY: u16 = 0;
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-const ALLOWED: [Allowed; 12] = [
+const ALLOWED: [Allowed; 15] = [
     Allowed("kube-apiserver", NODE, 6443, "kubectl and evenkeel, from the machine; requires a certificate"),
     Allowed("kubelet", NODE, 10250, "the API server, for logs; authenticates clients through the API server"),
     Allowed("etcd", LOOPBACK, 2379, "the API server; requires a certificate of etcd's own authority"),
@@ -24,6 +26,9 @@ const ALLOWED: [Allowed; 12] = [
     Allowed("kube-proxy", LOOPBACK, 10256, "the supervisor's readiness check"),
     Allowed("kube-controller", LOOPBACK, 10257, "the supervisor's readiness check"),
     Allowed("kube-scheduler", LOOPBACK, 10259, "the supervisor's readiness check"),
+    Allowed("evenkeel", LOOPBACK, 10270, "containerd, for images; requires a token"),
+    Allowed("coredns", LOOPBACK, 8181, "the supervisor's readiness check"),
+    Allowed("coredns", DNS, 53, "pods, by the Service kube-dns"),
     Allowed("containerd", LOOPBACK, ANY, "the kubelet, for exec and attach"),
     Allowed(
         "kube-proxy",
@@ -41,11 +46,15 @@ pub(super) struct Open {
 
 /// Asserts that only allowed sockets listen in the sandbox. Returns them.
 pub(super) fn only_what_is_allowed_listens(lab: &Lab, sandbox: Sandbox) -> Vec<Open> {
-    for protocol in ["udp", "udp6", "udplite", "udplite6", "raw", "raw6"] {
+    for protocol in ["udp6", "udplite", "udplite6", "raw", "raw6"] {
         let open = sandbox.sockets(protocol);
         assert!(open.is_empty(), "{protocol}: {open:?}");
     }
     let owned = owned_sockets();
+    for Socket { address, port, inode, .. } in sandbox.sockets("udp") {
+        assert_eq!((address.as_str(), port), (DNS.to_string().as_str(), 53));
+        assert!(owned.contains(&(inode, "coredns".to_owned())), "another process listens on {address}:{port}");
+    }
     let service = lab.kube().get("/api/v1/namespaces/evenkeel/services/server");
     let health = service["spec"]["healthCheckNodePort"].as_u64().unwrap();
     let all = ["tcp", "tcp6"].iter().flat_map(|protocol| sandbox.sockets(protocol));
@@ -82,6 +91,9 @@ pub(super) fn the_machine_reaches_the_link_only(open: &[Open]) {
     let own: Vec<u16> = ["tcp", "tcp6"].iter().flat_map(|of| sockets("self", of)).map(|socket| socket.port).collect();
     for Open { address, port } in open {
         assert_eq!(connect(NODE, *port).is_ok(), *address == NODE, "{port}");
+        // Without the link in the call, a network behind the machine may answer for an address of the node.
+        let by_link = *address != LOOPBACK && connect_by_link(*address, *port).is_ok();
+        assert_eq!(by_link, *address == NODE, "{address}:{port}");
         // Another program of the machine may listen on the same port.
         for address in [LOOPBACK, MACHINE] {
             assert!(own.contains(port) || connect(address, *port).is_err(), "{address}:{port}");
@@ -98,6 +110,7 @@ pub(super) fn a_pod_reaches_what_it_must(sandbox: Sandbox, open: &[Open]) {
 
     let reaches = move |address: Ipv4Addr, port: u16| in_network_of(pod, move || connect(address, port));
     assert!(reaches(Ipv4Addr::new(10, 96, 0, 1), 443).is_ok(), "the API server by its Service");
+    assert!(reaches(crate::dns::SERVER, 53).is_ok(), "the DNS server by its Service");
     for Open { address, port } in open {
         assert_eq!(reaches(NODE, *port).is_ok(), *address == NODE, "{port}");
     }

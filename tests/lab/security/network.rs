@@ -9,11 +9,14 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, setns};
 
 use crate::host::{lab_processes, lab_processes_named};
+use crate::lab::NAME;
 
 /// The node's address on the lab's link.
 pub(super) const NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+/// The address of the cluster's DNS server, which only the node and its pods reach.
+pub(super) const DNS: Ipv4Addr = Ipv4Addr::new(10, 244, 3, 254);
 /// The machine's address on the lab's link.
-pub(super) const MACHINE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+pub(crate) const MACHINE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 
 /// The sandbox, identified by the host's id of its first process.
 #[derive(Clone, Copy)]
@@ -45,7 +48,7 @@ impl Sandbox {
 }
 
 /// Calls `act` in the network namespace of a process, in its own thread.
-pub(super) fn in_network_of<T: Send + 'static>(pid: i32, act: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn in_network_of<T: Send + 'static>(pid: i32, act: impl FnOnce() -> T + Send + 'static) -> T {
     let enter = move || {
         setns(File::open(format!("/proc/{pid}/ns/net")).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
         act()
@@ -54,8 +57,19 @@ pub(super) fn in_network_of<T: Send + 'static>(pid: i32, act: impl FnOnce() -> T
 }
 
 /// Connects to an address. The timeout of half a second is much longer than a connection within a machine takes.
-pub(super) fn connect(address: Ipv4Addr, port: u16) -> io::Result<()> {
+pub(crate) fn connect(address: Ipv4Addr, port: u16) -> io::Result<()> {
     TcpStream::connect_timeout(&(address, port).into(), Duration::from_millis(500)).map(drop)
+}
+
+/// Connects to an address through the lab's link, also without a route to it.
+pub(super) fn connect_by_link(address: Ipv4Addr, port: u16) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind_device(Some(format!("ek-{NAME}").as_bytes()))?;
+        let connected = tokio::time::timeout(Duration::from_millis(500), socket.connect((address, port).into())).await;
+        connected.map_err(io::Error::from)?.map(drop)
+    })
 }
 
 /// A socket as the kernel lists it.

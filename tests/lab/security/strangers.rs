@@ -1,8 +1,10 @@
 //! Clients without a certificate of the lab are refused everywhere. Clients with one get only what they need.
 
+use std::net::Ipv4Addr;
+
 use super::identity::Identity;
 use super::network::Sandbox;
-use crate::lab::Lab;
+use crate::lab::{Lab, get};
 
 const API_SERVER: &str = "198.18.0.2:6443";
 const KUBELET: &str = "198.18.0.2:10250";
@@ -15,7 +17,7 @@ pub(super) fn the_api_server_refuses(lab: &Lab) {
         }
         assert_eq!(Identity::of_lab(&lab.state(), "admin").get(API_SERVER, path), Ok(200), "{path}");
     }
-    for component in ["scheduler", "kube-proxy", "kubelet-ci-0"] {
+    for component in ["scheduler", "kube-proxy", "kubelet-ci-0", "coredns", "external-ip", "volume-provisioner"] {
         let component = Identity::of_lab(&lab.state(), component);
         assert_eq!(component.get(API_SERVER, "/api/v1/secrets"), Ok(403));
     }
@@ -52,4 +54,6 @@ pub(super) fn loopback_is_not_trusted(sandbox: Sandbox) {
             assert!(matches!(answer, Ok(401 | 403)), "{server}: {answer:?}");
         }
     }
+    let pull = sandbox.enter(|| get(Ipv4Addr::LOCALHOST, 10270, "/v2/shop/web/manifests/1?ns=docker.io"));
+    assert!(pull.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 401")), "{pull:?}");
 }

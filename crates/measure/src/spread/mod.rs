@@ -5,6 +5,7 @@ mod chance;
 mod evenness;
 mod occupancy;
 mod pairs;
+mod policy;
 mod sentence;
 mod tracked;
 mod uniformity;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use chance::{Band, Chance};
 pub use evenness::Evenness;
+pub use policy::Policy;
 pub use sentence::sentence;
 pub use tracked::CountedBy;
 pub use uniformity::Uniformity;
@@ -97,6 +99,9 @@ pub struct Spread {
     /// Who chose the pods.
     #[serde(default)]
     pub balancer: Balancer,
+    /// The policies of the Service that decided between which pods kube-proxy chose, where they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Policy>,
     /// How even the requests are, over all expected pods.
     #[serde(default)]
     pub evenness_of_requests: Option<Evenness>,
@@ -150,6 +155,7 @@ impl Spread {
             idle: expected - answered,
             busiest: evenness_of_requests.map_or(0.0, |evenness| evenness.busiest),
             balancer: if replicas.is_some() { Balancer::KubeProxy } else { Balancer::Unknown },
+            policies: Vec::new(),
             evenness_of_requests,
             evenness_of_connections: Evenness::of(&connections, expected),
             uniformity: if steady { Uniformity::of(&connections, expected) } else { None },

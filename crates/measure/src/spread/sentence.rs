@@ -1,7 +1,7 @@
 //! A spread in one sentence.
 
 use super::uniformity::probability;
-use super::{Balancer, CountedBy, Spread, Uniformity};
+use super::{Balancer, CountedBy, Policy, Spread, Uniformity};
 use crate::grouped_count;
 
 /// Below this the busiest pod is not mentioned.
@@ -111,12 +111,24 @@ fn busiest(spread: &Spread) -> Option<String> {
 fn choice(spread: &Spread) -> Option<String> {
     match (spread.balancer, &spread.uniformity) {
         (Balancer::Client, _) if spread.expected > 1 => Some("the client itself chose the pods".to_owned()),
-        (Balancer::KubeProxy, Some(test)) => Some(kube_proxy(test)),
+        (Balancer::KubeProxy, Some(test)) => Some(kube_proxy(test, &policies(spread))),
+        (Balancer::KubeProxy, None) if spread.expected > 1 && spread.policies.contains(&Policy::ClientIpAffinity) => {
+            Some(format!("kube-proxy sends all connections of a client to one pod{}", policies(spread)))
+        }
+        (Balancer::KubeProxy, None) if spread.expected > 1 && !spread.policies.is_empty() => {
+            Some(format!("kube-proxy chose the pods{}", policies(spread)))
+        }
         _ => None,
     }
 }
 
-fn kube_proxy(test: &Uniformity) -> String {
+/// " (externalTrafficPolicy: Local)"; empty if no policy is known.
+fn policies(spread: &Spread) -> String {
+    let policies: Vec<String> = spread.policies.iter().map(ToString::to_string).collect();
+    if policies.is_empty() { String::new() } else { format!(" ({})", policies.join(", ")) }
+}
+
+fn kube_proxy(test: &Uniformity, policies: &str) -> String {
     let (finding, p) = if test.is_too_uneven() {
         ("does not look uniform", test.p)
     } else if test.is_too_even() {
@@ -124,7 +136,7 @@ fn kube_proxy(test: &Uniformity) -> String {
     } else {
         ("looks uniform", test.p)
     };
-    format!("kube-proxy's own choice {finding} (p {}{})", probability(p), correction(test))
+    format!("kube-proxy's own choice{policies} {finding} (p {}{})", probability(p), correction(test))
 }
 
 /// What is corrected, where more than one run is tested.
@@ -207,6 +219,30 @@ mod tests {
             sentence(&of(&[30], 10)),
             "30 keep-alive connections landed on 1 of 10 pods; the busiest served 10.0 × its share; kube-proxy's own \
              choice does not look uniform (p < 0.000001)."
+        );
+    }
+
+    #[test]
+    fn policies_are_named_where_they_act() {
+        let spread = of(&[20, 10], 2);
+        assert_eq!(
+            sentence(&spread.clone().under(&[Policy::ExternalLocal])),
+            "30 keep-alive connections landed on both pods; the busiest served 1.33 × its share; kube-proxy's own choice \
+             (externalTrafficPolicy: Local) looks uniform (p = 0.099)."
+        );
+        assert!(
+            sentence(&spread.clone().under(&[Policy::ExternalLocal]).of_changing_pods())
+                .ends_with("; kube-proxy chose the pods (externalTrafficPolicy: Local).")
+        );
+        assert!(!sentence(&spread.chosen_by(Balancer::Client).under(&[Policy::ExternalLocal])).contains("Policy"));
+        assert_eq!(
+            sentence(&of(&[30], 10).under(&[Policy::InternalCluster, Policy::ClientIpAffinity])),
+            "30 keep-alive connections landed on 1 of 10 pods; the busiest served 10.0 × its share; kube-proxy sends all \
+             connections of a client to one pod (internalTrafficPolicy: Cluster, sessionAffinity: ClientIP)."
+        );
+        assert_eq!(
+            sentence(&of(&[30], 1).under(&[Policy::ClientIpAffinity])),
+            "30 keep-alive connections landed on the one pod."
         );
     }
 

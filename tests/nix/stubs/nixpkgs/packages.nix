@@ -60,6 +60,7 @@ let
   everywhere = [
     "cargo-deny"
     "cargo-nextest"
+    "coredns"
     "coreutils"
     "curl"
     "deadnix"

@@ -1,0 +1,64 @@
+//! The Service under test as the target of load.
+
+use super::workplace::Workplace;
+use crate::cluster::TemporaryRoutes;
+use crate::experiment::ExperimentError;
+use crate::progress::Progress;
+use crate::workload::{self, Endpoint, Exposure, WorkloadError};
+
+/// What the runs of an experiment need of the Service under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requirements {
+    /// An address: the Service chooses the pods in a run.
+    pub address: bool,
+    /// A controller that can be scaled.
+    pub scaling: bool,
+    /// A pod that is ready before the first run.
+    pub pods: bool,
+}
+
+/// The Service under test, to which load can be sent. A temporary route that this needs is removed when the value is
+/// dropped.
+pub struct ServiceTarget {
+    /// Where the load is sent.
+    pub endpoint: Endpoint,
+    _route: Option<TemporaryRoutes>,
+}
+
+impl ServiceTarget {
+    /// Checks that the Service meets the `requirements`, and then adds the route that is needed to reach it.
+    ///
+    /// # Errors
+    /// [`WorkloadError::Headless`] when it has no address; [`WorkloadError::NoEndpoints`];
+    /// [`WorkloadError::Unsuitable`], [`WorkloadError::ForeignTarget`] and more.
+    pub async fn reach(
+        workplace: Workplace<'_>,
+        requirements: Requirements,
+        progress: &Progress,
+    ) -> Result<Self, ExperimentError> {
+        let Workplace { access, subject, link, ip } = workplace;
+        let client = &access.client;
+        if requirements.scaling {
+            workload::require_scalable(client, subject).await?;
+        }
+        if requirements.pods {
+            workload::backends(client, subject).await?;
+        }
+        let endpoint = workload::endpoint(client, subject).await?;
+        let route = match endpoint.exposure {
+            Exposure::ClusterIp(address) if requirements.address => {
+                let cluster = access.require_lab("sending load to a cluster IP")?;
+                Some(TemporaryRoutes::to_cluster_ip(cluster, address, ip, progress)?)
+            }
+            Exposure::Headless if requirements.address => {
+                return Err(WorkloadError::Headless { service: subject.to_string() }.into());
+            }
+            _ => None,
+        };
+        // The addresses of pods are checked in each run.
+        if requirements.address {
+            workload::guard(endpoint.target.address, link, ip).await?;
+        }
+        Ok(Self { endpoint, _route: route })
+    }
+}

@@ -124,6 +124,7 @@ let
         ../SECURITY.md
         ../LICENSE
         ../docs
+        ../examples
         ../benches
         ../tests
       ]

@@ -15,7 +15,7 @@ use crate::image::{self, Archive, Image, ImageError, ImageName, ImageSources};
 use crate::toolbox::Toolbox;
 use crate::workload::deployment::{self, ContainerImage, Deployed};
 use crate::workload::manifest::Manifest;
-use crate::workload::{self, Subject, SubjectWish};
+use crate::workload::{self, Subject, SubjectWish, WorkloadError};
 
 /// Arguments of `deploy`.
 #[derive(Debug, clap::Args)]
@@ -148,7 +148,14 @@ pub async fn deploy(
     let LoadedManifests { mut manifests, namespace, images, are_own } = request.manifests;
     let changes = request.replicas.is_some() || !matches!(request.image, ImageSource::OfManifests);
     let subject = deployment::subject_of(&manifests, &namespace, &request.wanted);
-    let subject = if changes || request.wanted.given.is_some() { Some(subject?) } else { subject.ok() };
+    let subject = match subject {
+        Ok(subject) => Some(subject),
+        Err(unclear) if changes || request.wanted.given.is_some() => return Err(unclear.into()),
+        Err(unclear) => {
+            ask_for_service(context, &unclear);
+            None
+        }
+    };
     for image in images {
         load(context, lab, toolbox, image).await?;
     }
@@ -193,6 +200,13 @@ pub async fn deploy(
     remember(paths, &subject)?;
     Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), &subject, progress, shutdown)).await?;
     Ok(Some(subject))
+}
+
+/// Says why later commands need `--service`. Manifests without a Service have nothing to test.
+fn ask_for_service(context: &CommandContext, unclear: &WorkloadError) {
+    if !matches!(unclear, WorkloadError::NoServiceGiven) {
+        context.progress.note(format!("{unclear}; add --service [NAMESPACE/]NAME[:PORT] here or to the next commands"));
+    }
 }
 
 /// Finds the images that the manifests name and the nodes lack, and then imports them. Returns the names of all images that

@@ -85,12 +85,26 @@ impl ManifestFlags {
                 None => manifest::own()?,
             };
         }
+        skip_hooks(context, &mut manifests)?;
         let mut images = Vec::new();
         for path in self.archives() {
             images.extend(Archive::read(&path, &context.progress)?.all()?);
         }
         Ok(LoadedManifests { manifests, namespace: self.namespace.clone(), images, are_own })
     }
+}
+
+/// Leaves out Helm's hooks that an installation does not create, such as the pods of `helm test`.
+fn skip_hooks(context: &CommandContext, manifests: &mut Vec<Manifest>) -> Result<(), WorkloadError> {
+    let skipped = manifest::take_other_hooks(manifests);
+    let Some(first) = skipped.first() else { return Ok(()) };
+    let names: Vec<String> = skipped.iter().map(|hook| format!("{} {}", hook.kind(), hook.name())).collect();
+    let why = format!("Helm does not create these hooks when it installs a chart: {}", names.join(", "));
+    if manifests.is_empty() {
+        return Err(WorkloadError::Manifest { place: first.place.clone(), why });
+    }
+    context.progress.note(format!("not applied: {why}"));
+    Ok(())
 }
 
 /// The paths in an environment variable, which are separated as in PATH.

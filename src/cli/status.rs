@@ -1,5 +1,7 @@
 //! `evenkeel status`, and the tables that other verbs print at their end.
 
+use std::collections::BTreeSet;
+
 use kube::Client;
 use serde::Serialize;
 
@@ -63,11 +65,19 @@ pub async fn show_workload(context: &CommandContext, client: &Client, subject: O
 /// The pods and the Services, as `kubectl get` shows them.
 #[must_use]
 pub fn workload_text(workload: &Workload) -> String {
+    let of_pods = workload.pods.iter().map(|pod| pod.namespace.as_str());
+    let namespaces: BTreeSet<&str> = of_pods.chain(workload.services.iter().map(|s| s.namespace.as_str())).collect();
     let pods: Vec<_> = workload.pods.iter().map(pod).collect();
     let services: Vec<_> = workload.services.iter().map(service).collect();
-    let pods = table("pods", &["NAME", "READY", "STATUS", "RESTARTS", "AGE"], &pods);
-    let header = ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"];
-    format!("{pods}\n{}", table("Services", &header, &services))
+    let pod_header = ["NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE"];
+    let service_header = ["NAMESPACE", "NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"];
+    if namespaces.len() > 1 {
+        return format!("{}\n{}", table("pods", &pod_header, &pods), table("Services", &service_header, &services));
+    }
+    // The column would have the same value everywhere.
+    let without_namespace = |rows: Vec<Vec<String>>| rows.into_iter().map(|row| row[1..].to_vec()).collect::<Vec<_>>();
+    let pods = table("pods", &pod_header[1..], &without_namespace(pods));
+    format!("{pods}\n{}", table("Services", &service_header[1..], &without_namespace(services)))
 }
 
 fn text(status: &Status) -> String {
@@ -103,7 +113,7 @@ fn pod(row: &PodRow) -> Vec<String> {
         _ => row.restarts.to_string(),
     };
     let ready = format!("{}/{}", row.ready, row.containers);
-    vec![row.name.clone(), ready, row.status.clone(), restarts, human_age(row.age_seconds)]
+    vec![row.namespace.clone(), row.name.clone(), ready, row.status.clone(), restarts, human_age(row.age_seconds)]
 }
 
 fn service(row: &ServiceRow) -> Vec<String> {
@@ -114,7 +124,15 @@ fn service(row: &ServiceRow) -> Vec<String> {
     };
     let ports = if row.ports.is_empty() { none() } else { row.ports.join(",") };
     let cluster_ip = row.cluster_ip.clone().unwrap_or_else(none);
-    vec![row.name.clone(), row.kind.clone(), cluster_ip, external, ports, human_age(row.age_seconds)]
+    vec![
+        row.namespace.clone(),
+        row.name.clone(),
+        row.kind.clone(),
+        cluster_ip,
+        external,
+        ports,
+        human_age(row.age_seconds),
+    ]
 }
 
 fn of_node(of: &NodeComponents) -> impl Iterator<Item = Vec<String>> {

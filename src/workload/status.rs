@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use super::pods::pods;
-use super::subject::{Subject, SubjectWish, is_balanced};
+use super::subject::{Subject, SubjectWish};
 use super::view::{NodeRow, PodRow, ServiceRow};
 use crate::cluster::{self, Cluster, ClusterError, ComponentState, ComponentStatus, LinkChanges};
 use crate::config::ProxyMode;
@@ -125,33 +125,45 @@ async fn nodes(client: &Client) -> Result<Vec<NodeRow>, WorkloadError> {
     Ok(nodes.items.iter().map(|node| NodeRow::new(node, Timestamp::now())).collect())
 }
 
-/// The subject's pods and the Services of its namespace, as `kubectl get` shows them. Without a subject, these are all Services
-/// of type LoadBalancer.
+/// The subject's pods and the Services of its namespace, as `kubectl get` shows them. Without a subject, these are all pods and
+/// Services but those of the cluster itself.
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
 pub async fn workload(client: &Client, subject: Option<&Subject>) -> Result<Workload, WorkloadError> {
     let refused = |source| KubernetesError::new("list pods and Services", source);
     let (all, now) = (ListParams::default(), Timestamp::now());
-    let rows = |services: Vec<core::Service>| services.iter().map(|service| ServiceRow::new(service, now)).collect();
-    let Some(subject) = subject else {
-        let services = Api::<core::Service>::all(client.clone()).list(&all).await.map_err(refused)?.items;
-        let services = services.into_iter().filter(is_balanced).collect();
-        return Ok(Workload { pods: Vec::new(), services: rows(services) });
+    let (pods, services) = if let Some(subject) = subject {
+        let services: Api<core::Service> = Api::namespaced(client.clone(), &subject.namespace);
+        let services = async { Ok(services.list(&all).await.map_err(refused)?.items) };
+        futures::try_join!(pods(client, subject), services)?
+    } else {
+        let (pods, services) = (Api::<core::Pod>::all(client.clone()), Api::<core::Service>::all(client.clone()));
+        let (pods, services) = futures::try_join!(pods.list(&all), services.list(&all)).map_err(refused)?;
+        let pods = pods.items.into_iter().filter(|pod| !is_of_cluster(pod)).collect();
+        (pods, services.items.into_iter().filter(|service| !is_of_cluster(service)).collect())
     };
-    let services: Api<core::Service> = Api::namespaced(client.clone(), &subject.namespace);
-    let (pods, services) =
-        futures::try_join!(pods(client, subject), async { Ok(services.list(&all).await.map_err(refused)?) })?;
     let mut pods: Vec<PodRow> = pods.iter().map(|pod| PodRow::new(pod, now)).collect();
-    pods.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Workload { pods, services: rows(services.items) })
+    pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    let services = services.iter().map(|service| ServiceRow::new(service, now)).collect();
+    Ok(Workload { pods, services })
 }
 
-/// The subject, or `None` if there is none or more than one candidate.
+/// Whether an object belongs to the cluster itself: the Services of its DNS and of its API server.
+fn is_of_cluster(object: &impl ResourceExt) -> bool {
+    let namespace = object.namespace().unwrap_or_default();
+    namespace == "kube-system" || (namespace == "default" && object.name_any() == "kubernetes")
+}
+
+/// The subject, or `None` if none was given and it is not clear which one is meant.
 async fn subject(client: &Client, wanted: &SubjectWish) -> Result<Option<Subject>, WorkloadError> {
     match Subject::find(client, wanted).await {
         Ok(subject) => Ok(Some(subject)),
-        Err(WorkloadError::NoWorkload | WorkloadError::SeveralServices { .. }) => Ok(None),
+        Err(WorkloadError::NoWorkload | WorkloadError::SeveralServices { .. } | WorkloadError::Unsuitable { .. })
+            if wanted.given.is_none() =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

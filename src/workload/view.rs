@@ -24,6 +24,8 @@ pub struct NodeRow {
 /// A pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PodRow {
+    /// Its namespace.
+    pub namespace: String,
     /// Its name.
     pub name: String,
     /// The number of containers that are ready.
@@ -47,6 +49,8 @@ pub struct PodRow {
 /// A Service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServiceRow {
+    /// Its namespace.
+    pub namespace: String,
     /// Its name.
     pub name: String,
     /// `LoadBalancer`, `ClusterIP`, …
@@ -95,6 +99,7 @@ impl PodRow {
             .iter()
             .filter_map(|container| container.last_state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
         Self {
+            namespace: pod.namespace().unwrap_or_default(),
             name: pod.name_any(),
             ready: containers.iter().filter(|container| container.ready).count(),
             containers: pod.spec.as_ref().map_or(containers.len(), |spec| spec.containers.len()),
@@ -146,6 +151,7 @@ impl ServiceRow {
             format!("{}{node_port}/{protocol}", port.port)
         };
         Self {
+            namespace: service.namespace().unwrap_or_default(),
             name: service.name_any(),
             kind: spec.type_.unwrap_or_else(|| "ClusterIP".into()),
             cluster_ip: spec.cluster_ip,

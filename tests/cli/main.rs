@@ -5,6 +5,7 @@
 
 mod any_bytes;
 mod doctor;
+mod examples;
 mod inotify;
 mod named_files;
 mod pages;

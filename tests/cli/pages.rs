@@ -14,12 +14,15 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// README.md, CHANGELOG.md, SECURITY.md and every page in docs/.
+/// README.md, CHANGELOG.md, SECURITY.md, the page of the examples and every page in docs/.
 fn pages() -> Vec<PathBuf> {
     let docs = fs::read_dir(project().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    let pages: Vec<PathBuf> =
-        ["README.md", "CHANGELOG.md", "SECURITY.md"].map(|page| project().join(page)).into_iter().chain(docs).collect();
+    let pages: Vec<PathBuf> = ["README.md", "CHANGELOG.md", "SECURITY.md", "examples/README.md"]
+        .map(|page| project().join(page))
+        .into_iter()
+        .chain(docs)
+        .collect();
     assert!(pages.len() > 5, "{pages:?}");
     pages
 }

@@ -1,8 +1,7 @@
 //! A service of a stranger: names, kinds and containers of its own, in manifests as kubectl takes them.
 
 use std::fs;
-use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 
@@ -193,11 +192,7 @@ impl<'a> Shop<'a> {
     }
 
     fn deploy_text(&self, manifests: &str, arguments: &[&str]) -> Output {
-        let mut command = self.lab.command(&[&["deploy", "-f", "-"], arguments].concat());
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(manifests.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
+        self.lab.run_with_stdin(&[&["deploy", "-f", "-"], arguments].concat(), manifests)
     }
 
     fn replicas(&self, path: &str) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use evenkeel::cluster::component_process;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::dns::{self, ResponseCode, addresses};
 use crate::host::{lab_processes, lab_processes_named};
-use crate::lab::{Kube, Lab, NAME, eventually, get};
+use crate::lab::{Kube, Lab, NAME, eventually, get, text};
 use crate::podinfo::{PORT, podinfo};
 use crate::security::network::in_network_of;
 use crate::supervision::cluster_of;
@@ -23,12 +24,13 @@ const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
 fn an_application_finds_its_parts_by_name_and_keeps_its_data() {
     let Some(lab) = Lab::new() else { return };
     lab.up();
-    deploy(&lab, include_str!("applications/two-tier.yaml"));
+    the_metrics_api_is_described_as_the_api_server_wants_it(&lab);
+    deploy(&lab, "examples/two-tier.yaml");
     let pod = lab_processes_named("podinfo")[0];
     the_front_tier_reaches_the_backend(&lab, pod);
     other_names_fail_at_once(pod);
 
-    deploy(&lab, include_str!("applications/stateful-set.yaml"));
+    deploy(&lab, "examples/stateful-set.yaml");
     data_outlives_its_pod(&lab.kube(), pod);
     what_a_directory_cannot_give_is_refused(&lab.kube());
     lab.ok(&["undeploy"]);
@@ -39,10 +41,17 @@ fn an_application_finds_its_parts_by_name_and_keeps_its_data() {
     assert_eq!(lab_processes(), []);
 }
 
-fn deploy(lab: &Lab, manifests: &str) {
-    let (podinfo, file) = (podinfo(), lab.state().with_extension("yaml"));
-    std::fs::write(&file, manifests.replace("PODINFO", &podinfo.reference)).unwrap();
-    lab.ok(&["deploy", "-f", file.to_str().unwrap(), "--load", podinfo.archive.to_str().unwrap()]);
+fn deploy(lab: &Lab, example: &str) {
+    lab.ok(&["deploy", "-f", example, "--load", podinfo().archive.to_str().unwrap()]);
+}
+
+/// To build metrics-server takes minutes, so that it does not run here.
+fn the_metrics_api_is_described_as_the_api_server_wants_it(lab: &Lab) {
+    let mut kubectl = Command::new(lab.state().join("bin/kubectl"));
+    kubectl.args(["apply", "--dry-run=server", "--validate=strict", "-f", "examples/metrics-server.yaml"]);
+    let output = kubectl.env("KUBECONFIG", lab.state().join("kubeconfig")).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).matches("(server dry run)").count(), 8);
 }
 
 fn the_front_tier_reaches_the_backend(lab: &Lab, pod: i32) {

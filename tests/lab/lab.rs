@@ -1,5 +1,6 @@
 //! A lab for a test: runs the real program, and removes the lab at the end of the test.
 
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -77,6 +78,15 @@ impl Lab {
     /// Runs the program to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
+    }
+
+    /// Runs the program to its end with this text as its stdin.
+    pub(crate) fn run_with_stdin(&self, arguments: &[&str], stdin: &str) -> Output {
+        let mut command = self.command(arguments);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
     }
 
     /// Runs the program, which must succeed. Returns its stdout.
@@ -201,7 +211,7 @@ pub(crate) fn eventually<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -
 
 /// Sends one request on a new connection. Returns the status line, the headers and the body.
 pub(crate) fn get(address: Ipv4Addr, port: u16, path: &str) -> std::io::Result<String> {
-    use std::io::{Read, Write};
+    use std::io::Read;
     let mut stream = std::net::TcpStream::connect_timeout(&(address, port).into(), Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

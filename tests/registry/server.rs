@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -14,21 +14,15 @@ use oci_client::{Client, Reference, RegistryOperation};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::go_program::go_program;
+
 const VERSION: &str = "v3.1.2";
 /// The line of htpasswd for the user "ann" with the password "secret".
 const HTPASSWD: &str = "ann:$2b$05$WXaEMWWdbYpHmvEW/SYHrumtwsxPt3FbWaIPImyu17folp1llbSQm\n";
 
 /// The program, which is built once for this target directory.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("registry-{VERSION}"));
-    let program = directory.join("registry");
-    if !program.exists() {
-        let module = format!("github.com/distribution/distribution/v3/cmd/registry@{VERSION}");
-        let built = Command::new("go").args(["install", &module]).env("GOBIN", &directory).output().unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    }
-    program
-});
+static PROGRAM: LazyLock<PathBuf> =
+    LazyLock::new(|| go_program("github.com/distribution/distribution/v3/cmd/registry", VERSION, "-s -w"));
 
 /// A registry, which ends with this value.
 pub(crate) struct Registry {

@@ -199,11 +199,16 @@ impl Record {
 
     /// The faults with the names of their pods.
     pub(super) fn named_faults(&self) -> BTreeMap<FaultAt, u64> {
-        let name = |pod: PodIndex| self.pods.get(pod.0 as usize).map(|pod| pod.name.clone());
-        let named = |(&(tenth, fault, pod), &count): (&(u32, Fault, Option<PodIndex>), &u64)| {
-            (FaultAt { tenth, fault, pod: pod.and_then(name) }, count)
+        // Responses that name no pod are counted for a pod without a name.
+        let name = |pod: PodIndex| {
+            let pod = self.pods.get(pod.0 as usize).filter(|pod| !pod.name.is_empty());
+            pod.map(|pod| pod.name.clone())
         };
-        self.faults.iter().map(named).collect()
+        let mut named = BTreeMap::new();
+        for (&(tenth, fault, pod), &count) in &self.faults {
+            *named.entry(FaultAt { tenth, fault, pod: pod.and_then(name) }).or_default() += count;
+        }
+        named
     }
 }
 
@@ -264,6 +269,17 @@ mod tests {
         }
         assert!(record.faults.len() < MAX_FAULTS + 200 * 7, "{}", record.faults.len());
         assert_eq!(record.faults(), 200 * 699);
+    }
+
+    #[test]
+    fn a_fault_names_the_pod_only_if_a_response_did() {
+        let mut record = record();
+        let (named, unnamed) = (record.pod(b"a"), record.pod(b""));
+        for pod in [None, Some(unnamed), Some(named)] {
+            record.fault(Fault::TimedOut, Duration::ZERO, pod);
+        }
+        let faults: Vec<_> = record.named_faults().into_iter().map(|(at, count)| (at.pod, count)).collect();
+        assert_eq!(faults, [(None, 2), (Some("a".to_owned()), 1)]);
     }
 
     #[test]

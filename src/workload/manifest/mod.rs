@@ -1,6 +1,7 @@
 //! Manifests: Kubernetes objects in YAML or JSON, from files, directories, stdin or the program itself.
 
 mod document;
+mod helm_hook;
 mod own;
 mod read;
 
@@ -8,6 +9,7 @@ use std::fmt;
 
 use kube::api::DynamicObject;
 
+pub use helm_hook::take_other_hooks;
 pub use own::own;
 pub use read::{ManifestSource, read, read_text};
 

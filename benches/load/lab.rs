@@ -70,7 +70,7 @@ impl Lab {
             let ingress = status.load_balancer.unwrap_or_default().ingress.unwrap_or_default();
             let ip = ingress.into_iter().find_map(|ingress| ingress.ip);
             let address = ip.as_ref().and_then(|ip| Some((ip.parse::<IpAddr>().ok()?, 80).into()));
-            Ok(address.zip(ip).map(|(address, host)| Target { address, host, path: "/".into() }))
+            Ok(address.zip(ip).map(|(address, host)| Target { address, host, path: "/".into(), tls: None }))
         })
         .await
     }

@@ -23,7 +23,7 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     Invocation::new(ip, ["route", "add", &format!("{}/32", pod.ip()), "via", &node]).run_async().await?;
 
     let through = lab.endpoint("server").await?;
-    let straight = Target { address: pod, host: through.host.clone(), path: through.path.clone() };
+    let straight = Target { address: pod, host: through.host.clone(), path: through.path.clone(), tls: None };
     let loads = [Load::new(bench, through, true), Load::new(bench, straight, true)];
     let mut cases = vec![Case::new("external IP", "1 pod"), Case::new("pod's own", "1 pod")];
     side_by_side::measure(bench, &mut cases, async |at| Generator::Evenkeel.run(&loads[at]).await).await?;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero, parse_positive};
 use crate::experiment::LONGEST_RUN;
 use evenkeel_load::{
-    LoadPlan, RateStage, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule, StatusSet,
+    GrpcMethod, LoadPlan, Protocol, RateStage, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule,
+    StatusSet,
 };
 
 /// The highest rate: one request per nanosecond, which is the resolution of the clock.
@@ -17,11 +18,22 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 
 /// Flags of the load.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("over_http2").args(["http2", "grpc"]).multiple(true))]
 pub struct LoadFlags {
-    /// Number of connections; each has at most one request in flight
+    /// Number of connections; each has at most one request in flight, or as many as --streams
     #[arg(short, long, value_name = "N", default_value = "30", value_parser = parse_positive::<NonZeroU32>)]
     #[arg(allow_negative_numbers = true)]
     connections: NonZeroU32,
+    /// Send requests over HTTP/2, without asking the server first
+    #[arg(long)]
+    http2: bool,
+    /// Requests in flight on each connection over HTTP/2 [default: 1]
+    #[arg(long, value_name = "N", value_parser = parse_positive::<NonZeroU32>, allow_negative_numbers = true)]
+    #[arg(requires = "over_http2")]
+    streams: Option<NonZeroU32>,
+    /// Call this method of gRPC over HTTP/2; --body is the encoded message, --timeout its deadline
+    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with_all = ["method", "path"])]
+    grpc: Option<GrpcMethod>,
     /// Length of each run [default: 30s; 6s in each round of a comparison]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     duration: Option<Duration>,
@@ -85,6 +97,7 @@ impl LoadFlags {
             (None, rate) => rate.map(Schedule::constant),
         };
         LoadPlan {
+            protocol: self.protocol(),
             requests: self.requests,
             schedule,
             timeout: self.timeout,
@@ -103,6 +116,14 @@ impl LoadFlags {
         self.duration.is_some() || self.requests.is_some() || self.stages.is_some()
     }
 
+    fn protocol(&self) -> Protocol {
+        if self.http2 || self.grpc.is_some() {
+            Protocol::Http2 { streams: self.streams.unwrap_or(NonZeroU32::MIN) }
+        } else {
+            Protocol::Http1
+        }
+    }
+
     fn request(&self) -> RequestTemplate {
         let mut request = RequestTemplate::default();
         if let Some(Body(body)) = &self.body {
@@ -113,6 +134,9 @@ impl LoadFlags {
         }
         if let Some(path) = &self.path {
             request = request.path(path.clone());
+        }
+        if let Some(method) = &self.grpc {
+            request = request.grpc(method, self.timeout);
         }
         if self.no_keepalive {
             request = request.close();

@@ -28,6 +28,7 @@ pub mod subject;
 pub mod target;
 pub mod terminal;
 pub mod test;
+pub mod tls_flags;
 pub mod trial_flags;
 pub mod undeploy;
 pub mod up;

@@ -1,5 +1,6 @@
 //! The URL of a load test outside of the lab.
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use crate::cli::error::Error;
 use crate::config::InvalidValue;
 use crate::workload::guard;
-use evenkeel_load::Target;
+use evenkeel_load::{Target, Tls, TlsOptions};
 
 /// A URL that load can be sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct TargetUrl {
     /// As in the `Host` header.
     authority: String,
     path: String,
+    /// Whether the scheme is https.
+    tls: bool,
 }
 
 impl FromStr for TargetUrl {
@@ -33,10 +36,10 @@ impl FromStr for TargetUrl {
             .parse()
             .map_err(|why| InvalidValue::expected(format!("a URL such as http://127.0.0.1:8080/ ({why})")))?;
         match url.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(InvalidValue::expected("an http:// URL, because TLS is not supported")),
-            _ => return Err(InvalidValue::expected("an http:// URL")),
+            Some("http" | "https") => {}
+            _ => return Err(InvalidValue::expected("an http:// or https:// URL")),
         }
+        let tls = url.scheme_str() == Some("https");
         let authority = url.authority().map_or("", |authority| authority.as_str());
         let host = url.host().unwrap_or_default();
         if host.is_empty() || authority.contains('@') {
@@ -44,7 +47,13 @@ impl FromStr for TargetUrl {
         }
         let port = match (url.port_u16(), authority.ends_with(host)) {
             (Some(port), _) if port > 0 => port,
-            (None, true) => 80,
+            (None, true) => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
             _ => return Err(InvalidValue::expected("a port from 1 to 65535")),
         };
         Ok(Self {
@@ -52,7 +61,15 @@ impl FromStr for TargetUrl {
             port,
             authority: authority.to_owned(),
             path: url.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            tls,
         })
+    }
+}
+
+impl fmt::Display for TargetUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}{}", self.authority, self.path)
     }
 }
 
@@ -76,15 +93,34 @@ impl TargetUrl {
         Ok(addresses)
     }
 
+    /// Whether TLS is to be spoken.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// How to speak TLS, if it is to be spoken.
+    ///
+    /// # Errors
+    /// [`LoadError`](evenkeel_load::LoadError) if `options` or the name of the host cannot be used.
+    pub fn tls(&self, options: &TlsOptions) -> Result<Option<Tls>, Error> {
+        Ok(self.tls.then(|| Tls::new(&self.host, options)).transpose()?)
+    }
+
     /// The target of the load, at the first of `addresses` that accepts a connection within `patience`.
     ///
     /// # Errors
     /// [`Error::NoTarget`] if there are no addresses.
-    pub async fn target(&self, addresses: &[SocketAddr], patience: Duration) -> Result<Target, Error> {
+    pub async fn target(
+        &self,
+        addresses: &[SocketAddr],
+        tls: Option<Tls>,
+        patience: Duration,
+    ) -> Result<Target, Error> {
         let address = first_open(addresses, patience).await;
         let failed = || Error::NoTarget { target: self.authority.clone(), why: "the name has no address".into() };
         let address = address.ok_or_else(failed)?;
-        Ok(Target { address, host: self.authority.clone(), path: self.path.clone() })
+        Ok(Target { address, host: self.authority.clone(), path: self.path.clone(), tls })
     }
 }
 
@@ -129,12 +165,12 @@ mod tests {
         assert_eq!(parsed("http://127.0.0.1:8080/a?b=c"), of("127.0.0.1", 8080, "127.0.0.1:8080", "/a?b=c"));
         assert_eq!(parsed("http://localhost"), of("localhost", 80, "localhost", "/"));
         assert_eq!(parsed("127.0.0.1:3000"), of("127.0.0.1", 3000, "127.0.0.1:3000", "/"));
+        assert_eq!(parsed("https://localhost/x"), of("localhost", 443, "localhost", "/x"));
         assert_eq!(parsed("http://[::1]:9/"), of("::1", 9, "[::1]:9", "/"));
         for bad in [
             "",
             "/",
             "http://",
-            "https://a/",
             "ftp://a/",
             "http://a:0/",
             "http://a:99999/",
@@ -153,9 +189,9 @@ mod tests {
         let url: TargetUrl = "http://localhost:81/x".parse().unwrap();
         let both: [SocketAddr; 2] = ["127.0.0.1:81".parse().unwrap(), "[::1]:81".parse().unwrap()];
         assert_eq!(url.addresses().await.unwrap(), both);
-        let target = url.target(&both[1..], Duration::ZERO).await.unwrap();
+        let target = url.target(&both[1..], None, Duration::ZERO).await.unwrap();
         assert_eq!((target.address, target.to_string()), (both[1], "http://localhost:81/x".into()));
-        assert!(url.target(&[], Duration::ZERO).await.is_err());
+        assert!(url.target(&[], None, Duration::ZERO).await.is_err());
         for (host, addresses) in [("a.LOCALHOST.", &both[..]), ("127.0.0.1", &both[..1]), ("[::1]", &both[1..])] {
             let url: TargetUrl = format!("http://{host}:81/").parse().unwrap();
             assert_eq!(url.addresses().await.unwrap(), addresses, "{host}");

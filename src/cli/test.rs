@@ -10,6 +10,7 @@ use super::report_files::ReportFiles;
 use super::series_output::SeriesOutput;
 use super::subject::SubjectFlag;
 use super::target::{TargetUrl, guard_all};
+use super::tls_flags::TlsFlags;
 use super::trial_flags::TrialFlags;
 use crate::cli::error::Error;
 use crate::cluster;
@@ -32,7 +33,9 @@ pub struct Args {
     files: ReportFiles,
     #[command(flatten)]
     subject: SubjectFlag,
-    /// Send the load to http://HOST:PORT/PATH instead of the lab; the host must be this machine
+    #[command(flatten)]
+    tls: TlsFlags,
+    /// Send the load to http://HOST:PORT/PATH or https://HOST:PORT/PATH instead of the lab; the host must be this machine
     #[arg(long, value_name = "URL", conflicts_with = "service")]
     target: Option<TargetUrl>,
     /// Allow a --target on another machine; use it only for machines that are yours
@@ -99,6 +102,10 @@ impl Args {
             let why = "the client can only choose between pods of the lab, not with --target".into();
             return Err(Error::BadValue { what: "--compare", given: "client".into(), why });
         }
+        if !url.is_tls() {
+            self.tls.check_unused(url)?;
+        }
+        let tls = url.tls(&self.tls.options())?;
         let addresses = url.addresses().await?;
         if !self.allow_foreign_target {
             // The routes do not matter for loopback.
@@ -106,7 +113,7 @@ impl Args {
             let ip = if loopback { PathBuf::new() } else { ip(context).await };
             guard_all(&addresses, &context.name.link(), &ip).await?;
         }
-        let target = unless(&context.shutdown, url.target(&addresses, trial.plan.timeout)).await??;
+        let target = unless(&context.shutdown, url.target(&addresses, tls, trial.plan.timeout)).await??;
         let environment = environment::of_machine(command(std::env::args_os().skip(1)));
         let rounds = trial.rounds;
         let series = Series::new(None, target, trial, &context.progress, &context.shutdown);

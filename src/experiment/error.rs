@@ -17,8 +17,10 @@ pub enum ExperimentError {
     NoAnswer {
         /// The URL.
         target: String,
-        /// Why not: "30 requests failed".
+        /// Why not: "30 requests failed: refused".
         why: String,
+        /// The most frequent kind of failure: "refused".
+        kind: Option<String>,
     },
     /// An event during a run did not finish.
     #[error("{what} did not finish: {why}")]

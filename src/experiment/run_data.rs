@@ -6,10 +6,10 @@ use std::num::NonZeroU32;
 
 use crate::workload::event::EventRecord;
 use crate::workload::{PodCounters, ServicePolicy};
-use evenkeel_load::{Fault, FaultAt, Pod, PodTimes, RunResult, Times};
+use evenkeel_load::{Fault, FaultAt, Pod, PodTimes, Protocol, RunResult, Times};
 use evenkeel_measure::{
-    Failure, FailureClass, Latency, Mode, ObservedEvent, PodLatency, PodLoad, PodReading, Policy, RunData,
-    ScheduledRun, ThreadUsage, TimelineSecond, percentile_curve,
+    Failure, FailureClass, Handshakes, Http2, Latency, Mode, ObservedEvent, PodLatency, PodLoad, PodReading, Policy,
+    RunData, ScheduledRun, ThreadUsage, TimelineSecond, percentile_curve,
 };
 
 /// The counts and times of a run.
@@ -18,6 +18,15 @@ pub fn run_data(run: &RunResult) -> RunData {
     let schedule = run.plan.schedule.as_ref().zip(run.paced.as_ref());
     RunData {
         connections: run.plan.connections.get(),
+        http2: match run.plan.protocol {
+            Protocol::Http1 => None,
+            Protocol::Http2 { streams } => Some(Http2 { streams_per_connection: streams.get(), streams: run.streams }),
+        },
+        mixed_connections: run.mixed,
+        handshakes: run
+            .handshakes
+            .as_ref()
+            .map(|handshakes| Handshakes { time_us: latency(&handshakes.times), resumed: handshakes.resumed }),
         mode: match run.plan.responses_per_connection.map(NonZeroU32::get) {
             None => Some(Mode::Keepalive),
             Some(1) => Some(Mode::NoKeepalive),
@@ -161,6 +170,7 @@ mod tests {
         };
         RunResult {
             plan: LoadPlan {
+                protocol: Protocol::Http2 { streams: NonZeroU32::new(100).unwrap() },
                 schedule: Some(Schedule::constant(50.0)),
                 ..LoadPlan::new(NonZeroU32::new(7).unwrap(), Duration::from_secs(3))
             },
@@ -169,12 +179,15 @@ mod tests {
             latency: times(&[100, 200, 900]),
             paced: Some(PacedResult { uncorrected: times(&[90]), late: times(&[5, 6]), unsent: 11 }),
             connect: times(&[40]),
+            handshakes: Some(evenkeel_load::Handshakes { times: times(&[70]), resumed: 1 }),
             seconds: vec![Second { requests: 13, bytes: 1_300 }, Second { requests: 17, bytes: 1_700 }],
             tenths: vec![13, 17],
             sent: 43,
             answered: 30,
             in_flight: 2,
             opened: 8,
+            streams: 700,
+            mixed: 0,
             pods: vec![Pod { name: "a".into(), requests: 30, connections: 5, ..Pod::default() }],
             faults: BTreeMap::from([
                 (fault(Fault::Status(503), 9, Some("a")), 5),
@@ -189,6 +202,10 @@ mod tests {
     fn every_figure_of_a_run_is_converted() {
         let measured = Measurement::new(&run_data(&run()), Some(1));
         assert_eq!((measured.connections, measured.connections_opened), (7, 8));
+        assert_eq!(measured.http2, Some(Http2 { streams_per_connection: 100, streams: 700 }));
+        assert_eq!((measured.spread.streams, measured.spread.mixed_connections), (700, 0));
+        let handshakes = measured.tls_handshakes.as_ref().unwrap();
+        assert_eq!((handshakes.time_us.max, handshakes.resumed), (70, 1));
         assert_eq!((measured.planned_seconds, measured.elapsed_seconds, measured.interrupted), (3.0, 2.0, true));
         let requests = &measured.requests;
         assert_eq!((requests.sent, requests.answered, requests.non_2xx, requests.in_flight), (43, 30, 5, 2));

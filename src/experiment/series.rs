@@ -1,5 +1,7 @@
 //! The runs of a trial, one after the other.
 
+use std::collections::BTreeMap;
+
 use super::environment::Environment;
 use super::single_run::SingleRun;
 use super::trial::{Case, Trial};
@@ -196,5 +198,16 @@ fn check(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
     }
     let errors = run.errors;
     let why = if errors == 0 { "no response came in time".to_owned() } else { some(errors, "request") + " failed" };
-    Err(ExperimentError::NoAnswer { target: target.to_owned(), why })
+    let kind = most_frequent(run);
+    let why = kind.as_ref().map_or(why.clone(), |kind| format!("{why}: {kind}"));
+    Err(ExperimentError::NoAnswer { target: target.to_owned(), why, kind })
+}
+
+/// The most frequent kind of failure.
+fn most_frequent(run: &Measurement) -> Option<String> {
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for fault in &run.faults {
+        *kinds.entry(&fault.kind).or_default() += fault.count;
+    }
+    kinds.into_iter().max_by_key(|(_, count)| *count).map(|(kind, _)| kind.to_owned())
 }

@@ -51,7 +51,7 @@ fn rows(number: usize, run: &Measurement, text: &mut String) {
 
 /// Whether there was a response, with a bad status.
 fn is_status(fault: &FaultCount) -> bool {
-    fault.kind.starts_with("status ")
+    fault.kind.starts_with("status ") || fault.kind.starts_with("grpc-status ")
 }
 
 #[cfg(test)]

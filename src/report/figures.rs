@@ -46,6 +46,16 @@ pub(super) fn run(run: &Measurement) -> Vec<Figure> {
         ("CPU time of the load generator", format!("{:.2} s", run.generator_cpu_seconds)),
         ("Busiest thread of the load generator", format!("{:.0}% of a processor", run.generator_busiest * 100.0)),
     ];
+    if let Some(http2) = &run.http2 {
+        figures.push(("HTTP/2 streams on each connection, at most", count(http2.streams_per_connection.into())));
+        figures.push(("HTTP/2 streams open at the same time, all connections", count(http2.streams)));
+    }
+    if let Some(tls) = &run.tls_handshakes {
+        figures.push(("TLS handshakes", count(tls.time_us.count)));
+        figures.push(("TLS handshakes that resumed a session", count(tls.resumed)));
+        figures.push(("TLS handshake, median", milliseconds(tls.time_us.p50)));
+        figures.push(("TLS handshake, 99%", milliseconds(tls.time_us.p99)));
+    }
     if run.expected_statuses != USUAL_STATUSES {
         figures.push(("Expected statuses", run.expected_statuses.clone()));
     }

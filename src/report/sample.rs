@@ -47,6 +47,8 @@ pub(super) fn measurement() -> Measurement {
         },
         uncorrected_latency_us: None,
         rate: None,
+        http2: None,
+        tls_handshakes: None,
         connections_opened: 30,
         connect_us: Latency { count: 30, p50: 210, max: 400, ..Latency::default() },
         requests_per_second: Throughput::new([88_000.0, 92_000.0]),
@@ -184,6 +186,9 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         threads: vec![ThreadUsage { cpu: Duration::from_millis(2_700), ..ThreadUsage::default() }],
         paced: None,
         opened: all,
+        streams: 0,
+        mixed: 0,
+        handshakes: None,
     };
     (result, u32::try_from(connections.len()).unwrap())
 }

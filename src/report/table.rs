@@ -85,7 +85,10 @@ fn heading(target: &str, run: &Measurement) -> String {
 
 /// "30 connections, 30 s" and the target.
 fn load(target: &str, run: &Measurement) -> String {
-    format!("{}, {}, {target}", pods::some(run.connections, "connection"), planned(run))
+    let streams =
+        run.http2.map(|http2| format!(" with {} over HTTP/2", pods::some(http2.streams_per_connection, "stream")));
+    let streams = streams.unwrap_or_default();
+    format!("{}{streams}, {}, {target}", pods::some(run.connections, "connection"), planned(run))
 }
 
 /// The planned end of the run: "30 s", "1,000 requests".

@@ -124,7 +124,7 @@ fn of_service(service: &Service, port: u16) -> Option<Target> {
 /// The target at an address, with the address as its `Host`.
 fn target(address: SocketAddr) -> Target {
     let host = if address.port() == 80 { address.ip().to_string() } else { address.to_string() };
-    Target { address, host, path: "/".into() }
+    Target { address, host, path: "/".into(), tls: None }
 }
 
 /// The external IPs in a Service's status.

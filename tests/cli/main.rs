@@ -118,7 +118,7 @@ fn a_value_that_cannot_be_used_is_named_once_with_its_flag_and_what_is_expected(
         ("--header", "X", "NAME: VALUE"),
         ("--expect", "fine", "classes, codes or ranges separated by commas"),
         ("--body", "@missing", "a file that can be read (No such file or directory"),
-        ("--target", "https://127.0.0.1/", "an http:// URL, because TLS is not supported"),
+        ("--target", "ftp://127.0.0.1/", "an http:// or https:// URL"),
         ("--target", "http://127.0.0.1:0/", "a port from 1 to 65535"),
         ("--assert", "p99<5", "an assertion such as p99<5ms"),
     ] {

@@ -11,12 +11,22 @@ const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/evenkeel/deployments/server";
 
 #[test]
 fn a_rolling_update_loses_nothing() {
+    loses_nothing(&[]);
+}
+
+#[test]
+fn a_rolling_update_loses_nothing_over_http_2() {
+    loses_nothing(&["--http2", "-c", "10", "--streams", "20"]);
+}
+
+/// Updates under load with these flags.
+fn loses_nothing(load: &[&str]) {
     let Some(lab) = Lab::new() else { return };
     lab.up();
     lab.ok(&["deploy", "--replicas", "2"]);
     let before = names(&lab);
 
-    let mut command = lab.command(&["--json", "test", "-d", "12s", "--warmup", "0"]);
+    let mut command = lab.command(&[&["--json", "test", "-d", "12s", "--warmup", "0"], load].concat());
     let test = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let kube = lab.kube();
     let answered = |pod: &str| {

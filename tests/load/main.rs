@@ -7,12 +7,14 @@ mod compare;
 mod counting;
 mod faults;
 mod flags;
+mod http2;
 mod protocol;
 mod rate;
 mod reconnect;
 mod requests;
 mod server;
 mod targets;
+mod tls;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -26,7 +28,7 @@ fn plan(connections: u32, milliseconds: u64) -> LoadPlan {
 }
 
 fn endpoint(address: SocketAddr) -> Target {
-    Target { address, host: address.to_string(), path: "/".into() }
+    Target { address, host: address.to_string(), path: "/".into(), tls: None }
 }
 
 /// Runs the plan and waits for its end, with a time limit.

@@ -47,6 +47,13 @@ impl Peer {
         while self.request() && self.say(answer) {}
     }
 
+    /// Sends `answer` to the first bytes, whatever they are, and waits until the client closes.
+    pub(crate) fn answer_anything(mut self, answer: &str) {
+        if self.stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) && self.say(answer) {
+            self.wait();
+        }
+    }
+
     /// Waits until the client closes.
     pub(crate) fn wait(mut self) {
         while self.stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}

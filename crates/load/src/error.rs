@@ -16,6 +16,20 @@ pub enum LoadError {
         /// What the text must be: "a path that begins with /".
         expected: &'static str,
     },
+    /// A certificate or a key is not usable.
+    #[error("{what} cannot be used: {why}")]
+    Certificate {
+        /// Which one: "the key".
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A server's certificate cannot have this name.
+    #[error("{name:?} is neither a DNS name nor an IP address, so no certificate can be for it")]
+    ServerName {
+        /// The name.
+        name: String,
+    },
     /// The process may not open as many files as the connections need.
     #[error("{connections} connections need more open files than the {limit} that this process may have")]
     TooFewDescriptors {

@@ -152,7 +152,7 @@ fn is_name(name: &str, lower_case: &str) -> bool {
     name.len() == lower_case.len() && bytes.fold(0, |differs, (byte, lower)| differs | ((byte | 0x20) ^ lower)) == 0
 }
 
-fn decimal(value: &[u8]) -> Option<u64> {
+pub(super) fn decimal(value: &[u8]) -> Option<u64> {
     let digit = |sum: u64, c: &u8| sum.checked_mul(10)?.checked_add(u64::from(c.is_ascii_digit().then(|| c - b'0')?));
     if value.is_empty() { None } else { value.iter().try_fold(0, digit) }
 }

@@ -1,4 +1,4 @@
-//! A load generator for HTTP/1.1: it sends requests to a server and measures what happens to each.
+//! A load generator for HTTP/1.1 and HTTP/2: it sends requests to a server and measures what happens to each.
 //!
 //! A [`LoadPlan`] describes a run: a closed loop, in which each connection sends its next request when the last one is
 //! answered, or an open loop, in which a [`Schedule`] defines when each request is due, independently of earlier requests.
@@ -33,7 +33,7 @@
 //!     # /*
 //!     let address: std::net::SocketAddr = "127.0.0.1:8080".parse()?;
 //!     # */
-//!     let target = Target { address, host: address.to_string(), path: "/".into() };
+//!     let target = Target { address, host: address.to_string(), path: "/".into(), tls: None };
 //!     let plan = LoadPlan {
 //!         requests: NonZeroU64::new(1000),
 //!         request: RequestTemplate::default().path("/items?page=2".parse()?).header("Accept: application/json".parse()?),
@@ -57,14 +57,18 @@
 //! ```
 
 mod addresses;
+mod backoff;
 mod balance;
 mod chunked;
+mod client_connection;
 mod connection;
 mod descriptors;
 mod error;
 mod fault;
 mod gauge;
+mod grpc;
 mod head;
+mod http2;
 mod live;
 mod plan;
 mod platform;
@@ -83,6 +87,7 @@ mod socket;
 mod statuses;
 mod target;
 mod times;
+mod tls;
 mod usage;
 mod worker;
 mod worker_pool;
@@ -90,12 +95,13 @@ mod worker_pool;
 pub use addresses::Addresses;
 pub use descriptors::ensure_descriptors;
 pub use error::LoadError;
-pub use fault::Fault;
+pub use fault::{CertificateFault, Fault};
+pub use grpc::{GrpcMethod, GrpcStatus};
 pub use head::POD_HEADER;
 pub use live::RunProgress;
-pub use plan::LoadPlan;
+pub use plan::{LoadPlan, Protocol};
 pub use pod_times::PodTimes;
-pub use record::{FaultAt, Pod, Second};
+pub use record::{FaultAt, Handshakes, Pod, Second};
 pub use request::{RequestHeader, RequestMethod, RequestPath, RequestTemplate};
 pub use result::{PacedResult, RunResult};
 pub use run::{run, run_balanced};
@@ -103,4 +109,5 @@ pub use schedule::{RateStage, Schedule};
 pub use statuses::StatusSet;
 pub use target::Target;
 pub use times::Times;
+pub use tls::{Tls, TlsOptions};
 pub use usage::ThreadUsage;

@@ -7,10 +7,25 @@ use super::request::RequestTemplate;
 use super::schedule::Schedule;
 use super::statuses::StatusSet;
 
+/// How requests are sent over a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1: one request after the other.
+    #[default]
+    Http1,
+    /// HTTP/2, without asking the server first (prior knowledge).
+    Http2 {
+        /// How many requests each connection has in flight at most. A server may allow fewer.
+        streams: NonZeroU32,
+    },
+}
+
 /// The plan of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadPlan {
-    /// The number of connections, each with at most one request in flight. When the client balances between several
+    /// How requests are sent over a connection.
+    pub protocol: Protocol,
+    /// The number of connections, each with at most one request in flight over HTTP/1.1. When the client balances between several
     /// addresses, it is the number of requests in flight at most, and there are more connections.
     pub connections: NonZeroU32,
     /// How long the run is measured at most.
@@ -40,6 +55,7 @@ impl LoadPlan {
     #[must_use]
     pub fn new(connections: NonZeroU32, duration: Duration) -> Self {
         Self {
+            protocol: Protocol::Http1,
             connections,
             duration,
             timeout: Duration::from_secs(10),
@@ -57,6 +73,15 @@ impl LoadPlan {
     #[must_use]
     pub fn without_keepalive(self) -> Self {
         Self { responses_per_connection: Some(NonZeroU32::MIN), request: self.request.close(), ..self }
+    }
+
+    /// How many requests each connection has in flight at most.
+    #[must_use]
+    pub fn streams(&self) -> u32 {
+        match self.protocol {
+            Protocol::Http1 => 1,
+            Protocol::Http2 { streams } => streams.get(),
+        }
     }
 
     /// How many connections each thread has: as even as possible, and at least one.

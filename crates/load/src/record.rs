@@ -52,6 +52,15 @@ pub struct FaultAt {
     pub pod: Option<String>,
 }
 
+/// The TLS handshakes of a run, including those of the warm-up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Handshakes {
+    /// How long they took.
+    pub times: Times,
+    /// How many of them resumed an earlier session.
+    pub resumed: u64,
+}
+
 /// What is measured in addition when requests are due by a schedule.
 pub(super) struct Paced {
     /// From the first byte of the request to the last byte of the response.
@@ -67,6 +76,8 @@ pub(super) struct Record {
     pub(super) latency: Times,
     pub(super) paced: Option<Paced>,
     pub(super) connect: Times,
+    /// How long TLS handshakes took, and how many of them resumed a session; `None` without TLS.
+    pub(super) handshakes: Option<Handshakes>,
     pub(super) seconds: Vec<Second>,
     /// Responses in each tenth of a second, up to the last with any.
     pub(super) tenths: Vec<u32>,
@@ -75,12 +86,21 @@ pub(super) struct Record {
     pub(super) in_flight: u64,
     /// Connections opened for the run.
     pub(super) opened: u64,
+    /// The most requests that were in flight at the same time on each connection, summed.
+    pub(super) streams: u64,
+    /// Connections whose responses came from more than one pod.
+    pub(super) mixed: u64,
     pub(super) pods: Vec<Pod>,
     by_name: HashMap<Vec<u8>, PodIndex>,
     faults: BTreeMap<(u32, Fault, Option<PodIndex>), u64>,
 }
 
 impl Record {
+    /// The same for connections with TLS.
+    pub(super) fn with_handshakes(self) -> Result<Self, LoadError> {
+        Ok(Self { handshakes: Some(Handshakes { times: Times::new()?, resumed: 0 }), ..self })
+    }
+
     /// An empty record for a run of this length; `paced` is whether requests are due by a schedule.
     pub(super) fn new(duration: Duration, paced: bool) -> Result<Self, LoadError> {
         let times = || Ok::<_, LoadError>(Paced { uncorrected: Times::new()?, late: Times::new()?, unsent: 0 });
@@ -89,12 +109,15 @@ impl Record {
             latency: Times::new()?,
             paced: paced.then(times).transpose()?,
             connect: Times::new()?,
+            handshakes: None,
             tenths: Vec::new(),
             seconds: vec![Second::default(); usize::try_from(seconds.max(1)).unwrap_or(1)],
             sent: 0,
             answered: 0,
             in_flight: 0,
             opened: 0,
+            streams: 0,
+            mixed: 0,
             pods: Vec::new(),
             by_name: HashMap::new(),
             faults: BTreeMap::new(),

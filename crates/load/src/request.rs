@@ -1,10 +1,13 @@
 //! The request: validated when it is built, serialised once for each run.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
 use super::error::LoadError;
+use super::grpc::{self, GrpcMethod};
+use super::http2::{Expected, Http2Request};
 use super::target::Target;
 
 /// Headers that follow from the body.
@@ -87,6 +90,9 @@ impl FromStr for RequestHeader {
     }
 }
 
+const USER_AGENT: &str = "evenkeel";
+const ACCEPT: &str = "*/*";
+
 /// The request that a run sends again and again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestTemplate {
@@ -95,12 +101,14 @@ pub struct RequestTemplate {
     headers: Vec<RequestHeader>,
     body: Vec<u8>,
     close: bool,
+    /// The deadline that the server is told, if the request calls a method of gRPC.
+    grpc: Option<Duration>,
 }
 
 impl Default for RequestTemplate {
     /// GET of the target's own path.
     fn default() -> Self {
-        Self { method: RequestMethod::GET, path: None, headers: Vec::new(), body: Vec::new(), close: false }
+        Self { method: RequestMethod::GET, path: None, headers: Vec::new(), body: Vec::new(), close: false, grpc: None }
     }
 }
 
@@ -134,6 +142,16 @@ impl RequestTemplate {
         self
     }
 
+    /// Calls a method of gRPC with the body as its message, encoded already. The server is told to answer within `timeout`.
+    #[must_use]
+    pub fn grpc(mut self, method: &GrpcMethod, timeout: Duration) -> Self {
+        self.method = RequestMethod::POST;
+        self.path = Some(RequestPath(method.path()));
+        self.body = grpc::frame(&self.body);
+        self.grpc = Some(timeout);
+        self
+    }
+
     /// Adds `Connection: close`, unless there is a `Connection` header.
     #[must_use]
     pub fn close(mut self) -> Self {
@@ -144,7 +162,7 @@ impl RequestTemplate {
     /// The URL that is requested from `target`.
     #[must_use]
     pub fn url(&self, target: &Target) -> String {
-        format!("http://{}{}", target.host, self.path_at(target))
+        format!("{}://{}{}", target.scheme(), target.host, self.path_at(target))
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -155,26 +173,69 @@ impl RequestTemplate {
         self.path.as_ref().map_or(&target.path, |path| &path.0)
     }
 
-    /// The bytes that are sent to `target`.
+    /// The bytes that are sent to `target` over HTTP/1.1.
     pub(super) fn serialise(&self, target: &Target) -> Vec<u8> {
-        let given = |name: &str| self.headers.iter().any(|given| given.name.eq_ignore_ascii_case(name));
-        let length = self.body.len().to_string();
-        // These methods have a body as a rule, so its absence must be explicit (RFC 9110, section 8.6).
-        let has_length = !self.body.is_empty() || matches!(self.method.0.as_str(), "POST" | "PUT" | "PATCH");
-        let own = [
-            ("Host", target.host.as_str(), true),
-            ("User-Agent", "evenkeel", true),
-            ("Accept", "*/*", true),
-            ("Connection", "close", self.close),
-            ("Content-Length", &length, has_length),
-        ];
-        let own = own.into_iter().filter(|(name, _, wanted)| *wanted && !given(name));
-        let all = own.map(|(name, value, _)| (name, value));
-        let all = all.chain(self.headers.iter().map(|header| (header.name.as_str(), header.value.as_str())));
+        let connection = self.close.then_some(("Connection", "close"));
+        let length = self.length();
+        let own = [("Host", target.host.as_str()), ("User-Agent", USER_AGENT), ("Accept", ACCEPT)].into_iter();
+        let own = own.chain(connection).chain(length.as_deref().map(|length| ("Content-Length", length)));
+        let own = own.filter(|(name, _)| self.given(name).is_none());
+        let all = own.chain(self.headers.iter().map(|header| (header.name.as_str(), header.value.as_str())));
         let first = format!("{} {} HTTP/1.1", self.method.0, self.path_at(target));
         let lines: Vec<String> =
             std::iter::once(first).chain(all.map(|(name, value)| format!("{name}: {value}"))).collect();
         [lines.join("\r\n").as_bytes(), b"\r\n\r\n", &self.body].concat()
+    }
+
+    /// The same request over HTTP/2.
+    pub(super) fn http2(&self, target: &Target) -> Http2Request {
+        let expected = Expected { is_head: self.is_head(), is_grpc: self.grpc.is_some() };
+        Http2Request::new(&self.http2_headers(target), self.body.clone(), expected)
+    }
+
+    /// Its headers, with names in lower case.
+    fn http2_headers(&self, target: &Target) -> Vec<(String, String)> {
+        let length = self.length();
+        let host = self.given("Host").unwrap_or(&target.host);
+        let pseudo = [
+            (":method", self.method.0.as_str()),
+            (":scheme", target.scheme()),
+            (":path", self.path_at(target)),
+            (":authority", host),
+        ];
+        let own = [("user-agent", USER_AGENT), ("accept", ACCEPT)].into_iter();
+        let timeout = self.grpc.map(grpc::timeout);
+        let of_grpc = timeout
+            .as_deref()
+            .map(|timeout| [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", timeout)]);
+        let length = length.filter(|_| self.grpc.is_none());
+        let own = own.chain(length.as_deref().map(|length| ("content-length", length)));
+        let own = own.chain(of_grpc.into_iter().flatten()).filter(|(name, _)| self.given(name).is_none());
+        let given = self.headers.iter().filter(|header| !header.is_of_connection());
+        let given = given.map(|header| (header.name.as_str(), header.value.as_str()));
+        let all = pseudo.into_iter().chain(own).chain(given);
+        all.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect()
+    }
+
+    /// The value of a header that was added.
+    fn given(&self, name: &str) -> Option<&str> {
+        let given = self.headers.iter().find(|given| given.name.eq_ignore_ascii_case(name));
+        given.map(|header| header.value.as_str())
+    }
+
+    /// The length of the body. These methods have a body as a rule, so its absence must be explicit (RFC 9110, section 8.6).
+    fn length(&self) -> Option<String> {
+        let has_length = !self.body.is_empty() || matches!(self.method.0.as_str(), "POST" | "PUT" | "PATCH");
+        has_length.then(|| self.body.len().to_string())
+    }
+}
+
+impl RequestHeader {
+    /// Whether HTTP/2 does not have it: it is about the connection (RFC 9113, section 8.2.2), or the authority says it.
+    fn is_of_connection(&self) -> bool {
+        let name = self.name.to_ascii_lowercase();
+        let of_connection = ["connection", "host", "keep-alive", "proxy-connection", "upgrade"];
+        of_connection.contains(&name.as_str()) || (name == "te" && !self.value.eq_ignore_ascii_case("trailers"))
     }
 }
 
@@ -183,7 +244,8 @@ mod tests {
     use super::*;
 
     fn bytes(request: &RequestTemplate) -> String {
-        let target = Target { address: "127.0.0.1:80".parse().unwrap(), host: "a:80".into(), path: "/own".into() };
+        let target =
+            Target { address: "127.0.0.1:80".parse().unwrap(), host: "a:80".into(), path: "/own".into(), tls: None };
         String::from_utf8(request.serialise(&target)).unwrap()
     }
 
@@ -205,6 +267,30 @@ mod tests {
         assert!(
             bytes(&RequestTemplate::default().method("PUT".parse().unwrap())).contains("\r\nContent-Length: 0\r\n")
         );
+    }
+
+    #[test]
+    fn over_http_2_the_host_is_the_authority_and_no_header_is_of_the_connection() {
+        let target =
+            Target { address: "127.0.0.1:80".parse().unwrap(), host: "a:80".into(), path: "/own".into(), tls: None };
+        let text = |request: &RequestTemplate| format!("{:?}", request.http2_headers(&target));
+        let headers = ["Host: b", "Connection: close", "X-Two: 1", "TE: gzip", "Upgrade: h2c"];
+        let request =
+            headers.iter().fold(RequestTemplate::default(), |request, header| request.header(header.parse().unwrap()));
+        assert_eq!(
+            text(&request.close()),
+            r#"[(":method", "GET"), (":scheme", "http"), (":path", "/own"), (":authority", "b"), ("user-agent", "evenkeel"), ("accept", "*/*"), ("x-two", "1")]"#
+        );
+        let method = "a.B/C".parse().unwrap();
+        let call = text(&RequestTemplate::default().grpc(&method, Duration::from_millis(1500)));
+        for part in [
+            r#"(":method", "POST")"#,
+            r#"(":path", "/a.B/C")"#,
+            r#"("te", "trailers")"#,
+            r#"("grpc-timeout", "1500m")"#,
+        ] {
+            assert!(call.contains(part), "{part}: {call}");
+        }
     }
 
     #[test]

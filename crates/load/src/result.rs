@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::plan::LoadPlan;
-use super::record::{FaultAt, Pod, Second};
+use super::record::{FaultAt, Handshakes, Pod, Second};
 use super::times::Times;
 use super::usage::ThreadUsage;
 use super::worker::WorkerResult;
@@ -36,6 +36,8 @@ pub struct RunResult {
     pub paced: Option<PacedResult>,
     /// How long opening a connection took, including those of the warm-up.
     pub connect: Times,
+    /// The TLS handshakes, if the target has TLS.
+    pub handshakes: Option<Handshakes>,
     /// Responses and their bytes in each second; the last second may be shorter.
     pub seconds: Vec<Second>,
     /// Responses in each tenth of a second, up to the last with any.
@@ -48,6 +50,10 @@ pub struct RunResult {
     pub in_flight: u64,
     /// Connections opened for the run. Those that the warm-up opened are counted when the run uses them.
     pub opened: u64,
+    /// The most requests that were in flight at the same time on each connection over HTTP/2, summed over all connections.
+    pub streams: u64,
+    /// Connections whose responses came from more than one pod.
+    pub mixed: u64,
     /// The requests and connections of each pod, sorted by name.
     pub pods: Vec<Pod>,
     /// How often which fault happened, by time and pod.
@@ -92,12 +98,15 @@ impl RunResult {
                 unsent: paced.unsent,
             }),
             connect: result.record.connect,
+            handshakes: result.record.handshakes,
             seconds: result.record.seconds,
             tenths: result.record.tenths,
             sent: result.record.sent,
             answered: result.record.answered,
             in_flight: result.record.in_flight,
             opened: result.record.opened,
+            streams: result.record.streams,
+            mixed: result.record.mixed,
             pods,
             faults,
             threads: vec![result.usage],
@@ -107,6 +116,10 @@ impl RunResult {
     fn add(&mut self, other: Self) {
         self.latency.add(&other.latency);
         self.connect.add(&other.connect);
+        if let (Some(mine), Some(theirs)) = (&mut self.handshakes, &other.handshakes) {
+            mine.times.add(&theirs.times);
+            mine.resumed += theirs.resumed;
+        }
         for (mine, theirs) in self.seconds.iter_mut().zip(&other.seconds) {
             mine.requests += theirs.requests;
             mine.bytes += theirs.bytes;
@@ -119,6 +132,8 @@ impl RunResult {
         self.answered += other.answered;
         self.in_flight += other.in_flight;
         self.opened += other.opened;
+        self.streams += other.streams;
+        self.mixed += other.mixed;
         self.threads.extend(other.threads);
         if let (Some(mine), Some(theirs)) = (&mut self.paced, &other.paced) {
             mine.uncorrected.add(&theirs.uncorrected);

@@ -9,10 +9,13 @@ use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, connect, connect_unspec};
 
+use super::tls::{Tls, TlsStream};
 use crate::platform;
 
 pub(super) struct Socket {
     stream: TcpStream,
+    /// The state of TLS, if the connection has it.
+    tls: Option<Box<TlsStream>>,
     /// The events that it is registered for.
     watched: Option<Interest>,
 }
@@ -23,12 +26,13 @@ impl Socket {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let descriptor = platform::stream_socket(family)?;
         platform::cheap_congestion_control(&descriptor);
-        Ok(Self { stream: TcpStream::from_std(descriptor.into()), watched: None })
+        Ok(Self { stream: TcpStream::from_std(descriptor.into()), tls: None, watched: None })
     }
 
     /// Begins to open a connection. When a request follows at once, it is sent in one packet with the last acknowledgement
-    /// of the handshake.
-    pub(super) fn connect(&self, address: SocketAddr, request_follows: bool) -> io::Result<()> {
+    /// of the handshake. With `tls`, the connection is open when its handshake is complete.
+    pub(super) fn connect(&mut self, address: SocketAddr, tls: Option<&Tls>, request_follows: bool) -> io::Result<()> {
+        self.tls = tls.map(|tls| TlsStream::new(tls).map(Box::new)).transpose()?;
         if request_follows {
             platform::delay_acknowledgement(&self.stream);
         }
@@ -52,20 +56,49 @@ impl Socket {
     /// Writes as many bytes as the send buffer takes.
     #[inline]
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write(bytes)
+        match &mut self.tls {
+            None => self.stream.write(bytes),
+            Some(tls) => tls.write(&mut self.stream, bytes),
+        }
+    }
+
+    /// Writes what TLS has kept.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            None => Ok(()),
+            Some(tls) => tls.flush(&mut self.stream),
+        }
     }
 
     /// Reads the available bytes, at most as many as fit.
     #[inline]
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(buffer)
+        match &mut self.tls {
+            None => self.stream.read(buffer),
+            Some(tls) => {
+                match tls.flush(&mut self.stream) {
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                    _ => {}
+                }
+                tls.read(&mut self.stream, buffer)
+            }
+        }
+    }
+
+    /// The state of TLS, if the connection has it.
+    pub(super) fn tls(&self) -> Option<&TlsStream> {
+        self.tls.as_deref()
     }
 
     /// Succeeds when the connection is open. Else the error says why it could not be opened, or is
     /// [`io::ErrorKind::NotConnected`] while it is being opened.
-    pub(super) fn is_open(&self) -> io::Result<()> {
+    pub(super) fn is_open(&mut self) -> io::Result<()> {
         self.stream.take_error()?.map_or(Ok(()), Err)?;
-        self.stream.peer_addr().map(|_| ())
+        self.stream.peer_addr()?;
+        match self.tls.as_mut().map_or(Ok(()), |tls| tls.handshake(&mut self.stream)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::NotConnected.into()),
+            other => other,
+        }
     }
 
     /// The local address.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token, Waker};
 
 use super::addresses::Addresses;
-use super::connection::Connection;
+use super::client_connection::ClientConnection;
 use super::descriptors::ensure_descriptors;
 use super::gauge::{Gauge, Stopper};
 use super::pool::connections_each;
@@ -36,9 +36,10 @@ pub(super) struct WorkerResult {
     pub(super) usage: ThreadUsage,
 }
 
-pub(super) struct Worker {
+/// A worker whose connections speak one protocol.
+pub(super) struct Worker<C> {
     poll: Poll,
-    connections: Vec<Connection>,
+    connections: Vec<C>,
     shared: Shared,
     addresses: Addresses,
     /// The version of the addresses that the connections are for.
@@ -51,7 +52,7 @@ pub(super) struct Worker {
     gauge: Arc<Gauge>,
 }
 
-impl Worker {
+impl<C: ClientConnection> Worker<C> {
     /// Creates worker `number` of a job.
     pub(super) fn new(job: &Job<'_>, number: usize, record: Record, gauge: Arc<Gauge>) -> io::Result<(Self, Stopper)> {
         let poll = Poll::new()?;
@@ -91,6 +92,7 @@ impl Worker {
                 next_gauge = now + GAUGE_INTERVAL;
             }
             self.send_due()?;
+            self.flush();
             let timeout = next.min(self.shared.end).saturating_duration_since(now);
             self.poll(&mut events, timeout)?;
             now = Instant::now();
@@ -137,7 +139,7 @@ impl Worker {
         // In turn, so that the first requests are distributed, too.
         while missing.iter().any(|(_, missing)| *missing > 0) {
             for (address, missing) in missing.iter_mut().filter(|(_, missing)| *missing > 0) {
-                connections.push(Connection::new(Token(connections.len()), *address, shared.is_head, now));
+                connections.push(C::new(Token(connections.len()), *address, shared, now));
                 *missing -= 1;
             }
         }
@@ -178,13 +180,23 @@ impl Worker {
                     _ => Ok(()),
                 };
             }
-            let picked = shared.pool.pick(|index| connections.get_mut(index).is_some_and(Connection::leave_pool));
+            let picked = shared.pool.pick(|index| connections.get_mut(index).is_some_and(C::leave_pool));
             let Some(connection) = picked.and_then(|index| connections.get_mut(index)) else { return Ok(()) };
             if let Some(request) = shared.source.take(now) {
                 connection.start(request, shared, now);
             }
         }
         Ok(())
+    }
+
+    /// Writes the requests that were begun and not written.
+    fn flush(&mut self) {
+        let Self { connections, shared, .. } = self;
+        while let Some(token) = shared.unflushed.pop() {
+            if let Some(connection) = connections.get_mut(token.0) {
+                connection.flush(shared);
+            }
+        }
     }
 
     /// Checks all connections; returns when to check them again.
@@ -201,12 +213,11 @@ impl Worker {
     /// Records what is unfinished at the end.
     fn record_unfinished(&mut self, now: Instant) {
         let Self { connections, shared, .. } = self;
-        let count = |of: fn(&Connection) -> bool| connections.iter().filter(|connection| of(connection)).count() as u64;
-        shared.record.in_flight = count(Connection::is_in_flight);
-        shared.record.opened += count(Connection::is_unused);
+        shared.record.in_flight = connections.iter().map(C::in_flight).sum();
+        shared.record.opened += connections.iter().filter(|connection| connection.is_unused()).count() as u64;
         let overdue = shared.source.overdue(now.min(shared.end));
         if let Some(paced) = &mut shared.record.paced {
-            paced.unsent = overdue + count(Connection::holds_unsent);
+            paced.unsent = overdue + connections.iter().map(C::unsent).sum::<u64>();
         }
     }
 

@@ -6,11 +6,18 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use super::client_connection::ClientConnection;
+use super::connection::Connection;
 use super::error::LoadError;
 use super::gauge::{Gauge, Stopper};
+use super::http2::Http2Connection;
+use super::plan::Protocol;
 use super::record::Record;
 use super::shared::Job;
 use super::worker::{Worker, WorkerResult};
+
+/// Where the result of a worker arrives.
+type ResultReceiver = oneshot::Receiver<io::Result<WorkerResult>>;
 
 /// The workers of a run, each on a thread of its own. They stop when the pool is dropped.
 #[derive(Default)]
@@ -21,15 +28,23 @@ pub(super) struct WorkerPool {
 
 impl WorkerPool {
     /// Starts worker `number` of a job. Its result is sent to the receiver.
-    pub(super) fn start(
+    pub(super) fn start(&mut self, job: &Job<'_>, number: usize) -> Result<ResultReceiver, LoadError> {
+        match job.plan.protocol {
+            Protocol::Http1 => self.start_with::<Connection>(job, number),
+            Protocol::Http2 { .. } => self.start_with::<Http2Connection>(job, number),
+        }
+    }
+
+    fn start_with<C: ClientConnection + Send + 'static>(
         &mut self,
         job: &Job<'_>,
         number: usize,
-    ) -> Result<oneshot::Receiver<io::Result<WorkerResult>>, LoadError> {
+    ) -> Result<ResultReceiver, LoadError> {
         let record = Record::new(job.plan.duration, job.plan.schedule.is_some())?;
+        let record = if job.tls.is_some() { record.with_handshakes()? } else { record };
         let gauge = Arc::new(Gauge::default());
         let (worker, stopper) =
-            Worker::new(job, number, record, Arc::clone(&gauge)).map_err(|source| LoadError::Epoll { source })?;
+            Worker::<C>::new(job, number, record, Arc::clone(&gauge)).map_err(|source| LoadError::Epoll { source })?;
         let (sender, receiver) = oneshot::channel();
         thread::Builder::new()
             .name(format!("load-{number}"))

@@ -16,6 +16,7 @@ mod run_data;
 mod sample;
 mod spread;
 mod throughput;
+mod transport;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +40,7 @@ pub use spread::{
     Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Policy, Spread, Uniformity, sentence,
 };
 pub use throughput::{Throughput, samples};
+pub use transport::{Handshakes, Http2};
 
 /// Requests by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +58,9 @@ pub struct Requests {
 /// Failures in one second of a run, by kind and pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCount {
-    /// "refused", "reset", "closed early", "timed out", "protocol error", "unreachable", "no address" or "status 503".
+    /// "refused", "reset", "closed early", "timed out", "protocol error", "unreachable", "no address" or "status 503";
+    /// over HTTP/2 also "not processed", "stream reset" and "not HTTP/2"; with TLS also "not TLS", "TLS expected",
+    /// "TLS error", "no HTTP/2 over TLS" and "certificate expired"; with gRPC also "grpc-status" and the name of the status.
     pub kind: String,
     /// Seconds since the run began.
     pub second: u32,
@@ -86,6 +90,9 @@ pub struct Measurement {
     pub mode: Option<Mode>,
     /// Connections that were open.
     pub connections: u32,
+    /// HTTP/2, if the requests were sent over it.
+    #[serde(default)]
+    pub http2: Option<Http2>,
     /// How long was to be measured, in seconds; at most, where `planned_requests` is given.
     pub planned_seconds: f64,
     /// How many requests, answered or failed, were to end the run.
@@ -113,6 +120,9 @@ pub struct Measurement {
     pub rate: Option<Rate>,
     /// How long opening a connection took, in microseconds, warm-up included.
     pub connect_us: Latency,
+    /// The TLS handshakes, if there was TLS.
+    #[serde(default)]
+    pub tls_handshakes: Option<Handshakes>,
     /// Connections opened for the run; those that the warm-up opened count when the run uses them.
     #[serde(default)]
     pub connections_opened: u64,
@@ -177,6 +187,7 @@ impl Measurement {
             replicas,
             mode: run.mode,
             connections: run.connections,
+            http2: run.http2,
             planned_seconds: run.planned.as_secs_f64(),
             planned_requests: run.planned_requests,
             elapsed_seconds: run.elapsed.as_secs_f64(),
@@ -192,6 +203,7 @@ impl Measurement {
             latency_us: run.latency.clone(),
             uncorrected_latency_us: run.scheduled.as_ref().map(|scheduled| scheduled.uncorrected.clone()),
             connect_us: run.connect.clone(),
+            tls_handshakes: run.handshakes.clone(),
             connections_opened: run.connections_opened,
             samples: request_samples.len(),
             sample_seconds: sample.as_secs_f64(),
@@ -200,7 +212,8 @@ impl Measurement {
             errors: count(|class| class != FailureClass::BadStatus),
             timeouts: count(|class| class == FailureClass::Timeout),
             faults: fault_counts(run),
-            spread: Spread::new(&run.pods, replicas),
+            spread: Spread::new(&run.pods, replicas)
+                .over(run.http2.map_or(0, |http2| http2.streams), run.mixed_connections),
             timeline: run.seconds.clone(),
             generator_cpu_seconds: run.threads.iter().map(|thread| thread.cpu.as_secs_f64()).sum(),
             generator_busiest: busiest,

@@ -5,13 +5,19 @@
 
 use std::time::Duration;
 
-use super::{Latency, Mode, PercentilePoint, PodLatency, TimelineSecond};
+use super::{Handshakes, Http2, Latency, Mode, PercentilePoint, PodLatency, TimelineSecond};
 
 /// One run as it was counted. Times are in microseconds where they are whole numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunData {
     /// Connections that were open.
     pub connections: u32,
+    /// HTTP/2, if the requests were sent over it.
+    pub http2: Option<Http2>,
+    /// Connections whose responses came from more than one pod.
+    pub mixed_connections: u64,
+    /// The TLS handshakes, if there was TLS.
+    pub handshakes: Option<Handshakes>,
     /// How requests reached the pods, where that is known.
     pub mode: Option<Mode>,
     /// How long was to be measured at most.

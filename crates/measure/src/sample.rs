@@ -22,6 +22,8 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         uncorrected_latency_us: None,
         rate: None,
         connect_us: Latency::default(),
+        http2: None,
+        tls_handshakes: None,
         connections_opened: u64::from(3 * replicas),
         requests_per_second: Throughput::new([rate]),
         bytes_per_second: Throughput::default(),

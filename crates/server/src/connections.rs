@@ -1,6 +1,7 @@
 //! Listens, accepts connections, and serves each of them until it closes.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -15,13 +16,16 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 use tracing::{debug, warn};
 
-use crate::stream::Stream;
-use crate::{Metrics, Server, ServerError, app, routes};
+use crate::metrics::OpenConnection;
+use crate::stream::{Protocol, Stream};
+use crate::{Metrics, Server, ServerError, app, http2, routes};
 
 /// How many connections the kernel queues before they are accepted. It is large, so that a burst of new connections is not
 /// refused.
@@ -42,27 +46,44 @@ pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
     listen().map_err(|source| ServerError::Listen { address, source })
 }
 
+/// How far the server is in its life. Connections are told each change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// It serves.
+    Serving,
+    /// It drains, and still accepts connections.
+    Draining,
+    /// Only requests that have begun are still answered.
+    DrainOver,
+}
+
 /// The listener and the connections that it accepted. Each connection is served in its own task.
 pub(super) struct Connections {
     /// `None` once the drain is over.
     listener: Option<TcpListener>,
+    shared: Arc<Shared>,
+    /// Each connection holds a receiver, so the channel is closed when the last connection has ended.
+    phase: watch::Sender<Phase>,
+}
+
+/// What all connections share.
+struct Shared {
     server: Arc<Server>,
     router: Router,
-    http: http1::Builder,
-    /// Wakes every connection when the drain is over. Each connection holds a receiver, so the channel is closed when the
-    /// last connection has ended.
-    drain_over: watch::Sender<()>,
+    http1: http1::Builder,
+    tls: Option<TlsAcceptor>,
 }
 
 impl Connections {
-    pub(super) fn new(listener: TcpListener, server: Arc<Server>) -> Self {
-        let mut http = http1::Builder::new();
+    pub(super) fn new(listener: TcpListener, server: Arc<Server>, tls: Option<TlsAcceptor>) -> Self {
+        let mut http1 = http1::Builder::new();
         // No cache uses the Date header, and it would be a quarter of the response.
-        http.auto_date_header(false);
+        http1.auto_date_header(false);
         // Responses are small: copying them into one buffer costs less than a vectored write.
-        http.writev(false);
+        http1.writev(false);
         let router = app(server.clone());
-        Self { listener: Some(listener), server, router, http, drain_over: watch::Sender::new(()) }
+        let shared = Arc::new(Shared { server, router, http1, tls });
+        Self { listener: Some(listener), shared, phase: watch::Sender::new(Phase::Serving) }
     }
 
     /// Accepts connections until the listener is closed. Dropping the future stops accepting and loses no connection.
@@ -80,33 +101,62 @@ impl Connections {
         }
     }
 
-    fn spawn(&self, stream: TcpStream) {
-        let stream = Stream::new(stream, Metrics::connection(&self.server));
-        let (server, router) = (self.server.clone(), self.router.clone());
-        let service = service_fn(move |request| respond(&server, &router, request));
-        let connection = self.http.serve_connection(stream, service);
-        let mut drain_over = self.drain_over.subscribe();
+    fn spawn(&self, tcp: TcpStream) {
+        let (shared, phase) = (self.shared.clone(), self.phase.subscribe());
+        let open = Metrics::connection(&shared.server);
         tokio::spawn(async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                biased;
-                ended = connection.as_mut() => ended,
-                // The stream reports its end to hyper if no response is due on this connection (see `Stream`).
-                _ = drain_over.changed() => connection.await,
-            };
-            if let Err(error) = ended {
+            if let Err(error) = serve(tcp, open, &shared, phase).await {
                 debug!(%error, "connection broken");
             }
         });
+    }
+
+    /// Marks the server as draining. Each response closes its connection from now on.
+    pub(super) fn start_draining(&self) {
+        self.shared.server.start_draining();
+        self.phase.send_replace(Phase::Draining);
     }
 
     /// Closes the listener and every idle connection, then waits until all other connections have sent their response and
     /// the clients have closed their side.
     pub(super) async fn finish(&mut self) {
         self.listener = None;
-        self.server.end_drain();
-        self.drain_over.send_replace(());
-        self.drain_over.closed().await;
+        self.shared.server.end_drain();
+        self.phase.send_replace(Phase::DrainOver);
+        self.phase.closed().await;
+    }
+}
+
+/// Serves a connection until it ends.
+async fn serve(
+    tcp: TcpStream,
+    open: OpenConnection,
+    shared: &Shared,
+    mut phase: watch::Receiver<Phase>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let begin = async {
+        let mut stream = Stream::accept(tcp, open, shared.tls.as_ref()).await?;
+        let protocol = stream.protocol().await?;
+        io::Result::Ok((stream, protocol))
+    };
+    let (stream, protocol) = until_drain_over(begin, &mut phase).await?;
+    if protocol == Protocol::Http2 {
+        return Ok(http2::serve(stream, &shared.server, &shared.router, phase).await?);
+    }
+    let service = service_fn(|request| respond(&shared.server, &shared.router, request));
+    let connection = shared.http1.serve_connection(TokioIo::new(stream), service);
+    Ok(until_drain_over(connection, &mut phase).await?)
+}
+
+/// Waits for `work`, and wakes it when the drain is over: the stream reports its end if no response is due (see `Stream`).
+async fn until_drain_over<T>(work: impl Future<Output = T>, phase: &mut watch::Receiver<Phase>) -> T {
+    let mut work = pin!(work);
+    // Without the reference to the phase, which cannot be kept while the work goes on.
+    let over = async { phase.wait_for(|phase| *phase == Phase::DrainOver).await.is_ok() };
+    tokio::select! {
+        biased;
+        done = work.as_mut() => done,
+        _ = over => work.await,
     }
 }
 
@@ -127,7 +177,7 @@ fn respond(
     let draining = server.is_draining();
     async move {
         let mut response = match response {
-            Ok(ready) => ready.map(Either::Left),
+            Ok(ready) => ready.map(Full::new).map(Either::Left),
             Err(pending) => pending.await?.map(Either::Right),
         };
         if draining {

@@ -2,9 +2,9 @@
 //!
 //! A load balancer learns late that a pod stops. So on SIGTERM the server becomes unready at once, and keeps accepting
 //! connections and answering requests for the drain time. Each response closes its connection, so that clients move to
-//! other pods. If requests still arrive when the drain time ends, some node has not been updated yet, and the server drains
-//! a while longer. When the drain is over, requests that have begun are answered within a time limit, and idle connections
-//! are closed.
+//! other pods; over HTTP/2 a GOAWAY does (see `http2`). If requests still arrive when the drain time ends, some node has not
+//! been updated yet, and the server drains a while longer. When the drain is over, requests that have begun are answered
+//! within a time limit, and idle connections are closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::connections::{Connections, listen};
-use crate::{Server, ServerError, Settings};
+use crate::{Server, ServerError, Settings, tls};
 
 /// The time that idle connections get to close, even with `FINISH_SECONDS=0` and after a second signal.
 const MIN_FINISH: Duration = Duration::from_millis(100);
@@ -26,6 +26,7 @@ const QUIET: Duration = Duration::from_millis(500);
 pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<(), ServerError> {
     let began = Instant::now();
     let mut signals = StopSignals::new()?;
+    let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
     let listener = listen(settings.address)?;
     info!(
         address = %settings.address,
@@ -36,14 +37,14 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
         finish_seconds = settings.finish.as_secs_f64(),
         "started"
     );
-    let mut connections = Connections::new(listener, server.clone());
+    let mut connections = Connections::new(listener, server.clone(), tls);
 
     let signal = tokio::select! {
         biased;
         name = signals.next() => name,
         () = connections.accept() => "none",
     };
-    server.start_draining();
+    connections.start_draining();
     info!(
         signal,
         drain_seconds = settings.drain.as_secs_f64(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why the server did not start, or stopped.
 #[derive(Debug)]
@@ -16,6 +17,18 @@ pub enum ServerError {
         given: String,
         /// Which values are accepted.
         expected: &'static str,
+    },
+    /// The certificate or its key cannot be used.
+    Certificate {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// One of the two files of TLS is not given.
+    HalfOfTls {
+        /// The variable that is missing.
+        missing: &'static str,
     },
     /// The server could not listen on its address.
     Listen {
@@ -38,7 +51,7 @@ impl ServerError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::BadSetting { .. } => 2,
+            Self::BadSetting { .. } | Self::Certificate { .. } | Self::HalfOfTls { .. } => 2,
             Self::Listen { .. } | Self::System { .. } => 1,
         }
     }
@@ -50,6 +63,12 @@ impl fmt::Display for ServerError {
             Self::BadSetting { name, given, expected } => {
                 write!(formatter, "{name}={given:?} cannot be used: expected {expected}")
             }
+            Self::Certificate { file, why } => {
+                write!(formatter, "{} cannot be used for TLS: {why}", file.display())
+            }
+            Self::HalfOfTls { missing } => {
+                write!(formatter, "{missing} is not set: TLS needs both TLS_CERT_FILE and TLS_KEY_FILE")
+            }
             Self::Listen { address, source } => write!(formatter, "could not listen on {address}: {source}"),
             Self::System { action, source } => write!(formatter, "could not {action}: {source}"),
         }
@@ -59,7 +78,7 @@ impl fmt::Display for ServerError {
 impl std::error::Error for ServerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::BadSetting { .. } => None,
+            Self::BadSetting { .. } | Self::Certificate { .. } | Self::HalfOfTls { .. } => None,
             Self::Listen { source, .. } | Self::System { source, .. } => Some(source),
         }
     }

@@ -7,11 +7,15 @@
 mod connections;
 mod drain;
 mod error;
+mod grpc;
+mod http2;
 mod metrics;
 mod probes;
 mod routes;
 mod settings;
 mod stream;
+mod tls;
+mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub use error::ServerError;
 pub use metrics::Metrics;
 pub use routes::{POD_HEADER, app};
-pub use settings::{Name, Settings};
+pub use settings::{Name, Settings, TlsFiles};
 
 use routes::Greeting;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use axum::extract::State;
+use axum::http::Version;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 
@@ -14,20 +15,29 @@ use crate::Server;
 #[derive(Debug, Default)]
 pub struct Metrics {
     requests: AtomicU64,
+    http2_requests: AtomicU64,
     opened: AtomicU64,
     closed: AtomicU64,
     late: AtomicU64,
 }
 
 impl Metrics {
-    /// Counts a request and returns its number: 1 for the first.
-    pub fn request(&self) -> u64 {
+    /// Counts a request over this version of HTTP and returns its number: 1 for the first.
+    pub fn request(&self, version: Version) -> u64 {
+        if version == Version::HTTP_2 {
+            self.http2_requests.fetch_add(1, Relaxed);
+        }
         self.requests.fetch_add(1, Relaxed) + 1
     }
 
     /// The number of requests so far.
     pub fn requests(&self) -> u64 {
         self.requests.load(Relaxed)
+    }
+
+    /// How many of the requests came over HTTP/2.
+    pub fn http2_requests(&self) -> u64 {
+        self.http2_requests.load(Relaxed)
     }
 
     /// The number of accepted connections so far.
@@ -99,6 +109,7 @@ fn render(server: &Server) -> String {
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n");
     };
     family("evenkeel_requests_total", "counter", "Responses to GET /.", "", metrics.requests());
+    family("evenkeel_http2_requests_total", "counter", "Of these, over HTTP/2.", "", metrics.http2_requests());
     family("evenkeel_connections_total", "counter", "Connections accepted.", "", metrics.connections());
     family("evenkeel_connections_open", "gauge", "Connections open now.", "", metrics.open_connections());
     family("evenkeel_draining", "gauge", "1 while the server drains, else 0.", "", u64::from(server.is_draining()));

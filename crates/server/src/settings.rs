@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
@@ -27,8 +28,19 @@ pub struct Settings {
     /// `FINISH_SECONDS` (default: 5): after the drain, the time limit for requests that have begun: to arrive completely and
     /// to be answered.
     pub finish: Duration,
+    /// `TLS_CERT_FILE` and `TLS_KEY_FILE`: with them, the server speaks TLS on its port, too.
+    pub tls: Option<TlsFiles>,
     /// `LOG_LEVEL` (default: info).
     pub log_level: LevelFilter,
+}
+
+/// The files of TLS, as PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, with those that lead to an authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// A name of characters that need no escaping in JSON, in a header and in the label of a metric.
@@ -77,6 +89,7 @@ impl Settings {
             node: read.setting("NODE_NAME", names, Name::parse)?.unwrap_or_else(Name::of_host),
             drain: read.setting("DRAIN_SECONDS", time, seconds)?.unwrap_or(Duration::from_secs(3)),
             finish: read.setting("FINISH_SECONDS", time, seconds)?.unwrap_or(Duration::from_secs(5)),
+            tls: tls_files(read.0("TLS_CERT_FILE"), read.0("TLS_KEY_FILE"))?,
             log_level: read
                 .setting("LOG_LEVEL", "off, error, warn, info, debug or trace", log_level)?
                 .unwrap_or(LevelFilter::INFO),
@@ -99,6 +112,15 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
             Some(parsed) => Ok(Some(parsed)),
             None => Err(ServerError::BadSetting { name, given: value.to_string_lossy().into_owned(), expected }),
         }
+    }
+}
+
+fn tls_files(certificate: Option<OsString>, key: Option<OsString>) -> Result<Option<TlsFiles>, ServerError> {
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate: certificate.into(), key: key.into() })),
+        (None, Some(_)) => Err(ServerError::HalfOfTls { missing: "TLS_CERT_FILE" }),
+        (Some(_), None) => Err(ServerError::HalfOfTls { missing: "TLS_KEY_FILE" }),
     }
 }
 

@@ -93,7 +93,10 @@ fn workload(error: &WorkloadError) -> u8 {
 
 fn load(error: &LoadError) -> u8 {
     match error {
-        LoadError::InvalidValue { .. } | LoadError::TooFewDescriptors { .. } => IMPOSSIBLE,
+        LoadError::InvalidValue { .. }
+        | LoadError::Certificate { .. }
+        | LoadError::ServerName { .. }
+        | LoadError::TooFewDescriptors { .. } => IMPOSSIBLE,
         _ => FAILED,
     }
 }
@@ -121,6 +124,8 @@ mod tests {
         let errors = [
             (2, LoadError::InvalidValue { expected: "a path that begins with /" }),
             (2, LoadError::TooFewDescriptors { connections: NonZeroU32::MAX, limit: 1024 }),
+            (2, LoadError::Certificate { what: "the key", why: "x".into() }),
+            (2, LoadError::ServerName { name: "a..b".into() }),
             (1, LoadError::DescriptorLimit { source: source() }),
             (1, LoadError::Epoll { source: source() }),
             (1, LoadError::Thread { source: source() }),

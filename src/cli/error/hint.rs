@@ -263,6 +263,10 @@ fn workload(error: &WorkloadError) -> String {
 fn load(error: &LoadError) -> String {
     match error {
         LoadError::InvalidValue { .. } => String::new(),
+        LoadError::Certificate { .. } => {
+            "--cacert, --cert and --key name PEM files; openssl x509 -in FILE -text shows a certificate".into()
+        }
+        LoadError::ServerName { .. } => "name the server in --target as its certificate does".into(),
         LoadError::TooFewDescriptors { .. } => {
             "use fewer connections, or raise the hard limit on open files (ulimit -Hn)".into()
         }
@@ -270,8 +274,27 @@ fn load(error: &LoadError) -> String {
     }
 }
 
+/// What to change when all requests failed with this kind of failure, where it shows that another protocol is spoken, or
+/// that a certificate was not accepted.
+fn protocol(kind: &str) -> Option<&'static str> {
+    match kind {
+        "not TLS" => Some("the server does not speak TLS on this port: use http:// in --target"),
+        "TLS expected" => Some("the server speaks TLS on this port: use https:// in --target"),
+        "not HTTP/2" => Some("the server does not speak HTTP/2 on this port: leave out --http2"),
+        "no HTTP/2 over TLS" => Some("the server offers no HTTP/2 over TLS: leave out --http2"),
+        "TLS error" => Some("the server may ask for a certificate of the client: --cert FILE --key FILE"),
+        kind if kind.starts_with("certificate ") => {
+            Some("name the authority that signed it with --cacert FILE, or accept any certificate with --insecure")
+        }
+        _ => None,
+    }
+}
+
 fn experiment(error: &ExperimentError) -> String {
     match error {
+        ExperimentError::NoAnswer { kind: Some(kind), .. } if protocol(kind).is_some() => {
+            protocol(kind).unwrap_or_default().into()
+        }
         ExperimentError::NoAnswer { .. } => {
             "check which program listens there; evenkeel status shows the lab's Service and its pods".into()
         }

@@ -182,7 +182,31 @@ fn samples() -> Vec<Error> {
         WorkloadError::from(KubernetesError::new("apply Deployment server", kube::Error::Api(refused.boxed()))).into(),
         ClusterError::Kubeconfig { path: "/var/lib/evenkeel/lab/kubeconfig".into(), why: "it holds no cluster".into() }
             .into(),
-        ExperimentError::NoAnswer { target: "http://198.18.1.1/".into(), why: why() }.into(),
+        ExperimentError::NoAnswer { target: "http://198.18.1.1/".into(), why: why(), kind: None }.into(),
+        ExperimentError::NoAnswer {
+            target: "https://127.0.0.1:8443/".into(),
+            why: "30 requests failed: certificate not trusted".into(),
+            kind: Some("certificate not trusted".into()),
+        }
+        .into(),
+        ExperimentError::NoAnswer {
+            target: "https://127.0.0.1:8080/".into(),
+            why: "30 requests failed: not TLS".into(),
+            kind: Some("not TLS".into()),
+        }
+        .into(),
+        ExperimentError::NoAnswer {
+            target: "http://127.0.0.1:8443/".into(),
+            why: "30 requests failed: TLS expected".into(),
+            kind: Some("TLS expected".into()),
+        }
+        .into(),
+        ExperimentError::NoAnswer {
+            target: "http://127.0.0.1:8080/".into(),
+            why: "30 requests failed: not HTTP/2".into(),
+            kind: Some("not HTTP/2".into()),
+        }
+        .into(),
         ExperimentError::Event { what: "kill etcd".into(), why: "it did not return".into() }.into(),
         Error::AssertionsMissed {
             missed: vec![
@@ -205,6 +229,8 @@ fn samples() -> Vec<Error> {
         WorkloadError::UnknownPod { given: "server-x".into(), pods: Vec::new() }.into(),
         Error::NoTarget { target: "a.invalid:80".into(), why: "the name has no address".into() },
         Error::Load(LoadError::TooFewDescriptors { connections: NonZeroU32::MAX, limit: 1024 }),
+        Error::Load(LoadError::Certificate { what: "the key", why: "it has no PEM section PRIVATE KEY".into() }),
+        Error::Load(LoadError::ServerName { name: "a..b".into() }),
         Error::Load(LoadError::NoAddress { target: ([198, 18, 1, 1], 80).into() }),
     ]
 }

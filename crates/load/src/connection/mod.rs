@@ -4,22 +4,19 @@ mod opening;
 mod receiving;
 
 use std::io::ErrorKind;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::Token;
 use mio::event::Event;
 
+use super::backoff::Backoff;
+use super::client_connection::ClientConnection;
 use super::fault::Fault;
 use super::record::PodIndex;
 use super::request_source::ScheduledRequest;
 use super::response::ResponseReader;
 use super::shared::Shared;
 use super::socket::Socket;
-
-/// The pause after a first failure. It doubles with each further one, so that a dead target is not flooded.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ConnectionPhase {
@@ -52,7 +49,7 @@ pub(super) struct Connection {
     sent: usize,
     reader: ResponseReader,
     state: ConnectionState,
-    failures: u32,
+    backoff: Backoff,
     /// Whether it is in the pool.
     pooled: bool,
 }
@@ -71,8 +68,8 @@ struct ConnectionState {
     responses: u32,
 }
 
-impl Connection {
-    pub(super) fn new(token: Token, address: usize, is_head: bool, now: Instant) -> Self {
+impl ClientConnection for Connection {
+    fn new(token: Token, address: usize, shared: &Shared, now: Instant) -> Self {
         Self {
             token,
             address,
@@ -82,21 +79,18 @@ impl Connection {
             since: now,
             request: None,
             sent: 0,
-            reader: ResponseReader::new(is_head),
+            reader: ResponseReader::new(shared.is_head),
             state: ConnectionState::default(),
-            failures: 0,
+            backoff: Backoff::default(),
             pooled: false,
         }
     }
 
-    /// The index of the address that it leads to.
-    pub(super) fn address(&self) -> usize {
+    fn address(&self) -> usize {
         self.address
     }
 
-    /// The addresses have changed. An idle connection to one that is no longer used is closed, and one to an address that is
-    /// used again is opened.
-    pub(super) fn addresses_changed(&mut self, shared: &mut Shared) {
+    fn addresses_changed(&mut self, shared: &mut Shared) {
         let retired = shared.pool.is_retired(self.address);
         match self.phase {
             ConnectionPhase::Idle | ConnectionPhase::Waiting if retired => self.retire(shared),
@@ -106,41 +100,29 @@ impl Connection {
         }
     }
 
-    fn retire(&mut self, shared: &mut Shared) {
-        shared.record.opened += u64::from(self.is_unused());
-        (self.socket, self.spare) = (None, None);
-        (self.phase, self.pooled) = (ConnectionPhase::Retired, false);
-    }
-
-    /// Whether it waits for its next attempt.
-    pub(super) fn is_waiting(&self) -> bool {
+    fn is_waiting(&self) -> bool {
         self.phase == ConnectionPhase::Waiting
     }
 
-    /// Whether a request that is counted is in flight.
-    pub(super) fn is_in_flight(&self) -> bool {
-        matches!(self.phase, ConnectionPhase::Sending | ConnectionPhase::Receiving)
-            && self.request.is_some_and(|request| request.counts)
+    fn in_flight(&self) -> u64 {
+        let in_flight = matches!(self.phase, ConnectionPhase::Sending | ConnectionPhase::Receiving);
+        u64::from(in_flight && self.request.is_some_and(|request| request.counts))
     }
 
-    /// Whether a request that is counted waits for it to be open.
-    pub(super) fn holds_unsent(&self) -> bool {
-        self.phase == ConnectionPhase::Connecting && self.request.is_some_and(|request| request.counts)
+    fn unsent(&self) -> u64 {
+        u64::from(self.phase == ConnectionPhase::Connecting && self.request.is_some_and(|request| request.counts))
     }
 
-    /// Whether it is open and has not sent a request that is counted.
-    pub(super) fn is_unused(&self) -> bool {
+    fn is_unused(&self) -> bool {
         self.phase == ConnectionPhase::Idle && self.socket.is_some() && !self.state.counted
     }
 
-    /// The pool has removed it. Returns whether it is idle.
-    pub(super) fn leave_pool(&mut self) -> bool {
+    fn leave_pool(&mut self) -> bool {
         self.pooled = false;
         self.phase == ConnectionPhase::Idle
     }
 
-    /// Opens a connection that has waited long enough, and ends one that took too long.
-    pub(super) fn tick(&mut self, shared: &mut Shared, now: Instant) {
+    fn tick(&mut self, shared: &mut Shared, now: Instant) {
         match self.phase {
             ConnectionPhase::Waiting if now >= self.since => self.continue_idle(shared, now),
             ConnectionPhase::Waiting | ConnectionPhase::Idle | ConnectionPhase::Retired => {}
@@ -151,8 +133,7 @@ impl Connection {
         }
     }
 
-    /// Handles an event of the socket.
-    pub(super) fn ready(&mut self, event: &Event, shared: &mut Shared) {
+    fn ready(&mut self, event: &Event, shared: &mut Shared) {
         self.state.closing |= event.is_read_closed();
         let before = self.phase;
         match before {
@@ -176,16 +157,14 @@ impl Connection {
         }
     }
 
-    /// Continues to read after its turn had ended. There is no new event, so it reads until the socket is empty.
-    pub(super) fn resume(&mut self, shared: &mut Shared) {
+    fn resume(&mut self, shared: &mut Shared) {
         if matches!(self.phase, ConnectionPhase::Sending | ConnectionPhase::Receiving) {
             self.receive(true, shared);
         }
     }
 
-    /// Sends a request, over a new connection if none is open.
     #[inline]
-    pub(super) fn start(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
+    fn start(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
         self.request = Some(request);
         shared.pool.began(self.address);
         if self.socket.is_some() {
@@ -194,6 +173,17 @@ impl Connection {
         } else {
             self.open(shared, now);
         }
+    }
+
+    /// Requests are written at once.
+    fn flush(&mut self, _: &mut Shared) {}
+}
+
+impl Connection {
+    fn retire(&mut self, shared: &mut Shared) {
+        shared.record.opened += u64::from(self.is_unused());
+        (self.socket, self.spare) = (None, None);
+        (self.phase, self.pooled) = (ConnectionPhase::Retired, false);
     }
 
     /// Takes the next request if there is one; else the connection becomes idle.
@@ -296,11 +286,9 @@ impl Connection {
         shared.record.opened += u64::from(self.is_unused());
         let counts = self.finish(shared).is_some_and(|request| request.counts);
         if (shared.start..shared.end).contains(&now) && (counts || shared.source.take_for_failure()) {
-            shared.record.fault(fault, now.saturating_duration_since(shared.start), self.state.pod);
+            shared.count_failure(fault, self.state.pod, now);
         }
         self.socket = None;
-        let pause = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(self.failures.min(16)));
-        (self.phase, self.since) = (ConnectionPhase::Waiting, now + pause);
-        self.failures += 1;
+        (self.phase, self.since) = (ConnectionPhase::Waiting, self.backoff.next(now));
     }
 }

@@ -1,7 +1,6 @@
 //! Opening a connection.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use mio::Interest;
@@ -18,7 +17,7 @@ impl Connection {
         self.state = ConnectionState::default();
         // The old socket is closed first, because its descriptor may be the last one that the process may have.
         self.socket = None;
-        match self.connect(shared.addresses[self.address]) {
+        match self.connect(shared) {
             Ok(socket) => self.socket = Some(socket),
             Err(error) => return self.fail(Fault::from(&error), shared, now),
         }
@@ -29,9 +28,10 @@ impl Connection {
         self.watch(shared);
     }
 
-    fn connect(&mut self, address: SocketAddr) -> io::Result<Socket> {
-        let socket = self.spare.take().map_or_else(|| Socket::new(address), Ok)?;
-        socket.connect(address, self.request.is_some())?;
+    fn connect(&mut self, shared: &Shared) -> io::Result<Socket> {
+        let address = shared.addresses[self.address];
+        let mut socket = self.spare.take().map_or_else(|| Socket::new(address), Ok)?;
+        socket.connect(address, shared.tls.as_ref(), self.request.is_some())?;
         Ok(socket)
     }
 
@@ -48,7 +48,7 @@ impl Connection {
 
     /// Checks whether the connection is open, when there is no request whose write would show it.
     pub(super) fn probe(&mut self, shared: &mut Shared, now: Instant) {
-        let Some(socket) = &self.socket else { return };
+        let Some(socket) = &mut self.socket else { return };
         match socket.is_open() {
             Ok(()) if self.is_self_connected(shared) => self.fail(Fault::Refused, shared, now),
             Ok(()) => {
@@ -62,7 +62,9 @@ impl Connection {
 
     /// The connection is open.
     pub(super) fn opened(&self, shared: &mut Shared, now: Instant) {
-        shared.record.connect.record(now.saturating_duration_since(self.since));
+        if let Some(socket) = &self.socket {
+            shared.count_opened(socket, self.since, now);
+        }
     }
 
     /// Whether it is connected to itself. On loopback the kernel may choose the very port that is connected to as local port,

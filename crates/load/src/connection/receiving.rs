@@ -33,7 +33,8 @@ impl Connection {
                     Err(ProtocolError) => {
                         // A connection to itself receives its own request.
                         let itself = self.is_self_connected(shared);
-                        let fault = if itself { Fault::Refused } else { Fault::ProtocolError };
+                        let unexpected = Fault::of_unexpected(&shared.buffer[..read], Fault::ProtocolError);
+                        let fault = if itself { Fault::Refused } else { unexpected };
                         return self.fail(fault, shared, Instant::now());
                     }
                 },
@@ -51,7 +52,7 @@ impl Connection {
         if now >= shared.end {
             return;
         }
-        self.failures = 0;
+        self.backoff.reset();
         self.state.responses += 1;
         let pod = match self.state.pod {
             Some(pod) if !response.new_pod => pod,
@@ -78,21 +79,10 @@ impl Connection {
         shared: &mut Shared,
         now: Instant,
     ) {
-        let since = now.saturating_duration_since(shared.start);
-        let latency = now.saturating_duration_since(self.since);
-        if let Some(paced) = &mut shared.record.paced {
-            paced.late.record(self.since.saturating_duration_since(request.due));
-            paced.uncorrected.record(latency);
-            shared.record.response(pod, since, now.saturating_duration_since(request.due), response.bytes);
-        } else {
-            shared.record.response(pod, since, latency, response.bytes);
-        }
+        shared.count_response(request, self.since, (response.status, response.bytes, pod), now);
         if !self.state.counted_for_pod {
             self.state.counted_for_pod = true;
             shared.record.connection(pod);
-        }
-        if !shared.expected.contains(response.status) {
-            shared.record.fault(Fault::Status(response.status), since, Some(pod));
         }
     }
 }

@@ -84,6 +84,12 @@ pub struct Spread {
     pub unnamed: u64,
     /// Connections that led to the named pods.
     pub connections: u64,
+    /// The most requests that were in flight at the same time on each connection over HTTP/2, summed; 0 without HTTP/2.
+    #[serde(default)]
+    pub streams: u64,
+    /// Connections whose responses came from more than one pod. Each counts for the pod of its first response.
+    #[serde(default)]
+    pub mixed_connections: u64,
     /// The number of pods: the replicas if they are known, but at least those that answered.
     pub expected: u32,
     /// Of those, how many never answered.
@@ -143,6 +149,8 @@ impl Spread {
             uncounted: 0,
             unnamed: pods.iter().map(|pod| pod.requests).sum::<u64>() - total,
             connections: landed,
+            streams: 0,
+            mixed_connections: 0,
             expected,
             idle: expected - answered,
             busiest: evenness_of_requests.map_or(0.0, |evenness| evenness.busiest),
@@ -161,6 +169,14 @@ impl Spread {
     pub fn chosen_by(mut self, balancer: Balancer) -> Self {
         self.balancer = balancer;
         if balancer == Balancer::Client { self.of_changing_pods() } else { self }
+    }
+
+    /// The same over HTTP/2 with so many streams, if there are any, and with so many connections that led to more than one
+    /// pod. Then a proxy chose the pods of requests, and nothing is said of the chance that connections have.
+    #[must_use]
+    pub fn over(mut self, streams: u64, mixed_connections: u64) -> Self {
+        (self.streams, self.mixed_connections) = (streams, mixed_connections);
+        if mixed_connections > 0 { self.of_changing_pods() } else { self }
     }
 
     /// The same as one of `tests` runs of an invocation that are tested for a uniform choice.

@@ -19,7 +19,27 @@ pub fn sentence(spread: &Spread) -> String {
     }
     let more = [busiest(spread), choice(spread), uncounted(spread), unnamed(spread)];
     let parts: Vec<String> = std::iter::once(landed(spread)).chain(more.into_iter().flatten()).collect();
-    format!("{}.", parts.join("; "))
+    format!("{}{}.", by_connection(spread), parts.join("; "))
+}
+
+/// Whether the requests of a connection stayed together, with HTTP/2 and where a proxy divides them: "30 connections, 3,000
+/// streams: all requests of a connection went to one pod. "
+fn by_connection(spread: &Spread) -> String {
+    if spread.connections == 0 || !spread.knows_requests() || (spread.streams == 0 && spread.mixed_connections == 0) {
+        return String::new();
+    }
+    let streams = if spread.streams > 0 { format!(", {}", some(spread.streams, "stream")) } else { String::new() };
+    let went = match spread.mixed_connections {
+        0 => "all requests of a connection went to one pod".to_owned(),
+        all if all >= spread.connections => "the requests of each connection went to several pods".to_owned(),
+        mixed => format!("the requests of {} went to several pods", some(mixed, "connection")),
+    };
+    format!("{}{streams}: {went}. ", some(spread.connections, "connection"))
+}
+
+/// "30 connections".
+fn some(count: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped_count(count), if count == 1 { "" } else { "s" })
 }
 
 /// "30 keep-alive connections landed on 9 of 10 pods".
@@ -45,8 +65,8 @@ fn landed(spread: &Spread) -> String {
 /// "30 keep-alive connections".
 fn what(spread: &Spread) -> String {
     let requests = spread.pods.iter().map(|pod| pod.requests).fold(0, u64::saturating_add);
-    let some = |count: u64, what: &str| format!("{} {what}{}", grouped_count(count), if count == 1 { "" } else { "s" });
     match spread.connections {
+        _ if spread.mixed_connections > 0 => some(requests, "request"),
         connections if !spread.knows_requests() => some(connections, "connection"),
         0 => some(requests, "request"),
         connections if requests == connections => {
@@ -61,6 +81,9 @@ fn what(spread: &Spread) -> String {
 
 /// "3" or "3 or 4", if the connections of the pods differ by one at most.
 fn even(spread: &Spread) -> Option<String> {
+    if spread.mixed_connections > 0 {
+        return None;
+    }
     let counts = || spread.pods.iter().map(|pod| pod.connections);
     let (least, most) = (counts().min()?, counts().max()?);
     if spread.expected < 2 || spread.idle > 0 || least == 0 || most - least > 1 {
@@ -233,6 +256,28 @@ mod tests {
         );
         let fewer = of_requests(&[6_200, 6_145], |connections| connections - 5, 2);
         assert!(sentence(&fewer).starts_with("12,345 connections, about one for each request, landed on both pods; "));
+    }
+
+    #[test]
+    fn with_http_2() {
+        assert_eq!(
+            sentence(&of(&[30], 1).over(3_000, 0)),
+            "30 connections, 3,000 streams: all requests of a connection went to one pod. 30 keep-alive connections landed \
+             on the one pod."
+        );
+        assert_eq!(
+            sentence(&of(&[20, 10], 2).over(30, 30)),
+            "30 connections, 30 streams: the requests of each connection went to several pods. 3,000 requests landed on \
+             both pods; the busiest served 1.33 × its share."
+        );
+    }
+
+    #[test]
+    fn through_a_proxy() {
+        assert!(sentence(&of(&[20, 10], 2).over(0, 12)).starts_with(
+            "30 connections: the requests of 12 connections went to several pods. 3,000 requests landed on both pods; "
+        ));
+        assert!(sentence(&of(&[30], 1).over(0, 0)).starts_with("30 keep-alive connections landed"));
     }
 
     #[test]

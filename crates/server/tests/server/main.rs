@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
 mod drain;
+mod grpc;
 mod http;
+mod http2;
 mod process;
 mod running;
+mod tls;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

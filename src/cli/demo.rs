@@ -9,6 +9,7 @@ use super::deploy::{self, DeployRequest, ImageSource};
 use super::manifest_flags::ManifestFlags;
 use super::report_files::ReportFiles;
 use super::subject::SubjectFlag;
+use super::tls_flags::TlsFlags;
 use super::trial_flags::at_least_one_pod;
 use super::{output, terminal, test, up};
 use crate::cli::error::Error;
@@ -153,7 +154,9 @@ impl Args {
         let (access, link) = (lab.access(Some(toolbox)), context.name.link());
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: toolbox.path(Program::Ip) };
         let checks = Checks::default();
-        times.measure("load", Box::pin(test::in_lab(context, workplace, trial, &self.files, &checks))).await?;
+        let tls = TlsFlags::default();
+        let load = test::in_lab(context, workplace, &[], &tls, trial, &self.files, &checks);
+        times.measure("load", Box::pin(load)).await?;
         // The memory is only informative, so an error is ignored.
         Ok(memory(cluster, &lab.client, &subject.namespace).await.ok().and_then(per_pod).unwrap_or_default())
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use crate::cli::error::Error;
 use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero, parse_positive};
 use crate::experiment::LONGEST_RUN;
 use evenkeel_load::{
@@ -18,7 +19,6 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 
 /// Flags of the load.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("over_http2").args(["http2", "grpc"]).multiple(true))]
 pub struct LoadFlags {
     /// Number of connections; each has at most one request in flight, or as many as --streams
     #[arg(short, long, value_name = "N", default_value = "30", value_parser = parse_positive::<NonZeroU32>)]
@@ -27,12 +27,11 @@ pub struct LoadFlags {
     /// Send requests over HTTP/2, without asking the server first
     #[arg(long)]
     http2: bool,
-    /// Requests in flight on each connection over HTTP/2 [default: 1]
+    /// Requests in flight on each connection over HTTP/2 [default: 1; all, where --compare has protocols]
     #[arg(long, value_name = "N", value_parser = parse_positive::<NonZeroU32>, allow_negative_numbers = true)]
-    #[arg(requires = "over_http2")]
     streams: Option<NonZeroU32>,
     /// Call this method of gRPC over HTTP/2; --body is the encoded message, --timeout its deadline
-    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with_all = ["method", "path"])]
+    #[arg(long, value_name = "SERVICE/METHOD")]
     grpc: Option<GrpcMethod>,
     /// Length of each run [default: 30s; 6s in each round of a comparison]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
@@ -82,10 +81,56 @@ pub struct LoadFlags {
     expect: StatusSet,
 }
 
+/// The load that flags describe.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// The plan, with one protocol for all runs.
+    pub plan: LoadPlan,
+    /// Whether `--http2` chooses that protocol.
+    pub over_http2: bool,
+    /// Requests in flight on each connection over HTTP/2, if that is given.
+    pub streams: Option<NonZeroU32>,
+    /// The requests, where runs over different protocols are compared: of HTTP, and of gRPC.
+    pub requests: (RequestTemplate, Option<RequestTemplate>),
+    /// Whether a flag says when a run ends.
+    pub has_end: bool,
+}
+
 impl LoadFlags {
-    /// The plan that the flags describe.
+    /// The load that the flags describe.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] for flags that contradict each other.
+    pub fn load(&self, compares_protocols: bool) -> Result<Load, Error> {
+        if let (Some(method), false) = (&self.grpc, compares_protocols)
+            && (self.method.is_some() || self.path.is_some())
+        {
+            let why = "a call of gRPC has its own method and path, so --method and --path are only for a comparison \
+                       with other protocols";
+            return Err(Error::BadValue { what: "--grpc", given: method.to_string(), why: why.into() });
+        }
+        if self.streams.is_some() && !compares_protocols && self.protocol() == Protocol::Http1 {
+            let given = self.streams.map(|streams| streams.to_string()).unwrap_or_default();
+            let why = "a connection has several streams only over HTTP/2, so expected --http2 or --grpc with it";
+            return Err(Error::BadValue { what: "--streams", given, why: why.into() });
+        }
+        Ok(Load {
+            plan: self.plan(),
+            over_http2: self.http2,
+            streams: self.streams,
+            requests: (self.http_request(self.grpc.is_none()), self.grpc_request()),
+            has_end: self.end_a_run(),
+        })
+    }
+
+    /// The number of connections.
     #[must_use]
-    pub fn plan(&self) -> LoadPlan {
+    pub fn connections(&self) -> NonZeroU32 {
+        self.connections
+    }
+
+    /// The plan that the flags describe.
+    fn plan(&self) -> LoadPlan {
         let duration = match (&self.stages, self.duration) {
             (Some(Stages(stages)), _) => stages.iter().map(|stage| stage.length).sum(),
             (None, Some(duration)) => duration,
@@ -104,15 +149,13 @@ impl LoadFlags {
             threads: self.workers,
             warm_up: self.warmup,
             responses_per_connection: self.reconnect_every.or(self.no_keepalive.then_some(NonZeroU32::MIN)),
-            request: self.request(),
+            request: self.grpc_request().unwrap_or_else(|| self.http_request(true)),
             expected: self.expect.clone(),
             ..LoadPlan::new(self.connections, duration)
         }
     }
 
-    /// Whether a flag says when a run ends.
-    #[must_use]
-    pub fn end_a_run(&self) -> bool {
+    fn end_a_run(&self) -> bool {
         self.duration.is_some() || self.requests.is_some() || self.stages.is_some()
     }
 
@@ -124,9 +167,18 @@ impl LoadFlags {
         }
     }
 
-    fn request(&self) -> RequestTemplate {
+    /// The call of gRPC, if the flags have one.
+    fn grpc_request(&self) -> Option<RequestTemplate> {
+        let method = self.grpc.as_ref()?;
+        let body = self.body.as_ref().map(|Body(body)| body.clone()).unwrap_or_default();
+        let request = RequestTemplate::default().body(body).grpc(method, self.timeout);
+        Some(self.with_headers(request))
+    }
+
+    /// The request of HTTP, with or without the body, which may belong to a call of gRPC.
+    fn http_request(&self, with_body: bool) -> RequestTemplate {
         let mut request = RequestTemplate::default();
-        if let Some(Body(body)) = &self.body {
+        if let Some(Body(body)) = self.body.as_ref().filter(|_| with_body) {
             request = request.method(RequestMethod::POST).body(body.clone());
         }
         if let Some(method) = &self.method {
@@ -135,12 +187,11 @@ impl LoadFlags {
         if let Some(path) = &self.path {
             request = request.path(path.clone());
         }
-        if let Some(method) = &self.grpc {
-            request = request.grpc(method, self.timeout);
-        }
-        if self.no_keepalive {
-            request = request.close();
-        }
+        self.with_headers(request)
+    }
+
+    fn with_headers(&self, request: RequestTemplate) -> RequestTemplate {
+        let request = if self.no_keepalive { request.close() } else { request };
         self.headers.iter().cloned().fold(request, RequestTemplate::header)
     }
 }
@@ -219,7 +270,10 @@ mod tests {
             assert_eq!(error.exit_code(), 2, "{error}");
             error.to_string()
         })?;
-        Ok(cli.load.plan())
+        cli.load.load(false).map(|load| load.plan).map_err(|error| {
+            assert_eq!(error.exit_code(), 2, "{error}");
+            error.to_string()
+        })
     }
 
     /// Clap's sentence with the flag, the given value, and what is expected.

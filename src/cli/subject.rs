@@ -42,6 +42,49 @@ impl SubjectFlag {
     }
 }
 
+/// The flag that selects the Services whose ways to the same pods are compared.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SubjectsFlag {
+    /// The Service to send the load to [default: that of the last deploy, or the only one of type LoadBalancer]. Repeat it
+    /// to compare further Services that lead to the same pods, such as one of a proxy
+    #[arg(long, value_name = "[NAMESPACE/]NAME[:PORT]")]
+    service: Vec<ServiceName>,
+}
+
+impl SubjectsFlag {
+    /// How many Services there are: at least one.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.service.len().max(1)
+    }
+
+    /// Refuses a Service that is named twice.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`].
+    pub fn check(&self) -> Result<(), Error> {
+        let again = (1..self.service.len()).find(|at| self.service[..*at].contains(&self.service[*at]));
+        let Some(again) = again else { return Ok(()) };
+        let why = "it is named twice, and a comparison needs different Services".to_owned();
+        Err(Error::BadValue { what: "--service", given: self.service[again].to_string(), why })
+    }
+
+    /// The Service under test, and the further ones.
+    ///
+    /// # Errors
+    /// As [`Subject::find`].
+    pub async fn subjects(&self, context: &CommandContext, client: &Client) -> Result<(Subject, Vec<Subject>), Error> {
+        let first = SubjectFlag { service: self.service.first().cloned() };
+        let subject = first.subject(context, client).await?;
+        let mut others = Vec::new();
+        for service in self.service.iter().skip(1) {
+            let wish = SubjectWish { given: Some(service.clone()), remembered: None };
+            others.push(Subject::find(client, &wish).await?);
+        }
+        Ok((subject, others))
+    }
+}
+
 /// The Service of the last deploy.
 #[must_use]
 pub fn remembered(paths: &Paths) -> Option<ServiceName> {

@@ -99,12 +99,12 @@ impl TargetUrl {
         self.tls
     }
 
-    /// How to speak TLS, if it is to be spoken.
+    /// How to speak TLS, if it is to be spoken, to a server with this name, or else with the name of the host.
     ///
     /// # Errors
-    /// [`LoadError`](evenkeel_load::LoadError) if `options` or the name of the host cannot be used.
-    pub fn tls(&self, options: &TlsOptions) -> Result<Option<Tls>, Error> {
-        Ok(self.tls.then(|| Tls::new(&self.host, options)).transpose()?)
+    /// [`LoadError`](evenkeel_load::LoadError) if `options` or the name cannot be used.
+    pub fn tls(&self, options: &TlsOptions, server_name: Option<&str>) -> Result<Option<Tls>, Error> {
+        Ok(self.tls.then(|| Tls::new(server_name.unwrap_or(&self.host), options)).transpose()?)
     }
 
     /// The target of the load, at the first of `addresses` that accepts a connection within `patience`.

@@ -8,16 +8,16 @@ use super::context::{CommandContext, RunningLab};
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
 use super::series_output::SeriesOutput;
-use super::subject::SubjectFlag;
+use super::subject::SubjectsFlag;
 use super::target::{TargetUrl, guard_all};
 use super::tls_flags::TlsFlags;
 use super::trial_flags::TrialFlags;
 use crate::cli::error::Error;
 use crate::cluster;
-use crate::experiment::{Environment, Series, ServiceTarget, Trial, Workplace, environment};
+use crate::experiment::{Case, Environment, Place, Series, ServiceTarget, Trial, Workplace, environment};
 use crate::shutdown::unless;
 use crate::toolbox::{self, Program, Toolbox};
-use crate::workload::{self, Endpoint};
+use crate::workload::{self, Subject};
 use evenkeel_load as load;
 
 /// Arguments of `test`.
@@ -32,11 +32,11 @@ pub struct Args {
     #[command(flatten)]
     files: ReportFiles,
     #[command(flatten)]
-    subject: SubjectFlag,
+    subjects: SubjectsFlag,
     #[command(flatten)]
     tls: TlsFlags,
     /// Send the load to http://HOST:PORT/PATH or https://HOST:PORT/PATH instead of the lab; the host must be this machine
-    #[arg(long, value_name = "URL", conflicts_with = "service")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["service", "tls"])]
     target: Option<TargetUrl>,
     /// Allow a --target on another machine; use it only for machines that are yours
     #[arg(long, requires = "target")]
@@ -50,9 +50,10 @@ impl Args {
     /// [`Error::BadValue`], [`Error::NoTarget`] and the errors of all areas; [`Error::Interrupted`] and
     /// [`Error::AssertionsMissed`] after the results are printed.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
-        let plan = self.load.plan();
-        load::ensure_descriptors(plan.connections)?;
-        let trial = self.trial.trial(plan, self.load.end_a_run())?;
+        load::ensure_descriptors(self.load.connections())?;
+        self.subjects.check()?;
+        let load = self.load.load(self.trial.compare_protocols())?;
+        let trial = self.trial.trial(load, self.subjects.count())?;
         let checks = self.checks.checks(&trial.counts())?;
         self.files.check()?;
         if let Some(target) = &self.target {
@@ -62,14 +63,16 @@ impl Args {
             return self.as_root(context, verb, trial, &checks).await;
         }
         let lab = context.lab().await?;
-        let subject = self.subject.subject(context, &lab.client).await?;
-        if workload::endpoint(&lab.client, &subject).await?.needs_route() {
-            return self.as_root(context, "test of a Service of type ClusterIP", trial, &checks).await;
+        let (subject, others) = self.subjects.subjects(context, &lab.client).await?;
+        for subject in std::iter::once(&subject).chain(&others) {
+            if workload::endpoint(&lab.client, subject).await?.needs_route() {
+                return self.as_root(context, "test of a Service of type ClusterIP", trial, &checks).await;
+            }
         }
         let access = lab.access(readers(context).await.as_ref());
         let (link, ip) = (context.name.link(), ip(context).await);
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: &ip };
-        in_lab(context, workplace, trial, &self.files, &checks).await
+        in_lab(context, workplace, &others, &self.tls, trial, &self.files, &checks).await
     }
 
     /// Makes runs that change the lab or this machine's routes. `verb` names them in an error.
@@ -86,9 +89,9 @@ impl Args {
         check_components(&lab, &trial)?;
         let toolbox = context.toolbox(false).await?;
         let (access, link) = (lab.access(Some(&toolbox)), context.name.link());
-        let subject = self.subject.subject(context, &lab.client).await?;
+        let (subject, others) = self.subjects.subjects(context, &lab.client).await?;
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: toolbox.path(Program::Ip) };
-        in_lab(context, workplace, trial, &self.files, checks).await
+        in_lab(context, workplace, &others, &self.tls, trial, &self.files, checks).await
     }
 
     async fn elsewhere(
@@ -100,12 +103,14 @@ impl Args {
     ) -> Result<(), Error> {
         if trial.knows_pods() {
             let why = "the client can only choose between pods of the lab, not with --target".into();
-            return Err(Error::BadValue { what: "--compare", given: "client".into(), why });
+            let by_client = |case: &Case| case.mode.filter(|mode| mode.is_by_client());
+            let given = trial.cases.iter().find_map(by_client).map(|mode| mode.to_string()).unwrap_or_default();
+            return Err(Error::BadValue { what: "--compare", given, why });
         }
         if !url.is_tls() {
             self.tls.check_unused(url)?;
         }
-        let tls = url.tls(&self.tls.options())?;
+        let tls = url.tls(&self.tls.options(), self.tls.server_name())?;
         let addresses = url.addresses().await?;
         if !self.allow_foreign_target {
             // The routes do not matter for loopback.
@@ -116,30 +121,46 @@ impl Args {
         let target = unless(&context.shutdown, url.target(&addresses, tls, trial.plan.timeout)).await??;
         let environment = environment::of_machine(command(std::env::args_os().skip(1)));
         let rounds = trial.rounds;
-        let series = Series::new(None, target, trial, &context.progress, &context.shutdown);
+        let place = Place::outside(target);
+        let series = Series::new(place, Vec::new(), trial, &context.progress, &context.shutdown);
         make(context, series, rounds, environment, &self.files, checks).await
     }
 }
 
-/// Makes all runs against the lab, and prints their results.
+/// Makes all runs against the Service under test and the `others`, and prints their results.
 ///
 /// # Errors
 /// As [`Args::run`].
 pub async fn in_lab(
     context: &CommandContext,
     workplace: Workplace<'_>,
+    others: &[Subject],
+    tls: &TlsFlags,
     trial: Trial,
     files: &ReportFiles,
     checks: &Checks,
 ) -> Result<(), Error> {
-    // The route to it is removed when this is dropped, also after an error.
-    let service = ServiceTarget::reach(workplace, trial.requirements(), &context.progress).await?;
+    // The routes to the Services are removed when these are dropped, also after an error.
+    let mut reached = vec![ServiceTarget::reach(workplace, trial.requirements(0), &context.progress).await?];
+    let subject = place(workplace, &reached[0], tls)?;
+    let mut further = Vec::new();
+    for (at, subject) in (1..).zip(others) {
+        let workplace = Workplace { subject, ..workplace };
+        let service = ServiceTarget::reach(workplace, trial.requirements(at), &context.progress).await?;
+        further.push(place(workplace, &service, tls)?);
+        reached.push(service);
+    }
     let command = command(std::env::args_os().skip(1));
     let environment = environment::of_cluster(command, workplace.access, workplace.subject, &context.paths.cache).await;
-    let Endpoint { target, policies, .. } = service.endpoint.clone();
     let rounds = trial.rounds;
-    let series = Series::new(Some(workplace), target, trial, &context.progress, &context.shutdown).under(&policies);
+    let series = Series::new(subject, further, trial, &context.progress, &context.shutdown);
     make(context, series, rounds, environment, files, checks).await
+}
+
+fn place<'a>(workplace: Workplace<'a>, service: &ServiceTarget, tls: &TlsFlags) -> Result<Place<'a>, Error> {
+    let mut place = Place::of_service(workplace, service.endpoint.clone());
+    place.target.tls = tls.to_service(workplace.subject)?;
+    Ok(place)
 }
 
 /// Makes the runs of a series, and prints their results.

@@ -5,25 +5,33 @@ use std::fmt;
 use super::target::TargetUrl;
 use crate::cli::error::Error;
 use crate::config::InvalidValue;
-use evenkeel_load::TlsOptions;
+use crate::workload::Subject;
+use evenkeel_load::{Tls, TlsOptions};
 
-/// Flags for a --target with https.
-#[derive(Debug, clap::Args)]
+/// Flags for load over TLS: to a Service with --tls, or to a --target with https.
+#[derive(Debug, Default, clap::Args)]
+#[command(group = clap::ArgGroup::new("over_tls").args(["tls", "target"]))]
 pub struct TlsFlags {
+    /// Speak TLS to the Service; a --target has https:// instead
+    #[arg(long)]
+    tls: bool,
+    /// Name that the server's certificate must have [default: NAME.NAMESPACE.svc of the Service, or the host of --target]
+    #[arg(long, value_name = "NAME", requires = "over_tls")]
+    server_name: Option<String>,
     /// Trust the authorities in this PEM file, instead of those of the system
-    #[arg(long, value_name = "FILE", value_parser = File::read, requires = "target", conflicts_with = "insecure")]
+    #[arg(long, value_name = "FILE", value_parser = File::read, requires = "over_tls", conflicts_with = "insecure")]
     cacert: Option<File>,
     /// Accept any certificate of the server
-    #[arg(long, requires = "target")]
+    #[arg(long, requires = "over_tls")]
     insecure: bool,
     /// Certificate of the client, in a PEM file
-    #[arg(long, value_name = "FILE", value_parser = File::read, requires_all = ["target", "key"])]
+    #[arg(long, value_name = "FILE", value_parser = File::read, requires_all = ["over_tls", "key"])]
     cert: Option<File>,
     /// Key of the client's certificate, in a PEM file
-    #[arg(long, value_name = "FILE", value_parser = File::read, requires_all = ["target", "cert"])]
+    #[arg(long, value_name = "FILE", value_parser = File::read, requires_all = ["over_tls", "cert"])]
     key: Option<File>,
     /// Make a full TLS handshake for each connection, and resume no session
-    #[arg(long, requires = "target")]
+    #[arg(long, requires = "over_tls")]
     no_tls_resumption: bool,
 }
 
@@ -39,6 +47,22 @@ impl TlsFlags {
         }
     }
 
+    /// The name that the server's certificate must have, if it is given.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    /// How to speak TLS to this Service, if it is to be spoken.
+    ///
+    /// # Errors
+    /// [`LoadError`](evenkeel_load::LoadError) if the options or the name cannot be used.
+    pub fn to_service(&self, subject: &Subject) -> Result<Option<Tls>, Error> {
+        let name = || format!("{}.{}.svc", subject.service, subject.namespace);
+        let name = self.server_name.clone().unwrap_or_else(name);
+        Ok(self.tls.then(|| Tls::new(&name, &self.options())).transpose()?)
+    }
+
     /// Refuses the flags for a target without TLS.
     ///
     /// # Errors
@@ -49,6 +73,7 @@ impl TlsFlags {
             ("--insecure", self.insecure),
             ("--cert", self.cert.is_some()),
             ("--no-tls-resumption", self.no_tls_resumption),
+            ("--server-name", self.server_name.is_some()),
         ];
         match flags.into_iter().find(|(_, given)| *given) {
             None => Ok(()),

@@ -5,6 +5,8 @@ mod balanced_pods;
 pub mod environment;
 mod error;
 mod live_line;
+mod place;
+mod proxied;
 mod route_guard;
 pub mod run_data;
 mod series;
@@ -18,6 +20,7 @@ mod workplace;
 pub use error::ExperimentError;
 
 pub use environment::Environment;
+pub use place::Place;
 pub use series::{Series, SeriesResult};
 pub use service_target::{Requirements, ServiceTarget};
 pub use trial::{Case, LONGEST_RUN, Trial};

@@ -22,6 +22,11 @@ pub fn run_data(run: &RunResult) -> RunData {
             Protocol::Http1 => None,
             Protocol::Http2 { streams } => Some(Http2 { streams_per_connection: streams.get(), streams: run.streams }),
         },
+        protocol: match run.plan.protocol {
+            Protocol::Http1 => evenkeel_measure::Protocol::Http1,
+            Protocol::Http2 { .. } if run.plan.request.is_grpc() => evenkeel_measure::Protocol::Grpc,
+            Protocol::Http2 { .. } => evenkeel_measure::Protocol::Http2,
+        },
         mixed_connections: run.mixed,
         handshakes: run
             .handshakes
@@ -144,7 +149,7 @@ pub fn pod_readings(pods: &[PodCounters]) -> Vec<PodReading> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -158,6 +163,30 @@ mod tests {
             times.record(Duration::from_micros(*us));
         }
         times
+    }
+
+    /// A run of `plan` in which nothing happened.
+    pub(in crate::experiment) fn empty(plan: LoadPlan) -> RunResult {
+        RunResult {
+            plan,
+            elapsed: Duration::ZERO,
+            interrupted: false,
+            latency: times(&[]),
+            paced: None,
+            connect: times(&[]),
+            handshakes: None,
+            seconds: Vec::new(),
+            tenths: Vec::new(),
+            sent: 0,
+            answered: 0,
+            in_flight: 0,
+            opened: 0,
+            streams: 0,
+            mixed: 0,
+            pods: Vec::new(),
+            faults: BTreeMap::new(),
+            threads: Vec::new(),
+        }
     }
 
     /// All numbers differ, so that a mix-up is noticed.

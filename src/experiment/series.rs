@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::environment::Environment;
+use super::place::Place;
+use super::proxied::KnownPods;
 use super::single_run::SingleRun;
 use super::trial::{Case, Trial};
 use super::workplace::Workplace;
@@ -13,15 +15,15 @@ use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown};
 use crate::workload::event::EventContext;
-use crate::workload::{self, Baseline, ServicePolicy, Subject};
-use evenkeel_load::Target;
-use evenkeel_measure::{Measurement, some};
+use crate::workload::{self, Baseline, Subject};
+use evenkeel_measure::{Measurement, Mode, Way, some};
 
-/// Runs one after the other against the same target.
+/// Runs one after the other against the same targets.
 pub struct Series<'a> {
-    workplace: Option<Workplace<'a>>,
-    target: Target,
-    policies: Vec<ServicePolicy>,
+    /// Where the load is sent. Scaling and events act on the workload behind it.
+    subject: Place<'a>,
+    /// Further ways to its pods, to which the load of other cases is sent.
+    others: Vec<Place<'a>>,
     trial: Trial,
     progress: Progress,
     shutdown: Shutdown,
@@ -46,30 +48,30 @@ pub struct SeriesResult {
 }
 
 impl<'a> Series<'a> {
-    /// The runs of `trial` against `target`, which belongs to the `workplace` if there is one.
+    /// The runs of `trial`. The first Service of the trial is the `subject`, and the next ones are the `others`.
     #[must_use]
     pub fn new(
-        workplace: Option<Workplace<'a>>,
-        target: Target,
+        subject: Place<'a>,
+        others: Vec<Place<'a>>,
         trial: Trial,
         progress: &Progress,
         shutdown: &Shutdown,
     ) -> Self {
         let (progress, shutdown) = (progress.clone(), shutdown.clone());
-        let policies = Vec::new();
-        Self { workplace, target, policies, trial, progress, shutdown, before: None, scaled: None, runs: Vec::new() }
+        Self { subject, others, trial, progress, shutdown, before: None, scaled: None, runs: Vec::new() }
     }
 
-    /// The same, where the Service at the target has these policies.
-    #[must_use]
-    pub fn under(self, policies: &[ServicePolicy]) -> Self {
-        Self { policies: policies.to_vec(), ..self }
-    }
-
-    /// The URL that is requested.
+    /// The URLs that are requested.
     #[must_use]
     pub fn url(&self) -> String {
-        self.trial.plan.request.url(&self.target)
+        let mut urls: Vec<String> = Vec::new();
+        for place in std::iter::once(&self.subject).chain(&self.others) {
+            let url = self.trial.plan.request.url(&place.target);
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        urls.join(", ")
     }
 
     /// Makes all runs, and calls `finished` with each of them.
@@ -82,8 +84,8 @@ impl<'a> Series<'a> {
         mut finished: impl FnMut(&Measurement) -> Result<(), IoError>,
     ) -> Result<(), ExperimentError> {
         let turns: Vec<(u32, Case)> = self.trial.turns().collect();
-        let url = self.url();
         for (round, case) in turns {
+            let url = self.trial.plan.request.url(&self.place(case).target);
             let pods = self.pods(case).await?;
             let step = self.progress.step(format!("test {}", self.description(round, case, pods)));
             let run = self.measure(case, pods, &step).await?;
@@ -109,29 +111,39 @@ impl<'a> Series<'a> {
     /// # Errors
     /// Why the run could not be made.
     pub async fn run_once(&mut self, step: &Step) -> Result<Measurement, ExperimentError> {
-        let case = self.trial.cases.first().copied().unwrap_or(Case { mode: None, replicas: None });
+        let case = self.trial.cases.first().copied().unwrap_or_default();
         let pods = self.pods(case).await?;
         self.measure(case, pods, step).await
     }
 
-    /// "keepalive, 10 pods, round 2 of 5"; "the target" if all runs are alike.
-    fn description(&self, round: u32, case: Case, pods: Option<u32>) -> String {
+    fn place(&self, case: Case) -> &Place<'a> {
+        case.service.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.subject)
+    }
+
+    /// "gateway/envoy, http2, 10 pods, round 2 of 5"; "the target" if all runs are alike.
+    fn description(&self, round: u32, case: Case, pods: KnownPods) -> String {
         let rounds = self.trial.rounds;
+        let subject = |place: &Place<'_>| place.workplace.map(|workplace| workplace.subject.to_string());
+        let service = if self.others.is_empty() { None } else { subject(self.place(case)) };
+        let way = match (case.protocol, case.mode) {
+            (Some(protocol), mode) => Some(Way { protocol, mode: mode.unwrap_or(Mode::Keepalive) }.to_string()),
+            (None, mode) => mode.map(|mode| mode.to_string()),
+        };
         let parts = [
-            case.mode.map(|mode| mode.to_string()),
-            pods.map(|count| some(count, "pod")),
+            service,
+            way,
+            pods.subject.map(|count| some(count, "pod")),
             (rounds > 1).then(|| format!("round {round} of {rounds}")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         if parts.is_empty() { "the target".to_owned() } else { parts.join(", ") }
     }
 
-    async fn measure(&self, case: Case, pods: Option<u32>, step: &Step) -> Result<Measurement, ExperimentError> {
+    async fn measure(&self, case: Case, pods: KnownPods, step: &Step) -> Result<Measurement, ExperimentError> {
         let run = SingleRun {
-            workplace: self.workplace,
-            target: &self.target,
-            policies: &self.policies,
-            plan: self.trial.plan_in(case.mode),
+            place: self.place(case),
+            subject: self.subject.workplace,
+            plan: self.trial.plan_of(case),
             mode: case.mode,
             events: &self.trial.events,
             ends_with_events: self.trial.ends_with_events,
@@ -141,10 +153,20 @@ impl<'a> Series<'a> {
         run.measure(pods, self.trial.uniformity_tests(), step).await
     }
 
-    /// Prepares the workload for a run: restores it after the events of earlier runs, and scales it if the case asks
-    /// for that. Returns the number of pods, if it is known.
-    async fn pods(&mut self, case: Case) -> Result<Option<u32>, ExperimentError> {
-        let Some(Workplace { access, subject, .. }) = self.workplace else { return Ok(None) };
+    /// Prepares the workload for a run, and counts the pods behind the Service of the case.
+    async fn pods(&mut self, case: Case) -> Result<KnownPods, ExperimentError> {
+        let subject = self.prepare(case).await?;
+        let own = match self.place(case).workplace {
+            Some(Workplace { access, subject, .. }) if case.service > 0 => Some(ready_pods(access, subject).await?),
+            _ => subject,
+        };
+        Ok(KnownPods { subject, own })
+    }
+
+    /// Restores the workload after the events of earlier runs, and scales it if the case asks for that. Returns the number
+    /// of pods, if it is known.
+    async fn prepare(&mut self, case: Case) -> Result<Option<u32>, ExperimentError> {
+        let Some(Workplace { access, subject, .. }) = self.subject.workplace else { return Ok(None) };
         let (progress, shutdown) = (&self.progress, &self.shutdown);
         match self.before.take() {
             Some(before) => {

@@ -6,31 +6,30 @@ use tokio::time::{Instant, sleep};
 
 use super::balanced_pods::BalancedPods;
 use super::live_line::line;
+use super::place::Place;
+use super::proxied::{KnownPods, ServicePods, ServiceUse, is_proxied, with_use};
 use super::route_guard::RouteGuard;
-use super::run_data::{observed_events, pod_readings, policies, run_data};
+use super::run_data::{observed_events, policies, run_data};
 use super::tracking::Tracking;
 use super::workplace::Workplace;
-use crate::cluster::{Access, TemporaryRoutes};
+use crate::cluster::TemporaryRoutes;
 use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::workload::conntrack_table::Destination;
 use crate::workload::event::{EventContext, EventRecord, Planned, drained, play};
-use crate::workload::{PodCounters, ServicePolicy, pod_counters};
-use evenkeel_load::{self as load, LoadPlan, RunProgress, RunResult, Target};
-use evenkeel_measure::{Measurement, Mode, PodUse};
+use evenkeel_load::{self as load, LoadPlan, RunProgress, RunResult};
+use evenkeel_measure::{Measurement, Mode};
 
 /// How long a run continues after its events are over and the last old pod is gone.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
 /// A run that is to be made.
 pub(super) struct SingleRun<'a> {
-    /// The cluster; `None` if the target is not in a lab.
-    pub(super) workplace: Option<Workplace<'a>>,
-    /// The target of the load.
-    pub(super) target: &'a Target,
-    /// The policies of the Service at the target.
-    pub(super) policies: &'a [ServicePolicy],
+    /// Where the load is sent.
+    pub(super) place: &'a Place<'a>,
+    /// The Service under test, on which events act; `None` outside of a cluster.
+    pub(super) subject: Option<Workplace<'a>>,
     /// The load.
     pub(super) plan: LoadPlan,
     /// How requests reach the pods; `None`: as in the plan.
@@ -48,33 +47,46 @@ pub(super) struct SingleRun<'a> {
 /// The results of a run.
 struct RunObservations {
     run: RunResult,
-    pod_use: Vec<PodUse>,
+    /// What the pods of the Service that the load was sent to used.
+    own: ServiceUse,
+    /// What those of the Service under test used, where it is another one.
+    subject: Option<ServiceUse>,
     /// Connections by pod, from the nodes' connection tracking.
     tracked: Vec<(String, u64)>,
     events: Vec<EventRecord>,
 }
 
 impl SingleRun<'_> {
-    /// Makes the run, at `pods` pods if that is known, as one of `uniformity_tests` runs that are tested for a uniform
+    /// Makes the run, at these `pods`, as one of `uniformity_tests` runs that are tested for a uniform
     /// choice of pods. Its progress goes to `step`.
     pub(super) async fn measure(
         self,
-        pods: Option<u32>,
+        pods: KnownPods,
         uniformity_tests: u32,
         step: &Step,
     ) -> Result<Measurement, ExperimentError> {
-        let observed = if let Some(workplace) = self.workplace {
-            Box::pin(self.in_cluster(workplace, step)).await?
+        let observed = if let Some((workplace, subject)) = self.place.workplace.zip(self.subject) {
+            Box::pin(self.in_cluster(workplace, subject, step)).await?
         } else {
-            let run = load::run(self.target, &self.plan, self.shutdown, self.live_progress(step)).await?;
-            RunObservations { run, pod_use: Vec::new(), tracked: Vec::new(), events: Vec::new() }
+            let run = load::run(&self.place.target, &self.plan, self.shutdown, self.live_progress(step)).await?;
+            let own = ServiceUse::default();
+            RunObservations { run, own, subject: None, tracked: Vec::new(), events: Vec::new() }
         };
         let run = run_data(&observed.run);
-        let measured = Measurement::new(&run, pods).with_tracked(&observed.tracked).as_one_of(uniformity_tests);
-        let measured = measured.with_events(&run, &observed_events(&observed.events)).with_pod_use(observed.pod_use);
-        let by_client = self.mode == Some(Mode::Client);
-        let measured = if by_client { measured.balanced_by_client() } else { measured };
-        Ok(measured.under(&policies(self.policies)))
+        let proxied = is_proxied(&observed.run, &observed.own);
+        let replicas = match (proxied, &observed.subject) {
+            (false, _) => pods.own,
+            (true, Some(_)) => pods.subject,
+            (true, None) => None,
+        };
+        let measured = Measurement::new(&run, replicas).with_tracked(&observed.tracked).as_one_of(uniformity_tests);
+        let measured = measured.with_events(&run, &observed_events(&observed.events));
+        let measured = with_use(measured, proxied, observed.own, observed.subject);
+        let measured = match self.mode {
+            Some(mode) if mode.is_by_client() => measured.in_mode(mode),
+            _ => measured,
+        };
+        Ok(measured.under(&policies(&self.place.policies)).sent_to(self.place.service()))
     }
 
     fn live_progress(&self, step: &Step) -> impl FnMut(RunProgress) {
@@ -82,7 +94,12 @@ impl SingleRun<'_> {
         move |live| step.detail(line(&live, end_known))
     }
 
-    async fn in_cluster(&self, workplace: Workplace<'_>, step: &Step) -> Result<RunObservations, ExperimentError> {
+    async fn in_cluster(
+        &self,
+        workplace: Workplace<'_>,
+        events_on: Workplace<'_>,
+        step: &Step,
+    ) -> Result<RunObservations, ExperimentError> {
         let Self { plan, shutdown, .. } = self;
         let Workplace { access, subject, .. } = workplace;
         // The routes are removed when this is dropped, also after an error.
@@ -95,19 +112,26 @@ impl SingleRun<'_> {
         };
         let destination = match self.mode {
             Some(Mode::Client) => Destination::Pods,
-            _ => Destination::Service(self.target.address),
+            _ => Destination::Service(self.place.target.address),
         };
         let tracking = Tracking::begin(access, subject, destination).await;
-        let known = pod_counters(access, subject).await.ok();
+        let own = ServicePods::find(access, subject).await;
+        let other = match events_on.subject {
+            other if other == subject => None,
+            other => Some(ServicePods::find(access, other).await),
+        };
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {
             let run = self.load(pods, &enough, step).await;
             over.cancel();
             run
         };
-        let before = self.after_warm_up(known, access);
-        let events = self.play_events(workplace, Instant::now() + plan.warm_up, &enough, &over);
-        let (run, before, events) = futures::join!(run, before, events);
+        let before = async {
+            self.after_warm_up().await;
+            (own.again(), other.map(ServicePods::again))
+        };
+        let events = self.play_events(events_on, Instant::now() + plan.warm_up, &enough, &over);
+        let (run, (own, other), events) = futures::join!(run, before, events);
         let mut run = run?;
         if self.ends_with_events && !shutdown.is_cancelled() {
             run.interrupted = false;
@@ -117,11 +141,11 @@ impl SingleRun<'_> {
             Some(tracking) => tracking.end(&run).await,
             None => Vec::new(),
         };
-        let after = pod_counters(access, subject).await.ok();
-        let between = |(before, after): (Vec<PodCounters>, Vec<PodCounters>)| {
-            PodUse::between(&pod_readings(&before), &pod_readings(&after))
+        let subject = match other {
+            Some(other) => Some(other.end().await),
+            None => None,
         };
-        Ok(RunObservations { run, pod_use: before.zip(after).map(between).unwrap_or_default(), tracked, events })
+        Ok(RunObservations { run, own: own.end().await, subject, tracked, events })
     }
 
     /// Adds routes to the pods, and finds the pods. All of them are looked up before the clock of the run starts.
@@ -134,13 +158,12 @@ impl SingleRun<'_> {
         Ok((routes, BalancedPods::find(access, subject, RouteGuard::new(link.to_owned(), ip)).await?))
     }
 
-    /// The counters of the `known` pods at the end of the warm-up, which does not belong to the run.
-    async fn after_warm_up(&self, known: Option<Vec<PodCounters>>, access: &Access) -> Option<Vec<PodCounters>> {
+    /// Waits for the end of the warm-up, which does not belong to the run.
+    async fn after_warm_up(&self) {
         tokio::select! {
             () = sleep(self.plan.warm_up) => {}
             () = self.shutdown.cancelled() => {}
         }
-        known.map(|pods| pods.iter().map(|pod| pod.again(access)).collect())
     }
 
     /// Plays the events of a run that begins at `start`, until `over` is cancelled. If the run ends with its events,
@@ -177,9 +200,10 @@ impl SingleRun<'_> {
         step: &Step,
     ) -> Result<RunResult, ExperimentError> {
         let news = self.live_progress(step);
-        let Some(mut pods) = pods else { return Ok(load::run(self.target, &self.plan, end, news).await?) };
+        let target = &self.place.target;
+        let Some(mut pods) = pods else { return Ok(load::run(target, &self.plan, end, news).await?) };
         let addresses = pods.addresses.clone();
-        let run = load::run_balanced(self.target, &addresses, &self.plan, end, news);
+        let run = load::run_balanced(target, &addresses, &self.plan, end, news);
         let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(pods.follow()));
         tokio::select! {
             run = &mut run => Ok(run?),

@@ -1,12 +1,13 @@
 //! The runs of a test, and their order.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::service_target::Requirements;
 use crate::config::Replicas;
 use crate::workload::event::{Action, Planned};
-use evenkeel_load::LoadPlan;
-use evenkeel_measure::Mode;
+use evenkeel_load::{self as load, LoadPlan, RequestTemplate};
+use evenkeel_measure::{Mode, Protocol};
 
 /// The longest run. A run that ends after a number of requests or events may take so long.
 pub const LONGEST_RUN: Duration = Duration::from_secs(86_400);
@@ -15,12 +16,24 @@ pub const LONGEST_RUN: Duration = Duration::from_secs(86_400);
 const DEFAULT_ROUNDS: u32 = 5;
 
 /// One kind of run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Case {
+    /// The number of the Service that the load is sent to, among those of the trial.
+    pub service: usize,
+    /// What the requests are sent over; `None`: as in the plan.
+    pub protocol: Option<Protocol>,
     /// How requests reach the pods; `None`: as in the plan.
     pub mode: Option<Mode>,
     /// The number of pods to scale to; `None`: no scaling.
     pub replicas: Option<Replicas>,
+}
+
+impl Case {
+    /// Whether the client chooses the pods.
+    #[must_use]
+    pub fn is_by_client(self) -> bool {
+        self.mode.is_some_and(Mode::is_by_client)
+    }
 }
 
 /// All runs of a test.
@@ -28,6 +41,11 @@ pub struct Case {
 pub struct Trial {
     /// The load of each run.
     pub plan: LoadPlan,
+    /// The call of gRPC in runs over gRPC, where protocols are compared.
+    pub grpc: Option<RequestTemplate>,
+    /// How many requests a connection has in flight in runs over HTTP/2 and gRPC, where protocols are compared; `None`: all
+    /// requests that are in flight.
+    pub streams: Option<NonZeroU32>,
     /// The kinds of runs to compare; never empty.
     pub cases: Vec<Case>,
     /// The number of runs of each case.
@@ -42,8 +60,8 @@ impl Trial {
     /// One run of `plan`.
     #[must_use]
     pub fn of(plan: LoadPlan) -> Self {
-        let cases = vec![Case { mode: None, replicas: None }];
-        Self { plan, cases, rounds: 1, events: Vec::new(), ends_with_events: false }
+        let cases = vec![Case::default()];
+        Self { plan, grpc: None, streams: None, cases, rounds: 1, events: Vec::new(), ends_with_events: false }
     }
 
     /// The same plan, ended by its events.
@@ -56,7 +74,7 @@ impl Trial {
     /// One round at each of `counts`.
     #[must_use]
     pub fn at(counts: &[Replicas], plan: LoadPlan) -> Self {
-        let case = |replicas: &Replicas| Case { mode: None, replicas: Some(*replicas) };
+        let case = |replicas: &Replicas| Case { replicas: Some(*replicas), ..Case::default() };
         Self { cases: counts.iter().map(case).collect(), ..Self::of(plan) }
     }
 
@@ -81,32 +99,48 @@ impl Trial {
     /// The number of runs that are tested for a uniform choice of pods: all in which the client does not choose.
     #[must_use]
     pub fn uniformity_tests(&self) -> u32 {
-        let tests = self.turns().filter(|(_, case)| case.mode != Some(Mode::Client)).count();
+        let tests = self.turns().filter(|(_, case)| !case.is_by_client()).count();
         u32::try_from(tests).unwrap_or(u32::MAX)
     }
 
-    /// What the runs need of the Service under test.
+    /// What the runs need of this Service of the trial. The first one is scaled.
     #[must_use]
-    pub fn requirements(&self) -> Requirements {
+    pub fn requirements(&self, service: usize) -> Requirements {
         let scales = |event: &Planned| matches!(event.action, Action::Scale(_));
+        let is_scaled = !self.counts().is_empty() || self.events.iter().any(scales);
         Requirements {
-            address: self.cases.iter().any(|case| case.mode != Some(Mode::Client)),
-            scaling: !self.counts().is_empty() || self.events.iter().any(scales),
+            address: self.cases.iter().any(|case| case.service == service && !case.is_by_client()),
+            scaling: is_scaled && service == 0,
             // A run may begin without pods if an event starts some.
-            pods: self.counts().is_empty() && !self.events.iter().any(scales),
+            pods: !is_scaled,
         }
     }
 
     /// Whether the client chooses the pods in one of the runs.
     #[must_use]
     pub fn knows_pods(&self) -> bool {
-        self.cases.iter().any(|case| case.mode == Some(Mode::Client))
+        self.cases.iter().any(|case| case.is_by_client())
     }
 
-    /// The load of a run in this mode.
+    /// The load of a run of this case. A comparison of protocols has the same number of requests in flight in each: over
+    /// HTTP/2 and gRPC, fewer connections carry them.
     #[must_use]
-    pub fn plan_in(&self, mode: Option<Mode>) -> LoadPlan {
-        let plan = self.plan.clone();
-        if mode == Some(Mode::NoKeepalive) { plan.without_keepalive() } else { plan }
+    pub fn plan_of(&self, case: Case) -> LoadPlan {
+        let mut plan = self.plan.clone();
+        if let Some(protocol) = case.protocol {
+            let in_flight = plan.connections;
+            let kept = case.mode != Some(Mode::NoKeepalive);
+            let streams = if kept { self.streams.unwrap_or(in_flight).min(in_flight) } else { NonZeroU32::MIN };
+            if protocol == Protocol::Http1 {
+                plan.protocol = load::Protocol::Http1;
+            } else {
+                plan.protocol = load::Protocol::Http2 { streams };
+                plan.connections = in_flight.div_ceil(streams);
+            }
+            if let (Protocol::Grpc, Some(call)) = (protocol, &self.grpc) {
+                plan.request = call.clone();
+            }
+        }
+        if case.mode == Some(Mode::NoKeepalive) { plan.without_keepalive() } else { plan }
     }
 }

@@ -17,11 +17,11 @@ pub(super) fn table(runs: &[Measurement], look: Look) -> String {
     if cases.iter().map(|case| case.rounds).sum::<usize>() < 2 {
         return String::new();
     }
-    let naming = Naming::of(cases.iter().map(|case| case.configuration));
+    let naming = Naming::of(cases.iter().map(|case| case.configuration.clone()));
     let intervals = cases.iter().any(|case| case.ratio.is_some_and(|ratio| ratio.interval.is_some()));
-    let mut columns = vec![(if naming.modes { "Mode" } else { "Pods" }, Align::Left)];
+    let mut columns = vec![(heading(naming), Align::Left)];
     let mut right = vec!["Req/Sec", "50%", "99%", "Max", "Errors", "Busiest"];
-    if naming.modes {
+    if naming.has_ways() {
         right.push("Jain");
     }
     right.push(if intervals { "Ratio (95%)" } else { "Ratio" });
@@ -31,6 +31,16 @@ pub(super) fn table(runs: &[Measurement], look: Look) -> String {
     let text = format!("{}{}\n", TextTable { columns, rows, borders: Borders::Frame }.draw(look), about(&cases));
     let said: Vec<String> = comparison_sentences(&cases).into_iter().chain(spread_sentence(&cases)).collect();
     text + &sentences(&said)
+}
+
+/// What the configurations differ in.
+fn heading(naming: Naming) -> &'static str {
+    match (naming.services, naming.ways) {
+        (true, true) => "Service, way",
+        (true, false) => "Service",
+        (false, true) => "Way",
+        (false, false) => "Pods",
+    }
 }
 
 /// What the numbers in the table are.
@@ -46,10 +56,10 @@ fn about(cases: &[ConfigurationSummary]) -> String {
 fn row(case: &ConfigurationSummary, naming: Naming, first: bool) -> Vec<String> {
     let optional = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let mut cells = vec![
-        match (naming.modes, case.configuration.replicas) {
+        match (naming.has_ways(), case.configuration.replicas) {
             (false, Some(replicas)) => replicas.to_string(),
             (false, None) => "?".to_owned(),
-            (true, _) => naming.name(case.configuration),
+            (true, _) => naming.name(&case.configuration),
         },
         grouped(case.requests_per_second.round()),
         time(case.p50_us),
@@ -58,7 +68,7 @@ fn row(case: &ConfigurationSummary, naming: Naming, first: bool) -> Vec<String> 
         count(case.errors.saturating_add(case.non_2xx)),
         optional(case.busiest.map(|busiest| format!("{busiest:.2} ×"))),
     ];
-    if naming.modes {
+    if naming.has_ways() {
         cells.push(optional(case.jain_index.map(|index| format!("{index:.3}"))));
     }
     cells.push(if first { "1.00".to_owned() } else { optional(case.ratio.map(ratio)) });
@@ -162,7 +172,7 @@ mod tests {
             run.errors = 1_234_567;
         }
         let text = table(&runs, Look::default());
-        for part in ["Mode", "no-keepalive", "Jain", "The busiest pod served 1.22 × its share with keepalive, "] {
+        for part in ["Way", "no-keepalive", "Jain", "The busiest pod served 1.22 × its share with keepalive, "] {
             assert!(text.contains(part), "{part:?} is missing:\n{text}");
         }
         let widest = text.lines().map(measure_text_width).max().unwrap();

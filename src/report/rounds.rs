@@ -21,11 +21,11 @@ pub(super) fn round_of(runs: &[Measurement], at: usize) -> Option<usize> {
 pub(super) fn names(runs: &[Measurement]) -> Vec<String> {
     let naming = Naming::of(runs.iter().map(Configuration::of));
     let name = |(at, run): (usize, &Measurement)| {
-        if run.replicas.is_none() && !naming.modes {
+        if run.replicas.is_none() && !naming.has_ways() {
             return format!("run {}", at + 1);
         }
         let round = round_of(runs, at).map(|round| format!(", round {round}"));
-        naming.name(Configuration::of(run)) + &round.unwrap_or_default()
+        naming.name(&Configuration::of(run)) + &round.unwrap_or_default()
     };
     runs.iter().enumerate().map(name).collect()
 }

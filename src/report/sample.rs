@@ -9,7 +9,7 @@ use crate::experiment::run_data::run_data;
 use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, Times};
 use evenkeel_measure::{
     ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodLoad, PodUse,
-    Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
+    Protocol, Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
 };
 
 /// A run of two seconds against two pods.
@@ -23,6 +23,9 @@ pub(super) fn measurement() -> Measurement {
     Measurement {
         replicas: Some(2),
         mode: Some(Mode::Keepalive),
+        protocol: Protocol::Http1,
+        service: Some("web/server:http".into()),
+        proxy_use: Vec::new(),
         connections: 30,
         planned_seconds: 2.0,
         planned_requests: None,

@@ -64,7 +64,9 @@ pub(super) fn headline(report: &Report) -> String {
         let pods = at(first).map(|pods| format!(" from {pods}")).unwrap_or_default();
         return format!("{} requests a second{pods}", rate(first));
     }
-    let pods = match (first.mode, last.mode, first.replicas, at(last)) {
+    let naming = Naming::of(report.runs.iter().map(Configuration::of));
+    let way = |run: &Measurement| naming.way(&Configuration::of(run));
+    let pods = match (way(first), way(last), first.replicas, at(last)) {
         (Some(from), Some(to), ..) if from != to => format!("{from} → {to}: "),
         (.., Some(from), Some(to)) if first.replicas != last.replicas => format!("{from} → {to}: "),
         (.., Some(_), Some(to)) => format!("{to}, first → last run: "),
@@ -109,9 +111,9 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
     }
     sentences.extend(spread_sentence(&cases));
     if !last.spread.pods.is_empty() {
-        let modes = Naming::of(shown.iter().map(Configuration::of)).modes;
-        let at = match (last.mode.filter(|_| modes), last.replicas.filter(|_| shown.len() > 1)) {
-            (Some(mode), _) => format!("With {mode}, "),
+        let way = Naming::of(shown.iter().map(Configuration::of)).way(&Configuration::of(last));
+        let at = match (way, last.replicas.filter(|_| shown.len() > 1)) {
+            (Some(way), _) => format!("With {way}, "),
             (None, Some(replicas)) => format!("At {}, ", pods::some(replicas, "pod")),
             (None, None) => String::new(),
         };

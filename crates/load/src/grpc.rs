@@ -17,6 +17,12 @@ impl GrpcMethod {
     }
 }
 
+impl fmt::Display for GrpcMethod {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
 impl FromStr for GrpcMethod {
     type Err = LoadError;
 

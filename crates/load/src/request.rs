@@ -152,6 +152,12 @@ impl RequestTemplate {
         self
     }
 
+    /// Whether it calls a method of gRPC.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        self.grpc.is_some()
+    }
+
     /// Adds `Connection: close`, unless there is a `Connection` header.
     #[must_use]
     pub fn close(mut self) -> Self {

@@ -17,6 +17,7 @@ mod sample;
 mod spread;
 mod throughput;
 mod transport;
+mod way;
 
 use std::collections::BTreeMap;
 
@@ -41,6 +42,7 @@ pub use spread::{
 };
 pub use throughput::{Throughput, samples};
 pub use transport::{Handshakes, Http2};
+pub use way::{Protocol, Way};
 
 /// Requests by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +90,13 @@ pub struct Measurement {
     /// reports of older versions.
     #[serde(default)]
     pub mode: Option<Mode>,
+    /// What the requests were sent over. Reports of older versions may have HTTP/1.1 here for HTTP/2.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// The Service that the load was sent to, as `namespace/name:port`; `None` for a target outside of the cluster, and in
+    /// reports of older versions.
+    #[serde(default)]
+    pub service: Option<String>,
     /// Connections that were open.
     pub connections: u32,
     /// HTTP/2, if the requests were sent over it.
@@ -157,6 +166,9 @@ pub struct Measurement {
     /// What each pod used, where that is known.
     #[serde(default)]
     pub pod_use: Vec<PodUse>,
+    /// What the pods of a proxy used: pods of the Service that the load was sent to, where other pods answered.
+    #[serde(default)]
+    pub proxy_use: Vec<PodUse>,
     /// Processor time of the load generator, in seconds.
     pub generator_cpu_seconds: f64,
     /// The part of the run that the busiest thread of the generator was on a processor, 0 to 1.
@@ -186,6 +198,8 @@ impl Measurement {
         Self {
             replicas,
             mode: run.mode,
+            protocol: run.protocol,
+            service: None,
             connections: run.connections,
             http2: run.http2,
             planned_seconds: run.planned.as_secs_f64(),
@@ -224,13 +238,21 @@ impl Measurement {
             latency_histogram: run.latency_histogram.clone(),
             events: Vec::new(),
             pod_use: Vec::new(),
+            proxy_use: Vec::new(),
         }
     }
 
-    /// The same, where the client chose the pods.
+    /// The same, where requests reached the pods in this `mode`.
     #[must_use]
-    pub fn balanced_by_client(self) -> Self {
-        Self { mode: Some(Mode::Client), spread: self.spread.chosen_by(Balancer::Client), ..self }
+    pub fn in_mode(self, mode: Mode) -> Self {
+        let spread = if mode.is_by_client() { self.spread.chosen_by(Balancer::Client) } else { self.spread };
+        Self { mode: Some(mode), spread, ..self }
+    }
+
+    /// The same, where the load was sent to this Service.
+    #[must_use]
+    pub fn sent_to(self, service: Option<String>) -> Self {
+        Self { service, ..self }
     }
 
     /// The same, where no response named its pod, with the connections that the node's connection tracking found on
@@ -247,6 +269,12 @@ impl Measurement {
         let steady = events.iter().all(|event| !event.changes_pods);
         let spread = if steady { self.spread } else { self.spread.of_changing_pods() };
         Self { events: Event::of(run, events), spread, ..self }
+    }
+
+    /// The same, where a proxy chose the pods, with what each of its own pods used.
+    #[must_use]
+    pub fn through_proxy(self, proxy_use: Vec<PodUse>) -> Self {
+        Self { proxy_use, spread: self.spread.chosen_by(Balancer::Proxy), ..self }
     }
 
     /// The same, of a Service with these policies.

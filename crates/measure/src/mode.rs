@@ -13,13 +13,21 @@ pub enum Mode {
     Keepalive,
     /// Each over a new connection, so that the Service chooses a pod for every request.
     NoKeepalive,
-    /// Over connections to the pods themselves. The client chooses a pod for every request.
+    /// Over connections to the pods themselves. For every request, the client chooses the less loaded of two random pods.
     Client,
+    /// Over connections to the pods that a name was resolved to. The client sends its requests to them in turn.
+    RoundRobin,
 }
 
 impl Mode {
+    /// Whether the client chooses the pod of a request, and not the Service.
+    #[must_use]
+    pub fn is_by_client(self) -> bool {
+        matches!(self, Self::Client | Self::RoundRobin)
+    }
+
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Keepalive, Self::NoKeepalive, Self::Client];
+    pub const ALL: [Self; 4] = [Self::Keepalive, Self::NoKeepalive, Self::Client, Self::RoundRobin];
 
     /// Its name on the command line and in a report.
     #[must_use]
@@ -28,6 +36,7 @@ impl Mode {
             Self::Keepalive => "keepalive",
             Self::NoKeepalive => "no-keepalive",
             Self::Client => "client",
+            Self::RoundRobin => "round-robin",
         }
     }
 }

@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
-use super::{Handshakes, Http2, Latency, Mode, PercentilePoint, PodLatency, TimelineSecond};
+use super::{Handshakes, Http2, Latency, Mode, PercentilePoint, PodLatency, Protocol, TimelineSecond};
 
 /// One run as it was counted. Times are in microseconds where they are whole numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunData {
     /// Connections that were open.
     pub connections: u32,
+    /// What the requests were sent over.
+    pub protocol: Protocol,
     /// HTTP/2, if the requests were sent over it.
     pub http2: Option<Http2>,
     /// Connections whose responses came from more than one pod.

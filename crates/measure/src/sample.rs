@@ -1,6 +1,6 @@
 //! A synthetic run for tests.
 
-use super::{ContextSwitches, Latency, Measurement, Mode, PodLoad, Requests, Spread, Throughput};
+use super::{ContextSwitches, Latency, Measurement, Mode, PodLoad, Protocol, Requests, Spread, Throughput};
 
 /// One second against `replicas` pods that all served the same number of requests, at `rate` requests per second.
 pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
@@ -10,6 +10,9 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
     Measurement {
         replicas: Some(replicas),
         mode: Some(Mode::Keepalive),
+        protocol: Protocol::Http1,
+        service: None,
+        proxy_use: Vec::new(),
         connections: 3 * replicas,
         planned_requests: None,
         planned_seconds: 1.0,

@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Case, LONGEST_RUN, Requirements, Series, Trial, Workplace};
+use super::{Case, LONGEST_RUN, Place, Requirements, Series, Trial, Workplace};
 use crate::cluster;
 use crate::config::Replicas;
 use crate::experiment::ExperimentError;
@@ -247,13 +247,13 @@ impl Soak<'_> {
         }
         let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.plan.connections, LONGEST_RUN) };
         let trial = Trial {
-            cases: vec![Case { mode: Some(rounds.mode), replicas: None }],
+            cases: vec![Case { mode: Some(rounds.mode), ..Case::default() }],
             events,
             ends_with_events: true,
             ..Trial::of(plan)
         };
-        let target = self.target.clone();
-        let mut series = Series::new(Some(self.workplace), target, trial, &self.silent, &self.shutdown);
+        let place = Place { target: self.target.clone(), workplace: Some(self.workplace), policies: Vec::new() };
+        let mut series = Series::new(place, Vec::new(), trial, &self.silent, &self.shutdown);
         Box::pin(series.run_once(step)).await
     }
 

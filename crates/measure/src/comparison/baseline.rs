@@ -27,12 +27,15 @@ pub struct Change {
 pub fn against_baseline(runs: &[Measurement], earlier: &[Measurement]) -> Vec<Change> {
     let earlier = rounds(earlier);
     let naming = Naming::of(runs.iter().map(Configuration::of));
+    // The name of a Service only matters where several are compared. Older reports do not have it.
+    let services = naming.services || Naming::of(earlier.iter().map(|(of, _)| of.clone())).services;
+    let key = |of: &Configuration| Configuration { service: of.service.clone().filter(|_| services), ..of.clone() };
     let change = |(configuration, rounds): (Configuration, Vec<&Measurement>)| {
-        let (_, before) = earlier.iter().find(|(other, _)| *other == configuration)?;
+        let (_, before) = earlier.iter().find(|(other, _)| key(other) == key(&configuration))?;
         let ratio = Ratio::unpaired(&rates(&rounds), &rates(before));
         Some(Change {
+            name: naming.name(&configuration),
             configuration,
-            name: naming.name(configuration),
             earlier_rounds: before.len(),
             rounds: rounds.len(),
             ratio,
@@ -94,6 +97,15 @@ mod tests {
                 "{changes:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_service_matters_only_among_several() {
+        let to = |service: &str, rate| run(2, rate).sent_to(Some(service.to_owned()));
+        assert_eq!(against_baseline(&[to("a/web:80", 2.0)], &[run(2, 1.0)]).len(), 1);
+        let two = [to("a/web:80", 2.0), to("b/envoy:80", 3.0)];
+        let changes = against_baseline(&two, &[to("b/envoy:80", 1.0), to("c/x:80", 9.0)]);
+        assert_eq!(changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), ["b/envoy"]);
     }
 
     #[test]

@@ -1,32 +1,55 @@
 //! What differs between runs, and the names that follow from it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Measurement, Mode};
+use crate::{Measurement, Mode, Protocol, Way};
 
 /// What the rounds of a comparison have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
     /// How many pods, where that is known.
     pub replicas: Option<u32>,
     /// How requests reached them, where that is known.
     pub mode: Option<Mode>,
+    /// What the requests were sent over.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// The Service that they were sent to, as `namespace/name:port`, where that is known.
+    #[serde(default)]
+    pub service: Option<String>,
 }
 
 impl Configuration {
     /// The configuration of a run.
     #[must_use]
     pub fn of(run: &Measurement) -> Self {
-        Self { replicas: run.replicas, mode: run.mode }
+        // Runs over HTTP/2 had no protocol in older reports.
+        let protocol = match run.protocol {
+            Protocol::Http1 if run.http2.is_some() => Protocol::Http2,
+            protocol => protocol,
+        };
+        Self { replicas: run.replicas, mode: run.mode, protocol, service: run.service.clone() }
+    }
+
+    fn way(&self) -> Option<Way> {
+        self.mode.map(|mode| Way { protocol: self.protocol, mode })
     }
 }
 
 /// How configurations are named: by what they differ in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Naming {
-    /// Whether their modes differ.
-    pub modes: bool,
-    /// Whether their numbers of pods do.
+    /// Whether their protocols or modes differ.
+    pub ways: bool,
+    /// Whether their protocols do.
+    protocols: bool,
+    /// Whether they are of different Services.
+    pub services: bool,
+    /// Whether the Services differ only in their ports.
+    ports: bool,
+    /// Whether their numbers of pods differ.
     pub replicas: bool,
 }
 
@@ -34,34 +57,68 @@ impl Naming {
     /// The names for these configurations.
     #[must_use]
     pub fn of(configurations: impl IntoIterator<Item = Configuration>) -> Self {
-        let configurations: Vec<Configuration> = configurations.into_iter().collect();
-        let differ = |same: fn(&Configuration, &Configuration) -> bool| {
-            configurations.iter().any(|configuration| !same(configuration, &configurations[0]))
-        };
-        Self { modes: differ(|a, b| a.mode == b.mode), replicas: differ(|a, b| a.replicas == b.replicas) }
+        let all: Vec<Configuration> = configurations.into_iter().collect();
+        let differ = |same: fn(&Configuration, &Configuration) -> bool| all.iter().any(|one| !same(one, &all[0]));
+        let services: BTreeSet<&str> = all.iter().filter_map(|one| one.service.as_deref()).collect();
+        let names: BTreeSet<&str> = services.iter().map(|service| without_port(service)).collect();
+        let protocols = differ(|a, b| a.protocol == b.protocol);
+        Self {
+            ways: protocols || differ(|a, b| a.mode == b.mode),
+            protocols,
+            services: differ(|a, b| a.service == b.service),
+            ports: names.len() < services.len(),
+            replicas: differ(|a, b| a.replicas == b.replicas),
+        }
     }
 
-    /// "10 pods"; "client" where they differ in their modes alone; "client, 10 pods" where they differ in both.
+    /// Whether configurations are named by more than their numbers of pods.
     #[must_use]
-    pub fn name(self, configuration: Configuration) -> String {
+    pub fn has_ways(self) -> bool {
+        self.ways || self.services
+    }
+
+    /// "10 pods"; "client" where they differ in their modes alone; "gateway/envoy, http2, 10 pods" where they differ in
+    /// all.
+    #[must_use]
+    pub fn name(self, configuration: &Configuration) -> String {
         self.joined(configuration, pods(configuration.replicas))
     }
 
     /// A short name for use after another one: "10", "client".
     #[must_use]
-    pub fn short(self, configuration: Configuration) -> String {
+    pub fn short(self, configuration: &Configuration) -> String {
         let than = configuration.replicas.map_or_else(|| "the first".to_owned(), |replicas| replicas.to_string());
         self.joined(configuration, than)
     }
 
-    fn joined(self, configuration: Configuration, pods: String) -> String {
-        let mode = configuration.mode.map_or("another way", Mode::name);
-        match (self.modes, self.replicas) {
-            (false, _) => pods,
-            (true, false) => mode.to_owned(),
-            (true, true) => format!("{mode}, {pods}"),
+    /// The name without the number of pods, where configurations have one.
+    #[must_use]
+    pub fn way(self, configuration: &Configuration) -> Option<String> {
+        let service = self.services.then(|| {
+            let service = configuration.service.as_deref().unwrap_or("another target");
+            if self.ports { service } else { without_port(service) }.to_owned()
+        });
+        let way = self.ways.then(|| match (configuration.way(), configuration.mode) {
+            (Some(way), _) if self.protocols => way.to_string(),
+            (_, Some(mode)) => mode.to_string(),
+            _ => "another way".to_owned(),
+        });
+        let parts: Vec<String> = service.into_iter().chain(way).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    fn joined(self, configuration: &Configuration, pods: String) -> String {
+        match self.way(configuration) {
+            None => pods,
+            Some(way) if self.replicas => format!("{way}, {pods}"),
+            Some(way) => way,
         }
     }
+}
+
+/// "gateway/envoy" of "gateway/envoy:80".
+fn without_port(service: &str) -> &str {
+    service.split(':').next().unwrap_or(service)
 }
 
 /// "10 pods", "1 pod".
@@ -77,15 +134,41 @@ fn pods(replicas: Option<u32>) -> String {
 mod tests {
     use super::*;
 
+    fn configuration(replicas: u32, mode: Mode) -> Configuration {
+        Configuration { replicas: Some(replicas), mode: Some(mode), protocol: Protocol::Http1, service: None }
+    }
+
+    fn name(configurations: &[Configuration]) -> String {
+        Naming::of(configurations.iter().cloned()).name(&configurations[0])
+    }
+
     #[test]
     fn configurations_are_called_by_what_they_differ_in() {
-        let configuration = |replicas, mode| Configuration { replicas: Some(replicas), mode: Some(mode) };
-        let name =
-            |configurations: &[Configuration]| Naming::of(configurations.iter().copied()).name(configurations[0]);
         let one = configuration(1, Mode::Client);
-        assert_eq!(name(&[one]), "1 pod");
-        assert_eq!(name(&[one, configuration(2, Mode::Client)]), "1 pod");
-        assert_eq!(name(&[one, configuration(1, Mode::Keepalive)]), "client");
+        assert_eq!(name(std::slice::from_ref(&one)), "1 pod");
+        assert_eq!(name(&[one.clone(), configuration(2, Mode::Client)]), "1 pod");
+        assert_eq!(name(&[one.clone(), configuration(1, Mode::Keepalive)]), "client");
         assert_eq!(name(&[one, configuration(2, Mode::Keepalive)]), "client, 1 pod");
+    }
+
+    #[test]
+    fn protocols_and_services_are_named_where_they_differ() {
+        let over = |protocol, mode| Configuration { protocol, ..configuration(10, mode) };
+        let grpc = over(Protocol::Grpc, Mode::Client);
+        assert_eq!(name(&[grpc.clone(), over(Protocol::Http1, Mode::Keepalive)]), "grpc-client");
+        assert_eq!(name(&[grpc.clone(), over(Protocol::Grpc, Mode::Keepalive)]), "client", "all are over gRPC");
+        let to = |service: &str| Configuration { service: Some(service.into()), ..configuration(10, Mode::Keepalive) };
+        assert_eq!(name(&[to("gateway/envoy:80"), to("default/web:80")]), "gateway/envoy");
+        assert_eq!(name(&[to("a/web:80"), to("a/web:81"), to("b/x:80")]), "a/web:80");
+        let all =
+            [Configuration { service: Some("a/b:1".into()), ..grpc }, to("c/d:1"), configuration(2, Mode::Client)];
+        assert_eq!(name(&all), "a/b, grpc-client, 10 pods");
+    }
+
+    #[test]
+    fn runs_of_older_reports_over_http_2_are_known_by_their_streams() {
+        let mut run = crate::sample::run(2, 1.0);
+        run.http2 = Some(crate::Http2::default());
+        assert_eq!(Configuration::of(&run).protocol, Protocol::Http2);
     }
 }

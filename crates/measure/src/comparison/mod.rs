@@ -53,7 +53,7 @@ pub fn compare(runs: &[Measurement]) -> Vec<ConfigurationSummary> {
     cases
         .iter()
         .enumerate()
-        .map(|(at, (configuration, rounds))| case(*configuration, rounds, ratio(at, rounds)))
+        .map(|(at, (configuration, rounds))| case(configuration.clone(), rounds, ratio(at, rounds)))
         .collect()
 }
 
@@ -63,10 +63,10 @@ pub fn compare(runs: &[Measurement]) -> Vec<ConfigurationSummary> {
 #[must_use]
 pub fn comparison_sentences(cases: &[ConfigurationSummary]) -> Vec<String> {
     let Some((first, others)) = cases.split_first() else { return Vec::new() };
-    let naming = Naming::of(cases.iter().map(|case| case.configuration));
-    let than = naming.short(first.configuration);
+    let naming = Naming::of(cases.iter().map(|case| case.configuration.clone()));
+    let than = naming.short(&first.configuration);
     let sentence = |case: &ConfigurationSummary| {
-        let name = naming.name(case.configuration);
+        let name = naming.name(&case.configuration);
         match &case.ratio {
             None => format!("{name} cannot be compared with {than}: a run served nothing."),
             Some(ratio) => {
@@ -89,16 +89,16 @@ pub(super) fn not_simultaneous<'a>(ratios: impl Iterator<Item = &'a Ratio>) -> O
     })
 }
 
-/// How even the spread is in each mode, in one sentence: "The busiest pod served 1.97 × its share with keepalive, 1.00
-/// × with client." `None` where there is one mode, or one pod.
+/// How even the spread is in each way, in one sentence: "The busiest pod served 1.97 × its share with keepalive, 1.00
+/// × with client." `None` where there is one way, or one pod.
 #[must_use]
 pub fn spread_sentence(cases: &[ConfigurationSummary]) -> Option<String> {
-    let modes = Naming::of(cases.iter().map(|case| case.configuration)).modes;
-    if !modes || cases.iter().any(|case| case.configuration.replicas == Some(1)) {
+    let naming = Naming::of(cases.iter().map(|case| case.configuration.clone()));
+    if !naming.has_ways() || cases.iter().any(|case| case.configuration.replicas == Some(1)) {
         return None;
     }
-    let known = cases.iter().filter_map(|case| Some((case.configuration.mode?, case.busiest?)));
-    let mut parts: Vec<String> = known.map(|(mode, busiest)| format!("{busiest:.2} × with {mode}")).collect();
+    let known = cases.iter().filter_map(|case| Some((naming.way(&case.configuration)?, case.busiest?)));
+    let mut parts: Vec<String> = known.map(|(way, busiest)| format!("{busiest:.2} × with {way}")).collect();
     let first = parts.first_mut().filter(|_| cases.iter().all(|case| case.busiest.is_some()))?;
     *first = first.replacen('×', "× its share", 1);
     Some(format!("The busiest pod served {}.", parts.join(", ")))

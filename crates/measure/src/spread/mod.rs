@@ -63,6 +63,8 @@ pub enum Balancer {
     KubeProxy,
     /// The client, which knew the pods.
     Client,
+    /// A proxy between the Service and the pods that answered.
+    Proxy,
     /// Not known.
     #[default]
     Unknown,
@@ -163,12 +165,12 @@ impl Spread {
         }
     }
 
-    /// The same with another balancer than kube-proxy. A client chooses by open requests, so nothing is said of chance
-    /// then.
+    /// The same with another balancer than kube-proxy. A client or a proxy need not choose at random, so nothing is said
+    /// of chance then.
     #[must_use]
     pub fn chosen_by(mut self, balancer: Balancer) -> Self {
         self.balancer = balancer;
-        if balancer == Balancer::Client { self.of_changing_pods() } else { self }
+        if matches!(balancer, Balancer::Client | Balancer::Proxy) { self.of_changing_pods() } else { self }
     }
 
     /// The same over HTTP/2 with so many streams, if there are any, and with so many connections that led to more than one

@@ -38,7 +38,7 @@ impl Spread {
     /// choice, so nothing is said of chance. A client that balances by itself is subject to none of them.
     #[must_use]
     pub fn under(self, policies: &[Policy]) -> Self {
-        if self.balancer == Balancer::Client {
+        if matches!(self.balancer, Balancer::Client | Balancer::Proxy) {
             return self;
         }
         let sticky = policies.contains(&Policy::ClientIpAffinity);

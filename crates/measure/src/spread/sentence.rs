@@ -111,6 +111,7 @@ fn busiest(spread: &Spread) -> Option<String> {
 fn choice(spread: &Spread) -> Option<String> {
     match (spread.balancer, &spread.uniformity) {
         (Balancer::Client, _) if spread.expected > 1 => Some("the client itself chose the pods".to_owned()),
+        (Balancer::Proxy, _) if spread.expected > 1 => Some("a proxy chose the pods".to_owned()),
         (Balancer::KubeProxy, Some(test)) => Some(kube_proxy(test, &policies(spread))),
         (Balancer::KubeProxy, None) if spread.expected > 1 && spread.policies.contains(&Policy::ClientIpAffinity) => {
             Some(format!("kube-proxy sends all connections of a client to one pod{}", policies(spread)))
@@ -182,6 +183,12 @@ mod tests {
             PodLoad { name, requests: requests(connections), connections, ..PodLoad::default() }
         };
         Spread::new(&connections.iter().enumerate().map(pod).collect::<Vec<_>>(), Some(replicas))
+    }
+
+    #[test]
+    fn a_proxy_is_named() {
+        let said = sentence(&of(&[20, 10], 2).chosen_by(Balancer::Proxy));
+        assert!(said.ends_with("; a proxy chose the pods.") && !said.contains("kube-proxy"), "{said}");
     }
 
     #[test]

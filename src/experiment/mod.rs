@@ -2,11 +2,13 @@
 //! cluster, and the soak, which tests every promise under load.
 
 mod balanced_pods;
+mod client_pods;
 pub mod environment;
 mod error;
 mod live_line;
 mod place;
 mod proxied;
+mod resolved_pods;
 mod route_guard;
 pub mod run_data;
 mod series;

@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::balanced_pods::BalancedPods;
+use super::client_pods::ClientPods;
 use super::live_line::line;
 use super::place::Place;
 use super::proxied::{KnownPods, ServicePods, ServiceUse, is_proxied, with_use};
-use super::route_guard::RouteGuard;
 use super::run_data::{observed_events, policies, run_data};
 use super::tracking::Tracking;
 use super::workplace::Workplace;
-use crate::cluster::TemporaryRoutes;
 use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
@@ -102,17 +100,10 @@ impl SingleRun<'_> {
     ) -> Result<RunObservations, ExperimentError> {
         let Self { plan, shutdown, .. } = self;
         let Workplace { access, subject, .. } = workplace;
-        // The routes are removed when this is dropped, also after an error.
-        let (_routes, pods) = match self.mode {
-            Some(Mode::Client) => {
-                let (routes, pods) = self.straight_to_pods(workplace).await?;
-                (Some(routes), Some(pods))
-            }
-            _ => (None, None),
-        };
-        let destination = match self.mode {
-            Some(Mode::Client) => Destination::Pods,
-            _ => Destination::Service(self.place.target.address),
+        let pods = ClientPods::find(self.mode, workplace, self.progress).await?;
+        let destination = match pods {
+            Some(_) => Destination::Pods,
+            None => Destination::Service(self.place.target.address),
         };
         let tracking = Tracking::begin(access, subject, destination).await;
         let own = ServicePods::find(access, subject).await;
@@ -146,16 +137,6 @@ impl SingleRun<'_> {
             None => None,
         };
         Ok(RunObservations { run, own: own.end().await, subject, tracked, events })
-    }
-
-    /// Adds routes to the pods, and finds the pods. All of them are looked up before the clock of the run starts.
-    async fn straight_to_pods<'a>(
-        &self,
-        workplace: Workplace<'a>,
-    ) -> Result<(TemporaryRoutes, BalancedPods<'a>), ExperimentError> {
-        let Workplace { access, subject, link, ip } = workplace;
-        let routes = TemporaryRoutes::to_pods(access.require_lab("balancing by the client")?, ip, self.progress)?;
-        Ok((routes, BalancedPods::find(access, subject, RouteGuard::new(link.to_owned(), ip)).await?))
     }
 
     /// Waits for the end of the warm-up, which does not belong to the run.
@@ -195,15 +176,15 @@ impl SingleRun<'_> {
     /// Sends the load to the Service, or to `pods` as they change.
     async fn load(
         &self,
-        pods: Option<BalancedPods<'_>>,
+        pods: Option<ClientPods<'_>>,
         end: &Shutdown,
         step: &Step,
     ) -> Result<RunResult, ExperimentError> {
         let news = self.live_progress(step);
         let target = &self.place.target;
         let Some(mut pods) = pods else { return Ok(load::run(target, &self.plan, end, news).await?) };
-        let addresses = pods.addresses.clone();
-        let run = load::run_balanced(target, &addresses, &self.plan, end, news);
+        let (addresses, balance) = (pods.addresses(), pods.balance());
+        let run = load::run_balanced(target, &addresses, balance, &self.plan, end, news);
         let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(pods.follow()));
         tokio::select! {
             run = &mut run => Ok(run?),

@@ -24,9 +24,13 @@ pub(super) fn table(runs: &[Measurement], look: Look) -> String {
     if naming.has_ways() {
         right.push("Jain");
     }
+    let proxied = cases.iter().any(|case| case.proxy_cpu_us.is_some());
+    if proxied {
+        right.push("Proxy CPU");
+    }
     right.push(if intervals { "Ratio (95%)" } else { "Ratio" });
     columns.extend(right.into_iter().map(|name| (name, Align::Right)));
-    let rows = cases.iter().enumerate().map(|(at, case)| row(case, naming, at == 0)).collect();
+    let rows = cases.iter().enumerate().map(|(at, case)| row(case, naming, proxied, at == 0)).collect();
     let look = Look { width: look.width.or(Some(WIDTH)), ..look };
     let text = format!("{}{}\n", TextTable { columns, rows, borders: Borders::Frame }.draw(look), about(&cases));
     let said: Vec<String> = comparison_sentences(&cases).into_iter().chain(spread_sentence(&cases)).collect();
@@ -45,15 +49,17 @@ fn heading(naming: Naming) -> &'static str {
 
 /// What the numbers in the table are.
 fn about(cases: &[ConfigurationSummary]) -> String {
-    match cases.iter().map(|case| case.rounds).max() {
+    let rounds = match cases.iter().map(|case| case.rounds).max() {
         Some(rounds) if rounds > 1 => {
             format!("Times in ms; means of {rounds} rounds, Max and Errors over all of them.")
         }
         _ => "Times in ms.".to_owned(),
-    }
+    };
+    let proxied = cases.iter().any(|case| case.proxy_cpu_us.is_some());
+    rounds + if proxied { " Proxy CPU is the processor time of the proxy's pods for each request." } else { "" }
 }
 
-fn row(case: &ConfigurationSummary, naming: Naming, first: bool) -> Vec<String> {
+fn row(case: &ConfigurationSummary, naming: Naming, proxied: bool, first: bool) -> Vec<String> {
     let optional = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let mut cells = vec![
         match (naming.has_ways(), case.configuration.replicas) {
@@ -70,6 +76,9 @@ fn row(case: &ConfigurationSummary, naming: Naming, first: bool) -> Vec<String> 
     ];
     if naming.has_ways() {
         cells.push(optional(case.jain_index.map(|index| format!("{index:.3}"))));
+    }
+    if proxied {
+        cells.push(optional(case.proxy_cpu_us.map(|micros| format!("{micros:.0} µs"))));
     }
     cells.push(if first { "1.00".to_owned() } else { optional(case.ratio.map(ratio)) });
     cells

@@ -56,6 +56,20 @@ pub enum WorkloadError {
         /// Its name, with its namespace.
         service: String,
     },
+    /// There is no DNS name with the addresses of the Service's pods.
+    #[error("the DNS name of the Service {service} has one address, and no headless Service selects the same pods")]
+    NoHeadless {
+        /// Its name, with its namespace.
+        service: String,
+    },
+    /// A DNS name could not be resolved.
+    #[error("the DNS name {name} could not be resolved: {why}")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why not.
+        why: String,
+    },
     /// The Service has no pod that is ready.
     #[error(
         "the Service {service} has no endpoint: no pod with the labels {selector} is ready and has its port {port}"

@@ -2,6 +2,7 @@
 
 pub mod backends;
 pub mod baseline;
+pub mod cluster_dns;
 pub mod component_logs;
 pub mod conntrack_table;
 pub mod controller;
@@ -13,6 +14,7 @@ pub mod event;
 pub mod exposure;
 pub mod external_ip;
 mod guard;
+mod headless;
 mod job;
 pub mod logs;
 pub mod manifest;
@@ -41,6 +43,7 @@ pub use baseline::Baseline;
 pub use endpoint::{Endpoint, endpoint};
 pub use exposure::{Exposure, ServicePolicy};
 pub use guard::guard;
+pub use headless::headless_name;
 pub use job::job;
 pub use pod_counters::{PodCounters, pod_counters};
 pub use pod_template::replicas;

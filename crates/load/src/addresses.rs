@@ -13,6 +13,8 @@ pub struct Addresses(Arc<Inner>);
 struct Inner {
     /// Grows with each change, so that workers need not lock the list to see that it has not changed.
     version: AtomicU64,
+    /// How often a connection was opened again.
+    reopened: AtomicU64,
     list: Mutex<Arc<[SocketAddr]>>,
 }
 
@@ -20,7 +22,7 @@ impl Addresses {
     /// A list with these addresses.
     #[must_use]
     pub fn new(list: &[SocketAddr]) -> Self {
-        Self(Arc::new(Inner { version: AtomicU64::new(0), list: Mutex::new(list.into()) }))
+        Self(Arc::new(Inner { version: AtomicU64::new(0), reopened: AtomicU64::new(0), list: Mutex::new(list.into()) }))
     }
 
     /// Replaces the list. Requests in flight to other addresses are still waited for, but no new ones are sent there.
@@ -37,6 +39,18 @@ impl Addresses {
     #[must_use]
     pub fn get(&self) -> Arc<[SocketAddr]> {
         Arc::clone(&self.0.list.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How often a connection to one of the addresses, which had ended or could not be opened, was opened again. A client
+    /// that finds the addresses by DNS asks again when this grows.
+    #[must_use]
+    pub fn reopened(&self) -> u64 {
+        self.0.reopened.load(Ordering::Relaxed)
+    }
+
+    /// A connection is opened again.
+    pub(super) fn count_reopened(&self) {
+        self.0.reopened.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The list, if its version is not `seen` any more; `seen` becomes the current version.

@@ -1,7 +1,17 @@
 //! Client-side balancing: the power of two choices (M. Mitzenmacher, The Power of Two Choices in Randomized Load
-//! Balancing, 1996).
+//! Balancing, 1996), or round robin.
 
 use fastrand::Rng;
+
+/// How the client chooses the address of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientBalance {
+    /// The one of two random addresses to which fewer requests of the same thread are in flight.
+    #[default]
+    PowerOfTwoChoices,
+    /// All addresses in turn, whatever is in flight to them.
+    RoundRobin,
+}
 
 /// The load on one address. Fewer requests in flight is less load; with the same number, fewer requests sent so far is.
 /// Without the second rule, pods that get a processor earlier would serve more than their share on a busy machine.

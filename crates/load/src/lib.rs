@@ -93,6 +93,7 @@ mod worker;
 mod worker_pool;
 
 pub use addresses::Addresses;
+pub use balance::ClientBalance;
 pub use descriptors::ensure_descriptors;
 pub use error::LoadError;
 pub use fault::{CertificateFault, Fault};

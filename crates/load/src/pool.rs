@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 
-use super::balance::{AddressLoad, choose};
+use super::balance::{AddressLoad, ClientBalance, choose};
 
 /// The idle connections. The one that is idle for the longest time is used first, so that all are used.
 pub(super) struct ConnectionPool {
@@ -15,6 +15,9 @@ pub(super) struct ConnectionPool {
 
 /// Chooses an address for each request.
 struct ClientBalancer {
+    balance: ClientBalance,
+    /// Where the next turn of a round robin begins, in `in_use`.
+    turn: usize,
     /// The addresses that requests are sent to.
     in_use: Vec<usize>,
     /// For each address, whether no requests are sent to it any more.
@@ -45,15 +48,18 @@ impl ConnectionPool {
         Self { idle: vec![VecDeque::new()], balancer: None }
     }
 
-    /// A pool of connections to so many `addresses`, with at most `limit` requests in flight.
-    pub(super) fn balanced(addresses: usize, limit: u32, seed: u64) -> Self {
+    /// The pool of worker number `worker`, with connections to so many `addresses` and at most `limit` requests in flight.
+    pub(super) fn balanced(addresses: usize, limit: u32, worker: usize, balance: ClientBalance) -> Self {
         let balancer = ClientBalancer {
+            balance,
+            // The workers begin with different addresses.
+            turn: worker,
             in_use: Vec::new(),
             retired: Vec::new(),
             loads: Vec::new(),
             in_flight: 0,
             limit,
-            random: Rng::with_seed(seed),
+            random: Rng::with_seed(worker as u64),
         };
         let mut pool = Self { idle: Vec::new(), balancer: Some(balancer) };
         pool.use_only((0..addresses).collect());
@@ -77,6 +83,11 @@ impl ConnectionPool {
     /// Whether no requests are sent to `address` any more.
     pub(super) fn is_retired(&self, address: usize) -> bool {
         self.balancer.as_ref().is_some_and(|balancer| balancer.retired[address])
+    }
+
+    /// How an address is chosen for each request, if that is done.
+    pub(super) fn balance(&self) -> Option<ClientBalance> {
+        self.balancer.as_ref().map(|balancer| balancer.balance)
     }
 
     /// Whether an address is chosen for each request.
@@ -114,8 +125,8 @@ impl ConnectionPool {
             && self.idle.iter().any(|idle| !idle.is_empty())
     }
 
-    /// Takes the connection for the next request: to the less loaded of two random addresses, or to any address when
-    /// neither of them has a connection that `is_idle`.
+    /// Takes the connection for the next request: to the less loaded of two random addresses, or in turn to each address.
+    /// An address without a connection that `is_idle` is passed over.
     pub(super) fn pick(&mut self, mut is_idle: impl FnMut(usize) -> bool) -> Option<usize> {
         let mut pop = |idle: &mut VecDeque<usize>| {
             while let Some(connection) = idle.pop_front() {
@@ -125,6 +136,16 @@ impl ConnectionPool {
             }
             None
         };
+        if let Some(ClientBalancer { balance: ClientBalance::RoundRobin, in_use, turn, .. }) = &mut self.balancer {
+            for _ in 0..in_use.len() {
+                let address = in_use[*turn % in_use.len()];
+                *turn = (*turn + 1) % in_use.len();
+                if let Some(connection) = pop(&mut self.idle[address]) {
+                    return Some(connection);
+                }
+            }
+            return None;
+        }
         if let Some(ClientBalancer { in_use, loads, random, .. }) = &mut self.balancer {
             let (better, other) = choose(in_use, loads, random)?;
             if let Some(connection) = pop(&mut self.idle[better]).or_else(|| pop(&mut self.idle[other])) {
@@ -136,14 +157,19 @@ impl ConnectionPool {
 }
 
 /// How many connections to each of `addresses` a worker has when at most `limit` requests are in flight: twice the even
-/// share, because two choices keep the load near it.
-pub(super) fn connections_each(limit: u32, addresses: usize) -> usize {
+/// share, because two choices keep the load near it. In a round robin, all requests may be in flight to a slow address.
+pub(super) fn connections_each(limit: u32, addresses: usize, balance: ClientBalance) -> usize {
     let limit = limit as usize;
-    if addresses < 2 { limit } else { ((2 * limit).div_ceil(addresses) + 1).min(limit) }
+    if addresses < 2 || balance == ClientBalance::RoundRobin {
+        limit
+    } else {
+        ((2 * limit).div_ceil(addresses) + 1).min(limit)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::ClientBalance::{PowerOfTwoChoices, RoundRobin};
     use super::*;
 
     #[test]
@@ -157,7 +183,7 @@ mod tests {
 
     #[test]
     fn requests_go_where_fewer_are_in_flight() {
-        let mut pool = ConnectionPool::balanced(2, 100, 0);
+        let mut pool = ConnectionPool::balanced(2, 100, 0, PowerOfTwoChoices);
         (0..6).for_each(|connection| pool.put(connection % 2, connection));
         (0..3).for_each(|_| pool.began(0));
         let picked: Vec<_> = (0..3).map(|_| pool.pick(|_| true).unwrap()).collect();
@@ -166,8 +192,24 @@ mod tests {
     }
 
     #[test]
+    fn in_a_round_robin_all_addresses_have_their_turn() {
+        let mut pool = ConnectionPool::balanced(3, 100, 0, RoundRobin);
+        let fill = |pool: &mut ConnectionPool| (0..6).for_each(|connection| pool.put(connection % 3, connection));
+        fill(&mut pool);
+        // However many requests are in flight to the first one.
+        (0..50).for_each(|_| pool.began(0));
+        let picked: Vec<_> = (0..4).map(|_| pool.pick(|_| true).unwrap() % 3).collect();
+        assert_eq!(picked, [0, 1, 2, 0]);
+        pool.use_only(vec![0, 2, 3]);
+        pool.put(3, 6);
+        let picked: Vec<_> = std::iter::from_fn(|| pool.pick(|connection| connection != 5)).collect();
+        assert_eq!(picked, [6], "0 has no connection left, and the only one of 2 is busy");
+        assert_eq!(connections_each(30, 10, RoundRobin), 30);
+    }
+
+    #[test]
     fn a_new_address_gets_its_share_and_no_more() {
-        let mut pool = ConnectionPool::balanced(2, 100, 0);
+        let mut pool = ConnectionPool::balanced(2, 100, 0, PowerOfTwoChoices);
         for _ in 0..50 {
             (0..2).for_each(|address| pool.began(address));
             (0..2).for_each(|address| pool.ended(address));
@@ -186,7 +228,7 @@ mod tests {
 
     #[test]
     fn no_more_requests_than_the_limit_are_in_flight() {
-        let mut pool = ConnectionPool::balanced(2, 2, 0);
+        let mut pool = ConnectionPool::balanced(2, 2, 0, PowerOfTwoChoices);
         (0..4).for_each(|connection| pool.put(connection % 2, connection));
         pool.began(0);
         assert!(pool.has_idle());
@@ -198,7 +240,7 @@ mod tests {
 
     #[test]
     fn addresses_are_added_and_removed() {
-        let mut pool = ConnectionPool::balanced(2, 100, 0);
+        let mut pool = ConnectionPool::balanced(2, 100, 0, PowerOfTwoChoices);
         (0..4).for_each(|connection| pool.put(connection % 2, connection));
         pool.began(0);
         pool.use_only(vec![1, 2]);
@@ -215,9 +257,9 @@ mod tests {
 
     #[test]
     fn there_are_more_connections_than_the_even_share() {
-        assert_eq!(connections_each(30, 1), 30);
-        assert_eq!(connections_each(30, 10), 7);
-        assert_eq!(connections_each(1, 10), 1);
-        assert_eq!(connections_each(3, 100), 2);
+        assert_eq!(connections_each(30, 1, PowerOfTwoChoices), 30);
+        assert_eq!(connections_each(30, 10, PowerOfTwoChoices), 7);
+        assert_eq!(connections_each(1, 10, PowerOfTwoChoices), 1);
+        assert_eq!(connections_each(3, 100, PowerOfTwoChoices), 2);
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::addresses::Addresses;
+use super::balance::ClientBalance;
 use super::descriptors::ensure_descriptors;
 use super::error::LoadError;
 use super::live::{GaugeReader, RunProgress};
@@ -33,12 +34,11 @@ pub async fn run(
     stop: &CancellationToken,
     live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
-    run_at(target, (&Addresses::new(&[target.address]), false), plan, stop, live).await
+    run_at(target, (&Addresses::new(&[target.address]), None), plan, stop, live).await
 }
 
-/// As [`run`], but the client balances: each request is sent to the one of two random `addresses` to which fewer requests
-/// of the same thread are in flight. The target's host and path are used, but not its address. The addresses may change
-/// during the run. An address where connections fail has no requests in flight, so it would be chosen often; the pause
+/// As [`run`], but the client chooses one of `addresses` for each request by this `balance`. The target's host and path are
+/// used, but not its address. The addresses may change during the run. An address where connections fail has no requests in flight, so it would be chosen often; the pause
 /// after each failure prevents that.
 ///
 /// # Errors
@@ -46,16 +46,17 @@ pub async fn run(
 pub async fn run_balanced(
     target: &Target,
     addresses: &Addresses,
+    balance: ClientBalance,
     plan: &LoadPlan,
     stop: &CancellationToken,
     live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
-    run_at(target, (addresses, true), plan, stop, live).await
+    run_at(target, (addresses, Some(balance)), plan, stop, live).await
 }
 
 async fn run_at(
     target: &Target,
-    (addresses, balanced): (&Addresses, bool),
+    (addresses, balance): (&Addresses, Option<ClientBalance>),
     plan: &LoadPlan,
     stop: &CancellationToken,
     mut live: impl FnMut(RunProgress),
@@ -65,14 +66,14 @@ async fn run_at(
         return Err(LoadError::NoAddress { target: target.address });
     }
     let shares = plan.shares();
-    ensure_descriptors(most_connections(&shares, count))?;
+    ensure_descriptors(most_connections(&shares, count, balance.unwrap_or_default()))?;
     let start = Instant::now() + plan.warm_up;
     let end = start + plan.duration;
     let request = plan.request.serialise(target);
     let http2 = Arc::new(plan.request.http2(target));
     let tls = target.tls.as_ref().map(|tls| tls.offering(plan.protocol));
     let tls = tls.as_ref();
-    let job = Job { addresses, balanced, plan, request: &request, http2: &http2, tls, start, end, shares };
+    let job = Job { addresses, balance, plan, request: &request, http2: &http2, tls, start, end, shares };
     let mut workers = WorkerPool::default();
     let results = (0..job.shares.len()).map(|number| workers.start(&job, number)).collect::<Result<Vec<_>, _>>()?;
     let mut results = try_join_all(results);
@@ -98,7 +99,7 @@ async fn run_at(
 }
 
 /// How many connections workers with these shares have at most.
-fn most_connections(shares: &[u32], addresses: usize) -> NonZeroU32 {
-    let most: usize = shares.iter().map(|share| pool::connections_each(*share, addresses) * addresses).sum();
+fn most_connections(shares: &[u32], addresses: usize, balance: ClientBalance) -> NonZeroU32 {
+    let most: usize = shares.iter().map(|share| pool::connections_each(*share, addresses, balance) * addresses).sum();
     NonZeroU32::new(u32::try_from(most).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }

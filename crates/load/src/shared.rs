@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mio::{Registry, Token};
 
 use super::addresses::Addresses;
+use super::balance::ClientBalance;
 use super::fault::Fault;
 use super::http2::Http2Request;
 use super::plan::LoadPlan;
@@ -23,8 +24,8 @@ const BUFFER: usize = 64 * 1024;
 /// What the workers of a run have in common.
 pub(super) struct Job<'a> {
     pub(super) addresses: &'a Addresses,
-    /// Whether the client chooses an address for each request.
-    pub(super) balanced: bool,
+    /// How the client chooses an address for each request; `None` if there is one address.
+    pub(super) balance: Option<ClientBalance>,
     pub(super) plan: &'a LoadPlan,
     /// The bytes of the request over HTTP/1.1.
     pub(super) request: &'a [u8],
@@ -42,6 +43,8 @@ pub(super) struct Job<'a> {
 
 pub(super) struct Shared {
     pub(super) registry: Registry,
+    /// The addresses that are in use.
+    pub(super) list: Addresses,
     /// All addresses that were in use since the run began.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) request: Vec<u8>,
@@ -73,18 +76,19 @@ pub(super) struct Shared {
 impl Shared {
     /// The state of worker number `worker`.
     pub(super) fn new(registry: Registry, job: &Job<'_>, worker: usize, record: Record) -> Self {
-        let Job { addresses, balanced, plan, request, http2, tls, start, end, shares } = job;
+        let Job { addresses: list, balance, plan, request, http2, tls, start, end, shares } = job;
         let streams = plan.streams();
         let wanted = (plan.schedule.as_ref(), plan.requests.map(Into::into));
         let number = (worker as u64, shares.len() as u64);
-        let addresses = addresses.get().to_vec();
-        let pool = if *balanced {
-            ConnectionPool::balanced(addresses.len(), shares[worker].saturating_mul(streams), worker as u64)
-        } else {
-            ConnectionPool::new()
+        let addresses = list.get().to_vec();
+        let in_flight = shares[worker].saturating_mul(streams);
+        let pool = match balance {
+            Some(balance) => ConnectionPool::balanced(addresses.len(), in_flight, worker, *balance),
+            None => ConnectionPool::new(),
         };
         Self {
             registry,
+            list: Addresses::clone(list),
             addresses,
             request: request.to_vec(),
             http2: Arc::clone(http2),

@@ -125,10 +125,9 @@ impl<C: ClientConnection> Worker<C> {
 
     /// Adds connections, so that there are enough to each of these addresses.
     fn connect_to(&mut self, in_use: Vec<usize>, now: Instant) {
-        let each = if self.shared.pool.is_balanced() {
-            connections_each(self.share, in_use.len())
-        } else {
-            self.share as usize
+        let each = match self.shared.pool.balance() {
+            Some(balance) => connections_each(self.share, in_use.len(), balance),
+            None => self.share as usize,
         };
         let Self { connections, shared, .. } = self;
         let mut missing: Vec<(usize, usize)> = in_use.into_iter().map(|address| (address, each)).collect();

@@ -277,6 +277,16 @@ impl Measurement {
         Self { proxy_use, spread: self.spread.chosen_by(Balancer::Proxy), ..self }
     }
 
+    /// Processor time of the proxy's pods for each answered request, in microseconds; `None` if there was no proxy, or if
+    /// what it used is not known.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
+    pub fn proxy_cpu_us(&self) -> Option<f64> {
+        let used: Vec<f64> = self.proxy_use.iter().filter_map(|pod| pod.cpu_seconds).collect();
+        let is_known = !used.is_empty() && self.requests.answered > 0;
+        is_known.then(|| used.iter().sum::<f64>() * 1e6 / self.requests.answered as f64)
+    }
+
     /// The same, of a Service with these policies.
     #[must_use]
     pub fn under(self, policies: &[Policy]) -> Self {

@@ -83,6 +83,7 @@ fn workload(error: &WorkloadError) -> u8 {
         | WorkloadError::NoServiceGiven
         | WorkloadError::Unscalable { .. }
         | WorkloadError::Headless { .. }
+        | WorkloadError::NoHeadless { .. }
         | WorkloadError::NoEndpoints { .. }
         | WorkloadError::Unsuitable { .. } => IMPOSSIBLE,
         WorkloadError::Interrupted(_) => INTERRUPTED,

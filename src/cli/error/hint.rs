@@ -235,6 +235,12 @@ fn workload(error: &WorkloadError) -> String {
         WorkloadError::Headless { .. } => {
             "let the load generator choose the pods: evenkeel test --balance client".into()
         }
+        WorkloadError::NoHeadless { .. } => {
+            "add a Service with `clusterIP: None` and the same selector, or let the load generator find the pods by \
+             itself: --balance client"
+                .into()
+        }
+        WorkloadError::Name { .. } => "evenkeel logs coredns shows what the DNS server says".into(),
         WorkloadError::NoEndpoints { service, .. } => {
             format!(
                 "evenkeel status --service {service} shows its pods; evenkeel scale N --service {service} starts some"

@@ -177,6 +177,8 @@ fn samples() -> Vec<Error> {
         }
         .into(),
         WorkloadError::Headless { service: "shop/store".into() }.into(),
+        WorkloadError::NoHeadless { service: "shop/front".into() }.into(),
+        WorkloadError::Name { name: "store.shop.svc.cluster.local".into(), why: why() }.into(),
         WorkloadError::NoEndpoints { service: "shop/front".into(), port: "http".into(), selector: "app=front".into() }
             .into(),
         WorkloadError::from(KubernetesError::new("apply Deployment server", kube::Error::Api(refused.boxed()))).into(),
@@ -333,6 +335,8 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::Unsuitable { .. } => "workload: Unsuitable",
         WorkloadError::Unscalable { .. } => "workload: Unscalable",
         WorkloadError::Headless { .. } => "workload: Headless",
+        WorkloadError::NoHeadless { .. } => "workload: NoHeadless",
+        WorkloadError::Name { .. } => "workload: Name",
         WorkloadError::NoEndpoints { .. } => "workload: NoEndpoints",
         WorkloadError::Kubernetes(_) => "workload: Kubernetes",
         WorkloadError::Program(_) => "workload: Program",
@@ -363,7 +367,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 59;
+const NAMES: usize = 61;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

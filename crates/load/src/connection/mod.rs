@@ -52,6 +52,8 @@ pub(super) struct Connection {
     backoff: Backoff,
     /// Whether it is in the pool.
     pooled: bool,
+    /// Whether it has been opened before.
+    opened: bool,
 }
 
 /// The state since the connection was last opened.
@@ -83,6 +85,7 @@ impl ClientConnection for Connection {
             state: ConnectionState::default(),
             backoff: Backoff::default(),
             pooled: false,
+            opened: false,
         }
     }
 

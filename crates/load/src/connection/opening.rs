@@ -12,6 +12,9 @@ use super::{Connection, ConnectionPhase, ConnectionState};
 
 impl Connection {
     pub(super) fn open(&mut self, shared: &mut Shared, now: Instant) {
+        if std::mem::replace(&mut self.opened, true) {
+            shared.list.count_reopened();
+        }
         self.reader.restart();
         (self.phase, self.since, self.sent) = (ConnectionPhase::Connecting, now, 0);
         self.state = ConnectionState::default();

@@ -51,6 +51,8 @@ pub(crate) struct Http2Connection {
     pooled: usize,
     /// Whether it is among the connections that are flushed later.
     unflushed: bool,
+    /// Whether it has been opened before.
+    opened: bool,
     backoff: Backoff,
     state: ConnectionState,
 }
@@ -89,6 +91,7 @@ impl ClientConnection for Http2Connection {
             pending: Vec::new(),
             pooled: 0,
             unflushed: false,
+            opened: false,
             backoff: Backoff::default(),
             state: ConnectionState::default(),
         }
@@ -195,6 +198,9 @@ impl Http2Connection {
     }
 
     fn open(&mut self, shared: &mut Shared, now: Instant) {
+        if std::mem::replace(&mut self.opened, true) {
+            shared.list.count_reopened();
+        }
         (self.session, self.written) = (Session::new(), 0);
         (self.phase, self.since) = (Phase::Connecting, now);
         self.state = ConnectionState::default();

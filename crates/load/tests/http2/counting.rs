@@ -5,7 +5,9 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use evenkeel_load::{Addresses, Fault, GrpcMethod, LoadPlan, RateStage, RequestTemplate, RunResult, Schedule, Target};
+use evenkeel_load::{
+    Addresses, ClientBalance, Fault, GrpcMethod, LoadPlan, RateStage, RequestTemplate, RunResult, Schedule, Target,
+};
 use h2::Reason;
 use tokio_util::sync::CancellationToken;
 
@@ -167,7 +169,8 @@ fn balanced(before: &[SocketAddr], after: &[SocketAddr], plan: &LoadPlan) -> Run
     let target = Target { address: before[0], host: "a".into(), path: "/".into(), tls: None };
     let stop = CancellationToken::new();
     runtime.block_on(async {
-        let run = evenkeel_load::run_balanced(&target, &addresses, plan, &stop, |_| {});
+        let run =
+            evenkeel_load::run_balanced(&target, &addresses, ClientBalance::PowerOfTwoChoices, plan, &stop, |_| {});
         let change = async {
             tokio::time::sleep(plan.duration / 2).await;
             addresses.set(after);

@@ -40,6 +40,7 @@ impl Configuration {
 
 /// How configurations are named: by what they differ in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a part of a name, which is there or not")]
 pub struct Naming {
     /// Whether their protocols or modes differ.
     pub ways: bool,

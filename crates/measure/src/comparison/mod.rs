@@ -35,6 +35,9 @@ pub struct ConfigurationSummary {
     pub busiest: Option<f64>,
     /// Jain's index of the requests, the mean of the rounds in which it is known.
     pub jain_index: Option<f64>,
+    /// Processor time of a proxy's pods for each request, in microseconds, the mean of the rounds; `None` without a proxy.
+    #[serde(default)]
+    pub proxy_cpu_us: Option<f64>,
     /// Requests per second against the first configuration, by rounds; `None` for the first configuration itself, and
     /// if a run served nothing.
     pub ratio: Option<Ratio>,
@@ -154,6 +157,7 @@ fn case(configuration: Configuration, rounds: &[&Measurement], ratio: Option<Rat
         errors: rounds.iter().map(|run| run.errors).sum(),
         non_2xx: rounds.iter().map(|run| run.requests.non_2xx).sum(),
         busiest: mean(named().map(|spread| spread.busiest)),
+        proxy_cpu_us: mean(rounds.iter().filter_map(|run| run.proxy_cpu_us())),
         jain_index: mean(named().filter_map(|spread| Some(spread.evenness_of_requests?.jain_index))),
         ratio,
     }

@@ -135,7 +135,7 @@ impl Trial {
                 plan.protocol = load::Protocol::Http1;
             } else {
                 plan.protocol = load::Protocol::Http2 { streams };
-                plan.connections = in_flight.div_ceil(streams);
+                plan.connections = connections_for(in_flight, streams);
             }
             if let (Protocol::Grpc, Some(call)) = (protocol, &self.grpc) {
                 plan.request = call.clone();
@@ -143,4 +143,9 @@ impl Trial {
         }
         if case.mode == Some(Mode::NoKeepalive) { plan.without_keepalive() } else { plan }
     }
+}
+
+/// The number of connections that carry so many requests in flight, with so many on each.
+fn connections_for(requests: NonZeroU32, each: NonZeroU32) -> NonZeroU32 {
+    NonZeroU32::new(requests.get().div_ceil(each.get())).unwrap_or(NonZeroU32::MIN)
 }

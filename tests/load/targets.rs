@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use evenkeel::shutdown::Shutdown;
-use evenkeel_load::{self as load, Addresses, LoadPlan, RunResult, Schedule};
+use evenkeel_load::{self as load, Addresses, ClientBalance, LoadPlan, RunResult, Schedule};
 
 use super::server::{Server, from_pod, nobody};
 use super::{endpoint, plan};
@@ -21,7 +21,7 @@ fn run_with_changes(addresses: &[SocketAddr], changes: &[(u64, &[SocketAddr])], 
     runtime.block_on(async {
         let (endpoint, shutdown) = (endpoint(addresses[0]), Shutdown::new());
         let addresses = Addresses::new(addresses);
-        let run = load::run_balanced(&endpoint, &addresses, plan, &shutdown, |_| {});
+        let run = load::run_balanced(&endpoint, &addresses, ClientBalance::PowerOfTwoChoices, plan, &shutdown, |_| {});
         let change = async {
             for (milliseconds, list) in changes {
                 tokio::time::sleep(Duration::from_millis(*milliseconds)).await;

@@ -12,11 +12,11 @@ use super::subject::SubjectFlag;
 use crate::cli::error::Error;
 use crate::config::parse_positive;
 use crate::experiment::soak::{Part, PromiseResult, Soak, SoakPlan};
-use crate::experiment::{ServiceTarget, Workplace};
+use crate::experiment::{LONGEST_RUN, ServiceTarget, Workplace};
 use crate::report::{Align, plain_table};
 use crate::toolbox::{self, Program, ToolboxError};
 use crate::workload::Baseline;
-use evenkeel_load as load;
+use evenkeel_load::{self as load, GrpcMethod, LoadPlan, Protocol};
 use evenkeel_measure::grouped_count;
 
 /// Arguments of `soak`.
@@ -33,6 +33,16 @@ pub struct Args {
     /// Make only these parts
     #[arg(long, value_parser = part(), value_name = "PART,…", value_delimiter = ',')]
     only: Vec<Part>,
+    /// Send the requests over HTTP/2
+    #[arg(long, conflicts_with = "wrk")]
+    http2: bool,
+    /// Call this method of gRPC, with an empty message, such as grpc.health.v1.Health/Check
+    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with_all = ["wrk", "http2"])]
+    grpc: Option<GrpcMethod>,
+    /// Requests in flight on each connection over HTTP/2
+    #[arg(long, value_name = "N", default_value = "10", value_parser = parse_positive::<NonZeroU32>)]
+    #[arg(allow_negative_numbers = true)]
+    streams: NonZeroU32,
     /// Send the load of the part `pods` with wrk as well, which must be installed
     #[arg(long)]
     wrk: bool,
@@ -55,6 +65,18 @@ fn part() -> impl TypedValueParser<Value = Part> {
 }
 
 impl Args {
+    /// The load that the flags describe.
+    fn load(&self) -> LoadPlan {
+        let mut plan = LoadPlan::new(self.connections, LONGEST_RUN);
+        if self.http2 || self.grpc.is_some() {
+            plan.protocol = Protocol::Http2 { streams: self.streams };
+        }
+        if let Some(method) = &self.grpc {
+            plan.request = plan.request.grpc(method, plan.timeout);
+        }
+        plan
+    }
+
     /// Makes all rounds, and prints the observations for each promise.
     ///
     /// # Errors
@@ -69,7 +91,7 @@ impl Args {
         let toolbox = context.toolbox(false).await?;
         let (access, link, ip) = (lab.access(Some(&toolbox)), context.name.link(), toolbox.path(Program::Ip));
         let subject = self.subject.subject(context, &lab.client).await?;
-        let plan = SoakPlan { rounds: self.rounds, connections: self.connections, only: self.only.clone(), wrk };
+        let plan = SoakPlan { rounds: self.rounds, load: self.load(), only: self.only.clone(), wrk };
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip };
         // The route to it is removed when this is dropped, also after an error.
         let service = ServiceTarget::reach(workplace, plan.requirements(), &context.progress).await?;

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use crate::workload::event::EventRecord;
 use crate::workload::{PodCounters, ServicePolicy};
-use evenkeel_load::{Fault, FaultAt, Pod, PodTimes, Protocol, RunResult, Times};
+use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, PodTimes, Protocol, RunResult, Times};
 use evenkeel_measure::{
     Failure, FailureClass, Handshakes, Http2, Latency, Mode, ObservedEvent, PodLatency, PodLoad, PodReading, Policy,
     RunData, ScheduledRun, ThreadUsage, TimelineSecond, percentile_curve,
@@ -22,11 +22,7 @@ pub fn run_data(run: &RunResult) -> RunData {
             Protocol::Http1 => None,
             Protocol::Http2 { streams } => Some(Http2 { streams_per_connection: streams.get(), streams: run.streams }),
         },
-        protocol: match run.plan.protocol {
-            Protocol::Http1 => evenkeel_measure::Protocol::Http1,
-            Protocol::Http2 { .. } if run.plan.request.is_grpc() => evenkeel_measure::Protocol::Grpc,
-            Protocol::Http2 { .. } => evenkeel_measure::Protocol::Http2,
-        },
+        protocol: protocol(&run.plan),
         mixed_connections: run.mixed,
         handshakes: run
             .handshakes
@@ -77,6 +73,16 @@ pub fn run_data(run: &RunResult) -> RunData {
                 involuntary_switches: thread.involuntary_switches,
             })
             .collect(),
+    }
+}
+
+/// What the requests of a plan are sent over.
+#[must_use]
+pub fn protocol(plan: &LoadPlan) -> evenkeel_measure::Protocol {
+    match plan.protocol {
+        Protocol::Http1 => evenkeel_measure::Protocol::Http1,
+        Protocol::Http2 { .. } if plan.request.is_grpc() => evenkeel_measure::Protocol::Grpc,
+        Protocol::Http2 { .. } => evenkeel_measure::Protocol::Http2,
     }
 }
 
@@ -154,7 +160,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use evenkeel_load::{LoadPlan, PacedResult, Schedule, Second};
+    use evenkeel_load::{PacedResult, Schedule, Second};
     use evenkeel_measure::Measurement;
 
     fn times(micros: &[u64]) -> Times {

@@ -57,9 +57,13 @@ pub enum WorkloadError {
         service: String,
     },
     /// There is no DNS name with the addresses of the Service's pods.
-    #[error("the DNS name of the Service {service} has one address, and no headless Service selects the same pods")]
+    #[error(
+        "the DNS name of the Service {namespace}/{service} has one address, and no headless Service selects the same pods"
+    )]
     NoHeadless {
-        /// Its name, with its namespace.
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
         service: String,
     },
     /// A DNS name could not be resolved.

@@ -19,7 +19,10 @@ pub async fn headless_name(client: &Client, subject: &Subject) -> Result<String,
     let listed = services.list(&ListParams::default()).await;
     let listed = listed.map_err(|source| KubernetesError::new("list Services", source))?.items;
     let found = headless_among(&listed, &subject.service);
-    let found = found.ok_or_else(|| WorkloadError::NoHeadless { service: subject.to_string() })?;
+    let found = found.ok_or_else(|| WorkloadError::NoHeadless {
+        namespace: subject.namespace.clone(),
+        service: subject.service.clone(),
+    })?;
     Ok(format!("{found}.{}.svc.{CLUSTER_DOMAIN}", subject.namespace))
 }
 

@@ -235,11 +235,9 @@ fn workload(error: &WorkloadError) -> String {
         WorkloadError::Headless { .. } => {
             "let the load generator choose the pods: evenkeel test --balance client".into()
         }
-        WorkloadError::NoHeadless { .. } => {
-            "add a Service with `clusterIP: None` and the same selector, or let the load generator find the pods by \
-             itself: --balance client"
-                .into()
-        }
+        WorkloadError::NoHeadless { namespace, service } => format!(
+            "add one: kubectl expose service {service} --namespace {namespace} --name {service}-headless --cluster-ip None"
+        ),
         WorkloadError::Name { .. } => "evenkeel logs coredns shows what the DNS server says".into(),
         WorkloadError::NoEndpoints { service, .. } => {
             format!(

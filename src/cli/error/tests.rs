@@ -177,7 +177,7 @@ fn samples() -> Vec<Error> {
         }
         .into(),
         WorkloadError::Headless { service: "shop/store".into() }.into(),
-        WorkloadError::NoHeadless { service: "shop/front".into() }.into(),
+        WorkloadError::NoHeadless { namespace: "shop".into(), service: "front".into() }.into(),
         WorkloadError::Name { name: "store.shop.svc.cluster.local".into(), why: why() }.into(),
         WorkloadError::NoEndpoints { service: "shop/front".into(), port: "http".into(), selector: "app=front".into() }
             .into(),

@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Case, LONGEST_RUN, Place, Requirements, Series, Trial, Workplace};
+use super::{Case, LONGEST_RUN, Place, Requirements, Series, Trial, Workplace, run_data};
 use crate::cluster;
 use crate::config::Replicas;
 use crate::experiment::ExperimentError;
@@ -22,7 +22,7 @@ use crate::toolbox::Toolbox;
 use crate::workload::event::{self, EventContext};
 use crate::workload::{self, Baseline};
 use evenkeel_load::{LoadPlan, Target};
-use evenkeel_measure::{Measurement, Mode, some};
+use evenkeel_measure::{Measurement, Mode, Way, some};
 use promise::Promise;
 
 /// The number of pods of which one is killed.
@@ -58,8 +58,8 @@ const KEEPALIVE: Rounds = Rounds { mode: Mode::Keepalive, count: 1, per_run: 25,
 pub struct SoakPlan {
     /// Rounds of each event; at most 20 for events that kill a component or switch off the drain.
     pub rounds: NonZeroU32,
-    /// The number of connections.
-    pub connections: NonZeroU32,
+    /// The load of all parts: the number of connections, the protocol and the request.
+    pub load: LoadPlan,
     /// The parts to make; empty: all.
     pub only: Vec<Part>,
     /// The program wrk, if it also sends the load of the first part.
@@ -204,11 +204,17 @@ impl Soak<'_> {
         Ok(())
     }
 
+    /// The load in this mode.
+    fn way(&self, mode: Mode) -> Way {
+        Way { protocol: run_data::protocol(&self.plan.load), mode }
+    }
+
     /// Makes rounds of all `promises`, in turn, under one kind of load, and adds one result for each promise.
     async fn part(&mut self, promises: &[Promise], rounds: Rounds) -> Result<(), ExperimentError> {
         let Rounds { mode, count, .. } = rounds;
         let name = promises.iter().map(|promise| promise.name).collect::<Vec<_>>().join(", ");
-        let step = self.progress.step(format!("{name} ({mode}, {})", some(count, "round")));
+        let way = self.way(mode);
+        let step = self.progress.step(format!("{name} ({way}, {})", some(count, "round")));
         let mut runs: Vec<Measurement> = Vec::new();
         let mut past = 0;
         while past < count {
@@ -224,12 +230,12 @@ impl Soak<'_> {
             }
             past += now;
         }
-        let rows = promises.iter().map(|promise| PromiseResult::new(promise, mode, &runs));
+        let rows = promises.iter().map(|promise| PromiseResult::new(promise, way, &runs));
         self.results.extend(rows);
         if runs.last().is_some_and(|run| run.interrupted) {
             return Err(Interrupted.into());
         }
-        self.results.extend(PromiseResult::between(promises, mode, &runs));
+        self.results.extend(PromiseResult::between(promises, way, &runs));
         step.done();
         Ok(())
     }
@@ -245,7 +251,7 @@ impl Soak<'_> {
         if let Some(every) = rounds.every {
             (1..).zip(&mut events).for_each(|(number, event)| event.at = Some(every * number));
         }
-        let plan = LoadPlan { warm_up: Duration::from_secs(1), ..LoadPlan::new(self.plan.connections, LONGEST_RUN) };
+        let plan = LoadPlan { warm_up: Duration::from_secs(1), duration: LONGEST_RUN, ..self.plan.load.clone() };
         let trial = Trial {
             cases: vec![Case { mode: Some(rounds.mode), ..Case::default() }],
             events,
@@ -263,7 +269,7 @@ impl Soak<'_> {
             let rounds = self.plan.rounds.get();
             let step = self.progress.step(format!("the same with wrk ({mode}, {rounds} rounds)"));
             let events = promise::rounds(promises, rounds, 0);
-            let row = wrk::run(wrk, &self.stage(), &self.target, self.plan.connections, mode, &events).await?;
+            let row = wrk::run(wrk, &self.stage(), &self.target, self.plan.load.connections, mode, &events).await?;
             self.results.push(PromiseResult { rounds, ..row });
             step.done();
         }

@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use super::promise::{Guarantee, Observation, Promise};
-use evenkeel_measure::{Event, Measurement, Mode, some};
+use evenkeel_measure::{Event, Measurement, Way, some};
 
 /// A promise under one kind of load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PromiseResult {
     /// The event.
     pub event: String,
-    /// "keepalive" or "no-keepalive", with "by wrk" if wrk sent the load.
+    /// The way of the load: "keepalive" or "grpc-no-keepalive", with "by wrk" if wrk sent it.
     pub load: String,
     /// The number of rounds that were made.
     pub rounds: u32,
@@ -31,12 +31,12 @@ pub struct PromiseResult {
 
 impl PromiseResult {
     /// The result for a promise.
-    pub(super) fn new(promise: &Promise, mode: Mode, runs: &[Measurement]) -> Self {
+    pub(super) fn new(promise: &Promise, way: Way, runs: &[Measurement]) -> Self {
         let observed = Observation::of(promise, runs);
         let full_again = observed.full_again.filter(|_| promise.guarantee == Guarantee::FewFailures);
         Self {
             event: promise.name.into(),
-            load: mode.to_string(),
+            load: way.to_string(),
             rounds: u32::try_from(observed.events / promise.events_a_round()).unwrap_or(u32::MAX),
             requests: observed.requests,
             failed: observed.failed,
@@ -48,12 +48,12 @@ impl PromiseResult {
     }
 
     /// Failures before the first event, which belong to no promise.
-    pub(super) fn between(promises: &[Promise], mode: Mode, runs: &[Measurement]) -> Option<Self> {
+    pub(super) fn between(promises: &[Promise], way: Way, runs: &[Measurement]) -> Option<Self> {
         let all: u64 = runs.iter().map(|run| run.errors + run.requests.non_2xx).sum();
         let known: u64 = promises.iter().map(|promise| Observation::of(promise, runs).failed).sum();
         (all > known).then(|| Self {
             event: "before any event".into(),
-            load: mode.to_string(),
+            load: way.to_string(),
             rounds: 0,
             requests: 0,
             failed: all - known,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -24,6 +24,11 @@ pub(crate) fn has_packages() -> bool {
 
 /// An archive with an image of this name, with the package and the libraries that it needs; made once for a target directory.
 pub(crate) fn package_image(package: &str, name: &str, config: Value) -> PathBuf {
+    package_image_with(package, name, config, None)
+}
+
+/// The same with a program of this path, under this name in /usr/bin.
+pub(crate) fn package_image_with(package: &str, name: &str, config: Value, program: Option<(&Path, &str)>) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian").join(package);
     let archive = directory.join("image.tar");
     if !archive.exists() {
@@ -40,6 +45,11 @@ pub(crate) fn package_image(package: &str, name: &str, config: Value) -> PathBuf
             if file.extension().is_some_and(|extension| extension == "deb") {
                 extract(&file, &tree);
             }
+        }
+        if let Some((program, name)) = program {
+            let copy = tree.join("usr/bin").join(name);
+            fs::copy(program, &copy).unwrap();
+            fs::set_permissions(copy, fs::Permissions::from_mode(0o755)).unwrap();
         }
         pack_tree(&tree, name, config, &archive);
     }

@@ -22,10 +22,12 @@ mod charts;
 mod compare;
 mod debian;
 mod dns;
+mod envoy;
 mod external_ips;
 mod failed_pods;
 mod files;
 mod follow_logs;
+mod gateways;
 #[path = "../registry/go_program.rs"]
 mod go_program;
 mod host;

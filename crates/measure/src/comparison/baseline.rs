@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(against_baseline(&[to("a/web:80", 2.0)], &[run(2, 1.0)]).len(), 1);
         let two = [to("a/web:80", 2.0), to("b/envoy:80", 3.0)];
         let changes = against_baseline(&two, &[to("b/envoy:80", 1.0), to("c/x:80", 9.0)]);
-        assert_eq!(changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), ["b/envoy"]);
+        assert_eq!(changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), ["envoy"]);
     }
 
     #[test]

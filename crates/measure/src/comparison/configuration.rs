@@ -48,8 +48,8 @@ pub struct Naming {
     protocols: bool,
     /// Whether they are of different Services.
     pub services: bool,
-    /// Whether the Services differ only in their ports.
-    ports: bool,
+    /// How much of their names is needed.
+    part: ServicePart,
     /// Whether their numbers of pods differ.
     pub replicas: bool,
 }
@@ -61,13 +61,12 @@ impl Naming {
         let all: Vec<Configuration> = configurations.into_iter().collect();
         let differ = |same: fn(&Configuration, &Configuration) -> bool| all.iter().any(|one| !same(one, &all[0]));
         let services: BTreeSet<&str> = all.iter().filter_map(|one| one.service.as_deref()).collect();
-        let names: BTreeSet<&str> = services.iter().map(|service| without_port(service)).collect();
         let protocols = differ(|a, b| a.protocol == b.protocol);
         Self {
             ways: protocols || differ(|a, b| a.mode == b.mode),
             protocols,
             services: differ(|a, b| a.service == b.service),
-            ports: names.len() < services.len(),
+            part: ServicePart::that_differs(&services),
             replicas: differ(|a, b| a.replicas == b.replicas),
         }
     }
@@ -78,7 +77,7 @@ impl Naming {
         self.ways || self.services
     }
 
-    /// "10 pods"; "client" where they differ in their modes alone; "gateway/envoy, http2, 10 pods" where they differ in
+    /// "10 pods"; "client" where they differ in their modes alone; "envoy, http2, 10 pods" where they differ in
     /// all.
     #[must_use]
     pub fn name(self, configuration: &Configuration) -> String {
@@ -95,10 +94,9 @@ impl Naming {
     /// The name without the number of pods, where configurations have one.
     #[must_use]
     pub fn way(self, configuration: &Configuration) -> Option<String> {
-        let service = self.services.then(|| {
-            let service = configuration.service.as_deref().unwrap_or("another target");
-            if self.ports { service } else { without_port(service) }.to_owned()
-        });
+        let service = self
+            .services
+            .then(|| self.part.of(configuration.service.as_deref().unwrap_or("another target")).to_owned());
         let way = self.ways.then(|| match (configuration.way(), configuration.mode) {
             (Some(way), _) if self.protocols => way.to_string(),
             (_, Some(mode)) => mode.to_string(),
@@ -117,9 +115,33 @@ impl Naming {
     }
 }
 
-/// "gateway/envoy" of "gateway/envoy:80".
-fn without_port(service: &str) -> &str {
-    service.split(':').next().unwrap_or(service)
+/// A part of the name of a Service, as short as the Services of a comparison allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ServicePart {
+    /// "envoy"
+    Name,
+    /// "gateway/envoy"
+    WithNamespace,
+    /// "gateway/envoy:80"
+    Whole,
+}
+
+impl ServicePart {
+    /// The shortest part that is another one for each Service.
+    fn that_differs(services: &BTreeSet<&str>) -> Self {
+        let differs = |part: &Self| services.iter().map(|service| part.of(service)).collect::<BTreeSet<_>>();
+        let parts = [Self::Name, Self::WithNamespace];
+        parts.into_iter().find(|part| differs(part).len() == services.len()).unwrap_or(Self::Whole)
+    }
+
+    fn of(self, service: &str) -> &str {
+        let without_port = service.split(':').next().unwrap_or(service);
+        match self {
+            Self::Name => without_port.rsplit('/').next().unwrap_or(without_port),
+            Self::WithNamespace => without_port,
+            Self::Whole => service,
+        }
+    }
 }
 
 /// "10 pods", "1 pod".
@@ -159,11 +181,12 @@ mod tests {
         assert_eq!(name(&[grpc.clone(), over(Protocol::Http1, Mode::Keepalive)]), "grpc-client");
         assert_eq!(name(&[grpc.clone(), over(Protocol::Grpc, Mode::Keepalive)]), "client", "all are over gRPC");
         let to = |service: &str| Configuration { service: Some(service.into()), ..configuration(10, Mode::Keepalive) };
-        assert_eq!(name(&[to("gateway/envoy:80"), to("default/web:80")]), "gateway/envoy");
+        assert_eq!(name(&[to("gateway/envoy:80"), to("default/web:80")]), "envoy");
+        assert_eq!(name(&[to("gateway/web:80"), to("default/web:80")]), "gateway/web");
         assert_eq!(name(&[to("a/web:80"), to("a/web:81"), to("b/x:80")]), "a/web:80");
         let all =
             [Configuration { service: Some("a/b:1".into()), ..grpc }, to("c/d:1"), configuration(2, Mode::Client)];
-        assert_eq!(name(&all), "a/b, grpc-client, 10 pods");
+        assert_eq!(name(&all), "b, grpc-client, 10 pods");
     }
 
     #[test]

@@ -101,6 +101,9 @@ pub fn policies(policies: &[ServicePolicy]) -> Vec<Policy> {
         ServicePolicy::InternalCluster => Policy::InternalCluster,
         ServicePolicy::InternalLocal => Policy::InternalLocal,
         ServicePolicy::ClientIpAffinity => Policy::ClientIpAffinity,
+        ServicePolicy::PreferSameNode => Policy::PreferSameNode,
+        ServicePolicy::PreferSameZone => Policy::PreferSameZone,
+        ServicePolicy::PreferClose => Policy::PreferClose,
     };
     policies.iter().map(policy).collect()
 }

@@ -30,6 +30,12 @@ pub enum ServicePolicy {
     InternalLocal,
     /// `sessionAffinity: ClientIP`: the pod that got the client's first connection.
     ClientIpAffinity,
+    /// `trafficDistribution: PreferSameNode`: the pods of the node that the connection reached, if it has any.
+    PreferSameNode,
+    /// `trafficDistribution: PreferSameZone`: the pods in its zone, if it has any.
+    PreferSameZone,
+    /// `trafficDistribution: PreferClose`: the older name of the same.
+    PreferClose,
 }
 
 impl Exposure {
@@ -64,7 +70,21 @@ impl Exposure {
             Self::Headless => return Vec::new(),
         };
         let affinity = spec.and_then(|spec| spec.session_affinity.as_deref()) == Some("ClientIP");
-        std::iter::once(traffic).chain(affinity.then_some(ServicePolicy::ClientIpAffinity)).collect()
+        // A traffic policy of Local leaves nothing to prefer.
+        let chooses = matches!(traffic, ServicePolicy::ExternalCluster | ServicePolicy::InternalCluster);
+        let preference = spec.and_then(preference).filter(|_| chooses);
+        let affinity = affinity.then_some(ServicePolicy::ClientIpAffinity);
+        std::iter::once(traffic).chain(preference).chain(affinity).collect()
+    }
+}
+
+/// Which pods the Service prefers.
+fn preference(spec: &ServiceSpec) -> Option<ServicePolicy> {
+    match spec.traffic_distribution.as_deref()? {
+        "PreferSameNode" => Some(ServicePolicy::PreferSameNode),
+        "PreferSameZone" => Some(ServicePolicy::PreferSameZone),
+        "PreferClose" => Some(ServicePolicy::PreferClose),
+        _ => None,
     }
 }
 
@@ -94,7 +114,9 @@ pub(super) fn protocol(port: &ServicePort) -> &str {
 mod tests {
     use serde_json::{Value, from_value, json};
 
-    use super::ServicePolicy::{ClientIpAffinity, ExternalCluster, ExternalLocal, InternalCluster, InternalLocal};
+    use super::ServicePolicy::{
+        ClientIpAffinity, ExternalCluster, ExternalLocal, InternalCluster, InternalLocal, PreferSameZone,
+    };
     use super::*;
 
     fn service(spec: Value) -> Service {
@@ -137,5 +159,12 @@ mod tests {
         assert_eq!(of(json!({"type": "NodePort", "sessionAffinity": "None"})), [ExternalCluster]);
         assert_eq!(of(json!({"clusterIP": "10.96.7.9"})), [InternalCluster]);
         assert_eq!(of(json!({"clusterIP": "None", "sessionAffinity": "ClientIP"})), []);
+        let near = |policy| {
+            json!({
+                "type": "LoadBalancer", "trafficDistribution": "PreferSameZone", "externalTrafficPolicy": policy,
+            })
+        };
+        assert_eq!(of(near("Cluster")), [ExternalCluster, PreferSameZone]);
+        assert_eq!(of(near("Local")), [ExternalLocal], "only pods of one node are left");
     }
 }

@@ -19,6 +19,7 @@ fn every_way_of_balancing_is_compared_over_every_protocol() {
     lab.ok(&["deploy", "--replicas", &PODS.to_string()]);
     a_round_robin_needs_the_names_of_pods(&lab);
     the_client_balances_over_every_protocol(&lab);
+    a_secret_makes_the_server_speak_tls(&lab);
     if !has_packages() {
         eprintln!("no proxy was tried, because this machine cannot download Debian's packages");
         return;
@@ -37,11 +38,38 @@ fn a_round_robin_needs_the_names_of_pods(lab: &Lab) {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     let hint = said.lines().find_map(|line| line.strip_prefix("hint: add one: kubectl ")).unwrap();
-    let kubectl = lab.state().join("bin/kubectl");
-    let kubectl =
-        Command::new(kubectl).args(hint.split(' ')).env("KUBECONFIG", lab.state().join("kubeconfig")).output();
-    let kubectl = kubectl.unwrap();
+    kubectl(lab, &hint.split(' ').collect::<Vec<_>>());
+}
+
+fn kubectl(lab: &Lab, arguments: &[&str]) {
+    let mut kubectl = Command::new(lab.state().join("bin/kubectl"));
+    let kubectl = kubectl.args(arguments).env("KUBECONFIG", lab.state().join("kubeconfig")).output().unwrap();
     assert!(kubectl.status.success(), "{}", text(&kubectl.stderr));
+}
+
+/// As docs/load.md says.
+fn a_secret_makes_the_server_speak_tls(lab: &Lab) {
+    let docs = include_str!("../../docs/load.md");
+    let patch = docs.lines().find(|line| line.starts_with("kubectl patch deployment server ")).unwrap();
+    let patch = patch.split('\'').nth(1).unwrap();
+    let certified = rcgen::generate_simple_self_signed(vec!["server.evenkeel.svc".to_owned()]).unwrap();
+    let [certificate, key] = ["tls.crt", "tls.key"].map(|file| lab.state().join(file));
+    std::fs::write(&certificate, certified.cert.pem()).unwrap();
+    std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    let [certificate, key] = [&certificate, &key].map(|file| file.to_str().unwrap());
+    let secret =
+        ["create", "secret", "tls", "server-tls", "--namespace", "evenkeel", "--cert", certificate, "--key", key];
+    kubectl(lab, &secret);
+    kubectl(lab, &["patch", "deployment", "server", "--namespace", "evenkeel", "--patch", patch]);
+    kubectl(lab, &["rollout", "status", "deployment/server", "--namespace", "evenkeel", "--timeout", "60s"]);
+    for way in [&["--no-keepalive"][..], &["--http2"], &CALL] {
+        let load = ["test", "-d", "500ms", "--warmup", "0", "--tls", "--cacert", certificate];
+        let run = lab.json(&[&load, way].concat())["runs"][0].clone();
+        assert!(run["errors"] == 0 && run["tls_handshakes"]["time_us"]["count"].as_u64() > Some(0), "{run:#}");
+    }
+    let other = lab.run(&["test", "-d", "500ms", "--tls", "--cacert", certificate, "--server-name", "other.example"]);
+    let said = text(&other.stderr);
+    assert!(other.status.code() == Some(1) && said.contains("answered no request"), "{said}");
 }
 
 fn the_client_balances_over_every_protocol(lab: &Lab) {

@@ -24,6 +24,15 @@ pub enum Policy {
     /// The pod that got the client's first connection.
     #[serde(rename = "sessionAffinity: ClientIP")]
     ClientIpAffinity,
+    /// The pods on the node that the connection reached, if it has any.
+    #[serde(rename = "trafficDistribution: PreferSameNode")]
+    PreferSameNode,
+    /// The pods in the zone of the node that the connection reached, if it has any.
+    #[serde(rename = "trafficDistribution: PreferSameZone")]
+    PreferSameZone,
+    /// The same, under its older name.
+    #[serde(rename = "trafficDistribution: PreferClose")]
+    PreferClose,
 }
 
 impl fmt::Display for Policy {

@@ -23,6 +23,7 @@ pub mod sandbox;
 pub mod scale;
 mod series_output;
 pub mod soak;
+mod stages;
 pub mod status;
 pub mod subject;
 pub mod target;

@@ -136,7 +136,7 @@ fn a_schedule_opens_no_more_streams_than_planned() {
     // More than the eight streams can take, and in bursts.
     plan.schedule = Some(Schedule::of_stages(
         &[(100, 500.0), (100, 5_000.0), (100, 0.0), (500, 1_900.0)]
-            .map(|(milliseconds, rate)| RateStage { length: Duration::from_millis(milliseconds), rate }),
+            .map(|(milliseconds, rate)| RateStage::constant(Duration::from_millis(milliseconds), rate)),
     ));
     let run = run(address, &plan);
     assert!(run.faults.is_empty() && run.answered > 200, "{run:?}");

@@ -4,11 +4,14 @@ use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use super::mix_flags::MixFlags;
 use super::stages::{Stages, rate_from};
+use crate::cli::error::Error;
 use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero, parse_positive};
 use crate::experiment::LONGEST_RUN;
 use evenkeel_load::{
-    GrpcMethod, LoadPlan, Protocol, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule, StatusSet,
+    GrpcMethod, LoadError, LoadPlan, Protocol, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule,
+    StatusSet, Template,
 };
 
 /// Length of a run that no flag ends.
@@ -30,7 +33,7 @@ pub struct LoadFlags {
     #[arg(requires = "over_http2")]
     streams: Option<NonZeroU32>,
     /// Call this method of gRPC over HTTP/2; --body is the encoded message, --timeout its deadline
-    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with_all = ["method", "path"])]
+    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with_all = ["method", "path", "requests_file"])]
     grpc: Option<GrpcMethod>,
     /// Length of each run [default: 30s; 6s in each round of a comparison]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
@@ -69,12 +72,14 @@ pub struct LoadFlags {
     /// Add a header, or replace Host, User-Agent, Accept or Connection; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
     headers: Vec<RequestHeader>,
-    /// Request body, or @FILE to read it from a file
+    /// Request body, or @FILE to read it from a file; may have placeholders such as {{uuid}}
     #[arg(short, long, value_name = "TEXT|@FILE", value_parser = Body::read, allow_hyphen_values = true)]
     body: Option<Body>,
-    /// Request path with its query [default: /, or the path of --target]
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    path: Option<RequestPath>,
+    /// Request path with its query; several are requested in turn [default: /, or the path of --target]
+    #[arg(id = "path", long, value_name = "PATH", allow_hyphen_values = true)]
+    paths: Vec<RequestPath>,
+    #[command(flatten)]
+    mix: MixFlags,
     /// Statuses that are successes: classes, codes or ranges, such as 2xx,304,400-404
     #[arg(long, value_name = "STATUS,…", default_value = "2xx", allow_hyphen_values = true)]
     expect: StatusSet,
@@ -82,8 +87,10 @@ pub struct LoadFlags {
 
 impl LoadFlags {
     /// The plan that the flags describe.
-    #[must_use]
-    pub fn plan(&self) -> LoadPlan {
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] if the body has a placeholder that does not exist.
+    pub fn plan(&self) -> Result<LoadPlan, Error> {
         let duration = match (&self.stages, self.duration) {
             (Some(stages), _) => stages.length(),
             (None, Some(duration)) => duration,
@@ -94,18 +101,21 @@ impl LoadFlags {
             (Some(stages), _) => Some(stages.schedule()),
             (None, rate) => rate.map(Schedule::constant),
         };
-        LoadPlan {
+        let request = self.request()?;
+        Ok(LoadPlan {
             protocol: self.protocol(),
+            mix: self.mix.mix(&request, &self.paths, |request| self.add_to(request)),
+            seed: self.mix.seed(),
             requests: self.requests,
             schedule,
             timeout: self.timeout,
             threads: self.workers,
             warm_up: self.warmup,
             responses_per_connection: self.reconnect_every.or(self.no_keepalive.then_some(NonZeroU32::MIN)),
-            request: self.request(),
+            request,
             expected: self.expect.clone(),
             ..LoadPlan::new(self.connections, duration)
-        }
+        })
     }
 
     /// Whether a flag says when a run ends.
@@ -122,15 +132,24 @@ impl LoadFlags {
         }
     }
 
-    fn request(&self) -> RequestTemplate {
+    /// A request of a file, with the headers that it has no others for.
+    fn add_to(&self, request: RequestTemplate) -> RequestTemplate {
+        let request = request.default_headers(&self.headers);
+        if self.no_keepalive { request.close() } else { request }
+    }
+
+    /// The request; of several, what they have in common.
+    fn request(&self) -> Result<RequestTemplate, Error> {
         let mut request = RequestTemplate::default();
-        if let Some(Body(body)) = &self.body {
-            request = request.method(RequestMethod::POST).body(body.clone());
+        if let Some(body) = &self.body {
+            // A message of gRPC is encoded already.
+            let is_message = self.grpc.is_some();
+            request = request.method(RequestMethod::POST).body_template(body.template(is_message)?);
         }
         if let Some(method) = &self.method {
             request = request.method(method.clone());
         }
-        if let Some(path) = &self.path {
+        if let Some(path) = self.paths.first() {
             request = request.path(path.clone());
         }
         if let Some(method) = &self.grpc {
@@ -139,7 +158,7 @@ impl LoadFlags {
         if self.no_keepalive {
             request = request.close();
         }
-        self.headers.iter().cloned().fold(request, RequestTemplate::header)
+        Ok(self.headers.iter().cloned().fold(request, RequestTemplate::header))
     }
 }
 
@@ -156,6 +175,23 @@ impl Body {
                 .map_err(|source| InvalidValue::expected(format!("a file that can be read ({source})"))),
             None => Ok(Self(text.as_bytes().to_owned())),
         }
+    }
+
+    fn template(&self, literal: bool) -> Result<Template, Error> {
+        if literal {
+            return Ok(Template::literal(self.0.as_slice()));
+        }
+        let refused = |why: LoadError| Error::BadValue { what: "--body", given: self.excerpt(), why: why.to_string() };
+        Template::parse(&self.0).map_err(refused)
+    }
+
+    /// The first placeholder, for an error.
+    fn excerpt(&self) -> String {
+        const LONGEST: usize = 40;
+        let text = String::from_utf8_lossy(&self.0);
+        let begin = text.find("{{").unwrap_or(0);
+        let rest = &text[begin..];
+        rest.chars().take(LONGEST).collect()
     }
 }
 
@@ -188,7 +224,7 @@ mod tests {
             assert_eq!(error.exit_code(), 2, "{error}");
             error.to_string()
         })?;
-        Ok(cli.load.plan())
+        cli.load.plan().map_err(|error| error.to_string())
     }
 
     /// Clap's sentence with the flag, the given value, and what is expected.
@@ -251,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn placeholders_of_a_body() {
+        let template = Template::parse(b"{{uuid}}").unwrap();
+        let expected = RequestTemplate::default().method("POST".parse().unwrap()).body_template(template);
+        assert_eq!(plan(&["--body", "{{uuid}}"]).unwrap().request, expected);
+        let error = plan(&["--body", "a {{id}}"]).unwrap_err();
+        assert!(error.contains("\"{{id}}\" cannot be used for --body: expected {{uuid}}"), "{error}");
+        assert!(plan(&["--body", "{{id}}", "--grpc", "a.B/C"]).is_ok(), "a message of gRPC is encoded already");
+    }
+
+    #[test]
     fn flags_of_the_request() {
         let request = |arguments: &[&str]| plan(arguments).unwrap().request;
         assert_eq!(
@@ -268,6 +314,8 @@ mod tests {
         refused("--body", "@/does/not/exist", "a file that can be read (No such file");
         refused("--header", "X", "NAME: VALUE");
         refused("--path", "x", "a path that begins with /");
+        refused("--path", "/{{id}}", "{{uuid}}, {{sequence}} or {{random:1..1000}}");
+        refused("--header", "X: {{id}}", "{{uuid}}, {{sequence}} or {{random:1..1000}}");
         refused("--method", "a b", "a method such as GET or POST");
         refused("--duration", "1w", "a number above 0 with ms, s, m or h");
         refused("--warmup", "-1s", "a number above 0 with ms, s, m or h");

@@ -15,6 +15,7 @@ mod interruption;
 pub mod load_flags;
 pub mod logs;
 mod manifest_flags;
+mod mix_flags;
 pub mod output;
 pub mod report;
 pub mod report_files;

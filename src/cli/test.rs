@@ -50,7 +50,7 @@ impl Args {
     /// [`Error::BadValue`], [`Error::NoTarget`] and the errors of all areas; [`Error::Interrupted`] and
     /// [`Error::AssertionsMissed`] after the results are printed.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
-        let plan = self.load.plan();
+        let plan = self.load.plan()?;
         load::ensure_descriptors(plan.connections)?;
         let trial = self.trial.trial(plan, self.load.end_a_run())?;
         let checks = self.checks.checks(&trial.counts())?;

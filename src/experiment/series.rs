@@ -69,7 +69,7 @@ impl<'a> Series<'a> {
     /// The URL that is requested.
     #[must_use]
     pub fn url(&self) -> String {
-        self.trial.plan.request.url(&self.target)
+        self.trial.plan.url(&self.target)
     }
 
     /// Makes all runs, and calls `finished` with each of them.

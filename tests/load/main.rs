@@ -8,6 +8,7 @@ mod counting;
 mod faults;
 mod flags;
 mod http2;
+mod mix;
 mod protocol;
 mod rate;
 mod reconnect;

@@ -1,16 +1,15 @@
 //! What all connections of one worker share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
 
 use super::addresses::Addresses;
 use super::fault::Fault;
-use super::http2::Http2Request;
 use super::plan::LoadPlan;
 use super::pool::ConnectionPool;
+use super::prepared::{PreparedRequests, Renderer};
 use super::record::{PodIndex, Record};
 use super::request_source::{RequestSource, ScheduledRequest};
 use super::socket::Socket;
@@ -26,10 +25,7 @@ pub(super) struct Job<'a> {
     /// Whether the client chooses an address for each request.
     pub(super) balanced: bool,
     pub(super) plan: &'a LoadPlan,
-    /// The bytes of the request over HTTP/1.1.
-    pub(super) request: &'a [u8],
-    /// The same request over HTTP/2.
-    pub(super) http2: &'a Arc<Http2Request>,
+    pub(super) requests: &'a PreparedRequests,
     /// How to speak TLS, if it is spoken.
     pub(super) tls: Option<&'a Tls>,
     /// When the run begins to be counted.
@@ -44,13 +40,11 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     /// All addresses that were in use since the run began.
     pub(super) addresses: Vec<SocketAddr>,
-    pub(super) request: Vec<u8>,
-    pub(super) http2: Arc<Http2Request>,
+    pub(super) requests: PreparedRequests,
+    pub(super) renderer: Renderer,
     pub(super) tls: Option<Tls>,
     /// How many requests a connection over HTTP/2 has in flight at most.
     pub(super) streams: usize,
-    /// Whether the request is HEAD, so that responses have no body.
-    pub(super) is_head: bool,
     /// The statuses that are successes.
     pub(super) expected: StatusSet,
     pub(super) timeout: Duration,
@@ -73,7 +67,7 @@ pub(super) struct Shared {
 impl Shared {
     /// The state of worker number `worker`.
     pub(super) fn new(registry: Registry, job: &Job<'_>, worker: usize, record: Record) -> Self {
-        let Job { addresses, balanced, plan, request, http2, tls, start, end, shares } = job;
+        let Job { addresses, balanced, plan, requests, tls, start, end, shares } = job;
         let streams = plan.streams();
         let wanted = (plan.schedule.as_ref(), plan.requests.map(Into::into));
         let number = (worker as u64, shares.len() as u64);
@@ -86,17 +80,16 @@ impl Shared {
         Self {
             registry,
             addresses,
-            request: request.to_vec(),
-            http2: Arc::clone(http2),
+            requests: (*requests).clone(),
+            renderer: Renderer::new(number, plan.seed),
             tls: tls.cloned(),
             streams: streams as usize,
-            is_head: plan.request.is_head(),
             expected: plan.expected.clone(),
             timeout: plan.timeout,
             start: *start,
             end: *end,
             record,
-            source: RequestSource::new(wanted, number, *start, plan.warm_up),
+            source: RequestSource::new(wanted, plan.deal(number), number, *start, plan.warm_up),
             connect_early: plan.schedule.is_some() && plan.responses_per_connection.is_none() && !pool.is_balanced(),
             pool,
             responses_per_connection: plan.responses_per_connection.map_or(u32::MAX, Into::into),

@@ -46,6 +46,9 @@ pub(super) struct Connection {
     since: Instant,
     /// The request in flight, or that the connection is opened for.
     request: Option<ScheduledRequest>,
+    /// Which of the requests of the run it is, and its bytes if it has placeholders.
+    index: usize,
+    rendered: Vec<u8>,
     sent: usize,
     reader: ResponseReader,
     state: ConnectionState,
@@ -69,7 +72,7 @@ struct ConnectionState {
 }
 
 impl ClientConnection for Connection {
-    fn new(token: Token, address: usize, shared: &Shared, now: Instant) -> Self {
+    fn new(token: Token, address: usize, _: &Shared, now: Instant) -> Self {
         Self {
             token,
             address,
@@ -78,8 +81,10 @@ impl ClientConnection for Connection {
             phase: ConnectionPhase::Waiting,
             since: now,
             request: None,
+            index: 0,
+            rendered: Vec::new(),
             sent: 0,
-            reader: ResponseReader::new(shared.is_head),
+            reader: ResponseReader::new(false),
             state: ConnectionState::default(),
             backoff: Backoff::default(),
             pooled: false,
@@ -166,6 +171,7 @@ impl ClientConnection for Connection {
     #[inline]
     fn start(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
         self.request = Some(request);
+        self.prepare(request.index as usize, shared);
         shared.pool.began(self.address);
         if self.socket.is_some() {
             self.begin(shared, now);
@@ -211,14 +217,16 @@ impl Connection {
     /// writing would block, or fails with the reason why the connection could not be opened.
     fn send(&mut self, shared: &mut Shared, now: Instant) {
         while let Some(socket) = &mut self.socket {
-            match socket.write(&shared.request[self.sent..]) {
+            let bytes = shared.requests.http1[self.index].as_literal().unwrap_or(&self.rendered);
+            let length = bytes.len();
+            match socket.write(&bytes[self.sent..]) {
                 Ok(written) => {
                     if self.phase == ConnectionPhase::Connecting {
                         self.opened(shared, now);
                         self.begin(shared, now);
                     }
                     self.sent += written;
-                    if self.sent >= shared.request.len() {
+                    if self.sent >= length {
                         self.phase = ConnectionPhase::Receiving;
                         return;
                     }
@@ -228,6 +236,15 @@ impl Connection {
                 Err(error) => return self.fail(Fault::from(&error), shared, now),
             }
         }
+    }
+
+    /// Prepares the bytes of the request with this index, and the reader for its response.
+    #[inline]
+    fn prepare(&mut self, index: usize, shared: &mut Shared) {
+        let request = &shared.requests.http1[index];
+        shared.renderer.http1(request, &mut self.rendered);
+        self.reader.expect(request.is_head);
+        self.index = index;
     }
 
     #[inline]

@@ -294,7 +294,9 @@ impl Http2Connection {
 
     #[inline]
     fn begin(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
-        self.session.begin(&shared.http2, Sent { request, since: now });
+        let requests = &shared.requests.http2;
+        let rendered = shared.renderer.http2(&requests[request.index as usize]);
+        self.session.begin(requests, rendered, Sent { request, since: now });
         self.state.sent = self.state.sent.saturating_add(1);
         if !request.counts {
             return;
@@ -318,7 +320,7 @@ impl Http2Connection {
             if self.written >= self.session.output.len() {
                 self.session.output.clear();
                 self.written = 0;
-                self.session.send_bodies(shared.http2.body());
+                self.session.send_bodies(&shared.requests.http2);
                 if self.session.output.is_empty() {
                     return match socket.flush() {
                         Err(error) if error.kind() != ErrorKind::WouldBlock => {

@@ -1,7 +1,6 @@
 //! Receiving responses and counting them.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::super::fault::Fault;
@@ -30,8 +29,7 @@ impl Http2Connection {
                 return;
             }
             self.since = now;
-            let request = Arc::clone(&shared.http2);
-            let received = self.session.receive(&shared.buffer[..read], &request, &mut shared.record);
+            let received = self.session.receive(&shared.buffer[..read], &shared.requests.http2, &mut shared.record);
             self.count_finished(shared, now);
             if let Err(fault) = received {
                 let fault = Fault::of_unexpected(&shared.buffer[..read], fault);

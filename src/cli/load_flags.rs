@@ -11,7 +11,7 @@ use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero, parse_
 use crate::experiment::LONGEST_RUN;
 use evenkeel_load::{
     GrpcMethod, LoadError, LoadPlan, Protocol, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule,
-    StatusSet, Template,
+    StatusSet, Template, ThinkTime,
 };
 
 /// Length of a run that no flag ends.
@@ -48,6 +48,10 @@ pub struct LoadFlags {
     #[arg(long, value_name = "TIME:RATE[..RATE],…", value_parser = Stages::parse, allow_hyphen_values = true)]
     #[arg(conflicts_with_all = ["duration", "rate"])]
     stages: Option<Stages>,
+    /// Pause of each connection or stream between a response and its next request, such as 50ms or 20ms..80ms
+    #[arg(long, value_name = "TIME[..TIME]", value_parser = parse_think_time, allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["rate", "stages"])]
+    think_time: Option<ThinkTime>,
     /// Longest time for a response
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     #[arg(allow_hyphen_values = true)]
@@ -108,6 +112,7 @@ impl LoadFlags {
             seed: self.mix.seed(),
             requests: self.requests,
             schedule,
+            think_time: self.think_time,
             timeout: self.timeout,
             threads: self.workers,
             warm_up: self.warmup,
@@ -202,6 +207,16 @@ impl fmt::Debug for Body {
     }
 }
 
+/// Parses "50ms", or "20ms..80ms".
+fn parse_think_time(text: &str) -> Result<ThinkTime, InvalidValue> {
+    let expected =
+        || InvalidValue::expected("a time, such as 50ms, or the shortest and the longest, such as 20ms..80ms");
+    let (shortest, longest) = text.split_once("..").unwrap_or((text, text));
+    let time = |text| parse_duration_or_zero(text).map_err(|_| expected());
+    let time = ThinkTime { shortest: time(shortest)?, longest: time(longest)? };
+    if time.shortest <= time.longest { Ok(time) } else { Err(expected()) }
+}
+
 fn parse_rate(text: &str) -> Result<f64, InvalidValue> {
     let rate = rate_from(text).filter(|rate| *rate > 0.0);
     rate.ok_or_else(|| InvalidValue::expected("a number of requests per second, above 0 and at most 10⁹"))
@@ -261,6 +276,27 @@ mod tests {
         for other in [["--rate", "5"], ["-d", "5s"]] {
             let given = [&["test", "--stages", "1s:1"], &other[..]].concat();
             assert!(Cli::try_parse_from(given).is_err(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn flags_of_the_think_time() {
+        let range = |text| {
+            plan(&["--think-time", text])
+                .unwrap()
+                .think_time
+                .map(|time| [time.shortest, time.longest].map(|t| t.as_millis()))
+        };
+        assert_eq!(
+            (range("50ms"), range("20ms..1s"), range("0..5ms")),
+            (Some([50, 50]), Some([20, 1000]), Some([0, 5]))
+        );
+        for bad in ["", "x", "-1s", "80ms..20ms", "1s..", "..1s", "1s..2s..3s"] {
+            refused("--think-time", bad, "a time, such as 50ms");
+        }
+        for other in [["--rate", "5"], ["--stages", "1s:5"]] {
+            let error = plan(&[&["--think-time", "1s"], &other[..]].concat()).unwrap_err();
+            assert!(error.contains("cannot be used with"), "{error}");
         }
     }
 

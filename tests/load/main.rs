@@ -15,6 +15,7 @@ mod reconnect;
 mod requests;
 mod server;
 mod targets;
+mod think_time;
 mod tls;
 
 use std::net::SocketAddr;

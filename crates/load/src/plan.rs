@@ -8,6 +8,7 @@ use super::request::RequestTemplate;
 use super::schedule::Schedule;
 use super::statuses::StatusSet;
 use super::target::Target;
+use super::think_time::ThinkTime;
 
 /// How requests are sent over a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct LoadPlan {
     /// When requests are due (an open loop). Without a schedule each connection sends its next request when the last one
     /// is answered (a closed loop).
     pub schedule: Option<Schedule>,
+    /// The pause of a connection or stream between a response and its next request, in a closed loop.
+    pub think_time: Option<ThinkTime>,
     /// The number of requests, answered or failed, after which the run ends.
     pub requests: Option<NonZeroU64>,
     /// The number of responses after which a connection is replaced; without it, connections are kept.
@@ -68,6 +71,7 @@ impl LoadPlan {
             warm_up: Duration::ZERO,
             threads: NonZeroU32::MIN,
             schedule: None,
+            think_time: None,
             requests: None,
             responses_per_connection: None,
             request: RequestTemplate::default(),

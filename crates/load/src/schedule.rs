@@ -64,7 +64,8 @@ impl Schedule {
     #[must_use]
     pub fn constant(rate: f64) -> Self {
         let endless = f64::INFINITY;
-        Self { steps: vec![RateStep { rate, change: 0.0, begins: 0.0, length: endless, before: 0.0, after: endless }] }
+        let after = if rate > 0.0 { endless } else { 0.0 };
+        Self { steps: vec![RateStep { rate, change: 0.0, begins: 0.0, length: endless, before: 0.0, after }] }
     }
 
     /// A schedule of one stage after the other; no request is due after the last one.
@@ -155,6 +156,7 @@ mod tests {
         assert_eq!(Schedule::constant(0.25).due(3), Some(Duration::from_secs(12)));
         assert_eq!(Schedule::constant(3.0).due(1), Some(Duration::from_nanos(333_333_333)));
         assert_eq!(Schedule::constant(1e-300).due(1), None, "later than a duration can be");
+        assert_eq!((Schedule::constant(0.0).due(0), Schedule::constant(0.0).due_before(Duration::MAX)), (None, 0));
     }
 
     #[test]

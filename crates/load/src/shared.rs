@@ -14,6 +14,7 @@ use super::record::{PodIndex, Record};
 use super::request_source::{RequestSource, ScheduledRequest};
 use super::socket::Socket;
 use super::statuses::StatusSet;
+use super::think_time::Thinkers;
 use super::tls::{Tls, TlsStream};
 
 /// How many bytes one read returns at most.
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     pub(super) record: Record,
     pub(super) source: RequestSource,
     pub(super) pool: ConnectionPool,
+    /// Who pauses between a response and the next request.
+    pub(super) thinkers: Thinkers,
     /// Whether connections are opened before there is a request for them, and kept open.
     pub(super) connect_early: bool,
     /// The number of responses after which a connection is replaced.
@@ -92,11 +95,26 @@ impl Shared {
             source: RequestSource::new(wanted, plan.deal(number), number, *start, plan.warm_up),
             connect_early: plan.schedule.is_some() && plan.responses_per_connection.is_none() && !pool.is_balanced(),
             pool,
+            thinkers: Thinkers::new(
+                plan.think_time.filter(|_| plan.schedule.is_none()),
+                plan.seed.wrapping_add(worker as u64),
+            ),
             responses_per_connection: plan.responses_per_connection.map_or(u32::MAX, Into::into),
             unfinished: Vec::new(),
             unflushed: Vec::new(),
             buffer: vec![0; BUFFER],
         }
+    }
+
+    /// Begins a pause after a response on the connection with this token, if there are pauses. Where the client balances,
+    /// any connection may send the next request, so it is the request that pauses. Returns whether the connection does.
+    #[inline]
+    pub(super) fn think(&mut self, token: Token, now: Instant) -> bool {
+        if !self.thinkers.begin(token, now) {
+            return false;
+        }
+        self.pool.think();
+        !self.pool.is_balanced()
     }
 
     /// Counts the response to a request that was sent at `sent`.

@@ -55,6 +55,8 @@ pub(super) struct Connection {
     backoff: Backoff,
     /// Whether it is in the pool.
     pooled: bool,
+    /// Whether it pauses after a response. It is idle, and not in the pool.
+    thinking: bool,
 }
 
 /// The state since the connection was last opened.
@@ -88,6 +90,7 @@ impl ClientConnection for Connection {
             state: ConnectionState::default(),
             backoff: Backoff::default(),
             pooled: false,
+            thinking: false,
         }
     }
 
@@ -168,6 +171,13 @@ impl ClientConnection for Connection {
         }
     }
 
+    fn thought(&mut self, shared: &mut Shared, now: Instant) {
+        self.thinking = false;
+        if self.phase == ConnectionPhase::Idle {
+            self.continue_idle(shared, now);
+        }
+    }
+
     #[inline]
     fn start(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
         self.request = Some(request);
@@ -195,6 +205,10 @@ impl Connection {
     /// Takes the next request if there is one; else the connection becomes idle.
     #[inline]
     fn continue_idle(&mut self, shared: &mut Shared, now: Instant) {
+        if self.thinking {
+            self.phase = ConnectionPhase::Idle;
+            return;
+        }
         if shared.connect_early && self.socket.is_none() && !shared.source.is_spent() {
             return self.open(shared, now);
         }

@@ -49,6 +49,8 @@ pub(crate) struct Http2Connection {
     pending: Vec<ScheduledRequest>,
     /// How many times it is in the pool: once for each request that it could send.
     pooled: usize,
+    /// How many requests it does not send because of a pause after a response.
+    thinking: usize,
     /// Whether it is among the connections that are flushed later.
     unflushed: bool,
     backoff: Backoff,
@@ -88,6 +90,7 @@ impl ClientConnection for Http2Connection {
             written: 0,
             pending: Vec::new(),
             pooled: 0,
+            thinking: 0,
             unflushed: false,
             backoff: Backoff::default(),
             state: ConnectionState::default(),
@@ -165,6 +168,13 @@ impl ClientConnection for Http2Connection {
         }
     }
 
+    fn thought(&mut self, shared: &mut Shared, now: Instant) {
+        self.thinking = self.thinking.saturating_sub(1);
+        if matches!(self.phase, Phase::Open | Phase::Closed) {
+            self.next_requests(shared, now);
+        }
+    }
+
     fn start(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
         shared.pool.began(self.address);
         if self.phase == Phase::Open {
@@ -237,12 +247,12 @@ impl Http2Connection {
     /// How many more requests it could send.
     fn free(&self) -> usize {
         let streams = match self.phase {
-            Phase::Closed => return usize::from(self.pending.is_empty()),
+            Phase::Closed => return usize::from(self.pending.is_empty() && self.thinking < self.streams),
             Phase::Open if !self.session.is_going_away() => self.streams.min(self.session.max_streams()),
             _ => return 0,
         };
         let left = self.requests.saturating_sub(self.state.sent) as usize;
-        streams.saturating_sub(self.session.in_flight()).min(left)
+        streams.saturating_sub(self.session.in_flight() + self.thinking).min(left)
     }
 
     /// Sends as many requests as there are and as it can; for further ones it enters the pool. A connection that can send

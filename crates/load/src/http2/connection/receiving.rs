@@ -67,6 +67,7 @@ impl Http2Connection {
                 (Outcome::Answered { status, bytes, grpc }, Some(pod)) => {
                     self.backoff.reset();
                     self.state.responses = self.state.responses.saturating_add(1);
+                    self.thinking += usize::from(shared.think(self.token, now));
                     if sent.request.counts {
                         shared.count_response(sent.request, sent.since, (status, bytes, pod), now);
                         self.count_pod(pod, shared);

@@ -59,6 +59,13 @@ fn the_measured_latency_is_the_delay_of_the_server() {
 }
 
 #[test]
+fn in_a_closed_loop_the_measured_latency_is_the_delay_of_the_server_too() {
+    let run = run(slow(50).address, &plan(10, 1000));
+    let median = Measurement::new(&run_data(&run), None).latency_us.p50;
+    assert!(run.latency.quantile(0.0) >= 50_000 && (50_000..75_000).contains(&median), "{median} µs: {run:?}");
+}
+
+#[test]
 fn waiting_for_a_free_connection_is_part_of_the_latency() {
     // With one connection and 20 ms for each request, 50 requests are answered in a second. At a rate of 100, each request
     // waits 10 ms longer than the one before. So the latency of request n is about 20 + n × 10 ms, and the median is 270 ms.

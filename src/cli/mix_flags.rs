@@ -20,7 +20,7 @@ pub(super) struct MixFlags {
     /// Order of several requests
     #[arg(long, value_name = "ORDER", default_value = "in-order")]
     requests_order: Order,
-    /// Seed of random orders and of {{random:…}}; with the same one, the same requests are sent again
+    /// Seed of random orders, pauses and {{random:…}}; with the same one, the same requests are sent again
     #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true, value_parser = parse_seed)]
     seed: u64,
 }

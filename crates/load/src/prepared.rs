@@ -93,9 +93,9 @@ impl Renderer {
 
     /// The parts of the request that have placeholders, if it has any.
     #[inline]
-    pub(super) fn http2(&mut self, request: &Http2Request) -> Option<RenderedHeaders> {
+    pub(super) fn http2(&mut self, request: &Http2Request) -> Option<Box<RenderedHeaders>> {
         let templates = request.templates()?;
-        let mut headers = RenderedHeaders::default();
+        let mut headers = Box::<RenderedHeaders>::default();
         self.render(|values, body| templates.render(values, body, &mut headers));
         Some(headers)
     }

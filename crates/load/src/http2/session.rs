@@ -109,6 +109,8 @@ pub(super) struct Session {
     unannounced: u32,
     /// Streams whose request body is not sent yet, in turn.
     sending: VecDeque<u32>,
+    /// The bodies among them that had placeholders.
+    bodies: HashMap<u32, Vec<u8>>,
     /// The name of the pod in the last response.
     pod: (Vec<u8>, Option<PodIndex>),
 }
@@ -154,6 +156,7 @@ impl Session {
             first_send_window: FIRST_WINDOW.into(),
             unannounced: 0,
             sending: VecDeque::new(),
+            bodies: HashMap::new(),
             pod: (Vec::new(), None),
         }
     }
@@ -190,14 +193,13 @@ impl Session {
 
     /// Sends one of the requests of the run on a new stream; `rendered` is what has placeholders in it.
     #[inline]
-    pub(super) fn begin(&mut self, requests: &[Http2Request], rendered: Option<RenderedHeaders>, sent: Sent) {
+    pub(super) fn begin(&mut self, requests: &[Http2Request], rendered: Option<Box<RenderedHeaders>>, sent: Sent) {
         let Some(request) = requests.get(sent.request.index as usize) else { return };
         let id = self.next;
         self.next += 2;
         self.going_away |= self.next > MAX_31_BITS;
-        let body = rendered.as_ref().map_or(&request.body, |rendered| &rendered.body);
-        let end = if body.is_empty() { flag::END_STREAM } else { 0 };
-        let mut stream = Stream::new(sent, request.expected, body.len(), self.first_send_window);
+        let body = rendered.as_ref().map_or(&request.body, |rendered| &rendered.body).len();
+        let end = if body == 0 { flag::END_STREAM } else { 0 };
         let (block, next) = match self.encoding {
             Encoding::First => (&request.first, Encoding::Again),
             Encoding::Again => (&request.again, Encoding::Again),
@@ -211,11 +213,12 @@ impl Session {
             let rendered = rendered.unwrap_or_default();
             let block = [shrink, &rendered.before, block, &rendered.behind].concat();
             frame::write_headers(&mut self.output, end, id, &block);
-            stream.body = Some(rendered.body.into()).filter(|body: &Box<[u8]>| !body.is_empty());
+            if !rendered.body.is_empty() {
+                self.bodies.insert(id, rendered.body);
+            }
         }
-        let has_body = stream.unsent > 0;
-        self.streams.insert(id, stream);
-        if has_body {
+        self.streams.insert(id, Stream::new(sent, request.expected, body, self.first_send_window));
+        if body > 0 {
             self.sending.push_back(id);
             self.send_bodies(requests);
         }
@@ -225,9 +228,13 @@ impl Session {
     pub(super) fn send_bodies(&mut self, requests: &[Http2Request]) {
         for _ in 0..self.sending.len() {
             let Some(id) = self.sending.pop_front() else { return };
-            let Some(stream) = self.streams.get_mut(&id) else { continue };
-            let Some(request) = requests.get(stream.sent.request.index as usize) else { continue };
-            let body = stream.body.as_deref().unwrap_or(&request.body);
+            let stream = self.streams.get_mut(&id);
+            let request = stream.as_ref().and_then(|stream| requests.get(stream.sent.request.index as usize));
+            let (Some(stream), Some(request)) = (stream, request) else {
+                self.bodies.remove(&id);
+                continue;
+            };
+            let body = self.bodies.get(&id).unwrap_or(&request.body);
             while stream.unsent > 0 && self.output.len() < ENOUGH_UNSENT {
                 let window = usize::try_from(self.send_window.min(stream.send_window)).unwrap_or(0);
                 let length = stream.unsent.min(window).min(LONGEST_PAYLOAD);
@@ -242,7 +249,7 @@ impl Session {
             if stream.unsent > 0 {
                 self.sending.push_back(id);
             } else {
-                stream.body = None;
+                self.bodies.remove(&id);
             }
         }
     }

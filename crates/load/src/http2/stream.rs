@@ -24,8 +24,6 @@ pub(super) struct Stream {
     announced: Option<u64>,
     /// Bytes received since the stream's window was last updated.
     pub(super) unannounced: u32,
-    /// The request's body, if it has placeholders.
-    pub(super) body: Option<Box<[u8]>>,
     /// What the response is.
     pub(super) expected: Expected,
     /// How much of the request's body is left, and how much of it may be sent.
@@ -37,7 +35,6 @@ impl Stream {
     pub(super) fn new(sent: Sent, expected: Expected, unsent: usize, send_window: i64) -> Self {
         Self {
             sent,
-            body: None,
             expected,
             status: 0,
             grpc: None,

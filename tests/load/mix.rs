@@ -18,8 +18,8 @@ type Heard = (String, String);
 
 /// A server that keeps what it received. It fails if the length of a body is not what the head says.
 fn listening() -> (Server, Arc<Mutex<Vec<Heard>>>) {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&heard);
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&all);
     let server = Server::start(move |mut peer| {
         let mut seen = Vec::new();
         loop {
@@ -49,7 +49,7 @@ fn listening() -> (Server, Arc<Mutex<Vec<Heard>>>) {
             }
         }
     });
-    (server, heard)
+    (server, all)
 }
 
 fn more(stream: &mut impl Read, seen: &mut Vec<u8>) -> bool {
@@ -72,6 +72,11 @@ fn lines(heard: &Mutex<Vec<Heard>>) -> Vec<String> {
     heard.lock().unwrap().iter().map(|(line, _)| line.trim_end_matches(" HTTP/1.1").to_owned()).collect()
 }
 
+/// A file of requests of these paths.
+fn file_of(paths: impl Iterator<Item = String>) -> String {
+    paths.map(|path| format!("{{\"path\":\"{path}\"}}")).collect::<Vec<_>>().join("\n")
+}
+
 const FILE: &str = r#"{"path":"/a"}
 {"method":"HEAD","path":"/b"}
 {"path":"/c","body":"three"}"#;
@@ -87,7 +92,7 @@ fn requests_are_sent_in_order_and_again() {
 
 #[test]
 fn each_request_of_a_file_is_counted_once_whatever_the_warm_up_and_the_workers() {
-    let file: String = (0..60).map(|number| format!("{{\"path\":\"/{number}\"}}\n")).collect();
+    let file = file_of((0..60).map(|number| format!("/{number}")));
     let milliseconds = Duration::from_millis;
     for (warm_up, threads, connections, schedule) in [
         (milliseconds(100), 1, 1, None),
@@ -104,6 +109,36 @@ fn each_request_of_a_file_is_counted_once_whatever_the_warm_up_and_the_workers()
         assert_eq!(heard.len() > 60, !warm_up.is_zero());
         assert_eq!(heard[heard.len() - 60..].iter().collect::<BTreeSet<_>>().len(), 60, "{heard:?}");
     }
+}
+
+#[test]
+fn each_of_a_few_requests_has_its_own_counts() {
+    let server = Server::start(|mut peer| {
+        let mut seen = Vec::new();
+        while more(&mut peer.stream, &mut seen) {
+            let line = String::from_utf8(std::mem::take(&mut seen)).unwrap();
+            if line.starts_with("GET /slow ") {
+                std::thread::sleep(Duration::from_millis(20));
+            } else if line.starts_with("GET /closed ") {
+                return;
+            }
+            let status = if line.starts_with("GET /missing ") { "404 Not Found" } else { "200 OK" };
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+            if peer.stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    let paths = ["/fast", "/slow", "/missing", "/closed"];
+    let file = file_of(paths.map(str::to_owned).into_iter());
+    let threads = NonZeroU32::new(2).unwrap();
+    let run = run(server.address, &LoadPlan { threads, ..so_many(80, 2, &file, RequestOrder::InOrder) });
+    let counts: Vec<(u64, u64)> = run.by_request.iter().map(|counts| (counts.answered, counts.failed)).collect();
+    assert_eq!(counts, [(20, 0), (20, 0), (20, 20), (0, 20)], "{run:?}");
+    let median = |index: usize| run.by_request[index].latency.quantile(0.5);
+    assert!(median(1) >= 19_800 && median(0) < median(1), "{} and {} µs", median(0), median(1));
+    let names: Vec<String> = run.plan.templates().iter().map(RequestTemplate::name).collect();
+    assert_eq!(names, ["GET /fast", "GET /slow", "GET /missing", "GET /closed"]);
 }
 
 #[test]
@@ -161,7 +196,12 @@ fn flags_and_files_of_the_command_line() {
     };
     let (output, sent) = test(&["--requests", "3", "--requests-file", "-"], FILE);
     assert_eq!((output.status.code(), &sent[..]), (Some(0), &["GET /a", "HEAD /b", "POST /c"].map(String::from)[..]));
-    assert!(texts(&output).0.contains(&format!("http://{} (3 requests)", server.address)), "{}", texts(&output).0);
+    assert!(texts(&output).0.contains("│ POST /c"), "{}", texts(&output).0);
+    assert!(
+        texts(&output).0.contains(&format!("http://{} (mix of 3 requests)", server.address)),
+        "{}",
+        texts(&output).0
+    );
     let (output, sent) = test(&["--requests", "4", "--path", "/x", "--path", "/{{sequence}}"], "");
     assert_eq!(output.status.code(), Some(0), "{}", texts(&output).1);
     assert_eq!(sent, ["GET /x", "GET /0", "GET /x", "GET /1"]);

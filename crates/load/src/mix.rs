@@ -79,12 +79,12 @@ impl Deal {
         match self.order {
             RequestOrder::InOrder => (number % u64::from(self.count)) as u32,
             // The high bits of a product distribute 32 random bits over the count.
-            RequestOrder::Random => ((mixed(self.seed, number) >> 32) * u64::from(self.count) >> 32) as u32,
+            RequestOrder::Random => (((mixed(self.seed, number) >> 32) * u64::from(self.count)) >> 32) as u32,
         }
     }
 }
 
-/// The output number `number` of the generator SplitMix64 with this seed.
+/// The output number `number` of the generator `SplitMix64` with this seed.
 fn mixed(seed: u64, number: u64) -> u64 {
     let state = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -108,7 +108,7 @@ impl LoadPlan {
     pub fn url(&self, target: &Target) -> String {
         match self.templates() {
             [only] => only.url(target),
-            several => format!("{}://{} ({} requests)", target.scheme(), target.host, several.len()),
+            several => format!("{}://{} (mix of {} requests)", target.scheme(), target.host, several.len()),
         }
     }
 

@@ -192,6 +192,13 @@ impl RequestTemplate {
         self
     }
 
+    /// The method, and the path if the request has one of its own, for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let path = self.path.as_ref().map(|path| format!(" {}", path.0.source())).unwrap_or_default();
+        format!("{}{path}", self.method.0)
+    }
+
     /// The URL that is requested from `target`.
     #[must_use]
     pub fn url(&self, target: &Target) -> String {

@@ -131,11 +131,15 @@ impl Shared {
         if let Some(paced) = &mut self.record.paced {
             paced.late.record(sent.saturating_duration_since(request.due));
             paced.uncorrected.record(latency);
-            self.record.response(pod, since, now.saturating_duration_since(request.due), bytes);
+            let latency = now.saturating_duration_since(request.due);
+            self.record.response(pod, since, latency, bytes);
+            self.record.request_answered(request.index, latency);
         } else {
             self.record.response(pod, since, latency, bytes);
+            self.record.request_answered(request.index, latency);
         }
         if !self.expected.contains(status) {
+            self.record.request_failed(request.index);
             self.record.fault(Fault::Status(status), since, Some(pod));
         }
     }
@@ -150,7 +154,21 @@ impl Shared {
         }
     }
 
-    /// Counts a failure.
+    /// Counts a failure of a request.
+    pub(super) fn count_failed(
+        &mut self,
+        request: ScheduledRequest,
+        fault: Fault,
+        pod: Option<PodIndex>,
+        now: Instant,
+    ) {
+        if (self.start..self.end).contains(&now) {
+            self.record.request_failed(request.index);
+        }
+        self.count_failure(fault, pod, now);
+    }
+
+    /// Counts a failure of a connection without a request.
     pub(super) fn count_failure(&mut self, fault: Fault, pod: Option<PodIndex>, now: Instant) {
         if (self.start..self.end).contains(&now) {
             self.record.fault(fault, now.saturating_duration_since(self.start), pod);

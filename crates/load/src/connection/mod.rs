@@ -315,9 +315,12 @@ impl Connection {
 
     fn fail(&mut self, fault: Fault, shared: &mut Shared, now: Instant) {
         shared.record.opened += u64::from(self.is_unused());
-        let counts = self.finish(shared).is_some_and(|request| request.counts);
-        if (shared.start..shared.end).contains(&now) && (counts || shared.source.take_for_failure()) {
-            shared.count_failure(fault, self.state.pod, now);
+        match self.finish(shared).filter(|request| request.counts) {
+            Some(request) => shared.count_failed(request, fault, self.state.pod, now),
+            None if (shared.start..shared.end).contains(&now) && shared.source.take_for_failure() => {
+                shared.count_failure(fault, self.state.pod, now);
+            }
+            None => {}
         }
         self.socket = None;
         (self.phase, self.since) = (ConnectionPhase::Waiting, self.backoff.next(now));

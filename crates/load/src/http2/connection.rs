@@ -383,7 +383,7 @@ impl Http2Connection {
             shared.pool.ended(self.address);
             if request.counts {
                 any = true;
-                shared.count_failure(fault, pod, now);
+                shared.count_failed(request, fault, pod, now);
             }
         }
         if !any && (shared.start..shared.end).contains(&now) && shared.source.take_for_failure() {

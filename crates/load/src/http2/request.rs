@@ -108,7 +108,7 @@ impl Http2Request {
         }
         let literal_body = body.as_literal().map(<[u8]>::to_vec);
         let any = literal_body.is_none() || !templates.pseudo.is_empty() || !templates.regular.is_empty();
-        let templates = any.then(|| Templates { body, ..templates });
+        let templates = any.then_some(Templates { body, ..templates });
         let body = literal_body.filter(|_| templates.is_none()).unwrap_or_default();
         Self { first, again, plain, body, expected, templates }
     }

@@ -26,6 +26,8 @@ fn any_request_may_begin_a_connection_and_arrives_as_it_is() {
     let run = run(address, &plan);
     assert_eq!((run.answered, run.faults.len(), server.requests.load(SeqCst)), (400, 0, 400), "{run:?}");
     assert!(run.opened > 50);
+    assert_eq!(run.by_request.iter().map(|counts| counts.answered).sum::<u64>(), 400);
+    assert!(run.by_request.iter().all(|counts| counts.failed == 0 && counts.answered > 50), "{run:?}");
     let mut kinds = BTreeSet::new();
     for (line, headers, body) in &*server.requests_kept.lock().unwrap() {
         let has = |header: &str| headers.iter().any(|given| given == header);

@@ -72,11 +72,13 @@ impl Http2Connection {
                         shared.count_response(sent.request, sent.since, (status, bytes, pod), now);
                         self.count_pod(pod, shared);
                         if let Some(status) = grpc {
-                            shared.count_failure(Fault::Grpc(status), Some(pod), now);
+                            shared.count_failed(sent.request, Fault::Grpc(status), Some(pod), now);
                         }
                     }
                 }
-                (Outcome::Failed(fault), pod) if sent.request.counts => shared.count_failure(fault, pod, now),
+                (Outcome::Failed(fault), pod) if sent.request.counts => {
+                    shared.count_failed(sent.request, fault, pod, now);
+                }
                 _ => {}
             }
         }

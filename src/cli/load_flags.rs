@@ -4,16 +4,16 @@ use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use super::mix_flags::MixFlags;
+use super::stages::{Stages, rate_from};
 use crate::cli::error::Error;
 use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero, parse_positive};
 use crate::experiment::LONGEST_RUN;
 use evenkeel_load::{
-    GrpcMethod, LoadPlan, Protocol, RateStage, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule,
-    StatusSet,
+    GrpcMethod, LoadError, LoadPlan, Protocol, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule,
+    StatusSet, Template, ThinkTime,
 };
 
-/// The highest rate: one request per nanosecond, which is the resolution of the clock.
-const HIGHEST_RATE: f64 = 1e9;
 /// Length of a run that no flag ends.
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 
@@ -31,7 +31,7 @@ pub struct LoadFlags {
     #[arg(long, value_name = "N", value_parser = parse_positive::<NonZeroU32>, allow_negative_numbers = true)]
     streams: Option<NonZeroU32>,
     /// Call this method of gRPC over HTTP/2; --body is the encoded message, --timeout its deadline
-    #[arg(long, value_name = "SERVICE/METHOD")]
+    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with = "requests_file")]
     grpc: Option<GrpcMethod>,
     /// Length of each run [default: 30s; 6s in each round of a comparison]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
@@ -42,10 +42,14 @@ pub struct LoadFlags {
     /// Send N requests per second, regardless of the responses [default: send the next request after each response]
     #[arg(short = 'R', long, value_name = "N", value_parser = parse_rate, allow_hyphen_values = true)]
     rate: Option<f64>,
-    /// Rates that follow each other, such as 10s:100,30s:500
-    #[arg(long, value_name = "TIME:RATE,…", value_parser = Stages::parse, allow_hyphen_values = true)]
+    /// Rates that follow each other, and ramps between two rates, such as 30s:100..500,10s:500
+    #[arg(long, value_name = "TIME:RATE[..RATE],…", value_parser = Stages::parse, allow_hyphen_values = true)]
     #[arg(conflicts_with_all = ["duration", "rate"])]
     stages: Option<Stages>,
+    /// Pause of each connection or stream between a response and its next request, such as 50ms or 20ms..80ms
+    #[arg(long, value_name = "TIME[..TIME]", value_parser = parse_think_time, allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["rate", "stages"])]
+    think_time: Option<ThinkTime>,
     /// Longest time for a response
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     #[arg(allow_hyphen_values = true)]
@@ -70,12 +74,14 @@ pub struct LoadFlags {
     /// Add a header, or replace Host, User-Agent, Accept or Connection; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
     headers: Vec<RequestHeader>,
-    /// Request body, or @FILE to read it from a file
+    /// Request body, or @FILE to read it from a file; may have placeholders such as {{uuid}}
     #[arg(short, long, value_name = "TEXT|@FILE", value_parser = Body::read, allow_hyphen_values = true)]
     body: Option<Body>,
-    /// Request path with its query [default: /, or the path of --target]
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    path: Option<RequestPath>,
+    /// Request path with its query; several are requested in turn [default: /, or the path of --target]
+    #[arg(id = "path", long, value_name = "PATH", allow_hyphen_values = true)]
+    paths: Vec<RequestPath>,
+    #[command(flatten)]
+    mix: MixFlags,
     /// Statuses that are successes: classes, codes or ranges, such as 2xx,304,400-404
     #[arg(long, value_name = "STATUS,…", default_value = "2xx", allow_hyphen_values = true)]
     expect: StatusSet,
@@ -100,10 +106,10 @@ impl LoadFlags {
     /// The load that the flags describe.
     ///
     /// # Errors
-    /// [`Error::BadValue`] for flags that contradict each other.
+    /// [`Error::BadValue`] for flags that contradict each other, and if the body has a placeholder that does not exist.
     pub fn load(&self, compares_protocols: bool) -> Result<Load, Error> {
         if let (Some(method), false) = (&self.grpc, compares_protocols)
-            && (self.method.is_some() || self.path.is_some())
+            && (self.method.is_some() || !self.paths.is_empty())
         {
             let why = "a call of gRPC has its own method and path, so --method and --path are only for a comparison \
                        with other protocols";
@@ -115,10 +121,10 @@ impl LoadFlags {
             return Err(Error::BadValue { what: "--streams", given, why: why.into() });
         }
         Ok(Load {
-            plan: self.plan(),
+            plan: self.plan()?,
             over_http2: self.http2,
             streams: self.streams,
-            requests: (self.http_request(self.grpc.is_none()), self.grpc_request()),
+            requests: (self.http_request()?, self.grpc_request()),
             has_end: self.end_a_run(),
         })
     }
@@ -130,29 +136,33 @@ impl LoadFlags {
     }
 
     /// The plan that the flags describe.
-    fn plan(&self) -> LoadPlan {
+    fn plan(&self) -> Result<LoadPlan, Error> {
         let duration = match (&self.stages, self.duration) {
-            (Some(Stages(stages)), _) => stages.iter().map(|stage| stage.length).sum(),
+            (Some(stages), _) => stages.length(),
             (None, Some(duration)) => duration,
             (None, None) if self.requests.is_some() => LONGEST_RUN,
             (None, None) => DEFAULT_DURATION,
         };
         let schedule = match (&self.stages, self.rate) {
-            (Some(Stages(stages)), _) => Some(Schedule::of_stages(stages)),
+            (Some(stages), _) => Some(stages.schedule()),
             (None, rate) => rate.map(Schedule::constant),
         };
-        LoadPlan {
+        let request = self.http_request()?;
+        Ok(LoadPlan {
             protocol: self.protocol(),
+            mix: self.mix.mix(&request, &self.paths, |request| self.add_to(request)),
+            seed: self.mix.seed(),
             requests: self.requests,
             schedule,
+            think_time: self.think_time,
             timeout: self.timeout,
             threads: self.workers,
             warm_up: self.warmup,
             responses_per_connection: self.reconnect_every.or(self.no_keepalive.then_some(NonZeroU32::MIN)),
-            request: self.grpc_request().unwrap_or_else(|| self.http_request(true)),
+            request: self.grpc_request().unwrap_or(request),
             expected: self.expect.clone(),
             ..LoadPlan::new(self.connections, duration)
-        }
+        })
     }
 
     fn end_a_run(&self) -> bool {
@@ -167,6 +177,12 @@ impl LoadFlags {
         }
     }
 
+    /// A request of a file, with the headers that it has no others for.
+    fn add_to(&self, request: RequestTemplate) -> RequestTemplate {
+        let request = request.default_headers(&self.headers);
+        if self.no_keepalive { request.close() } else { request }
+    }
+
     /// The call of gRPC, if the flags have one.
     fn grpc_request(&self) -> Option<RequestTemplate> {
         let method = self.grpc.as_ref()?;
@@ -175,48 +191,24 @@ impl LoadFlags {
         Some(self.with_headers(request))
     }
 
-    /// The request of HTTP, with or without the body, which may belong to a call of gRPC.
-    fn http_request(&self, with_body: bool) -> RequestTemplate {
+    /// The request of HTTP; of several, what they have in common. With a call of gRPC, the body is the message of that.
+    fn http_request(&self) -> Result<RequestTemplate, Error> {
         let mut request = RequestTemplate::default();
-        if let Some(Body(body)) = self.body.as_ref().filter(|_| with_body) {
-            request = request.method(RequestMethod::POST).body(body.clone());
+        if let Some(body) = self.body.as_ref().filter(|_| self.grpc.is_none()) {
+            request = request.method(RequestMethod::POST).body_template(body.template()?);
         }
         if let Some(method) = &self.method {
             request = request.method(method.clone());
         }
-        if let Some(path) = &self.path {
+        if let Some(path) = self.paths.first() {
             request = request.path(path.clone());
         }
-        self.with_headers(request)
+        Ok(self.with_headers(request))
     }
 
     fn with_headers(&self, request: RequestTemplate) -> RequestTemplate {
         let request = if self.no_keepalive { request.close() } else { request };
         self.headers.iter().cloned().fold(request, RequestTemplate::header)
-    }
-}
-
-/// Rates that follow each other. At least one of them is above 0.
-#[derive(Clone, Debug)]
-struct Stages(Vec<RateStage>);
-
-impl Stages {
-    /// From "10s:100,30s:500".
-    fn parse(text: &str) -> Result<Self, InvalidValue> {
-        let stage = |text: &str| {
-            let (length, rate) = text.trim().split_once(':')?;
-            let rate = number(rate).filter(|rate| *rate <= HIGHEST_RATE)?;
-            Some(RateStage { length: parse_duration(length).ok()?, rate })
-        };
-        let stages = text.split(',').map(stage).collect::<Option<Vec<_>>>();
-        let stages = stages.ok_or_else(|| InvalidValue::expected("times and rates, such as 10s:100,30s:500"))?;
-        if stages.iter().all(|stage| stage.rate <= 0.0) {
-            return Err(InvalidValue::expected("at least one rate above 0"));
-        }
-        if stages.iter().map(|stage| stage.length).sum::<Duration>() > LONGEST_RUN {
-            return Err(InvalidValue::expected("stages that take at most 24h together"));
-        }
-        Ok(Self(stages))
     }
 }
 
@@ -234,6 +226,20 @@ impl Body {
             None => Ok(Self(text.as_bytes().to_owned())),
         }
     }
+
+    fn template(&self) -> Result<Template, Error> {
+        let refused = |why: LoadError| Error::BadValue { what: "--body", given: self.excerpt(), why: why.to_string() };
+        Template::parse(&self.0).map_err(refused)
+    }
+
+    /// The first placeholder, for an error.
+    fn excerpt(&self) -> String {
+        const LONGEST: usize = 40;
+        let text = String::from_utf8_lossy(&self.0);
+        let begin = text.find("{{").unwrap_or(0);
+        let rest = &text[begin..];
+        rest.chars().take(LONGEST).collect()
+    }
 }
 
 /// A body may be secret, and large.
@@ -243,14 +249,19 @@ impl fmt::Debug for Body {
     }
 }
 
-fn parse_rate(text: &str) -> Result<f64, InvalidValue> {
-    let rate = number(text).filter(|rate| *rate > 0.0 && *rate <= HIGHEST_RATE);
-    rate.ok_or_else(|| InvalidValue::expected("a number of requests per second, above 0 and at most 10⁹"))
+/// Parses "50ms", or "20ms..80ms".
+fn parse_think_time(text: &str) -> Result<ThinkTime, InvalidValue> {
+    let expected =
+        || InvalidValue::expected("a time, such as 50ms, or the shortest and the longest, such as 20ms..80ms");
+    let (shortest, longest) = text.split_once("..").unwrap_or((text, text));
+    let time = |text| parse_duration_or_zero(text).map_err(|_| expected());
+    let time = ThinkTime { shortest: time(shortest)?, longest: time(longest)? };
+    if time.shortest <= time.longest { Ok(time) } else { Err(expected()) }
 }
 
-/// Parses a number without sign and exponent.
-fn number(text: &str) -> Option<f64> {
-    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then(|| text.parse().ok()).flatten()
+fn parse_rate(text: &str) -> Result<f64, InvalidValue> {
+    let rate = rate_from(text).filter(|rate| *rate > 0.0);
+    rate.ok_or_else(|| InvalidValue::expected("a number of requests per second, above 0 and at most 10⁹"))
 }
 
 #[cfg(test)]
@@ -303,20 +314,34 @@ mod tests {
     fn flags_that_set_the_rate() {
         assert_eq!(plan(&[]).unwrap().schedule, None);
         assert_eq!(plan(&["--rate", "0.5"]).unwrap().schedule, Some(Schedule::constant(0.5)));
-        let stage = |seconds, rate| RateStage { length: Duration::from_secs(seconds), rate };
-        let both = Schedule::of_stages(&[stage(10, 100.0), stage(5, 0.0)]);
-        assert_eq!(plan(&["--stages", "10s:100, 5:0"]).unwrap().schedule, Some(both));
         for bad in ["0", "-1", "x", "", "inf", "NaN", "1e3", "2000000000"] {
             refused("--rate", bad, "a number of requests per second");
         }
-        for bad in ["", "10s", "10s:", ":5", "10s:x", "10s:-1", "0:5", "5s:1,", "1s:1:1"] {
-            refused("--stages", bad, "times and rates");
-        }
-        refused("--stages", "10s:0", "at least one rate above 0");
-        refused("--stages", "23h:1,2h:1", "stages that take at most 24h");
+        refused("--stages", "10s:", "times and rates");
         for other in [["--rate", "5"], ["-d", "5s"]] {
             let given = [&["test", "--stages", "1s:1"], &other[..]].concat();
             assert!(Cli::try_parse_from(given).is_err(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn flags_of_the_think_time() {
+        let range = |text| {
+            plan(&["--think-time", text])
+                .unwrap()
+                .think_time
+                .map(|time| [time.shortest, time.longest].map(|t| t.as_millis()))
+        };
+        assert_eq!(
+            (range("50ms"), range("20ms..1s"), range("0..5ms")),
+            (Some([50, 50]), Some([20, 1000]), Some([0, 5]))
+        );
+        for bad in ["", "x", "-1s", "80ms..20ms", "1s..", "..1s", "1s..2s..3s"] {
+            refused("--think-time", bad, "a time, such as 50ms");
+        }
+        for other in [["--rate", "5"], ["--stages", "1s:5"]] {
+            let error = plan(&[&["--think-time", "1s"], &other[..]].concat()).unwrap_err();
+            assert!(error.contains("cannot be used with"), "{error}");
         }
     }
 
@@ -343,6 +368,16 @@ mod tests {
     }
 
     #[test]
+    fn placeholders_of_a_body() {
+        let template = Template::parse(b"{{uuid}}").unwrap();
+        let expected = RequestTemplate::default().method("POST".parse().unwrap()).body_template(template);
+        assert_eq!(plan(&["--body", "{{uuid}}"]).unwrap().request, expected);
+        let error = plan(&["--body", "a {{id}}"]).unwrap_err();
+        assert!(error.contains("\"{{id}}\" cannot be used for --body: expected {{uuid}}"), "{error}");
+        assert!(plan(&["--body", "{{id}}", "--grpc", "a.B/C"]).is_ok(), "a message of gRPC is encoded already");
+    }
+
+    #[test]
     fn flags_of_the_request() {
         let request = |arguments: &[&str]| plan(arguments).unwrap().request;
         assert_eq!(
@@ -360,6 +395,8 @@ mod tests {
         refused("--body", "@/does/not/exist", "a file that can be read (No such file");
         refused("--header", "X", "NAME: VALUE");
         refused("--path", "x", "a path that begins with /");
+        refused("--path", "/{{id}}", "{{uuid}}, {{sequence}} or {{random:1..1000}}");
+        refused("--header", "X: {{id}}", "{{uuid}}, {{sequence}} or {{random:1..1000}}");
         refused("--method", "a b", "a method such as GET or POST");
         refused("--duration", "1w", "a number above 0 with ms, s, m or h");
         refused("--warmup", "-1s", "a number above 0 with ms, s, m or h");

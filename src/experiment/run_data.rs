@@ -6,10 +6,12 @@ use std::num::NonZeroU32;
 
 use crate::workload::event::EventRecord;
 use crate::workload::{PodCounters, ServicePolicy};
-use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, PodTimes, Protocol, RunResult, Times};
+use evenkeel_load::{
+    Fault, FaultAt, LoadPlan, Pod, PodTimes, Protocol, RequestCounts, RequestTemplate, RunResult, Times,
+};
 use evenkeel_measure::{
     Failure, FailureClass, Handshakes, Http2, Latency, Mode, ObservedEvent, PodLatency, PodLoad, PodReading, Policy,
-    RunData, ScheduledRun, ThreadUsage, TimelineSecond, percentile_curve,
+    RequestResult, RunData, ScheduledRun, ThreadUsage, TimelineSecond, percentile_curve,
 };
 
 /// The counts and times of a run.
@@ -63,6 +65,7 @@ pub fn run_data(run: &RunResult) -> RunData {
             .collect(),
         tenths: run.tenths.clone(),
         pods: run.pods.iter().map(pod_load).collect(),
+        by_request: run.plan.templates().iter().zip(&run.by_request).map(request_result).collect(),
         failures: run.faults.iter().map(|(at, count)| failure(at, *count)).collect(),
         threads: run
             .threads
@@ -119,6 +122,11 @@ fn pod_load(pod: &Pod) -> PodLoad {
         connections: pod.connections,
         latency: pod.latency.as_ref().map(pod_latency),
     }
+}
+
+fn request_result((template, counts): (&RequestTemplate, &RequestCounts)) -> RequestResult {
+    let RequestCounts { answered, failed, latency } = counts;
+    RequestResult { request: template.name(), answered: *answered, failed: *failed, latency_us: pod_latency(latency) }
 }
 
 fn failure(at: &FaultAt, count: u64) -> Failure {
@@ -193,6 +201,7 @@ pub(super) mod tests {
             streams: 0,
             mixed: 0,
             pods: Vec::new(),
+            by_request: Vec::new(),
             faults: BTreeMap::new(),
             threads: Vec::new(),
         }
@@ -227,6 +236,7 @@ pub(super) mod tests {
             streams: 700,
             mixed: 0,
             pods: vec![Pod { name: "a".into(), requests: 30, connections: 5, ..Pod::default() }],
+            by_request: Vec::new(),
             faults: BTreeMap::from([
                 (fault(Fault::Status(503), 9, Some("a")), 5),
                 (fault(Fault::TimedOut, 11, None), 2),

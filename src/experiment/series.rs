@@ -66,7 +66,7 @@ impl<'a> Series<'a> {
     pub fn url(&self) -> String {
         let mut urls: Vec<String> = Vec::new();
         for place in std::iter::once(&self.subject).chain(&self.others) {
-            let url = self.trial.plan.request.url(&place.target);
+            let url = self.trial.plan.url(&place.target);
             if !urls.contains(&url) {
                 urls.push(url);
             }
@@ -85,7 +85,7 @@ impl<'a> Series<'a> {
     ) -> Result<(), ExperimentError> {
         let turns: Vec<(u32, Case)> = self.trial.turns().collect();
         for (round, case) in turns {
-            let url = self.trial.plan.request.url(&self.place(case).target);
+            let url = self.trial.plan.url(&self.place(case).target);
             let pods = self.pods(case).await?;
             let step = self.progress.step(format!("test {}", self.description(round, case, pods)));
             let run = self.measure(case, pods, &step).await?;

@@ -138,7 +138,7 @@ impl Trial {
                 plan.connections = connections_for(in_flight, streams);
             }
             if let (Protocol::Grpc, Some(call)) = (protocol, &self.grpc) {
-                plan.request = call.clone();
+                (plan.request, plan.mix) = (call.clone(), None);
             }
         }
         if case.mode == Some(Mode::NoKeepalive) { plan.without_keepalive() } else { plan }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::figures::{self, Figure};
 use super::number::{count, grouped, milliseconds};
 use super::words::{self, went_wrong};
-use super::{Exporter, Report, events, pods, rounds};
+use super::{Exporter, Report, events, pods, requests, rounds};
 use crate::report::ReportError;
 use evenkeel_measure::Measurement;
 
@@ -66,6 +66,9 @@ fn detail(run: &Measurement) -> String {
         for sentence in events::told(run) {
             let _ = writeln!(text, "- {}", escape(&sentence));
         }
+    }
+    if !run.by_request.is_empty() {
+        text += &table(&requests::COLUMNS, run.by_request.iter().map(requests::cells));
     }
     if run.spread.pods.is_empty() {
         return text;

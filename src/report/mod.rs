@@ -16,6 +16,7 @@ mod json;
 mod markdown;
 mod number;
 mod pods;
+mod requests;
 mod rounds;
 #[cfg(test)]
 mod sample;

@@ -9,7 +9,7 @@ use crate::experiment::run_data::run_data;
 use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, Times};
 use evenkeel_measure::{
     ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodLoad, PodUse,
-    Protocol, Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
+    Protocol, RequestResult, Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
 };
 
 /// A run of two seconds against two pods.
@@ -68,6 +68,7 @@ pub(super) fn measurement() -> Measurement {
             .into(),
         latency_histogram: None,
         events: Vec::new(),
+        by_request: Vec::new(),
         pod_use: Vec::new(),
         generator_cpu_seconds: 1.25,
         generator_busiest: 0.625,
@@ -126,6 +127,11 @@ pub(super) fn three_runs() -> Report {
     ]);
     let mut runs: Vec<Measurement> =
         runs.into_iter().map(|(run, replicas)| Measurement::new(&run_data(&run), Some(replicas))).collect();
+    let latency_us = PodLatency { p50: 310, p99: 2_100, max: 9_000 };
+    runs[2].by_request = vec![
+        RequestResult { request: "GET /".into(), answered: 700, failed: 0, latency_us },
+        RequestResult { request: "POST /orders/{{uuid}}".into(), answered: 690, failed: 12, latency_us },
+    ];
     runs[2].pod_use = (0..10)
         .map(|pod| PodUse {
             name: format!("server-6c9f5d7b8-{pod}"),
@@ -185,6 +191,7 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         answered,
         in_flight: 30,
         pods: pods.collect(),
+        by_request: Vec::new(),
         faults: BTreeMap::new(),
         threads: vec![ThreadUsage { cpu: Duration::from_millis(2_700), ..ThreadUsage::default() }],
         paced: None,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::number::count;
 use super::text_table::Look;
-use super::{Exporter, Report, autocannon, comparison, events, generator, pods, rounds, tail, words};
+use super::{Exporter, Report, autocannon, comparison, events, generator, pods, requests, rounds, tail, words};
 use crate::report::ReportError;
 use evenkeel_measure::{Measurement, Mode};
 
@@ -36,7 +36,12 @@ impl Table {
             let (elapsed, planned) = (run.elapsed_seconds, planned(run));
             let _ = writeln!(text, "{}", self.look.red(&format!("interrupted after {elapsed:.1} s of {planned}")));
         }
-        let below = [tail::text(run, self.look), events::text(run, self.look), pods::spread(&run.spread, self.look)];
+        let below = [
+            requests::text(run, self.look),
+            tail::text(run, self.look),
+            events::text(run, self.look),
+            pods::spread(&run.spread, self.look),
+        ];
         below.iter().filter(|part| !part.is_empty()).fold(text, |text, part| format!("{text}\n{part}"))
     }
 

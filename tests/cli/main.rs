@@ -107,7 +107,10 @@ fn a_value_that_cannot_be_used_is_named_once_with_its_flag_and_what_is_expected(
     let world = World::new();
     for (flag, given, expected) in [
         ("--rate", "fast", "a number of requests per second"),
-        ("--stages", "10s", "times and rates, such as 10s:100,30s:500"),
+        ("--stages", "10s", "times and rates, such as 10s:100,30s:100..500"),
+        ("--think-time", "2s..1s", "a time, such as 50ms, or the shortest and the longest, such as 20ms..80ms"),
+        ("--requests-file", "/dev/null", "one JSON object with a request on each line, but it has no requests"),
+        ("--seed", "x", "a whole number from 0 to"),
         ("--requests", "0", "a whole number above 0"),
         ("--reconnect-every", "-1", "a whole number above 0"),
         ("--timeout", "0", "a number above 0 with ms, s, m or h"),

@@ -8,12 +8,14 @@ mod counting;
 mod faults;
 mod flags;
 mod http2;
+mod mix;
 mod protocol;
 mod rate;
 mod reconnect;
 mod requests;
 mod server;
 mod targets;
+mod think_time;
 mod tls;
 
 use std::net::SocketAddr;

@@ -59,6 +59,13 @@ fn the_measured_latency_is_the_delay_of_the_server() {
 }
 
 #[test]
+fn in_a_closed_loop_the_measured_latency_is_the_delay_of_the_server_too() {
+    let run = run(slow(50).address, &plan(10, 1000));
+    let median = Measurement::new(&run_data(&run), None).latency_us.p50;
+    assert!(run.latency.quantile(0.0) >= 50_000 && (50_000..75_000).contains(&median), "{median} µs: {run:?}");
+}
+
+#[test]
 fn waiting_for_a_free_connection_is_part_of_the_latency() {
     // With one connection and 20 ms for each request, 50 requests are answered in a second. At a rate of 100, each request
     // waits 10 ms longer than the one before. So the latency of request n is about 20 + n × 10 ms, and the median is 270 ms.
@@ -111,7 +118,7 @@ fn a_stall_shows_in_the_latency_as_long_as_it_was() {
 
 #[test]
 fn stages_have_their_own_rates() {
-    let stage = |milliseconds, rate| RateStage { length: Duration::from_millis(milliseconds), rate };
+    let stage = |milliseconds, rate| RateStage::constant(Duration::from_millis(milliseconds), rate);
     let schedule = Schedule::of_stages(&[stage(1000, 50.0), stage(1000, 200.0), stage(500, 0.0)]);
     let server = Server::answering(from_pod("a"));
     let plan = LoadPlan { schedule: Some(schedule), ..plan(4, 2500) };
@@ -120,6 +127,20 @@ fn stages_have_their_own_rates() {
     assert_eq!(run.answered, 250, "{run:?}");
     assert!(seconds[0].abs_diff(50) <= 20 && seconds[1].abs_diff(200) <= 40, "{seconds:?}");
     assert!((rate(&run).target - 100.0).abs() < 1.0, "{:?}", rate(&run));
+}
+
+#[test]
+fn a_ramp_sends_as_many_requests_as_its_mean_rate_and_threads_share_it() {
+    let ramp = |milliseconds, from, to| RateStage { length: Duration::from_millis(milliseconds), from, to };
+    let schedule = Schedule::of_stages(&[ramp(1000, 0.0, 200.0), ramp(1000, 200.0, 0.0)]);
+    let server = Server::answering(from_pod("a"));
+    let threads = std::num::NonZeroU32::new(2).unwrap();
+    let warm_up = Duration::from_millis(100);
+    let run = run(server.address, &LoadPlan { schedule: Some(schedule), threads, warm_up, ..plan(4, 2500) });
+    assert_eq!((run.answered, server.requests()), (200, 200), "{run:?}");
+    // In tenths of a second, the first and the last have 1 of 200, those in the middle 19.
+    let middle: u32 = run.tenths.iter().skip(5).take(10).sum();
+    assert!((130..=170).contains(&middle), "three quarters are due in the middle half: {:?}", run.tenths);
 }
 
 #[test]

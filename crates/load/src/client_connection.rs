@@ -44,6 +44,9 @@ pub(super) trait ClientConnection {
     /// Continues to read after its turn had ended. There is no new event, so it reads until the socket is empty.
     fn resume(&mut self, shared: &mut Shared);
 
+    /// A pause after one of its responses has ended.
+    fn thought(&mut self, shared: &mut Shared, now: Instant);
+
     /// Sends a request, over a new connection if none is open. It may be written later, by [`ClientConnection::flush`].
     fn start(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant);
 

@@ -3,9 +3,12 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use super::mix::{Deal, RequestMix, RequestOrder};
 use super::request::RequestTemplate;
 use super::schedule::Schedule;
 use super::statuses::StatusSet;
+use super::target::Target;
+use super::think_time::ThinkTime;
 
 /// How requests are sent over a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,12 +42,18 @@ pub struct LoadPlan {
     /// When requests are due (an open loop). Without a schedule each connection sends its next request when the last one
     /// is answered (a closed loop).
     pub schedule: Option<Schedule>,
+    /// The pause of a connection or stream between a response and its next request, in a closed loop.
+    pub think_time: Option<ThinkTime>,
     /// The number of requests, answered or failed, after which the run ends.
     pub requests: Option<NonZeroU64>,
     /// The number of responses after which a connection is replaced; without it, connections are kept.
     pub responses_per_connection: Option<NonZeroU32>,
-    /// The request that is sent.
+    /// The request that is sent, unless there are several.
     pub request: RequestTemplate,
+    /// The requests that are sent, if there are several.
+    pub mix: Option<RequestMix>,
+    /// From which random orders and random numbers follow, so that a run can be repeated.
+    pub seed: u64,
     /// The statuses that are successes. A response with another one is counted as a response and as a fault.
     pub expected: StatusSet,
 }
@@ -62,9 +71,12 @@ impl LoadPlan {
             warm_up: Duration::ZERO,
             threads: NonZeroU32::MIN,
             schedule: None,
+            think_time: None,
             requests: None,
             responses_per_connection: None,
             request: RequestTemplate::default(),
+            mix: None,
+            seed: 0,
             expected: StatusSet::default(),
         }
     }
@@ -72,7 +84,8 @@ impl LoadPlan {
     /// The same plan with a new connection for every request, and `Connection: close` in the request.
     #[must_use]
     pub fn without_keepalive(self) -> Self {
-        Self { responses_per_connection: Some(NonZeroU32::MIN), request: self.request.close(), ..self }
+        let mix = self.mix.map(|mix| mix.map(RequestTemplate::close));
+        Self { responses_per_connection: Some(NonZeroU32::MIN), request: self.request.close(), mix, ..self }
     }
 
     /// How many requests each connection has in flight at most.
@@ -82,6 +95,28 @@ impl LoadPlan {
             Protocol::Http1 => 1,
             Protocol::Http2 { streams } => streams.get(),
         }
+    }
+
+    /// The requests that are sent. There is at least one.
+    #[must_use]
+    pub fn templates(&self) -> &[RequestTemplate] {
+        self.mix.as_ref().map_or(std::slice::from_ref(&self.request), RequestMix::requests)
+    }
+
+    /// The URL that is requested from `target`. For several requests it has no path, and their number.
+    #[must_use]
+    pub fn url(&self, target: &Target) -> String {
+        match self.templates() {
+            [only] => only.url(target),
+            several => format!("{}://{} (mix of {} requests)", target.scheme(), target.host, several.len()),
+        }
+    }
+
+    /// Which requests worker number `worker` of `workers` sends.
+    pub(super) fn deal(&self, (worker, workers): (u64, u64)) -> Deal {
+        let count = u32::try_from(self.templates().len()).unwrap_or(u32::MAX);
+        let order = self.mix.as_ref().map_or(RequestOrder::InOrder, |mix| mix.order);
+        Deal::new((count, order, self.seed), (worker, workers))
     }
 
     /// How many connections each thread has: as even as possible, and at least one.

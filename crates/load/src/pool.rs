@@ -24,8 +24,9 @@ struct ClientBalancer {
     retired: Vec<bool>,
     /// The load on each address, in use or not.
     loads: Vec<AddressLoad>,
-    /// Requests in flight.
+    /// Requests in flight, and those that wait until they may be sent.
     in_flight: u32,
+    thinking: u32,
     /// How many requests may be in flight.
     limit: u32,
     random: Rng,
@@ -58,6 +59,7 @@ impl ConnectionPool {
             retired: Vec::new(),
             loads: Vec::new(),
             in_flight: 0,
+            thinking: 0,
             limit,
             random: Rng::with_seed(worker as u64),
         };
@@ -114,6 +116,20 @@ impl ConnectionPool {
         }
     }
 
+    /// The next request waits, if an address is chosen for it.
+    pub(super) fn think(&mut self) {
+        if let Some(balancer) = &mut self.balancer {
+            balancer.thinking += 1;
+        }
+    }
+
+    /// Such a request may be sent.
+    pub(super) fn thought(&mut self) {
+        if let Some(balancer) = &mut self.balancer {
+            balancer.thinking = balancer.thinking.saturating_sub(1);
+        }
+    }
+
     /// Adds an idle connection to `address`.
     pub(super) fn put(&mut self, address: usize, connection: usize) {
         self.idle[address].push_back(connection);
@@ -121,7 +137,7 @@ impl ConnectionPool {
 
     /// Whether another request may be sent, and there may be an idle connection for it.
     pub(super) fn has_idle(&self) -> bool {
-        self.balancer.as_ref().is_none_or(|balancer| balancer.in_flight < balancer.limit)
+        self.balancer.as_ref().is_none_or(|balancer| balancer.in_flight + balancer.thinking < balancer.limit)
             && self.idle.iter().any(|idle| !idle.is_empty())
     }
 
@@ -235,6 +251,10 @@ mod tests {
         pool.began(1);
         assert!(!pool.has_idle());
         pool.ended(0);
+        assert!(pool.has_idle());
+        pool.think();
+        assert!(!pool.has_idle(), "a request that waits is one of them");
+        pool.thought();
         assert!(pool.has_idle());
     }
 

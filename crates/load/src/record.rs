@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::LoadError;
 use super::fault::Fault;
 use super::pod_times::PodTimes;
+use super::request_counts::RequestCounts;
 use super::times::Times;
 
 /// The maximum number of pods that are counted separately. It limits the memory if a server sends a new name each time.
@@ -91,6 +92,8 @@ pub(super) struct Record {
     /// Connections whose responses came from more than one pod.
     pub(super) mixed: u64,
     pub(super) pods: Vec<Pod>,
+    /// What is counted for each of several requests; empty for one.
+    pub(super) by_request: Vec<RequestCounts>,
     by_name: HashMap<Vec<u8>, PodIndex>,
     faults: BTreeMap<(u32, Fault, Option<PodIndex>), u64>,
 }
@@ -99,6 +102,11 @@ impl Record {
     /// The same for connections with TLS.
     pub(super) fn with_handshakes(self) -> Result<Self, LoadError> {
         Ok(Self { handshakes: Some(Handshakes { times: Times::new()?, resumed: 0 }), ..self })
+    }
+
+    /// The same for so many requests.
+    pub(super) fn with_requests(self, requests: usize) -> Self {
+        Self { by_request: RequestCounts::for_each(requests), ..self }
     }
 
     /// An empty record for a run of this length; `paced` is whether requests are due by a schedule.
@@ -119,6 +127,7 @@ impl Record {
             streams: 0,
             mixed: 0,
             pods: Vec::new(),
+            by_request: Vec::new(),
             by_name: HashMap::new(),
             faults: BTreeMap::new(),
         })
@@ -161,6 +170,21 @@ impl Record {
         let key = (tenth, fault, pod);
         let full = self.faults.len() >= MAX_FAULTS && !self.faults.contains_key(&key);
         *self.faults.entry(if full { (tenth / 10 * 10, fault.coarse(), None) } else { key }).or_default() += 1;
+    }
+
+    /// Counts that the request with this index was answered.
+    #[inline]
+    pub(super) fn request_answered(&mut self, index: u32, latency: Duration) {
+        if let Some(counts) = self.by_request.get_mut(index as usize) {
+            counts.answered(latency);
+        }
+    }
+
+    /// Counts that the request with this index failed.
+    pub(super) fn request_failed(&mut self, index: u32) {
+        if let Some(counts) = self.by_request.get_mut(index as usize) {
+            counts.failed += 1;
+        }
     }
 
     /// Counts a connection whose first response came from `pod`.

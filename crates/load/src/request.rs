@@ -7,8 +7,10 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::error::LoadError;
 use super::grpc::{self, GrpcMethod};
-use super::http2::{Expected, Http2Request};
+use super::http2::{Expected, RequestHeaders};
+use super::prepared::Http1Request;
 use super::target::Target;
+use super::template::Template;
 
 /// Headers that follow from the body.
 const DERIVED: [&str; 2] = ["content-length", "transfer-encoding"];
@@ -24,16 +26,16 @@ impl RequestMethod {
     pub const POST: Self = Self(Method::POST);
 }
 
-/// A path with its query, as it is sent.
+/// A path with its query, as it is sent. It may have the placeholders of a [`Template`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestPath(String);
+pub struct RequestPath(Template);
 
 /// A header of a request. The value may have characters beyond ASCII (obs-text, RFC 9110, section 5.5); they are sent
-/// as UTF-8.
+/// as UTF-8. It may have the placeholders of a [`Template`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHeader {
     name: String,
-    value: String,
+    value: Template,
 }
 
 fn invalid(expected: &'static str) -> LoadError {
@@ -64,7 +66,7 @@ impl FromStr for RequestPath {
                 "a path in which spaces, #, control characters and characters beyond ASCII are written as %XX",
             ));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(Template::parse(text.as_bytes())?))
     }
 }
 
@@ -74,6 +76,16 @@ impl FromStr for RequestHeader {
     /// From `Name: value`.
     fn from_str(text: &str) -> Result<Self, LoadError> {
         let (name, value) = text.split_once(':').ok_or_else(|| invalid("NAME: VALUE"))?;
+        Self::new(name, value)
+    }
+}
+
+impl RequestHeader {
+    /// A header of this name. Spaces and tabs around the value are not part of it.
+    ///
+    /// # Errors
+    /// [`LoadError::InvalidValue`] if the name or the value is not valid.
+    pub fn new(name: &str, value: &str) -> Result<Self, LoadError> {
         let value = value.trim_matches([' ', '\t']);
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
             invalid("a name of ASCII letters, digits and !#$%&'*+-.^_`|~, and no space before the colon")
@@ -86,7 +98,7 @@ impl FromStr for RequestHeader {
                 "a header other than Content-Length and Transfer-Encoding, which follow from the body",
             ));
         }
-        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+        Ok(Self { name: name.to_owned(), value: Template::parse(value.as_bytes())? })
     }
 }
 
@@ -99,7 +111,7 @@ pub struct RequestTemplate {
     method: RequestMethod,
     path: Option<RequestPath>,
     headers: Vec<RequestHeader>,
-    body: Vec<u8>,
+    body: Template,
     close: bool,
     /// The deadline that the server is told, if the request calls a method of gRPC.
     grpc: Option<Duration>,
@@ -108,7 +120,14 @@ pub struct RequestTemplate {
 impl Default for RequestTemplate {
     /// GET of the target's own path.
     fn default() -> Self {
-        Self { method: RequestMethod::GET, path: None, headers: Vec::new(), body: Vec::new(), close: false, grpc: None }
+        Self {
+            method: RequestMethod::GET,
+            path: None,
+            headers: Vec::new(),
+            body: Template::default(),
+            close: false,
+            grpc: None,
+        }
     }
 }
 
@@ -135,19 +154,33 @@ impl RequestTemplate {
         self
     }
 
+    /// Adds those of the headers for which there is none of the same name.
+    #[must_use]
+    pub fn default_headers(mut self, headers: &[RequestHeader]) -> Self {
+        let missing: Vec<_> = headers.iter().filter(|header| self.given(&header.name).is_none()).cloned().collect();
+        self.headers.extend(missing);
+        self
+    }
+
+    /// Sets the body, in which nothing is a placeholder.
+    #[must_use]
+    pub fn body(self, body: Vec<u8>) -> Self {
+        self.body_template(Template::literal(body))
+    }
+
     /// Sets the body.
     #[must_use]
-    pub fn body(mut self, body: Vec<u8>) -> Self {
+    pub fn body_template(mut self, body: Template) -> Self {
         self.body = body;
         self
     }
 
-    /// Calls a method of gRPC with the body as its message, encoded already. The server is told to answer within `timeout`.
+    /// Calls a method of gRPC with the body as its message, encoded already and without placeholders. The server is told to answer within `timeout`.
     #[must_use]
     pub fn grpc(mut self, method: &GrpcMethod, timeout: Duration) -> Self {
         self.method = RequestMethod::POST;
-        self.path = Some(RequestPath(method.path()));
-        self.body = grpc::frame(&self.body);
+        self.path = Some(RequestPath(Template::literal(method.path())));
+        self.body = Template::literal(grpc::frame(self.body.as_literal().unwrap_or_default()));
         self.grpc = Some(timeout);
         self
     }
@@ -165,74 +198,88 @@ impl RequestTemplate {
         self
     }
 
+    /// The method, and the path if the request has one of its own, for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let path = self.path.as_ref().map(|path| format!(" {}", path.0.source())).unwrap_or_default();
+        format!("{}{path}", self.method.0)
+    }
+
     /// The URL that is requested from `target`.
     #[must_use]
     pub fn url(&self, target: &Target) -> String {
-        format!("{}://{}{}", target.scheme(), target.host, self.path_at(target))
+        format!("{}://{}{}", target.scheme(), target.host, self.path_at(target).source())
     }
 
-    pub(super) fn is_head(&self) -> bool {
+    fn is_head(&self) -> bool {
         self.method.0 == Method::HEAD
     }
 
-    fn path_at<'a>(&'a self, target: &'a Target) -> &'a str {
-        self.path.as_ref().map_or(&target.path, |path| &path.0)
+    fn path_at(&self, target: &Target) -> Template {
+        self.path.as_ref().map_or_else(|| Template::literal(target.path.as_str()), |path| path.0.clone())
     }
 
-    /// The bytes that are sent to `target` over HTTP/1.1.
-    pub(super) fn serialise(&self, target: &Target) -> Vec<u8> {
-        let connection = self.close.then_some(("Connection", "close"));
-        let length = self.length();
-        let own = [("Host", target.host.as_str()), ("User-Agent", USER_AGENT), ("Accept", ACCEPT)].into_iter();
-        let own = own.chain(connection).chain(length.as_deref().map(|length| ("Content-Length", length)));
+    /// What is sent to `target` over HTTP/1.1.
+    pub(super) fn http1(&self, target: &Target) -> Http1Request {
+        let connection = self.close.then(|| ("Connection", Template::literal("close")));
+        let own = [("Host", target.host.as_str()), ("User-Agent", USER_AGENT), ("Accept", ACCEPT)];
+        let own = own.into_iter().map(|(name, value)| (name, Template::literal(value)));
+        let own = own.chain(connection).chain(self.length().map(|length| ("Content-Length", length)));
         let own = own.filter(|(name, _)| self.given(name).is_none());
-        let all = own.chain(self.headers.iter().map(|header| (header.name.as_str(), header.value.as_str())));
-        let first = format!("{} {} HTTP/1.1", self.method.0, self.path_at(target));
-        let lines: Vec<String> =
-            std::iter::once(first).chain(all.map(|(name, value)| format!("{name}: {value}"))).collect();
-        [lines.join("\r\n").as_bytes(), b"\r\n\r\n", &self.body].concat()
+        let given = self.headers.iter().map(|header| (header.name.as_str(), header.value.clone()));
+        let mut head = Template::literal(format!("{} ", self.method.0));
+        head.push(&self.path_at(target));
+        head.push_text(b" HTTP/1.1\r\n");
+        for (name, value) in own.chain(given) {
+            head.push_text(format!("{name}: ").as_bytes());
+            head.push(&value);
+            head.push_text(b"\r\n");
+        }
+        head.push_text(b"\r\n");
+        Http1Request::new(head, self.body.clone(), self.is_head())
     }
 
-    /// The same request over HTTP/2.
-    pub(super) fn http2(&self, target: &Target) -> Http2Request {
+    /// The same request over HTTP/2: its headers, with names in lower case, and its body.
+    pub(super) fn http2(&self, target: &Target) -> RequestHeaders {
         let expected = Expected { is_head: self.is_head(), is_grpc: self.grpc.is_some() };
-        Http2Request::new(&self.http2_headers(target), self.body.clone(), expected)
+        RequestHeaders { list: self.http2_headers(target), body: self.body.clone(), expected }
     }
 
-    /// Its headers, with names in lower case.
-    fn http2_headers(&self, target: &Target) -> Vec<(String, String)> {
-        let length = self.length();
-        let host = self.given("Host").unwrap_or(&target.host);
+    fn http2_headers(&self, target: &Target) -> Vec<(String, Template)> {
+        let host = self.given("Host").cloned().unwrap_or_else(|| Template::literal(target.host.as_str()));
         let pseudo = [
-            (":method", self.method.0.as_str()),
-            (":scheme", target.scheme()),
+            (":method", Template::literal(self.method.0.as_str())),
+            (":scheme", Template::literal(target.scheme())),
             (":path", self.path_at(target)),
             (":authority", host),
         ];
-        let own = [("user-agent", USER_AGENT), ("accept", ACCEPT)].into_iter();
+        let own = [("user-agent", USER_AGENT), ("accept", ACCEPT)];
+        let own = own.into_iter().map(|(name, value)| (name, Template::literal(value)));
         let timeout = self.grpc.map(grpc::timeout);
         let of_grpc = timeout
             .as_deref()
             .map(|timeout| [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", timeout)]);
-        let length = length.filter(|_| self.grpc.is_none());
-        let own = own.chain(length.as_deref().map(|length| ("content-length", length)));
-        let own = own.chain(of_grpc.into_iter().flatten()).filter(|(name, _)| self.given(name).is_none());
+        let of_grpc = of_grpc.into_iter().flatten().map(|(name, value)| (name, Template::literal(value)));
+        let length = self.length().filter(|_| self.grpc.is_none());
+        let own = own.chain(length.map(|length| ("content-length", length)));
+        let own = own.chain(of_grpc).filter(|(name, _)| self.given(name).is_none());
         let given = self.headers.iter().filter(|header| !header.is_of_connection());
-        let given = given.map(|header| (header.name.as_str(), header.value.as_str()));
+        let given = given.map(|header| (header.name.as_str(), header.value.clone()));
         let all = pseudo.into_iter().chain(own).chain(given);
-        all.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect()
+        all.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
     }
 
     /// The value of a header that was added.
-    fn given(&self, name: &str) -> Option<&str> {
+    fn given(&self, name: &str) -> Option<&Template> {
         let given = self.headers.iter().find(|given| given.name.eq_ignore_ascii_case(name));
-        given.map(|header| header.value.as_str())
+        given.map(|header| &header.value)
     }
 
     /// The length of the body. These methods have a body as a rule, so its absence must be explicit (RFC 9110, section 8.6).
-    fn length(&self) -> Option<String> {
+    fn length(&self) -> Option<Template> {
         let has_length = !self.body.is_empty() || matches!(self.method.0.as_str(), "POST" | "PUT" | "PATCH");
-        has_length.then(|| self.body.len().to_string())
+        let length = |body: &[u8]| Template::literal(body.len().to_string());
+        has_length.then(|| self.body.as_literal().map_or_else(Template::body_length, length))
     }
 }
 
@@ -241,7 +288,8 @@ impl RequestHeader {
     fn is_of_connection(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
         let of_connection = ["connection", "host", "keep-alive", "proxy-connection", "upgrade"];
-        of_connection.contains(&name.as_str()) || (name == "te" && !self.value.eq_ignore_ascii_case("trailers"))
+        of_connection.contains(&name.as_str())
+            || (name == "te" && !self.value.as_literal().is_some_and(|value| value.eq_ignore_ascii_case(b"trailers")))
     }
 }
 
@@ -252,7 +300,7 @@ mod tests {
     fn bytes(request: &RequestTemplate) -> String {
         let target =
             Target { address: "127.0.0.1:80".parse().unwrap(), host: "a:80".into(), path: "/own".into(), tls: None };
-        String::from_utf8(request.serialise(&target)).unwrap()
+        String::from_utf8(request.http1(&target).as_literal().unwrap().to_vec()).unwrap()
     }
 
     #[test]
@@ -279,7 +327,10 @@ mod tests {
     fn over_http_2_the_host_is_the_authority_and_no_header_is_of_the_connection() {
         let target =
             Target { address: "127.0.0.1:80".parse().unwrap(), host: "a:80".into(), path: "/own".into(), tls: None };
-        let text = |request: &RequestTemplate| format!("{:?}", request.http2_headers(&target));
+        let text = |request: &RequestTemplate| {
+            let headers = request.http2_headers(&target).into_iter().map(|(name, value)| (name, value.source()));
+            format!("{:?}", headers.collect::<Vec<_>>())
+        };
         let headers = ["Host: b", "Connection: close", "X-Two: 1", "TE: gzip", "Upgrade: h2c"];
         let request =
             headers.iter().fold(RequestTemplate::default(), |request, header| request.header(header.parse().unwrap()));

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::mix::Deal;
 use super::schedule::{Schedule, share};
 
 /// A request that is to be sent.
@@ -9,6 +10,8 @@ use super::schedule::{Schedule, share};
 pub(super) struct ScheduledRequest {
     /// When it should be sent; in a closed loop, when a connection is free for it.
     pub(super) due: Instant,
+    /// Which of the requests of the run it is.
+    pub(super) index: u32,
     /// Whether it is counted, because it belongs to the run and not to its warm-up.
     pub(super) counts: bool,
 }
@@ -21,6 +24,7 @@ pub(super) struct RequestSource {
     /// How many requests were taken and have neither been answered nor failed.
     outstanding: u64,
     pace: Option<Pace>,
+    deal: Deal,
 }
 
 /// When requests are due. Those that are overdue need no list, because the number of the next one says which they are.
@@ -42,13 +46,14 @@ impl RequestSource {
     /// at most `requests`, by `schedule` where there is one.
     pub(super) fn new(
         (schedule, requests): (Option<&Schedule>, Option<u64>),
+        deal: Deal,
         (worker, workers): (u64, u64),
         start: Instant,
         warm_up: Duration,
     ) -> Self {
         let left = requests.map_or(u64::MAX, |requests| share(requests, worker, workers));
         let pace = schedule.map(|schedule| Pace::new(schedule, (worker, workers), start, warm_up));
-        Self { start, left, outstanding: 0, pace }
+        Self { start, left, outstanding: 0, pace, deal }
     }
 
     /// Whether requests are due by a schedule (an open loop).
@@ -87,11 +92,12 @@ impl RequestSource {
         if self.left == 0 {
             return None;
         }
-        let request = match &mut self.pace {
-            None => ScheduledRequest { due: now, counts: now >= self.start },
+        let (due, counts) = match &mut self.pace {
+            None => (now, now >= self.start),
             Some(pace) => pace.take(now, self.start)?,
         };
-        if request.counts {
+        let request = ScheduledRequest { due, index: self.deal.next(counts), counts };
+        if counts {
             self.left -= 1;
             self.outstanding += 1;
         }
@@ -150,17 +156,19 @@ impl Pace {
         }
     }
 
-    fn take(&mut self, now: Instant, start: Instant) -> Option<ScheduledRequest> {
+    /// When the next request was due, if it is due, and whether it counts.
+    fn take(&mut self, now: Instant, start: Instant) -> Option<(Instant, bool)> {
         self.advance(now, start);
         let due = self.due.filter(|due| *due <= now)?;
         self.next += self.workers;
         self.find_due();
-        Some(ScheduledRequest { due, counts: self.run.is_none() })
+        Some((due, self.run.is_none()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::mix::RequestOrder;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -169,11 +177,15 @@ mod tests {
         start.checked_sub(milliseconds * MS).unwrap()
     }
 
+    fn one_request() -> Deal {
+        Deal::new((1, RequestOrder::InOrder, 0), (0, 1))
+    }
+
     /// For the only worker of a run with this warm-up.
     fn source(rate: Option<f64>, requests: Option<u64>, warm_up: Duration) -> (RequestSource, Instant) {
         let start = Instant::now() + Duration::from_secs(60);
         let schedule = rate.map(Schedule::constant);
-        (RequestSource::new((schedule.as_ref(), requests), (0, 1), start, warm_up), start)
+        (RequestSource::new((schedule.as_ref(), requests), one_request(), (0, 1), start, warm_up), start)
     }
 
     #[test]
@@ -243,7 +255,8 @@ mod tests {
         let schedule = Schedule::constant(1000.0);
         let mut all: Vec<_> = (0..3)
             .flat_map(|worker| {
-                let mut source = RequestSource::new((Some(&schedule), Some(10)), (worker, 3), start, Duration::ZERO);
+                let mut source =
+                    RequestSource::new((Some(&schedule), Some(10)), one_request(), (worker, 3), start, Duration::ZERO);
                 std::iter::from_fn(move || source.take(start + Duration::from_secs(1))).collect::<Vec<_>>()
             })
             .map(|request| request.due - start)

@@ -44,6 +44,12 @@ impl ResponseReader {
         Self { head: Vec::new(), body: None, response: EMPTY, pod: Vec::new(), body_forbidden: false, to_head }
     }
 
+    /// Sets whether the next response is to HEAD.
+    #[inline]
+    pub(super) fn expect(&mut self, to_head: bool) {
+        self.to_head = to_head;
+    }
+
     /// The name of the pod in the last response; empty when there was none.
     pub(super) fn pod(&self) -> &[u8] {
         &self.pod

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::plan::LoadPlan;
 use super::record::{FaultAt, Handshakes, Pod, Second};
+use super::request_counts::RequestCounts;
 use super::times::Times;
 use super::usage::ThreadUsage;
 use super::worker::WorkerResult;
@@ -56,6 +57,8 @@ pub struct RunResult {
     pub mixed: u64,
     /// The requests and connections of each pod, sorted by name.
     pub pods: Vec<Pod>,
+    /// What was counted for each of the plan's requests, if there are several and at most 20.
+    pub by_request: Vec<RequestCounts>,
     /// How often which fault happened, by time and pod.
     pub faults: BTreeMap<FaultAt, u64>,
     /// What each thread of the load used, without the warm-up.
@@ -108,6 +111,7 @@ impl RunResult {
             streams: result.record.streams,
             mixed: result.record.mixed,
             pods,
+            by_request: result.record.by_request,
             faults,
             threads: vec![result.usage],
         }
@@ -139,6 +143,9 @@ impl RunResult {
             mine.uncorrected.add(&theirs.uncorrected);
             mine.late.add(&theirs.late);
             mine.unsent += theirs.unsent;
+        }
+        for (mine, theirs) in self.by_request.iter_mut().zip(&other.by_request) {
+            mine.add(theirs);
         }
         for pod in other.pods {
             match self.pods.binary_search_by(|mine| mine.name.cmp(&pod.name)) {

@@ -1,7 +1,6 @@
 //! One run, from its plan to its result.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -15,6 +14,7 @@ use super::error::LoadError;
 use super::live::{GaugeReader, RunProgress};
 use super::plan::LoadPlan;
 use super::pool;
+use super::prepared::PreparedRequests;
 use super::result::RunResult;
 use super::shared::Job;
 use super::target::Target;
@@ -69,11 +69,10 @@ async fn run_at(
     ensure_descriptors(most_connections(&shares, count, balance.unwrap_or_default()))?;
     let start = Instant::now() + plan.warm_up;
     let end = start + plan.duration;
-    let request = plan.request.serialise(target);
-    let http2 = Arc::new(plan.request.http2(target));
+    let requests = PreparedRequests::new(plan, target);
     let tls = target.tls.as_ref().map(|tls| tls.offering(plan.protocol));
     let tls = tls.as_ref();
-    let job = Job { addresses, balance, plan, request: &request, http2: &http2, tls, start, end, shares };
+    let job = Job { addresses, balance, plan, requests: &requests, tls, start, end, shares };
     let mut workers = WorkerPool::default();
     let results = (0..job.shares.len()).map(|number| workers.start(&job, number)).collect::<Result<Vec<_>, _>>()?;
     let mut results = try_join_all(results);

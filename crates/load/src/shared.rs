@@ -1,7 +1,6 @@
 //! What all connections of one worker share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
@@ -9,13 +8,14 @@ use mio::{Registry, Token};
 use super::addresses::Addresses;
 use super::balance::ClientBalance;
 use super::fault::Fault;
-use super::http2::Http2Request;
 use super::plan::LoadPlan;
 use super::pool::ConnectionPool;
+use super::prepared::{PreparedRequests, Renderer};
 use super::record::{PodIndex, Record};
 use super::request_source::{RequestSource, ScheduledRequest};
 use super::socket::Socket;
 use super::statuses::StatusSet;
+use super::think_time::Thinkers;
 use super::tls::{Tls, TlsStream};
 
 /// How many bytes one read returns at most.
@@ -27,10 +27,7 @@ pub(super) struct Job<'a> {
     /// How the client chooses an address for each request; `None` if there is one address.
     pub(super) balance: Option<ClientBalance>,
     pub(super) plan: &'a LoadPlan,
-    /// The bytes of the request over HTTP/1.1.
-    pub(super) request: &'a [u8],
-    /// The same request over HTTP/2.
-    pub(super) http2: &'a Arc<Http2Request>,
+    pub(super) requests: &'a PreparedRequests,
     /// How to speak TLS, if it is spoken.
     pub(super) tls: Option<&'a Tls>,
     /// When the run begins to be counted.
@@ -47,13 +44,11 @@ pub(super) struct Shared {
     pub(super) list: Addresses,
     /// All addresses that were in use since the run began.
     pub(super) addresses: Vec<SocketAddr>,
-    pub(super) request: Vec<u8>,
-    pub(super) http2: Arc<Http2Request>,
+    pub(super) requests: PreparedRequests,
+    pub(super) renderer: Renderer,
     pub(super) tls: Option<Tls>,
     /// How many requests a connection over HTTP/2 has in flight at most.
     pub(super) streams: usize,
-    /// Whether the request is HEAD, so that responses have no body.
-    pub(super) is_head: bool,
     /// The statuses that are successes.
     pub(super) expected: StatusSet,
     pub(super) timeout: Duration,
@@ -62,6 +57,8 @@ pub(super) struct Shared {
     pub(super) record: Record,
     pub(super) source: RequestSource,
     pub(super) pool: ConnectionPool,
+    /// Who pauses between a response and the next request.
+    pub(super) thinkers: Thinkers,
     /// Whether connections are opened before there is a request for them, and kept open.
     pub(super) connect_early: bool,
     /// The number of responses after which a connection is replaced.
@@ -76,7 +73,7 @@ pub(super) struct Shared {
 impl Shared {
     /// The state of worker number `worker`.
     pub(super) fn new(registry: Registry, job: &Job<'_>, worker: usize, record: Record) -> Self {
-        let Job { addresses: list, balance, plan, request, http2, tls, start, end, shares } = job;
+        let Job { addresses: list, balance, plan, requests, tls, start, end, shares } = job;
         let streams = plan.streams();
         let wanted = (plan.schedule.as_ref(), plan.requests.map(Into::into));
         let number = (worker as u64, shares.len() as u64);
@@ -90,24 +87,38 @@ impl Shared {
             registry,
             list: Addresses::clone(list),
             addresses,
-            request: request.to_vec(),
-            http2: Arc::clone(http2),
+            requests: (*requests).clone(),
+            renderer: Renderer::new(number, plan.seed),
             tls: tls.cloned(),
             streams: streams as usize,
-            is_head: plan.request.is_head(),
             expected: plan.expected.clone(),
             timeout: plan.timeout,
             start: *start,
             end: *end,
             record,
-            source: RequestSource::new(wanted, number, *start, plan.warm_up),
+            source: RequestSource::new(wanted, plan.deal(number), number, *start, plan.warm_up),
             connect_early: plan.schedule.is_some() && plan.responses_per_connection.is_none() && !pool.is_balanced(),
             pool,
+            thinkers: Thinkers::new(
+                plan.think_time.filter(|_| plan.schedule.is_none()),
+                plan.seed.wrapping_add(worker as u64),
+            ),
             responses_per_connection: plan.responses_per_connection.map_or(u32::MAX, Into::into),
             unfinished: Vec::new(),
             unflushed: Vec::new(),
             buffer: vec![0; BUFFER],
         }
+    }
+
+    /// Begins a pause after a response on the connection with this token, if there are pauses. Where the client balances,
+    /// any connection may send the next request, so it is the request that pauses. Returns whether the connection does.
+    #[inline]
+    pub(super) fn think(&mut self, token: Token, now: Instant) -> bool {
+        if !self.thinkers.begin(token, now) {
+            return false;
+        }
+        self.pool.think();
+        !self.pool.is_balanced()
     }
 
     /// Counts the response to a request that was sent at `sent`.
@@ -124,11 +135,15 @@ impl Shared {
         if let Some(paced) = &mut self.record.paced {
             paced.late.record(sent.saturating_duration_since(request.due));
             paced.uncorrected.record(latency);
-            self.record.response(pod, since, now.saturating_duration_since(request.due), bytes);
+            let latency = now.saturating_duration_since(request.due);
+            self.record.response(pod, since, latency, bytes);
+            self.record.request_answered(request.index, latency);
         } else {
             self.record.response(pod, since, latency, bytes);
+            self.record.request_answered(request.index, latency);
         }
         if !self.expected.contains(status) {
+            self.record.request_failed(request.index);
             self.record.fault(Fault::Status(status), since, Some(pod));
         }
     }
@@ -143,7 +158,21 @@ impl Shared {
         }
     }
 
-    /// Counts a failure.
+    /// Counts a failure of a request.
+    pub(super) fn count_failed(
+        &mut self,
+        request: ScheduledRequest,
+        fault: Fault,
+        pod: Option<PodIndex>,
+        now: Instant,
+    ) {
+        if (self.start..self.end).contains(&now) {
+            self.record.request_failed(request.index);
+        }
+        self.count_failure(fault, pod, now);
+    }
+
+    /// Counts a failure of a connection without a request.
     pub(super) fn count_failure(&mut self, fault: Fault, pod: Option<PodIndex>, now: Instant) {
         if (self.start..self.end).contains(&now) {
             self.record.fault(fault, now.saturating_duration_since(self.start), pod);

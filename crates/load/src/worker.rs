@@ -47,7 +47,7 @@ pub(super) struct Worker<C> {
     /// How many requests may be in flight, and how many workers there are.
     share: u32,
     workers: usize,
-    /// Wakes the worker when the next request is due; only with a schedule.
+    /// Wakes the worker when the next request is due, or a pause ends; only with a schedule or a think time.
     timer: Option<Timer>,
     gauge: Arc<Gauge>,
 }
@@ -58,7 +58,9 @@ impl<C: ClientConnection> Worker<C> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
         let shared = Shared::new(poll.registry().try_clone()?, job, number, record);
-        let timer = shared.source.is_paced().then(|| Timer::new(poll.registry(), TIMER)).transpose()?;
+        let timer = (shared.source.is_paced() || shared.thinkers.exist())
+            .then(|| Timer::new(poll.registry(), TIMER))
+            .transpose()?;
         let now = Instant::now();
         let (addresses, share, workers) = (job.addresses.clone(), job.shares[number], job.shares.len());
         let stopper = Stopper::new(Arc::clone(&gauge), waker);
@@ -91,6 +93,7 @@ impl<C: ClientConnection> Worker<C> {
                 self.set_gauge(now);
                 next_gauge = now + GAUGE_INTERVAL;
             }
+            self.end_pauses()?;
             self.send_due()?;
             self.flush();
             let timeout = next.min(self.shared.end).saturating_duration_since(now);
@@ -166,6 +169,26 @@ impl<C: ClientConnection> Worker<C> {
             }
         }
         Ok(())
+    }
+
+    /// Ends the pauses that are over, and sets the timer for the next one.
+    fn end_pauses(&mut self) -> io::Result<()> {
+        let Self { connections, shared, timer, .. } = self;
+        if !shared.thinkers.exist() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        while let Some(token) = shared.thinkers.ended(now) {
+            if shared.pool.is_balanced() {
+                shared.pool.thought();
+            } else if let Some(connection) = connections.get_mut(token.0) {
+                connection.thought(shared, now);
+            }
+        }
+        match (timer, shared.thinkers.next()) {
+            (Some(timer), Some(next)) => timer.set(next, now),
+            _ => Ok(()),
+        }
     }
 
     /// Sends the requests that are due over idle connections, and sets the timer for the next one.

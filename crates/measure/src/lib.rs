@@ -57,6 +57,19 @@ pub struct Requests {
     pub in_flight: u64,
 }
 
+/// What was counted for one of several requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestResult {
+    /// Its method, and its path if that is not the one of the target.
+    pub request: String,
+    /// How often it was answered, with any status.
+    pub answered: u64,
+    /// How often it failed; with a status that was not expected, it was also answered.
+    pub failed: u64,
+    /// How long its responses took.
+    pub latency_us: PodLatency,
+}
+
 /// Failures in one second of a run, by kind and pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCount {
@@ -149,6 +162,9 @@ pub struct Measurement {
     pub timeouts: u64,
     /// Errors and bad statuses by second, kind and pod.
     pub faults: Vec<FaultCount>,
+    /// Each of several requests; empty for one, for more than 20, and in reports of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_request: Vec<RequestResult>,
     /// How requests and connections were distributed over pods.
     pub spread: Spread,
     /// Each second.
@@ -226,6 +242,7 @@ impl Measurement {
             errors: count(|class| class != FailureClass::BadStatus),
             timeouts: count(|class| class == FailureClass::Timeout),
             faults: fault_counts(run),
+            by_request: run.by_request.clone(),
             spread: Spread::new(&run.pods, replicas)
                 .over(run.http2.map_or(0, |http2| http2.streams), run.mixed_connections),
             timeline: run.seconds.clone(),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Handshakes, Http2, Latency, Mode, PercentilePoint, PodLatency, Protocol, TimelineSecond};
+use super::{Handshakes, Http2, Latency, Mode, PercentilePoint, PodLatency, Protocol, RequestResult, TimelineSecond};
 
 /// One run as it was counted. Times are in microseconds where they are whole numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +57,8 @@ pub struct RunData {
     pub tenths: Vec<u32>,
     /// Requests and connections by pod. One without a name has the responses that named no pod.
     pub pods: Vec<PodLoad>,
+    /// What was counted for each of several requests, where that is known.
+    pub by_request: Vec<RequestResult>,
     /// What failed, in the order of time.
     pub failures: Vec<Failure>,
     /// What each thread of the generator used.

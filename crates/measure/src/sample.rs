@@ -35,6 +35,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         errors: 0,
         timeouts: 0,
         faults: Vec::new(),
+        by_request: Vec::new(),
         spread: Spread::new(&pods, Some(replicas)),
         timeline: Vec::new(),
         latency_curve: Vec::new(),

@@ -89,7 +89,11 @@ fn needed_by(verb: &'static str, why: NotRoot, own: &OwnCommand) -> Error {
 /// Why sudo is not used for a command with these arguments.
 fn obstacle(setting: &OsStr, arguments: &[OsString]) -> Result<Option<NotRoot>, Error> {
     match setting.to_str() {
-        Some("") => Ok(arguments.iter().find_map(|argument| open_file(argument)).map(NotRoot::OpenFile)),
+        Some("") => {
+            let file =
+                arguments.iter().find_map(|argument| open_file(argument)).or_else(|| requests_of_stdin(arguments));
+            Ok(file.map(NotRoot::OpenFile))
+        }
         Some("never") => Ok(Some(NotRoot::Unasked)),
         Some(TRIED) => Ok(Some(NotRoot::StillNotRoot)),
         _ => {
@@ -148,6 +152,14 @@ fn open_file(argument: &OsStr) -> Option<String> {
     })
 }
 
+/// The standard input, if requests were read from it.
+fn requests_of_stdin(arguments: &[OsString]) -> Option<String> {
+    const FLAG: &str = "--requests-file";
+    let separate = arguments.windows(2).any(|pair| pair[0] == FLAG && pair[1] == "-");
+    let joined = arguments.iter().any(|argument| argument.to_str() == Some("--requests-file=-"));
+    (separate || joined).then(|| "/dev/stdin".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +185,7 @@ mod tests {
         for (argument, file) in [
             ("@/dev/stdin", "/dev/stdin"),
             ("--body=@/dev/fd/63", "/dev/fd/63"),
+            ("--requests-file=-", "/dev/stdin"),
             ("/dev/fd/12", "/dev/fd/12"),
             ("/proc/self/fd/0", "/proc/self/fd/0"),
         ] {

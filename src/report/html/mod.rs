@@ -14,7 +14,7 @@ mod time_bins;
 mod time_chart;
 
 use super::words::{self, ReportStatus};
-use super::{Exporter, Report, events, figures, rounds};
+use super::{Exporter, Report, events, figures, requests, rounds};
 use crate::report::ReportError;
 use markup::{elements, escape};
 
@@ -44,6 +44,7 @@ impl Exporter for Html {
             comparison_chart::section(&report.runs, runs, drawn_names),
             percentile_chart::section(runs, drawn_names),
             time_chart::section(runs, drawn_names, u32::try_from(bins).unwrap_or(u32::MAX)),
+            requested(runs, drawn_names),
             happened(runs, drawn_names),
             pods_chart::section(runs, drawn_names, ALL_PODS / drawn.max(1)),
             details(runs, drawn_names),
@@ -89,6 +90,24 @@ fn left_out(runs: usize, rounds: usize) -> String {
         0 => rounds.to_owned(),
         _ => format!("{rounds}<p class=\"soft\">{runs} further runs are only in the table of throughput.</p>"),
     }
+}
+
+/// The runs with several requests.
+fn requested(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String {
+    let several = runs.iter().zip(names).filter(|(run, _)| !run.by_request.is_empty());
+    let parts: Vec<String> = several
+        .map(|(run, name)| {
+            let rows = run.by_request.iter().map(requests::cells);
+            let table = data_table::table(&format!("Requests, {name}"), &requests::COLUMNS, rows);
+            format!("<h3>{}</h3>{table}", escape(name))
+        })
+        .collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    let told =
+        "<p>How often each request was answered and failed, and how long its responses took, in milliseconds.</p>";
+    format!("<section><h2>Requests</h2>{told}{}</section>", parts.concat())
 }
 
 /// The events of the runs.

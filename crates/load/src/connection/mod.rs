@@ -46,6 +46,9 @@ pub(super) struct Connection {
     since: Instant,
     /// The request in flight, or that the connection is opened for.
     request: Option<ScheduledRequest>,
+    /// Which of the requests of the run it is, and its bytes if it has placeholders.
+    index: usize,
+    rendered: Vec<u8>,
     sent: usize,
     reader: ResponseReader,
     state: ConnectionState,
@@ -54,6 +57,8 @@ pub(super) struct Connection {
     pooled: bool,
     /// Whether it has been opened before.
     opened: bool,
+    /// Whether it pauses after a response. It is idle, and not in the pool.
+    thinking: bool,
 }
 
 /// The state since the connection was last opened.
@@ -71,7 +76,7 @@ struct ConnectionState {
 }
 
 impl ClientConnection for Connection {
-    fn new(token: Token, address: usize, shared: &Shared, now: Instant) -> Self {
+    fn new(token: Token, address: usize, _: &Shared, now: Instant) -> Self {
         Self {
             token,
             address,
@@ -80,12 +85,15 @@ impl ClientConnection for Connection {
             phase: ConnectionPhase::Waiting,
             since: now,
             request: None,
+            index: 0,
+            rendered: Vec::new(),
             sent: 0,
-            reader: ResponseReader::new(shared.is_head),
+            reader: ResponseReader::new(false),
             state: ConnectionState::default(),
             backoff: Backoff::default(),
             pooled: false,
             opened: false,
+            thinking: false,
         }
     }
 
@@ -166,9 +174,17 @@ impl ClientConnection for Connection {
         }
     }
 
+    fn thought(&mut self, shared: &mut Shared, now: Instant) {
+        self.thinking = false;
+        if self.phase == ConnectionPhase::Idle {
+            self.continue_idle(shared, now);
+        }
+    }
+
     #[inline]
     fn start(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
         self.request = Some(request);
+        self.prepare(request.index as usize, shared);
         shared.pool.began(self.address);
         if self.socket.is_some() {
             self.begin(shared, now);
@@ -192,6 +208,10 @@ impl Connection {
     /// Takes the next request if there is one; else the connection becomes idle.
     #[inline]
     fn continue_idle(&mut self, shared: &mut Shared, now: Instant) {
+        if self.thinking {
+            self.phase = ConnectionPhase::Idle;
+            return;
+        }
         if shared.connect_early && self.socket.is_none() && !shared.source.is_spent() {
             return self.open(shared, now);
         }
@@ -214,14 +234,16 @@ impl Connection {
     /// writing would block, or fails with the reason why the connection could not be opened.
     fn send(&mut self, shared: &mut Shared, now: Instant) {
         while let Some(socket) = &mut self.socket {
-            match socket.write(&shared.request[self.sent..]) {
+            let bytes = shared.requests.http1[self.index].as_literal().unwrap_or(&self.rendered);
+            let length = bytes.len();
+            match socket.write(&bytes[self.sent..]) {
                 Ok(written) => {
                     if self.phase == ConnectionPhase::Connecting {
                         self.opened(shared, now);
                         self.begin(shared, now);
                     }
                     self.sent += written;
-                    if self.sent >= shared.request.len() {
+                    if self.sent >= length {
                         self.phase = ConnectionPhase::Receiving;
                         return;
                     }
@@ -231,6 +253,15 @@ impl Connection {
                 Err(error) => return self.fail(Fault::from(&error), shared, now),
             }
         }
+    }
+
+    /// Prepares the bytes of the request with this index, and the reader for its response.
+    #[inline]
+    fn prepare(&mut self, index: usize, shared: &mut Shared) {
+        let request = &shared.requests.http1[index];
+        shared.renderer.http1(request, &mut self.rendered);
+        self.reader.expect(request.is_head);
+        self.index = index;
     }
 
     #[inline]
@@ -287,9 +318,12 @@ impl Connection {
 
     fn fail(&mut self, fault: Fault, shared: &mut Shared, now: Instant) {
         shared.record.opened += u64::from(self.is_unused());
-        let counts = self.finish(shared).is_some_and(|request| request.counts);
-        if (shared.start..shared.end).contains(&now) && (counts || shared.source.take_for_failure()) {
-            shared.count_failure(fault, self.state.pod, now);
+        match self.finish(shared).filter(|request| request.counts) {
+            Some(request) => shared.count_failed(request, fault, self.state.pod, now),
+            None if (shared.start..shared.end).contains(&now) && shared.source.take_for_failure() => {
+                shared.count_failure(fault, self.state.pod, now);
+            }
+            None => {}
         }
         self.socket = None;
         (self.phase, self.since) = (ConnectionPhase::Waiting, self.backoff.next(now));

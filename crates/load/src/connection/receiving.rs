@@ -67,6 +67,7 @@ impl Connection {
         if ends || self.state.responses >= shared.responses_per_connection {
             self.end();
         }
+        self.thinking = shared.think(self.token, now);
         self.continue_idle(shared, now);
     }
 

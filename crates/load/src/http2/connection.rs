@@ -49,6 +49,8 @@ pub(crate) struct Http2Connection {
     pending: Vec<ScheduledRequest>,
     /// How many times it is in the pool: once for each request that it could send.
     pooled: usize,
+    /// How many requests it does not send because of a pause after a response.
+    thinking: usize,
     /// Whether it is among the connections that are flushed later.
     unflushed: bool,
     /// Whether it has been opened before.
@@ -90,6 +92,7 @@ impl ClientConnection for Http2Connection {
             written: 0,
             pending: Vec::new(),
             pooled: 0,
+            thinking: 0,
             unflushed: false,
             opened: false,
             backoff: Backoff::default(),
@@ -168,6 +171,13 @@ impl ClientConnection for Http2Connection {
         }
     }
 
+    fn thought(&mut self, shared: &mut Shared, now: Instant) {
+        self.thinking = self.thinking.saturating_sub(1);
+        if matches!(self.phase, Phase::Open | Phase::Closed) {
+            self.next_requests(shared, now);
+        }
+    }
+
     fn start(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
         shared.pool.began(self.address);
         if self.phase == Phase::Open {
@@ -243,12 +253,12 @@ impl Http2Connection {
     /// How many more requests it could send.
     fn free(&self) -> usize {
         let streams = match self.phase {
-            Phase::Closed => return usize::from(self.pending.is_empty()),
+            Phase::Closed => return usize::from(self.pending.is_empty() && self.thinking < self.streams),
             Phase::Open if !self.session.is_going_away() => self.streams.min(self.session.max_streams()),
             _ => return 0,
         };
         let left = self.requests.saturating_sub(self.state.sent) as usize;
-        streams.saturating_sub(self.session.in_flight()).min(left)
+        streams.saturating_sub(self.session.in_flight() + self.thinking).min(left)
     }
 
     /// Sends as many requests as there are and as it can; for further ones it enters the pool. A connection that can send
@@ -300,7 +310,9 @@ impl Http2Connection {
 
     #[inline]
     fn begin(&mut self, request: ScheduledRequest, shared: &mut Shared, now: Instant) {
-        self.session.begin(&shared.http2, Sent { request, since: now });
+        let requests = &shared.requests.http2;
+        let rendered = shared.renderer.http2(&requests[request.index as usize]);
+        self.session.begin(requests, rendered, Sent { request, since: now });
         self.state.sent = self.state.sent.saturating_add(1);
         if !request.counts {
             return;
@@ -324,7 +336,7 @@ impl Http2Connection {
             if self.written >= self.session.output.len() {
                 self.session.output.clear();
                 self.written = 0;
-                self.session.send_bodies(shared.http2.body());
+                self.session.send_bodies(&shared.requests.http2);
                 if self.session.output.is_empty() {
                     return match socket.flush() {
                         Err(error) if error.kind() != ErrorKind::WouldBlock => {
@@ -377,7 +389,7 @@ impl Http2Connection {
             shared.pool.ended(self.address);
             if request.counts {
                 any = true;
-                shared.count_failure(fault, pod, now);
+                shared.count_failed(request, fault, pod, now);
             }
         }
         if !any && (shared.start..shared.end).contains(&now) && shared.source.take_for_failure() {

@@ -13,4 +13,4 @@ mod static_table;
 mod stream;
 
 pub(super) use connection::Http2Connection;
-pub(super) use request::{Expected, Http2Request};
+pub(super) use request::{Expected, Http2Request, RenderedHeaders, RequestHeaders};

@@ -15,7 +15,7 @@ use super::super::record::{PodIndex, Record};
 use super::super::request_source::ScheduledRequest;
 use super::frame::{self, Frame, LONGEST_PAYLOAD, MAX_31_BITS, PREFACE, code, flag, frame_length, kind, setting};
 use super::hpack::{Decoder, LONGEST_LIST};
-use super::request::{Expected, Http2Request};
+use super::request::{Http2Request, RenderedHeaders};
 use super::stream::Stream;
 
 /// How many bytes the server may send on a stream, and on the connection, before it has to wait for an update.
@@ -27,6 +27,9 @@ const FIRST_WINDOW: u32 = 65_535;
 const ENOUGH_UNSENT: usize = 128 * 1024;
 /// A server for which more than this is unsent asks for answers that it does not read.
 const MOST_UNSENT: usize = 4 << 20;
+
+/// A change of the server's table of headers to no size (RFC 7541, section 6.3).
+const EMPTY_TABLE: u8 = 0x20;
 
 /// A request that was sent, and when.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +109,8 @@ pub(super) struct Session {
     unannounced: u32,
     /// Streams whose request body is not sent yet, in turn.
     sending: VecDeque<u32>,
+    /// The bodies among them that had placeholders.
+    bodies: HashMap<u32, Vec<u8>>,
     /// The name of the pod in the last response.
     pod: (Vec<u8>, Option<PodIndex>),
 }
@@ -151,6 +156,7 @@ impl Session {
             first_send_window: FIRST_WINDOW.into(),
             unannounced: 0,
             sending: VecDeque::new(),
+            bodies: HashMap::new(),
             pod: (Vec::new(), None),
         }
     }
@@ -185,43 +191,50 @@ impl Session {
         self.pod.1
     }
 
-    /// Sends a request on a new stream.
+    /// Sends one of the requests of the run on a new stream; `rendered` is what has placeholders in it.
     #[inline]
-    pub(super) fn begin(&mut self, request: &Http2Request, sent: Sent) {
+    pub(super) fn begin(&mut self, requests: &[Http2Request], rendered: Option<Box<RenderedHeaders>>, sent: Sent) {
+        let Some(request) = requests.get(sent.request.index as usize) else { return };
         let id = self.next;
         self.next += 2;
         self.going_away |= self.next > MAX_31_BITS;
-        let end = if request.body.is_empty() { flag::END_STREAM } else { 0 };
+        let body = rendered.as_ref().map_or(&request.body, |rendered| &rendered.body).len();
+        let end = if body == 0 { flag::END_STREAM } else { 0 };
         let (block, next) = match self.encoding {
             Encoding::First => (&request.first, Encoding::Again),
             Encoding::Again => (&request.again, Encoding::Again),
-            Encoding::Plain => (&request.plain, Encoding::Plain),
-            Encoding::Shrink => {
-                let block = [&[0x20], &request.plain[..]].concat();
-                self.encoding = Encoding::Plain;
-                frame::write_headers(&mut self.output, end, id, &block);
-                return self.begun(id, request, sent);
-            }
+            Encoding::Plain | Encoding::Shrink => (&request.plain, Encoding::Plain),
         };
-        self.encoding = next;
-        frame::write_headers(&mut self.output, end, id, block);
-        self.begun(id, request, sent);
-    }
-
-    #[inline]
-    fn begun(&mut self, id: u32, request: &Http2Request, sent: Sent) {
-        self.streams.insert(id, Stream::new(sent, request.body.len(), self.first_send_window));
-        if !request.body.is_empty() {
+        let shrinks = std::mem::replace(&mut self.encoding, next) == Encoding::Shrink;
+        if rendered.is_none() && !shrinks {
+            frame::write_headers(&mut self.output, end, id, block);
+        } else {
+            let shrink: &[u8] = if shrinks { &[EMPTY_TABLE] } else { &[] };
+            let rendered = rendered.unwrap_or_default();
+            let block = [shrink, &rendered.before, block, &rendered.behind].concat();
+            frame::write_headers(&mut self.output, end, id, &block);
+            if !rendered.body.is_empty() {
+                self.bodies.insert(id, rendered.body);
+            }
+        }
+        self.streams.insert(id, Stream::new(sent, request.expected, body, self.first_send_window));
+        if body > 0 {
             self.sending.push_back(id);
-            self.send_bodies(&request.body);
+            self.send_bodies(requests);
         }
     }
 
-    /// Appends as much of the requests' bodies as the server's windows allow.
-    pub(super) fn send_bodies(&mut self, body: &[u8]) {
+    /// Appends as much of the requests' bodies as the server's windows allow. `requests` are all those of the run.
+    pub(super) fn send_bodies(&mut self, requests: &[Http2Request]) {
         for _ in 0..self.sending.len() {
             let Some(id) = self.sending.pop_front() else { return };
-            let Some(stream) = self.streams.get_mut(&id) else { continue };
+            let stream = self.streams.get_mut(&id);
+            let request = stream.as_ref().and_then(|stream| requests.get(stream.sent.request.index as usize));
+            let (Some(stream), Some(request)) = (stream, request) else {
+                self.bodies.remove(&id);
+                continue;
+            };
+            let body = self.bodies.get(&id).unwrap_or(&request.body);
             while stream.unsent > 0 && self.output.len() < ENOUGH_UNSENT {
                 let window = usize::try_from(self.send_window.min(stream.send_window)).unwrap_or(0);
                 let length = stream.unsent.min(window).min(LONGEST_PAYLOAD);
@@ -235,6 +248,8 @@ impl Session {
             }
             if stream.unsent > 0 {
                 self.sending.push_back(id);
+            } else {
+                self.bodies.remove(&id);
             }
         }
     }
@@ -243,9 +258,14 @@ impl Session {
     ///
     /// # Errors
     /// When the connection cannot be used any more.
-    pub(super) fn receive(&mut self, input: &[u8], request: &Http2Request, record: &mut Record) -> Result<(), Fault> {
-        let read = self.read(input, request.expected, record);
-        self.send_bodies(&request.body);
+    pub(super) fn receive(
+        &mut self,
+        input: &[u8],
+        requests: &[Http2Request],
+        record: &mut Record,
+    ) -> Result<(), Fault> {
+        let read = self.read(input, record);
+        self.send_bodies(requests);
         match read {
             Ok(()) if self.output.len() <= MOST_UNSENT => Ok(()),
             // The server has not even begun to speak HTTP/2.
@@ -257,7 +277,7 @@ impl Session {
         }
     }
 
-    fn read(&mut self, mut rest: &[u8], expected: Expected, record: &mut Record) -> Result<(), ProtocolError> {
+    fn read(&mut self, mut rest: &[u8], record: &mut Record) -> Result<(), ProtocolError> {
         if !self.partial.is_empty() {
             let mut partial = std::mem::take(&mut self.partial);
             loop {
@@ -275,13 +295,13 @@ impl Session {
                 partial.extend_from_slice(more);
                 rest = left;
             }
-            self.frame(Frame::parse(&partial)?, expected, record)?;
+            self.frame(Frame::parse(&partial)?, record)?;
             partial.clear();
             self.partial = partial;
         }
         while let Some(length) = frame_length(rest)?.filter(|length| rest.len() >= *length) {
             let (bytes, left) = rest.split_at(length);
-            self.frame(Frame::parse(bytes)?, expected, record)?;
+            self.frame(Frame::parse(bytes)?, record)?;
             rest = left;
         }
         self.partial.extend_from_slice(rest);
@@ -289,16 +309,16 @@ impl Session {
     }
 
     #[inline]
-    fn frame(&mut self, frame: Frame<'_>, expected: Expected, record: &mut Record) -> Result<(), ProtocolError> {
+    fn frame(&mut self, frame: Frame<'_>, record: &mut Record) -> Result<(), ProtocolError> {
         let first = !self.settled && (frame.kind != kind::SETTINGS || frame.has(flag::ACK));
         let interleaved = self.block.is_some() && frame.kind != kind::CONTINUATION;
         if first || interleaved {
             return Err(ProtocolError);
         }
         match frame.kind {
-            kind::DATA => self.data(frame, expected),
-            kind::HEADERS => self.headers(frame, expected, record),
-            kind::CONTINUATION => self.continuation(frame, expected, record),
+            kind::DATA => self.data(frame),
+            kind::HEADERS => self.headers(frame, record),
+            kind::CONTINUATION => self.continuation(frame, record),
             kind::SETTINGS => self.settings(frame),
             kind::WINDOW_UPDATE => self.window_update(frame),
             kind::RST_STREAM => self.reset(frame),

@@ -24,15 +24,18 @@ pub(super) struct Stream {
     announced: Option<u64>,
     /// Bytes received since the stream's window was last updated.
     pub(super) unannounced: u32,
+    /// What the response is.
+    pub(super) expected: Expected,
     /// How much of the request's body is left, and how much of it may be sent.
     pub(super) unsent: usize,
     pub(super) send_window: i64,
 }
 
 impl Stream {
-    pub(super) fn new(sent: Sent, unsent: usize, send_window: i64) -> Self {
+    pub(super) fn new(sent: Sent, expected: Expected, unsent: usize, send_window: i64) -> Self {
         Self {
             sent,
+            expected,
             status: 0,
             grpc: None,
             pod: None,
@@ -74,8 +77,8 @@ impl Stream {
 
     /// Whether the body is as long as the head announced.
     #[inline]
-    pub(super) fn is_complete(&self, expected: Expected) -> bool {
-        let any = expected.is_head || self.status == 304;
+    pub(super) fn is_complete(&self) -> bool {
+        let any = self.expected.is_head || self.status == 304;
         self.announced.is_none_or(|announced| announced == self.received || (any && self.received == 0))
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use evenkeel_load::{
     Addresses, ClientBalance, Fault, GrpcMethod, LoadPlan, RateStage, RequestTemplate, RunResult, Schedule, Target,
+    ThinkTime,
 };
 use h2::Reason;
 use tokio_util::sync::CancellationToken;
@@ -132,13 +133,58 @@ fn requests_of_a_schedule_count_from_when_they_were_due() {
 }
 
 #[test]
+fn each_stream_pauses_after_each_response() {
+    let (address, server) = start(Behaviour::default());
+    let pause = Duration::from_millis(50);
+    let mut plan = plan(2, 10, 1000);
+    plan.think_time = Some(ThinkTime { shortest: pause, longest: pause });
+    let one = run(address, &plan);
+    assert!(one.faults.is_empty() && (200..=400).contains(&one.answered), "{one:?}");
+    assert!(one.latency.quantile(0.5) < 20_000, "{one:?}");
+    assert!(server.requests.load(SeqCst) <= 400 + 20);
+    // The same where the client chooses the address of each request.
+    let balanced = balanced(&[address], &[address], &plan);
+    assert!(balanced.faults.is_empty() && (200..=400).contains(&balanced.answered), "{balanced:?}");
+    // And where each connection has only some requests.
+    plan.responses_per_connection = NonZeroU32::new(5);
+    let anew = run(address, &plan);
+    assert!(anew.faults.is_empty() && (100..=400).contains(&anew.answered) && anew.opened > 10, "{anew:?}");
+}
+
+#[test]
+fn the_measured_latency_is_the_delay_of_the_server() {
+    let (address, _) = start(Behaviour { delay: Duration::from_millis(50), ..Behaviour::default() });
+    let closed = run(address, &plan(2, 10, 1000));
+    let paced = run(address, &LoadPlan { schedule: Some(Schedule::constant(200.0)), ..plan(2, 20, 1000) });
+    for run in [closed, paced] {
+        assert!(run.faults.is_empty() && run.answered > 150, "{run:?}");
+        // A busy machine can only increase the latencies.
+        let (least, median) = (run.latency.quantile(0.0), run.latency.quantile(0.5));
+        assert!(least >= 50_000 && (50_000..75_000).contains(&median), "{least} and {median} µs: {run:?}");
+    }
+}
+
+#[test]
+fn a_stall_shows_in_the_latency_as_long_as_it_was() {
+    // The server answers nothing from the 200th request on, for 500 ms. Of a second's 1000 requests, half become due in that
+    // time and wait for the rest of it: a quarter of all more than 250 ms, and 1% more than 490 ms. Only 20 streams are in
+    // flight when it begins, so measured from when they were sent, nearly all requests are fast.
+    let (address, _) = start(Behaviour { stall: Some((200, Duration::from_millis(500))), ..Behaviour::default() });
+    let run = run(address, &LoadPlan { schedule: Some(Schedule::constant(1000.0)), ..plan(2, 10, 1000) });
+    assert!(run.faults.is_empty() && run.answered > 900, "{run:?}");
+    let (p75, p99) = (run.latency.quantile(0.75), run.latency.quantile(0.99));
+    assert!(p75 > 240_000 && p99 > 480_000, "p75 {p75}, p99 {p99}");
+    assert!(run.paced.unwrap().uncorrected.quantile(0.75) < p75 / 2);
+}
+
+#[test]
 fn a_schedule_opens_no_more_streams_than_planned() {
     let (address, server) = start(Behaviour { delay: Duration::from_millis(4), ..Behaviour::default() });
     let mut plan = plan(2, 4, 800);
     // More than the eight streams can take, and in bursts.
     plan.schedule = Some(Schedule::of_stages(
         &[(100, 500.0), (100, 5_000.0), (100, 0.0), (500, 1_900.0)]
-            .map(|(milliseconds, rate)| RateStage { length: Duration::from_millis(milliseconds), rate }),
+            .map(|(milliseconds, rate)| RateStage::constant(Duration::from_millis(milliseconds), rate)),
     ));
     let run = run(address, &plan);
     assert!(run.faults.is_empty() && run.answered > 200, "{run:?}");

@@ -112,6 +112,58 @@ fn a_flood_of_settings_and_pings() {
     }
 }
 
+#[test]
+fn responses_that_never_come_to_their_end() {
+    // Interim responses without an end, a body of empty frames, a body of frames that are only padding, and windows that
+    // open without end.
+    let head = frame(1, 4, 1, &[0x88]);
+    let endless: [(&[u8], Vec<u8>); 4] = [
+        (&[], frame(1, 4, 1, &[0x08, 3, b'1', b'0', b'3'])),
+        (&head, frame(0, 0, 1, &[])),
+        (&head, frame(0, 8, 1, &[255; 256])),
+        (&[], frame(8, 0, 1, &[0, 0, 0, 1])),
+    ];
+    for (begin, one) in endless {
+        let flood = one.repeat(1000);
+        let begin = [&settings()[..], begin].concat();
+        let run = run_until_end(move |stream| {
+            let mut alive = say(stream, &begin);
+            while alive {
+                alive = say(stream, &flood);
+            }
+        });
+        let kinds = [Fault::ProtocolError, Fault::TimedOut, Fault::Reset];
+        assert!(run.answered == 0 && !run.faults.is_empty(), "{run:?}");
+        assert!(run.faults.keys().all(|at| kinds.contains(&at.fault)), "{run:?}");
+    }
+}
+
+#[test]
+fn headers_that_expand_without_end() {
+    // A header of 4,000 bytes enters the table, and the same block refers to it again and again.
+    let mut block = vec![0x88, 0x40, 1, b'a', 0x7f, 0xa1, 0x1e];
+    block.extend([b'x'; 4000]);
+    block.extend([0xbe; 12_000]);
+    only(Fault::ProtocolError, move |stream| {
+        say(stream, &[settings(), frame(1, 5, 1, &block)].concat());
+    });
+}
+
+#[test]
+fn a_frame_longer_than_allowed() {
+    only(Fault::ProtocolError, |stream| {
+        say(stream, &[settings(), frame(0, 0, 1, &vec![0; 20_000])].concat());
+    });
+}
+
+#[test]
+fn windows_that_overflow() {
+    only(Fault::ProtocolError, |stream| {
+        let more = frame(8, 0, 0, &[0x7f, 0xff, 0xff, 0xff]);
+        say(stream, &[settings(), more.clone(), more].concat());
+    });
+}
+
 /// Runs against a server that never stops to send.
 fn run_until_end(treat: impl Fn(&mut TcpStream) + Clone + Send + 'static) -> RunResult {
     let mut plan = plan(2, 10, 500);

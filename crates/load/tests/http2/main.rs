@@ -4,6 +4,7 @@
 
 mod counting;
 mod hostile;
+mod mix;
 mod server;
 
 use std::net::SocketAddr;

@@ -1,10 +1,10 @@
 //! A server over HTTP/2 by the crate h2, an independent implementation.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
@@ -27,6 +27,10 @@ pub(crate) struct Behaviour {
     pub(crate) resets: Option<(usize, Reason)>,
     /// Whether it speaks gRPC, and with which statuses in turn; `None` is a response without a status.
     pub(crate) grpc: Option<&'static [Option<&'static str>]>,
+    /// Whether it keeps what it receives.
+    pub(crate) keeps: bool,
+    /// From which request on, and for how long, it answers none.
+    pub(crate) stall: Option<(usize, Duration)>,
     /// Whether each response comes from another pod than the one before.
     pub(crate) many_pods: bool,
 }
@@ -34,6 +38,9 @@ pub(crate) struct Behaviour {
 /// What the server has counted.
 #[derive(Default)]
 pub(crate) struct Counts {
+    /// The requests, if they are kept: method and path, headers in the order of their names, and body.
+    pub(crate) requests_kept: Mutex<Vec<(String, Vec<String>, String)>>,
+    stalled_until: Mutex<Option<Instant>>,
     pub(crate) requests: AtomicUsize,
     pub(crate) connections: AtomicUsize,
     pub(crate) body_bytes: AtomicUsize,
@@ -78,24 +85,46 @@ async fn serve(stream: tokio::net::TcpStream, behaviour: Behaviour, counts: Arc<
         let open = counts.open.fetch_add(1, Ordering::SeqCst) + 1;
         counts.most_open.fetch_max(open, Ordering::SeqCst);
         let pod = if behaviour.many_pods { number } else { connection } % 3;
-        tokio::spawn(answer(request.into_body(), respond, behaviour.clone(), Arc::clone(&counts), number, pod));
+        let head = behaviour.keeps.then(|| head_of(&request));
+        tokio::spawn(answer((head, request.into_body()), respond, behaviour.clone(), Arc::clone(&counts), number, pod));
         if behaviour.requests_per_connection == Some(requests) {
             session.graceful_shutdown();
         }
     }
 }
 
+fn head_of(request: &http::Request<RecvStream>) -> (String, Vec<String>) {
+    let line = format!("{} {}", request.method(), request.uri().path());
+    let headers = request.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+    let mut headers: Vec<String> = headers.collect();
+    headers.sort();
+    (line, headers)
+}
+
 async fn answer(
-    mut body: RecvStream,
+    (head, mut body): (Option<(String, Vec<String>)>, RecvStream),
     mut respond: SendResponse<Bytes>,
     behaviour: Behaviour,
     counts: Arc<Counts>,
     number: usize,
     pod: usize,
 ) {
+    let mut kept = Vec::new();
     while let Some(Ok(data)) = body.data().await {
+        if behaviour.keeps {
+            kept.extend_from_slice(&data);
+        }
         counts.body_bytes.fetch_add(data.len(), Ordering::SeqCst);
         let _ = body.flow_control().release_capacity(data.len());
+    }
+    if let Some((line, headers)) = head {
+        counts.requests_kept.lock().unwrap().push((line, headers, String::from_utf8(kept).unwrap()));
+    }
+    if let Some((begin, length)) = behaviour.stall
+        && number >= begin
+    {
+        let until = *counts.stalled_until.lock().unwrap().get_or_insert_with(|| Instant::now() + length);
+        tokio::time::sleep_until(until.into()).await;
     }
     if !behaviour.delay.is_zero() {
         tokio::time::sleep(behaviour.delay).await;

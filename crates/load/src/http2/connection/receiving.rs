@@ -1,7 +1,6 @@
 //! Receiving responses and counting them.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::super::fault::Fault;
@@ -30,8 +29,7 @@ impl Http2Connection {
                 return;
             }
             self.since = now;
-            let request = Arc::clone(&shared.http2);
-            let received = self.session.receive(&shared.buffer[..read], &request, &mut shared.record);
+            let received = self.session.receive(&shared.buffer[..read], &shared.requests.http2, &mut shared.record);
             self.count_finished(shared, now);
             if let Err(fault) = received {
                 let fault = Fault::of_unexpected(&shared.buffer[..read], fault);
@@ -69,15 +67,18 @@ impl Http2Connection {
                 (Outcome::Answered { status, bytes, grpc }, Some(pod)) => {
                     self.backoff.reset();
                     self.state.responses = self.state.responses.saturating_add(1);
+                    self.thinking += usize::from(shared.think(self.token, now));
                     if sent.request.counts {
                         shared.count_response(sent.request, sent.since, (status, bytes, pod), now);
                         self.count_pod(pod, shared);
                         if let Some(status) = grpc {
-                            shared.count_failure(Fault::Grpc(status), Some(pod), now);
+                            shared.count_failed(sent.request, Fault::Grpc(status), Some(pod), now);
                         }
                     }
                 }
-                (Outcome::Failed(fault), pod) if sent.request.counts => shared.count_failure(fault, pod, now),
+                (Outcome::Failed(fault), pod) if sent.request.counts => {
+                    shared.count_failed(sent.request, fault, pod, now);
+                }
                 _ => {}
             }
         }

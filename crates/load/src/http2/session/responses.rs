@@ -5,35 +5,24 @@ use super::super::super::protocol_error::ProtocolError;
 use super::super::super::record::Record;
 use super::super::frame::{self, Frame, code, flag, kind};
 use super::super::hpack::LONGEST_LIST;
-use super::super::request::Expected;
 use super::super::stream::head_of;
 use super::{CONNECTION_WINDOW, Finished, OpenBlock, Outcome, STREAM_WINDOW, Session};
 
 impl Session {
-    pub(super) fn headers(
-        &mut self,
-        frame: Frame<'_>,
-        expected: Expected,
-        record: &mut Record,
-    ) -> Result<(), ProtocolError> {
+    pub(super) fn headers(&mut self, frame: Frame<'_>, record: &mut Record) -> Result<(), ProtocolError> {
         self.check_opened(frame.stream)?;
         if let Some(stream) = self.streams.get_mut(&frame.stream) {
             stream.bytes += (frame::HEAD + frame.payload.len()) as u64;
         }
         let (stream, end_stream) = (frame.stream, frame.has(flag::END_STREAM));
         if frame.has(flag::END_HEADERS) {
-            return self.head(stream, end_stream, frame.content()?, expected, record);
+            return self.head(stream, end_stream, frame.content()?, record);
         }
         self.block = Some(OpenBlock { stream, end_stream, bytes: frame.content()?.to_vec() });
         Ok(())
     }
 
-    pub(super) fn continuation(
-        &mut self,
-        frame: Frame<'_>,
-        expected: Expected,
-        record: &mut Record,
-    ) -> Result<(), ProtocolError> {
+    pub(super) fn continuation(&mut self, frame: Frame<'_>, record: &mut Record) -> Result<(), ProtocolError> {
         let block = self.block.as_mut().filter(|block| block.stream == frame.stream).ok_or(ProtocolError)?;
         block.bytes.extend_from_slice(frame.payload);
         if block.bytes.len() > LONGEST_LIST {
@@ -42,20 +31,13 @@ impl Session {
         if frame.has(flag::END_HEADERS)
             && let Some(OpenBlock { stream, end_stream, bytes }) = self.block.take()
         {
-            self.head(stream, end_stream, &bytes, expected, record)?;
+            self.head(stream, end_stream, &bytes, record)?;
         }
         Ok(())
     }
 
     /// A complete block of headers: the head of a response, an interim one, or trailers.
-    fn head(
-        &mut self,
-        id: u32,
-        end_stream: bool,
-        block: &[u8],
-        expected: Expected,
-        record: &mut Record,
-    ) -> Result<(), ProtocolError> {
+    fn head(&mut self, id: u32, end_stream: bool, block: &[u8], record: &mut Record) -> Result<(), ProtocolError> {
         let Self { decoder, pod: (name, index), streams, .. } = self;
         let mut head = head_of(decoder, block, name)?;
         let Some(stream) = streams.get_mut(&id) else { return Ok(()) };
@@ -73,12 +55,12 @@ impl Session {
             };
         }
         if end_stream {
-            self.end(id, expected);
+            self.end(id);
         }
         Ok(())
     }
 
-    pub(super) fn data(&mut self, frame: Frame<'_>, expected: Expected) -> Result<(), ProtocolError> {
+    pub(super) fn data(&mut self, frame: Frame<'_>) -> Result<(), ProtocolError> {
         self.check_opened(frame.stream)?;
         let length = u32::try_from(frame.payload.len()).map_err(|_| ProtocolError)?;
         self.unannounced += length;
@@ -97,7 +79,7 @@ impl Session {
         if !stream.has_head() || stream.unannounced > STREAM_WINDOW {
             self.malformed(frame.stream);
         } else if frame.has(flag::END_STREAM) {
-            self.end(frame.stream, expected);
+            self.end(frame.stream);
         } else if stream.unannounced >= STREAM_WINDOW / 2 {
             let update = std::mem::take(&mut stream.unannounced);
             frame::write_number(&mut self.output, kind::WINDOW_UPDATE, frame.stream, update);
@@ -106,14 +88,14 @@ impl Session {
     }
 
     /// The server has sent the whole response.
-    fn end(&mut self, id: u32, expected: Expected) {
+    fn end(&mut self, id: u32) {
         let Some(stream) = self.streams.remove(&id) else { return };
         if stream.unsent > 0 {
             // The server does not need the rest of the request.
             frame::write_number(&mut self.output, kind::RST_STREAM, id, code::CANCEL);
         }
-        let outcome = if stream.is_complete(expected) {
-            let grpc = if expected.is_grpc { stream.grpc_status() } else { None };
+        let outcome = if stream.is_complete() {
+            let grpc = if stream.expected.is_grpc { stream.grpc_status() } else { None };
             Outcome::Answered { status: stream.status, bytes: stream.bytes, grpc }
         } else {
             Outcome::Failed(Fault::ProtocolError)

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::super::super::template::Template;
+use super::super::request::{Expected, RequestHeaders};
 use super::*;
 
 /// A server's side of a session, that writes frames and reads what the client sends.
 struct Talk {
     session: Session,
-    request: Http2Request,
+    requests: Vec<Http2Request>,
     record: Record,
 }
 
@@ -51,10 +53,11 @@ impl Talk {
     /// After the preface, before the server's settings.
     fn begun(body: &[u8]) -> Self {
         let headers = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a"), ("accept", "*/*")];
-        let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let request = Http2Request::new(&headers, body.to_vec(), Expected::default());
+        let list = headers.map(|(name, value)| (name.to_owned(), Template::literal(value))).into();
+        let headers = RequestHeaders { list, body: Template::literal(body), expected: Expected::default() };
+        let requests = Http2Request::encode(vec![headers]);
         let record = Record::new(Duration::from_secs(1), false).unwrap();
-        let mut talk = Self { session: Session::new(), request, record };
+        let mut talk = Self { session: Session::new(), requests, record };
         assert!(talk.session.output.starts_with(PREFACE));
         talk.session.output.drain(..PREFACE.len());
         let kinds: Vec<u8> = talk.sent().iter().map(|frame| frame.0).collect();
@@ -75,12 +78,12 @@ impl Talk {
 
     fn request(&mut self) {
         let now = Instant::now();
-        let sent = Sent { request: ScheduledRequest { due: now, counts: true }, since: now };
-        self.session.begin(&self.request, sent);
+        let sent = Sent { request: ScheduledRequest { due: now, index: 0, counts: true }, since: now };
+        self.session.begin(&self.requests, None, sent);
     }
 
     fn receive(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.session.receive(bytes, &self.request, &mut self.record)
+        self.session.receive(bytes, &self.requests, &mut self.record)
     }
 
     /// What the client has sent since the last look.
@@ -139,14 +142,14 @@ fn requests_refer_to_the_headers_of_the_first_one() {
     talk.request();
     let sent = talk.sent();
     let flags = flag::END_HEADERS | flag::END_STREAM;
-    assert_eq!(sent[0], (kind::HEADERS, flags, 1, talk.request.first.clone()));
-    assert_eq!(sent[1], (kind::HEADERS, flags, 3, talk.request.again.clone()));
+    assert_eq!(sent[0], (kind::HEADERS, flags, 1, talk.requests[0].first.clone()));
+    assert_eq!(sent[1], (kind::HEADERS, flags, 3, talk.requests[0].again.clone()));
     talk.receive(&settings(&[(setting::HEADER_TABLE_SIZE, 0)])).unwrap();
     talk.request();
     talk.request();
     let blocks: Vec<_> =
         talk.sent().into_iter().filter(|frame| frame.0 == kind::HEADERS).map(|frame| frame.3).collect();
-    assert_eq!(blocks, [[&[0x20], &talk.request.plain[..]].concat(), talk.request.plain.clone()]);
+    assert_eq!(blocks, [[&[0x20], &talk.requests[0].plain[..]].concat(), talk.requests[0].plain.clone()]);
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         faults: Vec::new(),
         spread: Spread::new(&pods, Some(replicas)),
         timeline: Vec::new(),
+        over_time: None,
         latency_curve: Vec::new(),
         latency_histogram: None,
         events: Vec::new(),

@@ -15,6 +15,7 @@ mod html;
 mod json;
 mod markdown;
 mod number;
+mod over_time;
 mod pods;
 mod rounds;
 #[cfg(test)]

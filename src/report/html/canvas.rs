@@ -30,6 +30,14 @@ pub(super) fn in_both(draw: impl Fn(Viewport) -> Canvas, label: &str) -> String 
     [Viewport::Wide, Viewport::Narrow].map(|room| draw(room).finish(room, label)).concat()
 }
 
+/// The width of one of several small charts side by side.
+pub(super) const SMALL: f64 = 280.0;
+
+/// A small chart, for every width.
+pub(super) fn small(canvas: &Canvas, label: &str) -> String {
+    canvas.svg("small", SMALL, label)
+}
+
 /// The part of a text that is at its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
@@ -90,6 +98,28 @@ impl Canvas {
         let _ = write!(self.body, r#"<path class="{class}" d="{}z"/>"#, through(around));
     }
 
+    /// Cells of a grid in one colour: horizontal strips of the row, from one column to another. The grid begins at
+    /// `corner`; a strip is `thick` high, as a part of a row. All in one shape, because a page may have 10,000 cells.
+    pub(super) fn strips(
+        &mut self,
+        class: &str,
+        corner: (f64, f64),
+        cell: (f64, f64),
+        thick: f64,
+        strips: &[(usize, f64, f64)],
+    ) {
+        let ((x, y), (width, height)) = (corner, cell);
+        let _ = write!(
+            self.body,
+            r#"<path class="{class}" stroke-width="{thick:.2}" transform="translate({x:.2} {:.2})scale({width:.3} {height:.3})" d=""#,
+            y + height / 2.0
+        );
+        for (row, from, to) in strips {
+            let _ = write!(self.body, "M{from} {row}h{}", ((to - from) * 100.0).round() / 100.0);
+        }
+        self.body += r#""/>"#;
+    }
+
     /// An area with a tooltip: the browser's own without a script, an immediate one with a script.
     pub(super) fn place(&mut self, corner: (f64, f64), size: (f64, f64), told: &str) {
         let rect = rect("hit", corner, size);
@@ -97,8 +127,11 @@ impl Canvas {
     }
 
     fn finish(&self, room: Viewport, label: &str) -> String {
-        let (class, width, height) = (room.pick("wide", "narrow"), room.width(), self.height);
-        let (label, body) = (escape(label), &self.body);
+        self.svg(room.pick("wide", "narrow"), room.width(), label)
+    }
+
+    fn svg(&self, class: &str, width: f64, label: &str) -> String {
+        let (label, body, height) = (escape(label), &self.body, self.height);
         format!(
             r#"<svg class="{class}" viewBox="0 0 {width} {height:.0}" role="img" aria-label="{label}">{body}</svg>"#
         )

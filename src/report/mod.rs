@@ -45,7 +45,9 @@ pub use text_table::{Align, Look, plain_table};
 use evenkeel_measure::{Measurement, count_uniformity_tests};
 
 /// The version of [`Report`]'s JSON: it increases when a reader of the old version would misread the new one.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
+/// The oldest version that can still be read: version 1 has nothing over time.
+pub const OLDEST_SCHEMA_VERSION: u32 = 1;
 
 /// All runs of one invocation of `test`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

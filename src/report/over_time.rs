@@ -1,6 +1,6 @@
 //! Which pod served how much when, in as many parts of the run as a format has room for.
 
-use super::number::to_f64;
+use super::number::{grouped, to_f64};
 use evenkeel_measure::Measurement;
 
 /// A part of the run in which a pod begins or ends counts as the same for all pods in it, when they are sorted.
@@ -75,6 +75,21 @@ impl PodRates {
         let count = row.counts.get(column).filter(|_| row.is_there(column))?;
         // A column that was hardly begun would have a wild rate.
         Some(to_f64(*count) / (to - from).max(self.length / 10.0))
+    }
+
+    /// The header of a table of these columns: a name for the pods, and each column's time.
+    pub(super) fn header(&self, pods: &str) -> Vec<String> {
+        let seconds = |column| {
+            let (from, to) = self.span(column);
+            format!("{}–{} s", (from * 10.0).round() / 10.0, (to * 10.0).round() / 10.0)
+        };
+        std::iter::once(pods.to_owned()).chain((0..self.columns).map(seconds)).collect()
+    }
+
+    /// A pod's row of that table, in requests per second; a dash where it was not there.
+    pub(super) fn cells(&self, row: &PodRow) -> Vec<String> {
+        let cell = |column| self.rate(row, column).map_or_else(|| "-".to_owned(), |rate| grouped(rate.round()));
+        std::iter::once(row.name.clone()).chain((0..self.columns).map(cell)).collect()
     }
 
     /// The even share of each column: its requests per second, divided by the pods that were there.

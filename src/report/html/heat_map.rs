@@ -7,7 +7,7 @@ use super::data_table::{folded, table};
 use super::event_marks::EventMarks;
 use super::markup::escape;
 use super::scale::{Scale, seconds_of};
-use crate::report::number::{count, grouped, to_f64};
+use crate::report::number::{count, to_f64};
 use crate::report::over_time::{PodRates, PodRow};
 use crate::report::pods;
 use evenkeel_measure::{Event, Measurement};
@@ -197,18 +197,11 @@ impl HeatMap {
     /// Requests per second of each pod, in fewer columns than the map has.
     fn table(&self, run: &Measurement, name: &str) -> String {
         let Some(few) = PodRates::of(run, TABLE_COLUMNS) else { return String::new() };
-        let seconds = |column| {
-            let (from, to) = few.span(column);
-            format!("{}–{} s", (from * 10.0).round() / 10.0, (to * 10.0).round() / 10.0)
-        };
-        let header: Vec<String> = std::iter::once("Pod".to_owned()).chain((0..few.columns).map(seconds)).collect();
+        let header = few.header("Pod");
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
         // The pods of the map, in its order.
         let rows = self.pods.rows.iter().filter_map(|row| few.rows.iter().find(|few| few.name == row.name));
-        let cell = |row, column| few.rate(row, column).map_or_else(|| "-".to_owned(), |rate| grouped(rate.round()));
-        let rows = rows.map(|row| {
-            std::iter::once(row.name.clone()).chain((0..few.columns).map(|column| cell(row, column))).collect()
-        });
+        let rows = rows.map(|row| few.cells(row));
         table(&format!("Requests per second of each pod, {name}"), &header, rows)
     }
 }
@@ -232,7 +225,7 @@ impl Layout {
         let thin = (THIN / to_f64(pods.max(1) as u64)).clamp(1.6, 14.0);
         let step = if named { room.pick(24.0, 34.0) } else { thin };
         Self {
-            left: if named { room.pick(236.0, 4.0) } else { room.pick(70.0, 52.0) },
+            left: if named { room.pick(236.0, 4.0) } else { room.pick(70.0, 60.0) },
             right: room.width() - 16.0,
             step,
             thick: if named { room.pick(0.84, 0.42) } else { if step < 8.0 { 1.0 } else { 0.9 } },

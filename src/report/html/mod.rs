@@ -28,9 +28,9 @@ const ALL_BINS: usize = 600;
 /// The maximum number of bins of time for one run: more cannot be distinguished.
 const MOST_BINS: usize = 150;
 /// Pods on the whole page.
-const ALL_PODS: usize = 600;
+const ALL_PODS: usize = 480;
 /// Cells of the maps of pods over time, on the whole page.
-const ALL_CELLS: usize = 24_000;
+const ALL_CELLS: usize = 10_000;
 
 /// The page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,8 +13,11 @@ use evenkeel_measure::Measurement;
 const MOST_POINTS: u32 = 60;
 /// The maximum number of pods of a small chart.
 const MOST_PODS: usize = 120;
+/// The columns of the table after the name.
+const COLUMNS: [&str; 6] =
+    ["Requests per second", "Slowest second", "99% within", "99% in the worst moment", "Busiest pod", "Least busy pod"];
 /// The left and the right end of each chart.
-const ACROSS: (f64, f64) = (46.0, SMALL - 6.0);
+const ACROSS: (f64, f64) = (52.0, SMALL - 6.0);
 /// The top and the bottom of each chart.
 const RATE: (f64, f64) = (26.0, 92.0);
 const LATENCY: (f64, f64) = (140.0, 206.0);
@@ -28,16 +31,16 @@ pub(super) fn section(runs: &[Measurement], names: &[String]) -> String {
     let of: Vec<SmallMultiple> = runs.iter().map(SmallMultiple::new).collect();
     let scales = Scales::new(&of);
     let figure = |(at, (multiple, name)): (usize, (&SmallMultiple, &String))| {
-        let label = format!("{name}: {}. The table below has the data.", multiple.row().join(", "));
+        let told: Vec<String> =
+            COLUMNS.iter().zip(multiple.cells()).map(|(column, cell)| format!("{column} {cell}")).collect();
+        let label = format!("{name}: {}. The table below has the data.", told.join(", "));
         let chart = small(&multiple.draw(&scales, &legend::class(at)), &label);
         format!("<figure><figcaption>{}{}</figcaption>{chart}</figure>", legend::swatch(at), escape(name))
     };
     let figures: String = of.iter().zip(names).enumerate().map(figure).collect();
-    let header =
-        ["Run", "Requests per second", "Slowest second", "99% within", "Worst moment", "Busiest pod", "Least busy"];
-    let row = |(multiple, name): (&SmallMultiple, &String)| {
-        std::iter::once(name.clone()).chain(multiple.row().into_iter().map(|cell| shortened(&cell))).collect()
-    };
+    let header: Vec<&str> = std::iter::once("Run").chain(COLUMNS).collect();
+    let row =
+        |(multiple, name): (&SmallMultiple, &String)| std::iter::once(name.clone()).chain(multiple.cells()).collect();
     let table = table("Runs side by side", &header, of.iter().zip(names).map(row));
     format!(
         "<section><h2>Side by side</h2><p>Every chart has the same scales. The latency is the 99th percentile of each moment, \
@@ -45,11 +48,6 @@ pub(super) fn section(runs: &[Measurement], names: &[String]) -> String {
          even share.</p><div class=\"multiples\">{figures}</div>{}</section>",
         folded("The same as a table", &table)
     )
-}
-
-/// A cell of the table, of a part of the label: "12 requests per second" without its words.
-fn shortened(told: &str) -> String {
-    told.split_once(": ").map_or(told, |(_, value)| value).to_owned()
 }
 
 /// What is drawn of a run.
@@ -108,19 +106,19 @@ impl<'a> SmallMultiple<'a> {
         self.bins.last().map_or(1.0, |last| f64::from(last.from) + self.length)
     }
 
-    /// The cells of the table.
-    fn row(&self) -> Vec<String> {
+    /// The cells of the columns above.
+    fn cells(&self) -> Vec<String> {
         let rate = &self.run.requests_per_second;
         let unknown = || "not known".to_owned();
         let worst = self.latency.iter().filter_map(|(_, us)| *us).fold(0.0, f64::max);
         let times = |ratio: Option<&f64>| ratio.map_or_else(unknown, |ratio| format!("{ratio:.2} × the even share"));
         vec![
-            format!("requests per second: {}", grouped(rate.average.round())),
-            format!("slowest second: {}", grouped(rate.min.round())),
-            format!("99% within: {}", milliseconds(self.run.latency_us.p99)),
-            format!("worst moment: {}", if worst > 0.0 { time(worst) } else { unknown() }),
-            format!("busiest pod: {}", times(self.pods.first())),
-            format!("least busy pod: {}", times(self.pods.last())),
+            grouped(rate.average.round()),
+            grouped(rate.min.round()),
+            milliseconds(self.run.latency_us.p99),
+            if worst > 0.0 { time(worst) } else { unknown() },
+            times(self.pods.first()),
+            times(self.pods.last()),
         ]
     }
 
@@ -159,7 +157,7 @@ impl<'a> SmallMultiple<'a> {
         let marks = ratios(low, high);
         let step = marks.len().div_ceil(3).max(1);
         for us in marks.into_iter().step_by(step) {
-            grid(canvas, y.at(us), &time(us));
+            grid(canvas, y.at(us), &if us < 1e6 { time(us) } else { format!("{} s", us / 1e6) });
         }
         for known in self.latency.split(|(_, us)| us.is_none()) {
             let point = |(at, us): &(f64, Option<f64>)| Some((scales.x.at(*at), y.at((*us)?)));
@@ -184,13 +182,15 @@ impl<'a> SmallMultiple<'a> {
         let drawn = self.pods.len().min(MOST_PODS);
         let width = (ACROSS.1 - ACROSS.0) / to_f64(drawn.max(1) as u64);
         let gap = (width * 0.15).min(2.0);
-        for at in 0..drawn {
+        let bar = |at: usize| {
             // Of more pods than can be distinguished, evenly chosen ones.
-            let ratio = self.pods[at * self.pods.len() / drawn];
-            let (left, top) = (ACROSS.0 + width * to_f64(at as u64), y.at(ratio));
-            canvas.rect(&format!("bar {class}"), (left + gap / 2.0, top), (width - gap, PODS.1 - top));
+            let top = y.at(self.pods[at * self.pods.len() / drawn]);
+            ((ACROSS.0 + width * to_f64(at as u64) + gap / 2.0, top), (width - gap, PODS.1 - top))
+        };
+        canvas.rects(&format!("bar {class}"), (0..drawn).map(bar));
+        for class in ["halo thin", "even"] {
+            canvas.line(class, (ACROSS.0, y.at(1.0)), (ACROSS.1, y.at(1.0)));
         }
-        canvas.line_over("even", (ACROSS.0, y.at(1.0)), (ACROSS.1, y.at(1.0)));
         canvas.line("axis", (ACROSS.0, PODS.1), (ACROSS.1, PODS.1));
     }
 }

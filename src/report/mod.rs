@@ -17,6 +17,7 @@ mod markdown;
 mod number;
 mod over_time;
 mod pods;
+mod pods_csv;
 mod rounds;
 #[cfg(test)]
 mod sample;
@@ -39,6 +40,7 @@ pub use hlog::Hlog;
 pub use html::Html;
 pub use json::Json;
 pub use markdown::Markdown;
+pub use pods_csv::PodsCsv;
 pub use table::Table;
 pub use text_table::{Align, Look, plain_table};
 

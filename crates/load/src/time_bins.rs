@@ -44,8 +44,10 @@ impl TimeBins {
     pub(super) fn lengthen(&mut self, doublings: u32, pods: &mut [Pod]) {
         while self.doublings < doublings {
             self.doublings += 1;
-            self.latency =
-                std::mem::take(&mut self.latency).chunks(2).map(|pair| pair.iter().fold(None, sum)).collect();
+            self.latency = std::mem::take(&mut self.latency)
+                .chunks(2)
+                .map(|pair| pair.iter().map(Option::as_ref).fold(None, sum))
+                .collect();
             for bins in pods.iter_mut().filter_map(|pod| pod.bins.as_mut()) {
                 *bins = bins.chunks(2).map(|pair| pair.iter().sum()).collect();
             }
@@ -56,18 +58,18 @@ impl TimeBins {
     pub(super) fn add(&mut self, other: &Self) {
         self.latency.resize(self.latency.len().max(other.latency.len()), None);
         for (mine, theirs) in self.latency.iter_mut().zip(&other.latency) {
-            *mine = sum(mine.take(), theirs);
+            *mine = sum(mine.take(), theirs.as_ref());
         }
     }
 }
 
-fn sum(times: Option<PodTimes>, more: &Option<PodTimes>) -> Option<PodTimes> {
+fn sum(times: Option<PodTimes>, more: Option<&PodTimes>) -> Option<PodTimes> {
     match (times, more) {
         (Some(mut times), Some(more)) => {
             times.add(more);
             Some(times)
         }
-        (times, more) => times.or_else(|| more.clone()),
+        (times, more) => times.or_else(|| more.cloned()),
     }
 }
 
@@ -135,7 +137,7 @@ impl BinRecorder {
         }
         if latency.as_ref().is_some_and(|times| !times.is_empty()) {
             bins.latency.resize(bins.latency.len().max(*open + 1), None);
-            bins.latency[*open] = sum(std::mem::replace(latency, PodTimes::new()), &bins.latency[*open]);
+            bins.latency[*open] = sum(std::mem::replace(latency, PodTimes::new()), bins.latency[*open].as_ref());
         }
     }
 

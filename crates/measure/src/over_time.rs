@@ -40,7 +40,9 @@ impl OverTime {
         }
         let mut latency_us = run.bin_latency.clone();
         latency_us.resize(bins, None);
-        pods.iter_mut().for_each(|pod| pod.requests.resize(bins, 0));
+        for pod in &mut pods {
+            pod.requests.resize(bins, 0);
+        }
         pods.sort_by(|a, b| a.name.cmp(&b.name));
         Some(Self { bin_seconds: run.bin.as_secs_f64(), latency_us, pods })
     }

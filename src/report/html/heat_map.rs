@@ -221,17 +221,21 @@ struct Layout {
 
 impl Layout {
     fn new(room: Viewport, pods: usize) -> Self {
-        let named = pods <= MOST_NAMED;
-        let thin = (THIN / to_f64(pods.max(1) as u64)).clamp(1.6, 14.0);
-        let step = if named { room.pick(24.0, 34.0) } else { thin };
-        Self {
-            left: if named { room.pick(236.0, 4.0) } else { room.pick(70.0, 60.0) },
-            right: room.width() - 16.0,
-            step,
-            thick: if named { room.pick(0.84, 0.42) } else { if step < 8.0 { 1.0 } else { 0.9 } },
-            below: if named { room.pick(0.0, 0.24) } else { 0.0 },
-            named,
+        let right = room.width() - 16.0;
+        if pods <= MOST_NAMED {
+            return Self {
+                left: room.pick(236.0, 4.0),
+                right,
+                step: room.pick(24.0, 34.0),
+                thick: room.pick(0.84, 0.42),
+                below: room.pick(0.0, 0.24),
+                named: true,
+            };
         }
+        let step = (THIN / to_f64(pods as u64)).clamp(1.6, 14.0);
+        // Gaps between the thinnest rows would be as thick as the rows on some screens.
+        let thick = if step < 8.0 { 1.0 } else { 0.9 };
+        Self { left: room.pick(70.0, 60.0), right, step, thick, below: 0.0, named: false }
     }
 
     fn name(&self, canvas: &mut Canvas, room: Viewport, y: f64, name: &str) {

@@ -76,6 +76,9 @@ fn every_format_is_written_beside_the_tables() {
     assert_eq!(names(files.path()), ["r-pods.csv", "r.csv", "r.hgrm", "r.hlog", "r.html", "r.json", "r.md"]);
     let report: Value = serde_json::from_str(&fs::read_to_string(path("r.json")).unwrap()).unwrap();
     assert_eq!(report["runs"][0]["requests"]["answered"], 50);
+    let pods = &report["runs"][0]["over_time"]["pods"];
+    let bins = pods[0]["requests"].as_array().unwrap();
+    assert_eq!((&pods[0]["name"], bins.iter().map(|bin| bin.as_u64().unwrap()).sum::<u64>()), (&"a".into(), 50));
     let command = report["environment"]["command"].as_str().unwrap();
     assert!(command.contains("--requests 50") && command.contains("Authorization: …"), "{command}");
     for name in ["kernel", "CPU"] {

@@ -62,14 +62,15 @@ impl Place {
 #[test]
 fn every_format_is_made_from_the_json() {
     let place = Place::new();
-    let formats: [(&[&str], &str, &str); 7] = [
+    let formats: [(&[&str], &str, &str); 8] = [
         (&[], "2 pods, 30 connections", "│ Latency │"),
         (&["--table"], "2 pods, 30 connections", "│ 99.99%"),
         (&["--html"], "<!doctype html>", "Requests per pod"),
         (&["--md"], "## 2 → 5 pods", "| 5 pods | 76,500 |"),
         (&["--csv"], "run,replicas,second,", "\n2,5,1,0.25,92000,"),
+        (&["--pods-csv"], "run,replicas,mode,pod,", "\n1,2,keepalive,server-6c9f5d7b8-w8n2j,1,0.5,0\n"),
         (&["--hgrm"], "# 2 pods\n", "1/(1-Percentile)"),
-        (&["--json"], "{\n", "\"schema_version\": 1"),
+        (&["--json"], "{\n", "\"schema_version\": 2"),
     ];
     for (arguments, begins, contains) in formats {
         let said = place.run(&[&["report.json"], arguments].concat(), "");
@@ -87,6 +88,23 @@ fn one_of_several_runs_can_be_selected() {
     assert!(said.stdout.contains("#[Max     =     1234.567"), "{}", said.stdout);
     place.refuses(&["report.json", "--run", "3"], &["\"3\" cannot be used for --run", "2 runs"]);
     place.refuses(&["report.json", "--run", "0"], &["'0'", "--run", "expected a whole number above 0"]);
+}
+
+#[test]
+fn a_report_of_version_1_becomes_every_format() {
+    let old = include_str!("golden/report-version-1.json");
+    let place = Place::new();
+    for format in ["--table", "--html", "--md", "--csv", "--pods-csv", "--hgrm"] {
+        let said = place.run(&["-", format], old);
+        assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{format}");
+        assert!(!said.stdout.contains("Pods over time"), "{format} has nothing of what version 1 does not have");
+    }
+    let said = place.run(&["-", "--json"], old);
+    assert!(
+        said.stdout.contains("\"schema_version\": 2") && said.stdout.contains("\"over_time\": null"),
+        "{}",
+        said.stdout
+    );
 }
 
 #[test]

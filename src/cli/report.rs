@@ -44,6 +44,9 @@ struct Formats {
     /// Write every second of every run, one per row
     #[arg(long)]
     csv: bool,
+    /// Write which pod served how many requests when, one pod and moment per row
+    #[arg(long)]
+    pods_csv: bool,
     /// Write the latency by percentile, as HdrHistogram prints it
     #[arg(long)]
     hgrm: bool,
@@ -71,12 +74,13 @@ impl Args {
     }
 
     fn format(&self, json: bool) -> Result<Format, Error> {
-        let Formats { table, html, md, csv, hgrm, hlog } = self.format;
+        let Formats { table, html, md, csv, pods_csv, hgrm, hlog } = self.format;
         let asked = [
             (table, "--table", Format::Table),
             (html, "--html", Format::Html),
             (md, "--md", Format::Markdown),
             (csv, "--csv", Format::Csv),
+            (pods_csv, "--pods-csv", Format::PodsCsv),
             (hgrm, "--hgrm", Format::Hgrm),
             (hlog, "--hlog", Format::Hlog),
         ];

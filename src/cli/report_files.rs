@@ -21,6 +21,9 @@ pub struct ReportFiles {
     /// Write every second of every run to this file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write which pod served how many requests when to this file
+    #[arg(long, value_name = "FILE")]
+    pods_csv: Option<PathBuf>,
     /// Write the latency by percentile, as HdrHistogram prints it, to this file
     #[arg(long, value_name = "FILE")]
     hgrm: Option<PathBuf>,
@@ -73,6 +76,7 @@ impl ReportFiles {
             ("--html", &self.html, Format::Html),
             ("--md", &self.md, Format::Markdown),
             ("--csv", &self.csv, Format::Csv),
+            ("--pods-csv", &self.pods_csv, Format::PodsCsv),
             ("--hgrm", &self.hgrm, Format::Hgrm),
             ("--hlog", &self.hlog, Format::Hlog),
             ("--json-file", &self.json_file, Format::Json),

@@ -64,6 +64,8 @@ pub fn run_data(run: &RunResult) -> RunData {
             .map(|second| TimelineSecond { requests: second.requests, bytes: second.bytes })
             .collect(),
         tenths: run.tenths.clone(),
+        bin: run.time_bins.length(),
+        bin_latency: run.time_bins.latency().iter().map(|times| times.as_ref().map(pod_latency)).collect(),
         pods: run.pods.iter().map(pod_load).collect(),
         by_request: run.plan.templates().iter().zip(&run.by_request).map(request_result).collect(),
         failures: run.faults.iter().map(|(at, count)| failure(at, *count)).collect(),
@@ -121,6 +123,7 @@ fn pod_load(pod: &Pod) -> PodLoad {
         requests: pod.requests,
         connections: pod.connections,
         latency: pod.latency.as_ref().map(pod_latency),
+        bins: pod.bins.clone(),
     }
 }
 
@@ -171,7 +174,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use evenkeel_load::{PacedResult, Schedule, Second};
+    use evenkeel_load::{PacedResult, Schedule, Second, TimeBins};
     use evenkeel_measure::Measurement;
 
     fn times(micros: &[u64]) -> Times {
@@ -202,6 +205,7 @@ pub(super) mod tests {
             mixed: 0,
             pods: Vec::new(),
             by_request: Vec::new(),
+            time_bins: TimeBins::default(),
             faults: BTreeMap::new(),
             threads: Vec::new(),
         }
@@ -229,13 +233,20 @@ pub(super) mod tests {
             handshakes: Some(evenkeel_load::Handshakes { times: times(&[70]), resumed: 1 }),
             seconds: vec![Second { requests: 13, bytes: 1_300 }, Second { requests: 17, bytes: 1_700 }],
             tenths: vec![13, 17],
+            time_bins: TimeBins::default(),
             sent: 43,
             answered: 30,
             in_flight: 2,
             opened: 8,
             streams: 700,
             mixed: 0,
-            pods: vec![Pod { name: "a".into(), requests: 30, connections: 5, ..Pod::default() }],
+            pods: vec![Pod {
+                name: "a".into(),
+                requests: 30,
+                connections: 5,
+                bins: Some(vec![13, 17]),
+                ..Pod::default()
+            }],
             by_request: Vec::new(),
             faults: BTreeMap::from([
                 (fault(Fault::Status(503), 9, Some("a")), 5),
@@ -270,6 +281,8 @@ pub(super) mod tests {
             measured.faults.iter().map(|fault| (fault.second, fault.kind.as_str(), fault.count)).collect();
         assert_eq!(faults, [(0, "status 503", 5), (1, "reset", 4), (1, "timed out", 2)]);
         assert_eq!((measured.spread.pods[0].requests, measured.spread.pods[0].connections), (30, 5));
+        let over_time = measured.over_time.as_ref().unwrap();
+        assert_eq!((over_time.bin_seconds, over_time.pods[0].requests.as_slice()), (0.1, &[13, 17][..]));
         assert!(
             (measured.generator_cpu_seconds - 2.4).abs() < 1e-9 && (measured.generator_busiest - 0.95).abs() < 1e-9
         );

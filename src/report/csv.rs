@@ -9,19 +9,23 @@ use evenkeel_measure::{FaultCount, Measurement, Mode};
 
 /// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of
 /// it was measured, requests answered, bytes of the responses, errors, responses with an unexpected status (by default
-/// another than 2xx), mode.
+/// another than 2xx), mode; and of the whole run: HTTP/2 streams, TLS handshakes, how many of them resumed a session, and the
+/// 50th and 99th percentile of their time in microseconds (each empty where there were none).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Csv;
 
 impl Exporter for Csv {
     fn export(&self, report: &Report) -> Result<String, ReportError> {
-        let mut text = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx,mode\n".to_owned();
+        let mut text = HEADER.to_owned();
         for (at, run) in report.runs.iter().enumerate() {
             rows(at + 1, run, &mut text);
         }
         Ok(text)
     }
 }
+
+const HEADER: &str = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx,mode,streams,tls_handshakes,\
+                      tls_resumed,tls_p50_us,tls_p99_us\n";
 
 #[derive(Default)]
 struct SecondCounts {
@@ -43,10 +47,24 @@ fn rows(number: usize, run: &Measurement, text: &mut String) {
     }
     let replicas = run.replicas.map(|replicas| replicas.to_string()).unwrap_or_default();
     let mode = run.mode.map_or("", Mode::name);
+    let transport = transport(run);
     for (second, SecondCounts { requests, bytes, errors, non_2xx }) in rows {
         let measured = ((run.elapsed_seconds - f64::from(second)).clamp(0.0, 1.0) * 1000.0).round() / 1000.0;
-        let _ = writeln!(text, "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode}");
+        let _ = writeln!(
+            text,
+            "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode},{transport}"
+        );
     }
+}
+
+/// The columns of HTTP/2 and TLS, which are the same in all rows of a run.
+fn transport(run: &Measurement) -> String {
+    let streams = run.http2.map(|http2| http2.streams.to_string()).unwrap_or_default();
+    let tls = run.tls_handshakes.as_ref().map_or_else(
+        || ",,,".to_owned(),
+        |tls| format!("{},{},{},{}", tls.time_us.count, tls.resumed, tls.time_us.p50, tls.time_us.p99),
+    );
+    format!("{streams},{tls}")
 }
 
 /// Whether there was a response, with a bad status.
@@ -58,6 +76,7 @@ fn is_status(fault: &FaultCount) -> bool {
 mod tests {
     use super::super::sample;
     use super::*;
+    use evenkeel_measure::{Handshakes, Http2, Latency};
 
     #[test]
     fn a_row_for_each_second_of_each_run() {
@@ -78,6 +97,18 @@ mod tests {
         }
         let runs = report.runs.iter().map(|run| [run.requests.answered, run.errors, run.requests.non_2xx]);
         assert_eq!(sums, runs.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn streams_and_handshakes_are_in_every_row() {
+        let mut report = sample::report();
+        report.runs.truncate(1);
+        report.runs[0].http2 = Some(Http2 { streams_per_connection: 100, streams: 3_000 });
+        let time_us = Latency { count: 30, p50: 850, p99: 1_900, ..Latency::default() };
+        report.runs[0].tls_handshakes = Some(Handshakes { time_us, resumed: 7 });
+        let text = Csv.export(&report).unwrap();
+        assert!(text.lines().skip(1).all(|line| line.ends_with(",keepalive,3000,30,7,850,1900")), "{text}");
+        assert!(text.lines().all(|line| line.matches(',').count() == HEADER.matches(',').count()), "{text}");
     }
 
     #[test]

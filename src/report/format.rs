@@ -1,6 +1,6 @@
 //! The formats by name.
 
-use super::{Csv, Exporter, Hgrm, Hlog, Html, Json, Look, Markdown, Report, Table};
+use super::{Csv, Exporter, Hgrm, Hlog, Html, Json, Look, Markdown, PodsCsv, Report, Table};
 use crate::report::ReportError;
 
 /// A format that a report can be written in.
@@ -15,6 +15,8 @@ pub enum Format {
     Markdown,
     /// The seconds; see [`Csv`].
     Csv,
+    /// The pods over time; see [`PodsCsv`].
+    PodsCsv,
     /// Latency by percentile; see [`Hgrm`].
     Hgrm,
     /// The latency histogram; see [`Hlog`].
@@ -34,6 +36,7 @@ impl Format {
             Self::Html => Html.export(report),
             Self::Markdown => Markdown.export(report),
             Self::Csv => Csv.export(report),
+            Self::PodsCsv => PodsCsv.export(report),
             Self::Hgrm => Hgrm.export(report),
             Self::Hlog => Hlog.export(report),
             Self::Json => Json.export(report),

@@ -73,7 +73,9 @@ mod tests {
         let validator = jsonschema::draft202012::new(&schema()).unwrap();
         let good = exported(&sample::report());
         let wrong = [
-            ("/schema_version", json!(2)),
+            ("/schema_version", json!(3)),
+            ("/runs/0/over_time/bin_seconds", json!(0)),
+            ("/runs/0/over_time/pods/0/requests/0", json!(-1)),
             ("/target", json!(null)),
             ("/environment", json!({"kernel": 6})),
             ("/runs", json!({})),
@@ -97,7 +99,7 @@ mod tests {
     fn says_its_version_and_can_be_read_back() {
         let text = Json.export(&sample::report()).unwrap();
         let value: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(value["schema_version"], 1);
+        assert_eq!(value["schema_version"], 2);
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), sample::report());
     }
 

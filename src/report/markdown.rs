@@ -4,10 +4,14 @@ use std::fmt::Write;
 
 use super::figures::{self, Figure};
 use super::number::{count, grouped, milliseconds};
+use super::over_time::PodRates;
 use super::words::{self, went_wrong};
 use super::{Exporter, Report, events, pods, requests, rounds};
 use crate::report::ReportError;
 use evenkeel_measure::Measurement;
+
+/// The number of columns of time, which fit the width of a comment.
+const COLUMNS_OVER_TIME: usize = 8;
 
 /// GitHub's Markdown: the findings, the comparison, and the details folded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +85,17 @@ fn detail(run: &Measurement) -> String {
         std::iter::once(format!("… {left_out} more …")).chain(vec![String::new(); pods::COLUMNS.len() - 1]).collect()
     });
     let rows = first.iter().map(row).chain(gap).chain(last.iter().map(row));
-    text + &table(&pods::COLUMNS, rows)
+    text += &table(&pods::COLUMNS, rows);
+    let shown: Vec<&str> = first.iter().chain(last).map(|pod| pod.name.as_str()).collect();
+    text + &over_time(run, &shown)
+}
+
+/// Requests per second of these pods over time; empty if that is not known.
+fn over_time(run: &Measurement, shown: &[&str]) -> String {
+    let Some(pods) = PodRates::of(run, COLUMNS_OVER_TIME) else { return String::new() };
+    let rows = pods.rows.iter().filter(|row| shown.contains(&row.name.as_str())).map(|row| pods.cells(row));
+    let header = pods.header("Requests per second");
+    table(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows)
 }
 
 fn environment(report: &Report) -> String {

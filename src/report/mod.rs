@@ -15,7 +15,9 @@ mod html;
 mod json;
 mod markdown;
 mod number;
+mod over_time;
 mod pods;
+mod pods_csv;
 mod requests;
 mod rounds;
 #[cfg(test)]
@@ -39,13 +41,16 @@ pub use hlog::Hlog;
 pub use html::Html;
 pub use json::Json;
 pub use markdown::Markdown;
+pub use pods_csv::PodsCsv;
 pub use table::Table;
 pub use text_table::{Align, Look, plain_table};
 
 use evenkeel_measure::{Measurement, count_uniformity_tests};
 
 /// The version of [`Report`]'s JSON: it increases when a reader of the old version would misread the new one.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
+/// The oldest version that can still be read: version 1 has nothing over time.
+pub const OLDEST_SCHEMA_VERSION: u32 = 1;
 
 /// All runs of one invocation of `test`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

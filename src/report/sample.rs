@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use super::Report;
 use crate::experiment::run_data::run_data;
-use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, Times};
+use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, TimeBins, Times};
 use evenkeel_measure::{
-    ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodLoad, PodUse,
-    Protocol, RequestResult, Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
+    ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, OverTime, PercentilePoint, PodLatency, PodLoad,
+    PodOverTime, PodUse, Protocol, RequestResult, Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
 };
 
 /// A run of two seconds against two pods.
 pub(super) fn measurement() -> Measurement {
-    let pod = |name: &str, requests, connections| PodLoad { name: name.into(), requests, connections, latency: None };
+    let pod =
+        |name: &str, requests, connections| PodLoad { name: name.into(), requests, connections, ..PodLoad::default() };
     let pods = [pod("server-6c9f5d7b8-4xkzq", 110_000, 18), pod("server-6c9f5d7b8-w8n2j", 70_000, 12)];
     let mut spread = Spread::new(&pods, Some(2));
     for (pod, p99) in spread.pods.iter_mut().zip([1_050, 910]) {
@@ -63,6 +64,7 @@ pub(super) fn measurement() -> Measurement {
         faults: Vec::new(),
         spread,
         timeline: [88_000, 92_000].map(|requests| TimelineSecond { requests, bytes: requests * 144 }).into(),
+        over_time: Some(over_time()),
         latency_curve: [(0.0, 150, 1), (50.0, 312, 90_000), (99.0, 1024, 178_200), (100.0, 12_345, 180_000)]
             .map(|(percentile, us, count)| PercentilePoint { percentile, us, count })
             .into(),
@@ -77,6 +79,20 @@ pub(super) fn measurement() -> Measurement {
     }
 }
 
+/// Two pods in bins of half a second; the second one answers nothing in the third.
+fn over_time() -> OverTime {
+    let pod = |name: &str, requests: [u64; 4]| PodOverTime { name: name.into(), requests: requests.into() };
+    let latency = |p99| Some(PodLatency { p50: 312, p99, max: 12_345 });
+    OverTime {
+        bin_seconds: 0.5,
+        latency_us: vec![latency(1_000), latency(1_050), None, latency(910)],
+        pods: vec![
+            pod("server-6c9f5d7b8-4xkzq", [27_000, 27_500, 28_000, 27_500]),
+            pod("server-6c9f5d7b8-w8n2j", [23_000, 23_500, 0, 23_500]),
+        ],
+    }
+}
+
 /// The run above, and one at five pods with failures.
 pub(super) fn report() -> Report {
     let mut worse = measurement();
@@ -85,13 +101,13 @@ pub(super) fn report() -> Report {
             name: format!("server-6c9f5d7b8-pod{n}x"),
             requests: n * 15_000,
             connections: 3 * n,
-            latency: None,
+            ..PodLoad::default()
         })
         .collect();
     (worse.replicas, worse.spread, worse.interrupted) = (Some(5), Spread::new(&pods, Some(5)), true);
     worse.requests_per_second = Throughput::new([76_500.0]);
     worse.latency_us.max = 1_234_567;
-    (worse.elapsed_seconds, worse.samples) = (1.25, 1);
+    (worse.elapsed_seconds, worse.samples, worse.over_time) = (1.25, 1, None);
     worse.requests.non_2xx = 9;
     (worse.errors, worse.timeouts) = (1_241, 1);
     let fault = |kind: &str, second, pod: Option<&str>, count| FaultCount {
@@ -132,6 +148,8 @@ pub(super) fn three_runs() -> Report {
         RequestResult { request: "GET /".into(), answered: 700, failed: 0, latency_us },
         RequestResult { request: "POST /orders/{{uuid}}".into(), answered: 690, failed: 12, latency_us },
     ];
+    // 100 bins fill half a minute.
+    runs.iter_mut().filter_map(|run| run.over_time.as_mut()).for_each(|over_time| over_time.bin_seconds = 0.3);
     runs[2].pod_use = (0..10)
         .map(|pod| PodUse {
             name: format!("server-6c9f5d7b8-{pod}"),
@@ -176,6 +194,7 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         name: format!("server-6c9f5d7b8-{letter}{number}zzq"),
         requests: answered * connections / all,
         connections: *connections,
+        bins: Some(bins(answered * connections / all)),
         ..Pod::default()
     });
     let plan = LoadPlan::new(NonZeroU32::new(30).unwrap(), Duration::from_secs(30));
@@ -187,6 +206,7 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         connect,
         seconds,
         tenths: Vec::new(),
+        time_bins: TimeBins::default(),
         sent: answered + 30,
         answered,
         in_flight: 30,
@@ -201,6 +221,11 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         handshakes: None,
     };
     (result, u32::try_from(connections.len()).unwrap())
+}
+
+/// The requests of a pod in the first 100 bins.
+fn bins(requests: u64) -> Vec<u64> {
+    (0..100).map(|at| requests * (at + 1) / 100 - requests * at / 100).collect()
 }
 
 /// A reproducible sequence of numbers (Knuth's linear congruential generator).

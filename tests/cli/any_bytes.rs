@@ -257,7 +257,7 @@ fn files_of_any_bytes_do_not_panic() {
         world.write("file.tar", content);
         let file = world.directory.path().join("file.tar");
         let short = &content[..content.len().min(20)];
-        let formats = ["--table", "--html", "--md", "--csv", "--hgrm", "--hlog", "--json"];
+        let formats = ["--table", "--html", "--md", "--csv", "--pods-csv", "--hgrm", "--hlog", "--json"];
         for format in formats {
             assert_sensible(&run(&world, &all(&["report", "file.tar", format]), &[]), &(format, short));
         }

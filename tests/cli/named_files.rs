@@ -29,12 +29,13 @@ fn of_caller(mode: u32) -> (u32, Option<(u32, u32)>) {
     (mode, nix::unistd::geteuid().is_root().then_some((12345, 12346)))
 }
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("--html", "a.html"),
     ("--md", "a.md"),
     ("--csv", "a.csv"),
     ("--hgrm", "a.hgrm"),
     ("--hlog", "a.hlog"),
+    ("--pods-csv", "a-pods.csv"),
     ("--json-file", "a.json"),
 ];
 
@@ -50,7 +51,7 @@ fn a_file_belongs_to_the_caller_behind_sudo_and_has_the_usual_mode() {
     for (flag, file) in FILES {
         assert_eq!(look(&at(file)), of_caller(0o640), "{flag}");
     }
-    for format in ["--html", "--md", "--csv", "--hgrm", "--hlog", "--table", "--json"] {
+    for format in ["--html", "--md", "--csv", "--pods-csv", "--hgrm", "--hlog", "--table", "--json"] {
         script(&world, "", &format!("umask 002; \"$EVENKEEL\" report a.json {format} -o report{format}"));
         assert_eq!(look(&at(&format!("report{format}"))), of_caller(0o664), "{format}");
     }

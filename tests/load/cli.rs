@@ -120,7 +120,7 @@ fn json_agrees_with_the_server() {
     let arguments = ["--json", "-c", "2", "-d", "500ms", "--warmup", "0s", "--target", &server.url()];
     let output = evenkeel(&arguments).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["schema_version"], 1);
+    assert_eq!(report["schema_version"], 2);
     let requests = &report["runs"][0]["requests"];
     let (answered, sent) = (requests["answered"].as_u64().unwrap(), requests["sent"].as_u64().unwrap());
     assert!(answered > 0 && (answered..=sent).contains(&server.requests()), "{} of {requests}", server.requests());

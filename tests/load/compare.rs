@@ -62,8 +62,8 @@ fn every_format_is_written_beside_the_tables() {
     let server = Server::answering(from_pod("a"));
     let files = tempfile::tempdir().unwrap();
     let path = |name: &str| files.path().join(name).display().to_string();
-    let names_of = ["r.html", "r.md", "r.csv", "r.hgrm", "r.hlog", "r.json"].map(path);
-    let flags = ["--html", "--md", "--csv", "--hgrm", "--hlog", "--json-file"];
+    let names_of = ["r.html", "r.md", "r.csv", "r-pods.csv", "r.hgrm", "r.hlog", "r.json"].map(path);
+    let flags = ["--html", "--md", "--csv", "--pods-csv", "--hgrm", "--hlog", "--json-file"];
     let asked: Vec<&str> = flags.into_iter().zip(&names_of).flat_map(|(flag, path)| [flag, path]).collect();
     let secret = ["-H", "Authorization: s3cret", "--requests", "50"];
     let output = test(&server, &[&asked[..], &secret].concat());
@@ -73,9 +73,12 @@ fn every_format_is_written_beside_the_tables() {
     for path in &names_of {
         assert!(stderr.contains(&format!("the report is in {path}")), "{stderr}");
     }
-    assert_eq!(names(files.path()), ["r.csv", "r.hgrm", "r.hlog", "r.html", "r.json", "r.md"]);
+    assert_eq!(names(files.path()), ["r-pods.csv", "r.csv", "r.hgrm", "r.hlog", "r.html", "r.json", "r.md"]);
     let report: Value = serde_json::from_str(&fs::read_to_string(path("r.json")).unwrap()).unwrap();
     assert_eq!(report["runs"][0]["requests"]["answered"], 50);
+    let pods = &report["runs"][0]["over_time"]["pods"];
+    let bins = pods[0]["requests"].as_array().unwrap();
+    assert_eq!((&pods[0]["name"], bins.iter().map(|bin| bin.as_u64().unwrap()).sum::<u64>()), (&"a".into(), 50));
     let command = report["environment"]["command"].as_str().unwrap();
     assert!(command.contains("--requests 50") && command.contains("Authorization: …"), "{command}");
     for name in ["kernel", "CPU"] {

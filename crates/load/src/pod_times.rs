@@ -1,4 +1,5 @@
-//! The latencies of one pod. Their histogram is coarser than that of the run because there can be hundreds of pods.
+//! The latencies of one pod or of one bin of time. Their histogram is coarser than that of the run because there can be
+//! hundreds of them.
 
 use std::fmt;
 use std::time::Duration;
@@ -30,6 +31,11 @@ impl PodTimes {
     pub(super) fn add(&mut self, other: &Self) {
         // It cannot fail, because both have the same bounds.
         let _ = self.0.add(&other.0);
+    }
+
+    /// Whether there are no times.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The quantile (0 to 1) in microseconds; 0 when there are no times.

@@ -7,12 +7,13 @@ use super::error::LoadError;
 use super::fault::Fault;
 use super::pod_times::PodTimes;
 use super::request_counts::RequestCounts;
+use super::time_bins::{self, BinRecorder};
 use super::times::Times;
 
 /// The maximum number of pods that are counted separately. It limits the memory if a server sends a new name each time.
 const MAX_PODS: usize = 4096;
-/// How many pods have latencies of their own at most.
-const MAX_TIMED_PODS: usize = 512;
+/// How many pods have latencies and bins of time of their own at most.
+const MAX_TIMED_PODS: usize = time_bins::MOST_PODS;
 /// The maximum number of faults (tenth of a second, kind, pod) that are counted separately before detail is dropped.
 const MAX_FAULTS: usize = 65_536;
 
@@ -40,6 +41,8 @@ pub struct Pod {
     pub connections: u64,
     /// The latency of its responses, measured as that of the run; `None` for the 513th pod and those after it.
     pub latency: Option<PodTimes>,
+    /// Its requests in each bin of time, up to the last bin with any; `None` where it has no latency.
+    pub bins: Option<Vec<u64>>,
 }
 
 /// Where and when a fault happened.
@@ -82,6 +85,7 @@ pub(super) struct Record {
     pub(super) seconds: Vec<Second>,
     /// Responses in each tenth of a second, up to the last with any.
     pub(super) tenths: Vec<u32>,
+    pub(super) time_bins: BinRecorder,
     pub(super) sent: u64,
     pub(super) answered: u64,
     pub(super) in_flight: u64,
@@ -119,6 +123,7 @@ impl Record {
             connect: Times::new()?,
             handshakes: None,
             tenths: Vec::new(),
+            time_bins: BinRecorder::new(),
             seconds: vec![Second::default(); usize::try_from(seconds.max(1)).unwrap_or(1)],
             sent: 0,
             answered: 0,
@@ -143,7 +148,10 @@ impl Record {
             second.requests += 1;
             second.bytes += bytes;
         }
-        self.count_tenth(since);
+        // The last responses may arrive a moment after the end of the run.
+        let tenth = tenth(since).min(u32::try_from(10 * self.seconds.len() - 1).unwrap_or(u32::MAX));
+        self.count_tenth(tenth as usize);
+        self.time_bins.response(tenth, latency, &mut self.pods);
         if let Some(pod) = self.pods.get_mut(pod.0 as usize) {
             pod.requests += 1;
             if let Some(times) = &mut pod.latency {
@@ -153,9 +161,7 @@ impl Record {
     }
 
     #[inline]
-    fn count_tenth(&mut self, since: Duration) {
-        // The last responses may arrive a moment after the end of the run.
-        let tenth = (tenth(since) as usize).min(10 * self.seconds.len() - 1);
+    fn count_tenth(&mut self, tenth: usize) {
         if tenth >= self.tenths.len() {
             self.tenths.resize(tenth + 1, 0);
         }
@@ -203,7 +209,8 @@ impl Record {
         let index = PodIndex(u32::try_from(self.pods.len().min(MAX_PODS)).unwrap_or(u32::MAX));
         if !full {
             let latency = if self.pods.len() < MAX_TIMED_PODS { PodTimes::new() } else { None };
-            self.pods.push(Pod { name: readable(name), latency, ..Pod::default() });
+            let bins = latency.as_ref().map(|_| Vec::new());
+            self.pods.push(Pod { name: readable(name), latency, bins, ..Pod::default() });
             self.by_name.insert(name.to_owned(), index);
         } else if self.pods.len() == MAX_PODS {
             self.pods.push(Pod { name: "(all others)".into(), ..Pod::default() });

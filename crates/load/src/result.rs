@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::plan::LoadPlan;
 use super::record::{FaultAt, Handshakes, Pod, Second};
 use super::request_counts::RequestCounts;
+use super::time_bins::{TimeBins, add_requests};
 use super::times::Times;
 use super::usage::ThreadUsage;
 use super::worker::WorkerResult;
@@ -43,6 +44,8 @@ pub struct RunResult {
     pub seconds: Vec<Second>,
     /// Responses in each tenth of a second, up to the last with any.
     pub tenths: Vec<u32>,
+    /// The run in at most 120 bins of time, which are longer the longer the run is.
+    pub time_bins: TimeBins,
     /// Requests of which at least one byte was sent.
     pub sent: u64,
     /// Requests that got a complete response, with any status.
@@ -88,6 +91,7 @@ impl RunResult {
     fn from_one(plan: &LoadPlan, elapsed: Duration, interrupted: bool, result: WorkerResult) -> Self {
         let faults = result.record.named_faults();
         let mut pods = result.record.pods;
+        let time_bins = result.record.time_bins.finish(&mut pods);
         pods.retain(|pod| pod.requests > 0);
         pods.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
@@ -104,6 +108,7 @@ impl RunResult {
             handshakes: result.record.handshakes,
             seconds: result.record.seconds,
             tenths: result.record.tenths,
+            time_bins,
             sent: result.record.sent,
             answered: result.record.answered,
             in_flight: result.record.in_flight,
@@ -117,7 +122,10 @@ impl RunResult {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    fn add(&mut self, mut other: Self) {
+        self.time_bins.lengthen(other.time_bins.doublings(), &mut self.pods);
+        other.time_bins.lengthen(self.time_bins.doublings(), &mut other.pods);
+        self.time_bins.add(&other.time_bins);
         self.latency.add(&other.latency);
         self.connect.add(&other.connect);
         if let (Some(mine), Some(theirs)) = (&mut self.handshakes, &other.handshakes) {
@@ -155,6 +163,10 @@ impl RunResult {
                     match (&mut self.pods[at].latency, &pod.latency) {
                         (Some(mine), Some(theirs)) => mine.add(theirs),
                         // Where one worker has no latencies of this pod, those of the others would be incomplete.
+                        (mine, _) => *mine = None,
+                    }
+                    match (&mut self.pods[at].bins, &pod.bins) {
+                        (Some(mine), Some(theirs)) => add_requests(mine, theirs),
                         (mine, _) => *mine = None,
                     }
                 }
@@ -200,6 +212,7 @@ mod tests {
         let results = vec![result(&[("b", 2), ("a", 1)], start), result(&[("c", 5), ("b", 1)], ended)];
         let result = RunResult::merge(&plan, start, true, results).unwrap();
         let pods: Vec<_> = result.pods.iter().map(|p| (p.name.as_str(), p.requests, p.connections)).collect();
+        assert!(result.pods.iter().all(|pod| pod.bins == Some(vec![pod.requests])), "{:?}", result.pods);
         assert_eq!(pods, [("a", 1, 1), ("b", 3, 2), ("c", 5, 1)]);
         assert_eq!((result.answered, result.latency.count(), result.seconds[0].requests), (9, 9, 9));
         assert_eq!(result.tenths, [9]);

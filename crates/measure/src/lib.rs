@@ -9,6 +9,7 @@ mod event;
 mod generator;
 mod latency;
 mod mode;
+mod over_time;
 mod percentile_curve;
 mod pod_use;
 mod run_data;
@@ -34,6 +35,7 @@ pub use event::{Around, Dip, Event, FailureKind, Impact};
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
 pub use mode::Mode;
+pub use over_time::{OverTime, PodOverTime};
 pub use percentile_curve::{PercentilePoint, percentile_curve};
 pub use pod_use::PodUse;
 pub use run_data::{Failure, FailureClass, ObservedEvent, PodLoad, PodReading, RunData, ScheduledRun, ThreadUsage};
@@ -169,6 +171,9 @@ pub struct Measurement {
     pub spread: Spread,
     /// Each second.
     pub timeline: Vec<TimelineSecond>,
+    /// Latency and the requests of each pod over time; `None` in reports of older versions.
+    #[serde(default)]
+    pub over_time: Option<OverTime>,
     /// Latency by percentile; empty in reports of older versions.
     #[serde(default)]
     pub latency_curve: Vec<PercentilePoint>,
@@ -246,6 +251,7 @@ impl Measurement {
             spread: Spread::new(&run.pods, replicas)
                 .over(run.http2.map_or(0, |http2| http2.streams), run.mixed_connections),
             timeline: run.seconds.clone(),
+            over_time: OverTime::of(run),
             generator_cpu_seconds: run.threads.iter().map(|thread| thread.cpu.as_secs_f64()).sum(),
             generator_busiest: busiest,
             generator_bound: generator::is_bound(busiest, rate.as_ref()),

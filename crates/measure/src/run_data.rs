@@ -55,6 +55,10 @@ pub struct RunData {
     pub seconds: Vec<TimelineSecond>,
     /// Responses in each tenth of a second.
     pub tenths: Vec<u32>,
+    /// How long a bin of time is; zero if nothing was counted in bins.
+    pub bin: Duration,
+    /// How long the responses in each bin took.
+    pub bin_latency: Vec<Option<PodLatency>>,
     /// Requests and connections by pod. One without a name has the responses that named no pod.
     pub pods: Vec<PodLoad>,
     /// What was counted for each of several requests, where that is known.
@@ -89,6 +93,8 @@ pub struct PodLoad {
     pub connections: u64,
     /// How long its responses took, where that was measured.
     pub latency: Option<PodLatency>,
+    /// Requests it answered in each bin of time, where that was counted.
+    pub bins: Option<Vec<u64>>,
 }
 
 /// Failures of one kind in one tenth of a second.

@@ -38,6 +38,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         by_request: Vec::new(),
         spread: Spread::new(&pods, Some(replicas)),
         timeline: Vec::new(),
+        over_time: None,
         latency_curve: Vec::new(),
         latency_histogram: None,
         events: Vec::new(),

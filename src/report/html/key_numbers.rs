@@ -38,5 +38,12 @@ fn figures(run: &Measurement) -> Vec<Figure> {
         figures.push(("Pods that answered", format!("{} of {}", run.spread.pods.len(), run.spread.expected)));
         figures.push(("Busiest pod", format!("{:.2} × its share", run.spread.busiest)));
     }
+    if let Some(http2) = &run.http2 {
+        figures.push(("HTTP/2 streams at the same time", count(http2.streams)));
+    }
+    if let Some(tls) = &run.tls_handshakes {
+        figures.push(("TLS handshake, 50%", milliseconds(tls.time_us.p50)));
+        figures.push(("TLS handshake, 99%", milliseconds(tls.time_us.p99)));
+    }
     figures
 }

@@ -3,6 +3,8 @@
 mod canvas;
 mod comparison_chart;
 mod data_table;
+mod event_marks;
+mod heat_map;
 mod key_numbers;
 mod legend;
 mod markup;
@@ -10,6 +12,7 @@ mod page;
 mod percentile_chart;
 mod pods_chart;
 mod scale;
+mod side_by_side;
 mod time_bins;
 mod time_chart;
 
@@ -25,7 +28,9 @@ const ALL_BINS: usize = 600;
 /// The maximum number of bins of time for one run: more cannot be distinguished.
 const MOST_BINS: usize = 150;
 /// Pods on the whole page.
-const ALL_PODS: usize = 600;
+const ALL_PODS: usize = 480;
+/// Cells of the maps of pods over time, on the whole page.
+const ALL_CELLS: usize = 10_000;
 
 /// The page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,11 +47,13 @@ impl Exporter for Html {
             key_numbers::cards(runs, drawn_names),
             left_out(shown.len() - drawn, report.runs.len() - shown.len()),
             comparison_chart::section(&report.runs, runs, drawn_names),
+            side_by_side::section(runs, drawn_names),
             percentile_chart::section(runs, drawn_names),
             time_chart::section(runs, drawn_names, u32::try_from(bins).unwrap_or(u32::MAX)),
             requested(runs, drawn_names),
             happened(runs, drawn_names),
             pods_chart::section(runs, drawn_names, ALL_PODS / drawn.max(1)),
+            heat_map::section(runs, drawn_names, ALL_PODS / drawn.max(1), ALL_CELLS / drawn.max(1)),
             details(runs, drawn_names),
             environment(report),
         ];

@@ -47,6 +47,13 @@ pub(super) fn steps(high: f64, wanted: f64) -> Vec<f64> {
     values
 }
 
+/// Round values from 0 up to `end`, for a time axis: whole seconds, or at least tenths where it is short.
+pub(super) fn seconds_of(end: f64, wanted: f64) -> Vec<f64> {
+    let smallest = if end < 2.0 { 10.0 } else { 1.0 };
+    let whole = |second: &f64| (second * smallest).fract().abs() < 1e-9 && *second <= end;
+    steps(end, wanted).into_iter().filter(whole).collect()
+}
+
 /// Round values between `low` and `high`, each at least twice the one before.
 pub(super) fn ratios(low: f64, high: f64) -> Vec<f64> {
     let decades = (high / low).log10();

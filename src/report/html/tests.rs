@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::report::sample;
-use evenkeel_measure::{PodShare, PodUse, TimelineSecond};
+use evenkeel_measure::{Measurement, OverTime, PodLatency, PodOverTime, PodShare, PodUse, TimelineSecond};
 
 fn page(report: &Report) -> String {
     Html.export(report).unwrap()
@@ -79,6 +79,7 @@ fn names_from_outside_stay_text() {
     report.evenkeel_version = evil.into();
     for run in &mut report.runs {
         run.spread.pods[0].name = evil.into();
+        run.over_time.as_mut().unwrap().pods[0].name = evil.into();
         run.events = vec![evenkeel_measure::Event {
             second: 1.0,
             what: evil.into(),
@@ -126,12 +127,121 @@ fn the_largest_report_stays_below_a_megabyte() {
         latency_us: None,
     };
     run.spread.pods = vec![pod; 1025];
+    // The worst case: no two neighbours have the same colour.
+    let over_time = |number: usize| PodOverTime {
+        name: format!("{number:060}"),
+        requests: (0..120).map(|bin| [1, 100_000][(bin + number) % 2]).collect(),
+    };
+    run.over_time = Some(OverTime {
+        bin_seconds: 819.2,
+        latency_us: (0..120).map(|bin| Some(PodLatency { p50: 1, p99: 1 + bin % 2 * 1_000_000, max: 9 })).collect(),
+        pods: (0..512).map(over_time).collect(),
+    });
     // As many kinds of runs, not rounds of one.
     report.runs = vec![run; 100];
     (0..).zip(&mut report.runs).for_each(|(replicas, run)| run.replicas = Some(replicas));
     let page = page(&report);
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
     assert!(page.contains("88 further runs"));
+    report.runs.truncate(1);
+    let one = Html.export(&report).unwrap();
+    assert!(one.len() < 1_000_000, "{} bytes for one run", one.len());
+}
+
+/// The shapes of a level of the map, in the wide chart of the first run.
+fn strips(page: &str, level: usize) -> String {
+    let (_, rest) = page.split_once("Which pod served what, over time</h2>").unwrap();
+    let chart = rest.split_once("</svg><svg class=\"narrow\"").unwrap().0;
+    let path = chart.split_once(&format!("<path class=\"cell h{level}\"")).map_or("", |(_, path)| path);
+    path.split_once(" d=\"").map_or("", |(_, path)| path.split_once('"').unwrap().0).to_owned()
+}
+
+fn over_time(report: &mut Report, pods: &[(&str, &[u64])]) {
+    let pods = pods.iter().map(|(name, requests)| PodOverTime { name: (*name).into(), requests: requests.to_vec() });
+    let latency = Some(PodLatency { p50: 1_000, p99: 9_000, max: 10_000 });
+    report.runs.truncate(1);
+    report.runs[0].elapsed_seconds = 2.0;
+    report.runs[0].over_time = Some(OverTime { bin_seconds: 0.5, latency_us: vec![latency; 4], pods: pods.collect() });
+}
+
+#[test]
+fn a_row_has_the_colour_of_what_its_pod_served_and_nothing_where_it_was_not_there() {
+    let mut report = sample::report();
+    over_time(&mut report, &[("old", &[100, 100, 0, 0]), ("new", &[0, 0, 150, 100]), ("steady", &[100, 0, 60, 100])]);
+    let page = page(&report);
+    // The old pod is in the first row, because it ends first; the steady one in the second.
+    assert_eq!(strips(&page, 3), "M0 0H1M0 1H1M3 1H4M3 2H4", "the even share");
+    assert_eq!(strips(&page, 0), "M1 1H2", "a pod that is there and answers nothing");
+    assert_eq!((strips(&page, 1), strips(&page, 2)), (String::new(), "M2 1H3".into()), "more than half");
+    assert_eq!((strips(&page, 4), strips(&page, 5)), ("M1 0H2M2 2H3".into(), String::new()), "up to twice");
+    assert!(page.contains("3 pods, 1 began later than the run, 1 ended earlier."));
+    assert!(page.contains("steady: 260 requests, 0.0 s to 2.0 s  ·  0.00 to 1.00 × the even share"));
+    assert!(page.contains("<th scope=\"row\">new</th><td>-</td><td>-</td><td>300</td><td>200</td>"));
+    assert_eq!(unbalanced(&page), Vec::<String>::new());
+}
+
+#[test]
+fn events_cross_the_map() {
+    let mut report = sample::report();
+    over_time(&mut report, &[("a", &[1, 1, 1, 1])]);
+    let event = evenkeel_measure::Event {
+        second: 1.0,
+        what: "kill etcd".into(),
+        over_second: None,
+        trouble: None,
+        impact: None,
+    };
+    report.runs[0].events = vec![event];
+    let page = page(&report);
+    let marks = page.split("Which pod served what, over time</h2>").nth(1).unwrap();
+    assert_eq!(marks.matches(">kill etcd</text>").count(), 2, "in the wide and in the narrow map");
+}
+
+#[test]
+fn a_run_that_does_not_know_its_pods_over_time_says_why() {
+    let mut report = sample::report();
+    assert!(page(&report).contains("measured by an older version"));
+    for run in &mut report.runs {
+        run.over_time = run.over_time.take().map(|over_time| OverTime { pods: Vec::new(), ..over_time });
+    }
+    assert!(!page(&report).contains("Which pod served what"), "a section without a map says nothing");
+    over_time(&mut report, &[]);
+    report.runs.push(Measurement { replicas: Some(3), ..sample::measurement() });
+    assert!(page(&report).contains("No response named its pod"));
+}
+
+#[test]
+fn runs_stand_side_by_side_on_the_same_scales() {
+    let mut report = sample::three_runs();
+    report.runs[1].over_time = None;
+    let several = page(&report);
+    let (_, rest) = several.split_once("<h2>Side by side</h2>").unwrap();
+    let (charts, _) = rest.split_once("</section>").unwrap();
+    assert_eq!(charts.matches("<svg class=\"small\"").count(), 3);
+    assert_eq!(charts.matches("not measured over time").count(), 1, "the run of an older version");
+    // The even share is at the same height in each.
+    let heights =
+        charts.split("<line class=\"even\"").skip(1).map(|line| line.split("y1=").nth(1).unwrap()[..8].to_owned());
+    assert_eq!(heights.collect::<std::collections::BTreeSet<_>>().len(), 1);
+    report.runs.truncate(1);
+    assert!(!page(&report).contains("Side by side"), "one run has nothing beside it");
+}
+
+#[test]
+fn streams_and_handshakes_are_on_the_card_and_in_the_table() {
+    let mut report = sample::report();
+    let run = &mut report.runs[0];
+    run.http2 = Some(evenkeel_measure::Http2 { streams_per_connection: 100, streams: 3_000 });
+    let time_us = evenkeel_measure::Latency { count: 30, p50: 850, p99: 1_900, ..Default::default() };
+    run.tls_handshakes = Some(evenkeel_measure::Handshakes { time_us, resumed: 7 });
+    let page = page(&report);
+    for told in [
+        "<dt>HTTP/2 streams at the same time</dt><dd>3,000</dd>",
+        "<dt>TLS handshake, 99%</dt><dd>1.9 ms</dd>",
+        "<th scope=\"row\">TLS handshakes that resumed a session</th><td>7</td><td>-</td>",
+    ] {
+        assert!(page.contains(told), "{told} is missing");
+    }
 }
 
 #[test]
@@ -174,6 +284,12 @@ fn nonsense_is_drawn_without_a_panic() {
         run.spread.expected = 0;
         run.faults.iter_mut().for_each(|fault| (fault.second, fault.count) = (u32::MAX, u64::MAX));
         run.spread.pods.iter_mut().for_each(|pod| (pod.requests, pod.share) = (u64::MAX, f64::NAN));
+        let pod = |requests| PodOverTime { name: "a".into(), requests };
+        run.over_time = Some(OverTime {
+            bin_seconds: [f64::MAX, 1e-300][usize::from(run.interrupted)],
+            latency_us: vec![None, Some(PodLatency { p50: 0, p99: u64::MAX, max: 0 }), None],
+            pods: vec![pod(vec![]), pod(vec![u64::MAX; 7]), pod(vec![0, u64::MAX])],
+        });
         run.latency_curve.iter_mut().for_each(|point| (point.percentile, point.us) = (f64::NAN, 0));
     }
     assert_eq!(unbalanced(&page(&report)), Vec::<String>::new());

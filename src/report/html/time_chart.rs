@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use super::canvas::{Anchor, Canvas, Viewport, in_both};
 use super::data_table::{folded, table};
+use super::event_marks::EventMarks;
 use super::legend;
 use super::markup::{elements, escape};
-use super::scale::{Scale, steps};
+use super::scale::{Scale, seconds_of, steps};
 use super::time_bins::{Bin, bins};
 use crate::report::number::{count, grouped, to_f64};
 use crate::report::words;
@@ -14,12 +15,6 @@ use evenkeel_measure::{Event, Measurement};
 
 /// The height of the strip of errors.
 const STRIP: f64 = 26.0;
-/// The height of a row of marks.
-const MARK: f64 = 16.0;
-/// The maximum number of rows of marks.
-const ROWS: usize = 4;
-/// The approximate width of a character of a mark.
-const CHARACTER: f64 = 6.2;
 
 struct Panel<'a> {
     bins: Vec<Bin>,
@@ -87,9 +82,8 @@ fn chart(panel: &Panel, axes: &Axes, name: &str) -> String {
 fn draw(room: Viewport, panel: &Panel, axes: &Axes) -> Canvas {
     let (left, right) = (room.pick(70.0, 52.0), room.width() - 12.0);
     let across = Scale::linear((0.0, axes.end), (left, right));
-    let marks = marks(panel, axes.end, &across);
-    let rows = marks.iter().map(|mark| mark.row + 1).max().unwrap_or(0);
-    let top = 10.0 + MARK * f64::from(rows);
+    let marks = EventMarks::new(panel.events, axes.end, &across);
+    let top = 10.0 + marks.height();
     let bottom = top + room.pick(130.0, 110.0);
     let floor = bottom + 10.0 + STRIP;
     let x = across;
@@ -99,16 +93,13 @@ fn draw(room: Viewport, panel: &Panel, axes: &Axes) -> Canvas {
         canvas.line("grid", (left, y.at(*rate)), (right, y.at(*rate)));
         canvas.text("tick", Anchor::End, (left - 8.0, y.at(*rate) + 4.0), &grouped(*rate));
     }
-    let whole = |second: &f64| second.fract() == 0.0 && *second <= axes.end;
-    for second in steps(axes.end, room.pick(8.0, 4.0)).into_iter().filter(whole) {
+    for second in seconds_of(axes.end, room.pick(8.0, 4.0)) {
         canvas.text("tick", Anchor::Middle, (x.at(second), floor + 18.0), &format!("{second} s"));
     }
     line(&mut canvas, panel, &x, &y);
     canvas.line("axis", (left, bottom), (right, bottom));
     errors(&mut canvas, panel, axes.wrong, &x, (left, right, floor));
-    for mark in &marks {
-        mark.draw(&mut canvas, (top, floor), rows);
-    }
+    marks.draw(&mut canvas, (top, floor));
     for bin in &panel.bins {
         let (from, to) = (x.at(f64::from(bin.from)), x.at(f64::from(bin.from + panel.length)));
         canvas.place((from, top), (to - from, floor - top), &told(bin, panel.length));
@@ -149,39 +140,6 @@ fn errors(canvas: &mut Canvas, panel: &Panel, most: u64, x: &Scale, (left, right
     }
     if none {
         canvas.text("quiet", Anchor::Start, (left + 6.0, floor - 6.0), "none");
-    }
-}
-
-/// The line and the label of an event.
-struct Mark {
-    what: String,
-    x: f64,
-    anchor: Anchor,
-    /// The row of its label, counted from the lowest. Labels in one row do not overlap.
-    row: u32,
-}
-
-/// The events with their rows: a label goes to the lowest row with space, or else to the highest row.
-fn marks(panel: &Panel, end: f64, x: &Scale) -> Vec<Mark> {
-    let mut taken = [f64::NEG_INFINITY; ROWS];
-    let shown = panel.events.iter().filter(|event| event.second >= 0.0 && event.second <= end);
-    let mark = |event: &Event| {
-        let what: String = event.what.chars().take(40).collect();
-        let (at, wide) = (x.at(event.second), CHARACTER * to_f64(what.chars().count() as u64));
-        let anchor = if at > x.at(end * 0.6) { Anchor::End } else { Anchor::Start };
-        let (from, to) = if anchor == Anchor::End { (at - wide, at) } else { (at, at + wide) };
-        let row = taken.iter().position(|taken| *taken < from).unwrap_or(ROWS - 1);
-        taken[row] = taken[row].max(to + CHARACTER);
-        Mark { what, x: at, anchor, row: u32::try_from(row).unwrap_or(0) }
-    };
-    shown.map(mark).collect()
-}
-
-impl Mark {
-    fn draw(&self, canvas: &mut Canvas, (top, floor): (f64, f64), rows: u32) {
-        let above = MARK * f64::from(self.row.min(rows));
-        canvas.line("mark", (self.x, top - 4.0 - above), (self.x, floor));
-        canvas.text("event", self.anchor, (self.x, top - MARK + 6.0 - above), &self.what);
     }
 }
 

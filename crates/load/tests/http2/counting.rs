@@ -37,6 +37,8 @@ fn connections_streams_and_requests_are_counted() {
     let pods: Vec<_> = run.pods.iter().map(|pod| (pod.name.as_str(), pod.connections)).collect();
     assert_eq!(pods, [("pod-0", 1), ("pod-1", 1), ("pod-2", 1)]);
     assert_eq!(run.pods.iter().map(|pod| pod.requests).sum::<u64>(), run.answered);
+    let over_time = |pod: &evenkeel_load::Pod| pod.bins.as_ref().unwrap().iter().sum::<u64>();
+    assert!(run.pods.iter().all(|pod| over_time(pod) == pod.requests), "each response is in a bin of its pod");
     assert_eq!((run.latency.count(), run.connect.count()), (run.answered, 3));
 }
 

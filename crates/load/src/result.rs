@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::plan::LoadPlan;
+use super::pod_watch::{self, WatchedPod};
 use super::record::{FaultAt, Handshakes, Pod, Second};
 use super::times::Times;
 use super::usage::ThreadUsage;
@@ -56,6 +57,8 @@ pub struct RunResult {
     pub mixed: u64,
     /// The requests and connections of each pod, sorted by name.
     pub pods: Vec<Pod>,
+    /// What was counted while pods were watched, in the order in which that began.
+    pub watches: Vec<WatchedPod>,
     /// How often which fault happened, by time and pod.
     pub faults: BTreeMap<FaultAt, u64>,
     /// What each thread of the load used, without the warm-up.
@@ -83,31 +86,34 @@ impl RunResult {
     }
 
     fn from_one(plan: &LoadPlan, elapsed: Duration, interrupted: bool, result: WorkerResult) -> Self {
-        let faults = result.record.named_faults();
-        let mut pods = result.record.pods;
+        let mut record = result.record;
+        let faults = record.named_faults();
+        let mut pods = std::mem::take(&mut record.pods);
         pods.retain(|pod| pod.requests > 0);
         pods.sort_by(|a, b| a.name.cmp(&b.name));
+        let watches = record.take_watched();
         Self {
             plan: plan.clone(),
             elapsed,
             interrupted,
-            latency: result.record.latency,
-            paced: result.record.paced.map(|paced| PacedResult {
+            latency: record.latency,
+            paced: record.paced.map(|paced| PacedResult {
                 uncorrected: paced.uncorrected,
                 late: paced.late,
                 unsent: paced.unsent,
             }),
-            connect: result.record.connect,
-            handshakes: result.record.handshakes,
-            seconds: result.record.seconds,
-            tenths: result.record.tenths,
-            sent: result.record.sent,
-            answered: result.record.answered,
-            in_flight: result.record.in_flight,
-            opened: result.record.opened,
-            streams: result.record.streams,
-            mixed: result.record.mixed,
+            connect: record.connect,
+            handshakes: record.handshakes,
+            seconds: record.seconds,
+            tenths: record.tenths,
+            sent: record.sent,
+            answered: record.answered,
+            in_flight: record.in_flight,
+            opened: record.opened,
+            streams: record.streams,
+            mixed: record.mixed,
             pods,
+            watches,
             faults,
             threads: vec![result.usage],
         }
@@ -134,6 +140,7 @@ impl RunResult {
         self.opened += other.opened;
         self.streams += other.streams;
         self.mixed += other.mixed;
+        pod_watch::add(&mut self.watches, other.watches);
         self.threads.extend(other.threads);
         if let (Some(mine), Some(theirs)) = (&mut self.paced, &other.paced) {
             mine.uncorrected.add(&theirs.uncorrected);

@@ -13,6 +13,7 @@ use super::descriptors::ensure_descriptors;
 use super::error::LoadError;
 use super::live::{GaugeReader, RunProgress};
 use super::plan::LoadPlan;
+use super::pod_watch::PodWatches;
 use super::pool;
 use super::result::RunResult;
 use super::shared::Job;
@@ -33,7 +34,7 @@ pub async fn run(
     stop: &CancellationToken,
     live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
-    run_at(target, (&Addresses::new(&[target.address]), false), plan, stop, live).await
+    run_watched(target, None, plan, &PodWatches::default(), stop, live).await
 }
 
 /// As [`run`], but the client balances: each request is sent to the one of two random `addresses` to which fewer requests
@@ -50,13 +51,31 @@ pub async fn run_balanced(
     stop: &CancellationToken,
     live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
-    run_at(target, (addresses, true), plan, stop, live).await
+    run_watched(target, Some(addresses), plan, &PodWatches::default(), stop, live).await
+}
+
+/// As [`run`], or with `addresses` as [`run_balanced`], and pods can be watched meanwhile: see [`RunResult::watches`].
+///
+/// # Errors
+/// As [`run_balanced`].
+pub async fn run_watched(
+    target: &Target,
+    addresses: Option<&Addresses>,
+    plan: &LoadPlan,
+    watches: &PodWatches,
+    stop: &CancellationToken,
+    live: impl FnMut(RunProgress),
+) -> Result<RunResult, LoadError> {
+    let only = Addresses::new(&[target.address]);
+    let addresses = addresses.map_or((&only, false), |addresses| (addresses, true));
+    run_at(target, addresses, plan, watches, stop, live).await
 }
 
 async fn run_at(
     target: &Target,
     (addresses, balanced): (&Addresses, bool),
     plan: &LoadPlan,
+    watches: &PodWatches,
     stop: &CancellationToken,
     mut live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
@@ -72,7 +91,8 @@ async fn run_at(
     let http2 = Arc::new(plan.request.http2(target));
     let tls = target.tls.as_ref().map(|tls| tls.offering(plan.protocol));
     let tls = tls.as_ref();
-    let job = Job { addresses, balanced, plan, request: &request, http2: &http2, tls, start, end, shares };
+    let (request, http2) = (&request[..], &http2);
+    let job = Job { addresses, balanced, watches, plan, request, http2, tls, start, end, shares };
     let mut workers = WorkerPool::default();
     let results = (0..job.shares.len()).map(|number| workers.start(&job, number)).collect::<Result<Vec<_>, _>>()?;
     let mut results = try_join_all(results);

@@ -10,6 +10,7 @@ use super::addresses::Addresses;
 use super::fault::Fault;
 use super::http2::Http2Request;
 use super::plan::LoadPlan;
+use super::pod_watch::PodWatches;
 use super::pool::ConnectionPool;
 use super::record::{PodIndex, Record};
 use super::request_source::{RequestSource, ScheduledRequest};
@@ -25,6 +26,7 @@ pub(super) struct Job<'a> {
     pub(super) addresses: &'a Addresses,
     /// Whether the client chooses an address for each request.
     pub(super) balanced: bool,
+    pub(super) watches: &'a PodWatches,
     pub(super) plan: &'a LoadPlan,
     /// The bytes of the request over HTTP/1.1.
     pub(super) request: &'a [u8],
@@ -73,7 +75,7 @@ pub(super) struct Shared {
 impl Shared {
     /// The state of worker number `worker`.
     pub(super) fn new(registry: Registry, job: &Job<'_>, worker: usize, record: Record) -> Self {
-        let Job { addresses, balanced, plan, request, http2, tls, start, end, shares } = job;
+        let Job { addresses, balanced, plan, request, http2, tls, start, end, shares, .. } = job;
         let streams = plan.streams();
         let wanted = (plan.schedule.as_ref(), plan.requests.map(Into::into));
         let number = (worker as u64, shares.len() as u64);

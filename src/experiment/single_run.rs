@@ -17,7 +17,7 @@ use crate::shutdown::Shutdown;
 use crate::workload::conntrack_table::Destination;
 use crate::workload::event::{EventContext, EventRecord, Planned, drained, play};
 use crate::workload::{PodCounters, ServicePolicy, pod_counters};
-use evenkeel_load::{self as load, LoadPlan, RunProgress, RunResult, Target};
+use evenkeel_load::{self as load, LoadPlan, PodWatches, RunProgress, RunResult, Target};
 use evenkeel_measure::{Measurement, Mode, PodUse};
 
 /// How long a run continues after its events are over and the last old pod is gone.
@@ -71,7 +71,9 @@ impl SingleRun<'_> {
         };
         let run = run_data(&observed.run);
         let measured = Measurement::new(&run, pods).with_tracked(&observed.tracked).as_one_of(uniformity_tests);
-        let measured = measured.with_events(&run, &observed_events(&observed.events)).with_pod_use(observed.pod_use);
+        let measured = measured
+            .with_events(&run, &observed_events(&observed.events, &observed.run))
+            .with_pod_use(observed.pod_use);
         let by_client = self.mode == Some(Mode::Client);
         let measured = if by_client { measured.balanced_by_client() } else { measured };
         Ok(measured.under(&policies(self.policies)))
@@ -93,6 +95,7 @@ impl SingleRun<'_> {
             }
             _ => (None, None),
         };
+        let watches = PodWatches::default();
         let destination = match self.mode {
             Some(Mode::Client) => Destination::Pods,
             _ => Destination::Service(self.target.address),
@@ -101,12 +104,13 @@ impl SingleRun<'_> {
         let known = pod_counters(access, subject).await.ok();
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {
-            let run = self.load(pods, &enough, step).await;
+            let run = self.load(pods, &watches, &enough, step).await;
             over.cancel();
             run
         };
         let before = self.after_warm_up(known, access);
-        let events = self.play_events(workplace, Instant::now() + plan.warm_up, &enough, &over);
+        let stage = EventContext { access, subject, progress: self.progress, shutdown, watches: Some(&watches) };
+        let events = self.play_events(&stage, Instant::now() + plan.warm_up, &enough, &over);
         let (run, before, events) = futures::join!(run, before, events);
         let mut run = run?;
         if self.ends_with_events && !shutdown.is_cancelled() {
@@ -147,17 +151,16 @@ impl SingleRun<'_> {
     /// cancels `enough`.
     async fn play_events(
         &self,
-        Workplace { access, subject, .. }: Workplace<'_>,
+        stage: &EventContext<'_>,
         start: Instant,
         enough: &Shutdown,
         over: &Shutdown,
     ) -> Vec<EventRecord> {
-        let stage = EventContext { access, subject, progress: self.progress, shutdown: self.shutdown };
-        let records = play(self.events, start, &stage, over).await;
+        let records = play(self.events, start, stage, over).await;
         if self.ends_with_events {
             // Draining pods still respond, and a rollout may fail at its end.
             let drained = async {
-                let _ = drained(&stage).await;
+                let _ = drained(stage).await;
                 sleep(AFTERMATH).await;
             };
             tokio::select! {
@@ -173,13 +176,16 @@ impl SingleRun<'_> {
     async fn load(
         &self,
         pods: Option<BalancedPods<'_>>,
+        watches: &PodWatches,
         end: &Shutdown,
         step: &Step,
     ) -> Result<RunResult, ExperimentError> {
         let news = self.live_progress(step);
-        let Some(mut pods) = pods else { return Ok(load::run(self.target, &self.plan, end, news).await?) };
+        let Some(mut pods) = pods else {
+            return Ok(load::run_watched(self.target, None, &self.plan, watches, end, news).await?);
+        };
         let addresses = pods.addresses.clone();
-        let run = load::run_balanced(self.target, &addresses, &self.plan, end, news);
+        let run = load::run_watched(self.target, Some(&addresses), &self.plan, watches, end, news);
         let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(pods.follow()));
         tokio::select! {
             run = &mut run => Ok(run?),

@@ -19,6 +19,7 @@ mod pods;
 mod rounds;
 #[cfg(test)]
 mod sample;
+mod slow_pods;
 mod table;
 mod tail;
 mod text_table;

@@ -14,7 +14,7 @@ mod time_bins;
 mod time_chart;
 
 use super::words::{self, ReportStatus};
-use super::{Exporter, Report, events, figures, rounds};
+use super::{Exporter, Report, events, figures, rounds, slow_pods};
 use crate::report::ReportError;
 use markup::{elements, escape};
 
@@ -45,6 +45,7 @@ impl Exporter for Html {
             percentile_chart::section(runs, drawn_names),
             time_chart::section(runs, drawn_names, u32::try_from(bins).unwrap_or(u32::MAX)),
             happened(runs, drawn_names),
+            slow_pods_compared(&report.runs),
             pods_chart::section(runs, drawn_names, ALL_PODS / drawn.max(1)),
             details(runs, drawn_names),
             environment(report),
@@ -97,7 +98,17 @@ fn happened(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String 
     let parts: Vec<String> = with_events
         .map(|(run, name)| {
             let table = data_table::table(&format!("Events, {name}"), &events::COLUMNS, events::rows(run));
-            format!("<h3>{}</h3>{table}<ul class=\"found\">{}</ul>", escape(name), elements("li", events::told(run)))
+            let slow = slow_pods::rows(run);
+            let slow = if slow.is_empty() {
+                String::new()
+            } else {
+                data_table::table(&format!("Slow pods, {name}"), &slow_pods::COLUMNS, slow)
+            };
+            format!(
+                "<h3>{}</h3>{table}{slow}<ul class=\"found\">{}</ul>",
+                escape(name),
+                elements("li", events::told(run))
+            )
         })
         .collect();
     if parts.is_empty() {
@@ -108,6 +119,13 @@ fn happened(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String 
          lowest throughput in any half second against the two seconds before the event.</p>{}</section>",
         parts.concat()
     )
+}
+
+/// How each configuration treated the slow pods.
+fn slow_pods_compared(runs: &[evenkeel_measure::Measurement]) -> String {
+    let Some((columns, rows)) = slow_pods::compared(runs) else { return String::new() };
+    let (about, table) = (slow_pods::about(runs), data_table::table("Slow pods compared", &columns, rows));
+    format!("<section><h2>Slow pods</h2><p>{}</p>{table}</section>", escape(&about))
 }
 
 /// All figures of each run.

@@ -1,0 +1,165 @@
+//! Events that make one of the pods slow for a while.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::wait::await_condition;
+use kube::{Api, ResourceExt};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::pods::{ContainerState, PATIENCE, REREAD, pick};
+use super::{EventContext, Slowdown};
+use crate::cluster::{ContainerId, ContainerLimit, SlowContainer};
+use crate::workload::WorkloadError;
+use crate::workload::pods::{is_active, is_ready};
+use evenkeel_load::WatchId;
+
+/// A pod that was slow for a while.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlowedPod {
+    /// Its name.
+    pub pod: String,
+    /// How many pods were ready when the event began, this one included.
+    pub pods: u64,
+    /// The watch that counted its requests.
+    pub watch: Option<WatchId>,
+    /// How long it was slow.
+    pub slow: Duration,
+    /// From the begin of the event until the pod was not ready.
+    pub not_ready: Option<Duration>,
+    /// From the begin of the event until the pod was ready again.
+    pub ready_again: Option<Duration>,
+    /// Whether its container, or the pod, ended before the event was over.
+    pub ended_early: bool,
+}
+
+impl SlowedPod {
+    /// Whether the pod was not ready for a while, or its container was replaced.
+    #[must_use]
+    pub fn was_out_of_service(&self) -> bool {
+        self.not_ready.is_some() || self.ended_early
+    }
+}
+
+/// What the API server says about the pod.
+#[derive(Clone, Copy, Default)]
+struct Readiness {
+    not_ready: Option<Duration>,
+    ready_again: Option<Duration>,
+    is_ready: bool,
+    is_gone: bool,
+}
+
+/// Makes one pod slow for `time`, and waits until it is ready. Dropped before, the pod is as before.
+pub(super) async fn slow_one(
+    context: &EventContext<'_>,
+    how: Slowdown,
+    time: Duration,
+    turn: usize,
+) -> Result<SlowedPod, WorkloadError> {
+    let cluster = context.access.require_lab("making a pod slow")?;
+    let server = context.subject.require_container()?;
+    let (pod, pods) = pick(context, turn).await?;
+    let (name, uid, state) = (pod.name_any(), pod.uid().unwrap_or_default(), ContainerState::of(&pod, server));
+    let id = state.id.ok_or_else(|| no_container(&name))?;
+    let api: Api<Pod> = Api::namespaced(context.access.client.clone(), &context.subject.namespace);
+    let began = Instant::now();
+    let readiness = Cell::new(Readiness { is_ready: true, ..Readiness::default() });
+    let mut follow = Box::pin(follow(&api, &name, &uid, began, &readiness));
+
+    let watch = Watch::begin(context, &name);
+    let slow = SlowContainer::begin(cluster, ContainerId { pod_uid: &uid, id: &id }, limit(how))?;
+    let was_there = slow.is_some();
+    if was_there {
+        tokio::select! {
+            () = sleep(time) => {}
+            () = &mut follow => {}
+        }
+    }
+    let is_there = slow.map_or(Ok(false), SlowContainer::end)?;
+    let slow = if was_there { began.elapsed() } else { Duration::ZERO };
+    let watch = watch.end();
+    // The kubelet sees a change only with its next probe.
+    if !readiness.get().is_ready {
+        let ready = timeout(PATIENCE, async {
+            while !(readiness.get().is_ready || readiness.get().is_gone) {
+                tokio::select! {
+                    () = sleep(REREAD) => {}
+                    () = &mut follow => {}
+                }
+            }
+        });
+        ready.await.map_err(|_| WorkloadError::Deadline {
+            what: format!("pod {name}"),
+            seconds: PATIENCE.as_secs(),
+            why: "it has not become ready again".into(),
+        })?;
+    }
+    let Readiness { not_ready, ready_again, is_gone, .. } = readiness.get();
+    Ok(SlowedPod { pod: name.clone(), pods, watch, slow, not_ready, ready_again, ended_early: !is_there || is_gone })
+}
+
+fn limit(how: Slowdown) -> ContainerLimit {
+    match how {
+        Slowdown::Throttle(percent) => ContainerLimit::Cpu(percent),
+        Slowdown::Pause => ContainerLimit::Paused,
+    }
+}
+
+fn no_container(pod: &str) -> WorkloadError {
+    WorkloadError::Deadline { what: format!("a running container in pod {pod}"), seconds: 0, why: "it has none".into() }
+}
+
+/// Follows the pod's readiness; returns when the pod is gone.
+async fn follow(api: &Api<Pod>, name: &str, uid: &str, began: Instant, readiness: &Cell<Readiness>) {
+    let is_gone = |pod: Option<&Pod>| pod.is_none_or(|pod| pod.uid().as_deref() != Some(uid) || !is_active(pod));
+    loop {
+        let now = readiness.get();
+        let changed = |pod: Option<&Pod>| is_gone(pod) || pod.is_some_and(|pod| is_ready(pod) != now.is_ready);
+        // A broken watch is opened again.
+        let pod = match await_condition(api.clone(), name, changed).await {
+            Ok(pod) => pod,
+            Err(_) => {
+                sleep(REREAD).await;
+                continue;
+            }
+        };
+        let after = began.elapsed();
+        let is_gone = is_gone(pod.as_ref());
+        let is_ready = !is_gone && pod.as_ref().is_some_and(is_ready);
+        readiness.set(Readiness {
+            not_ready: now.not_ready.or_else(|| (!is_ready).then_some(after)),
+            ready_again: if is_ready { Some(after) } else { now.ready_again },
+            is_ready,
+            is_gone,
+        });
+        if is_gone {
+            return;
+        }
+    }
+}
+
+/// Counts the requests of a pod until it is ended or dropped.
+struct Watch<'a> {
+    context: &'a EventContext<'a>,
+    id: Option<WatchId>,
+}
+
+impl<'a> Watch<'a> {
+    fn begin(context: &'a EventContext<'a>, pod: &str) -> Self {
+        Self { context, id: context.watches.and_then(|watches| watches.begin(pod)) }
+    }
+
+    fn end(self) -> Option<WatchId> {
+        self.id
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let (Some(watches), Some(id)) = (self.context.watches, self.id) {
+            watches.end(id);
+        }
+    }
+}

@@ -121,9 +121,10 @@ fn happened(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String 
     )
 }
 
-/// How each configuration treated the slow pods.
+/// How each of the configurations that are drawn treated the slow pods.
 fn slow_pods_compared(runs: &[evenkeel_measure::Measurement]) -> String {
-    let Some((columns, rows)) = slow_pods::compared(runs) else { return String::new() };
+    let Some((columns, mut rows)) = slow_pods::compared(runs) else { return String::new() };
+    rows.truncate(MOST_RUNS);
     let (about, table) = (slow_pods::about(runs), data_table::table("Slow pods compared", &columns, rows));
     format!("<section><h2>Slow pods</h2><p>{}</p>{table}</section>", escape(&about))
 }

@@ -132,7 +132,7 @@ pub async fn in_lab(
     files: &ReportFiles,
     checks: &Checks,
 ) -> Result<(), Error> {
-    workload::event::check(workplace.access, &trial.events)?;
+    workload::event::check(workplace.access, &trial.events).await?;
     // The route to it is removed when this is dropped, also after an error.
     let service = ServiceTarget::reach(workplace, trial.requirements(), &context.progress).await?;
     let command = command(std::env::args_os().skip(1));

@@ -124,13 +124,13 @@ pub fn end_all_slow_containers(cluster: &Cluster) -> Result<usize, IoError> {
 }
 
 /// A container's group in one hierarchy, and the lab's root group there.
-struct ContainerGroup {
-    root: PathBuf,
-    path: PathBuf,
+pub(super) struct ContainerGroup {
+    pub(super) root: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 /// The container's groups, one in each hierarchy.
-fn groups_of(cluster: &Cluster, container: ContainerId<'_>) -> Vec<ContainerGroup> {
+pub(super) fn groups_of(cluster: &Cluster, container: ContainerId<'_>) -> Vec<ContainerGroup> {
     let roots = cgroup::roots(&cluster.name.cgroup()).unwrap_or_default();
     let groups = pod_groups(cluster, container.pod_uid).into_iter().map(|pod| pod.join(container.id));
     let with_root = |path: PathBuf| {

@@ -35,7 +35,13 @@ fn without_the_nodes_scaling_works_and_other_actions_say_what_they_need() {
         let refused = ConntrackTable::now(&access, Destination::Service(service)).await.unwrap_err();
         assert!(matches!(refused, WorkloadError::Cluster(ClusterError::NoDataPlane { .. })), "{refused}");
 
-        let context = EventContext { access: &access, subject: &subject, progress: &progress, shutdown: &shutdown };
+        let context = EventContext {
+            access: &access,
+            subject: &subject,
+            progress: &progress,
+            shutdown: &shutdown,
+            watches: None,
+        };
         for (event, possible) in [("delete-pod@0", true), ("kill-pod@0", false), ("kill:etcd@0", false)] {
             let planned = Planned::parse(event).unwrap();
             let records = play(&planned, Instant::now(), &context, &shutdown).await;

@@ -38,13 +38,15 @@ pub enum Action {
     SlowPod(Slowdown, Duration),
 }
 
-/// How a pod is made slow. Only the container that the Service's port leads to is slow.
+/// How a pod is made slow. Its other containers are left alone, except that they share its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slowdown {
     /// To this percentage of one CPU, by its cgroup's quota.
     Throttle(u8),
     /// SIGSTOP to its processes, and SIGCONT.
     Pause,
+    /// Every packet that its pod sends is held back for this time.
+    Delay(Duration),
 }
 
 /// An action that is planned for a run.
@@ -118,6 +120,7 @@ impl fmt::Display for Slowdown {
         match self {
             Self::Throttle(percent) => write!(formatter, "throttle a pod to {percent}% of a CPU"),
             Self::Pause => write!(formatter, "pause a pod"),
+            Self::Delay(delay) => write!(formatter, "delay a pod by {} ms", delay.as_secs_f64() * 1000.0),
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::pods::{ContainerState, PATIENCE, REREAD, pick};
 use super::{EventContext, Slowdown};
-use crate::cluster::{ContainerId, ContainerLimit, SlowContainer};
+use crate::cluster::{ContainerId, ContainerLimit, DelayedPod, SlowContainer};
 use crate::workload::WorkloadError;
 use crate::workload::pods::{is_active, is_ready};
 use evenkeel_load::WatchId;
@@ -58,53 +58,71 @@ pub(super) async fn slow_one(
     time: Duration,
     turn: usize,
 ) -> Result<SlowedPod, WorkloadError> {
-    let cluster = context.access.require_lab("making a pod slow")?;
     let server = context.subject.require_container()?;
     let (pod, pods) = pick(context, turn).await?;
-    let (name, uid, state) = (pod.name_any(), pod.uid().unwrap_or_default(), ContainerState::of(&pod, server));
-    let id = state.id.ok_or_else(|| no_container(&name))?;
+    let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
+    let id = ContainerState::of(&pod, server).id.ok_or_else(|| no_container(&name))?;
+    let container = ContainerId { pod_uid: &uid, id: &id };
     let api: Api<Pod> = Api::namespaced(context.access.client.clone(), &context.subject.namespace);
     let began = Instant::now();
     let readiness = Cell::new(Readiness { is_ready: true, ..Readiness::default() });
     let mut follow = Box::pin(follow(&api, &name, &uid, began, &readiness));
 
     let watch = Watch::begin(context, &name);
-    let slow = SlowContainer::begin(cluster, ContainerId { pod_uid: &uid, id: &id }, limit(how))?;
-    let was_there = slow.is_some();
-    if was_there {
-        tokio::select! {
-            () = sleep(time) => {}
-            () = &mut follow => {}
-        }
-    }
-    let is_there = slow.map_or(Ok(false), SlowContainer::end)?;
-    let slow = if was_there { began.elapsed() } else { Duration::ZERO };
+    let slow = tokio::select! {
+        slow = slow_for(context, container, how, time) => slow?,
+        // The pod is gone.
+        () = &mut follow => None,
+    };
+    let ended_early = slow.is_none();
+    let slow = slow.unwrap_or_else(|| began.elapsed());
     let watch = watch.end();
-    // The kubelet sees a change only with its next probe.
-    if !readiness.get().is_ready {
-        let ready = timeout(PATIENCE, async {
-            while !(readiness.get().is_ready || readiness.get().is_gone) {
-                tokio::select! {
-                    () = sleep(REREAD) => {}
-                    () = &mut follow => {}
-                }
+    // The kubelet sees that it is as before only with its next probes.
+    let waits = || !readiness.get().is_ready && !readiness.get().is_gone;
+    let ready = timeout(PATIENCE, async {
+        while waits() {
+            tokio::select! {
+                () = sleep(REREAD) => {}
+                () = &mut follow => {}
             }
-        });
-        ready.await.map_err(|_| WorkloadError::Deadline {
-            what: format!("pod {name}"),
-            seconds: PATIENCE.as_secs(),
-            why: "it has not become ready again".into(),
-        })?;
-    }
+        }
+    });
+    ready.await.map_err(|_| not_ready_again(&name))?;
     let Readiness { not_ready, ready_again, is_gone, .. } = readiness.get();
-    Ok(SlowedPod { pod: name.clone(), pods, watch, slow, not_ready, ready_again, ended_early: !is_there || is_gone })
+    let ended_early = ended_early || is_gone;
+    Ok(SlowedPod { pod: name.clone(), pods, watch, slow, not_ready, ready_again, ended_early })
 }
 
-fn limit(how: Slowdown) -> ContainerLimit {
-    match how {
+/// Makes a container slow for `time`, and returns for how long it was; `None` if the container ended before.
+async fn slow_for(
+    context: &EventContext<'_>,
+    container: ContainerId<'_>,
+    how: Slowdown,
+    time: Duration,
+) -> Result<Option<Duration>, WorkloadError> {
+    let what = "making a pod slow";
+    let cluster = context.access.require_lab(what)?;
+    let limit = match how {
         Slowdown::Throttle(percent) => ContainerLimit::Cpu(percent),
         Slowdown::Pause => ContainerLimit::Paused,
-    }
+        Slowdown::Delay(delay) => {
+            let (_, toolbox) = context.access.require_kernels(what)?;
+            let Some(delayed) = DelayedPod::begin(cluster, toolbox, container, delay).await? else { return Ok(None) };
+            let began = Instant::now();
+            sleep(time).await;
+            let slow = began.elapsed();
+            return Ok(delayed.end().await?.then_some(slow));
+        }
+    };
+    let Some(slow) = SlowContainer::begin(cluster, container, limit)? else { return Ok(None) };
+    let began = Instant::now();
+    sleep(time).await;
+    Ok(slow.end()?.then(|| began.elapsed()))
+}
+
+fn not_ready_again(pod: &str) -> WorkloadError {
+    let why = "it has not become ready again".into();
+    WorkloadError::Deadline { what: format!("pod {pod}"), seconds: PATIENCE.as_secs(), why }
 }
 
 fn no_container(pod: &str) -> WorkloadError {

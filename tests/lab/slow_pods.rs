@@ -83,7 +83,7 @@ fn kubernetes_notices_a_pause(lab: &Lab, before: &Slowness) {
     let seconds = |field: &str| slow[field].as_f64().unwrap_or_else(|| panic!("{field} is unknown: {slow}"));
     let (from, to) = (seconds("not_ready_seconds"), seconds("ready_again_seconds"));
     assert!((0.5..5.0).contains(&from) && to >= 5.0, "not ready from {from} s to {to} s: {slow}");
-    assert!(slow["load"]["share"].as_f64().unwrap() < 0.1, "{slow}");
+    // Within milliseconds, each of the 30 connections waits for the paused pod.
     let p99 = slow["load"]["of_pod"]["p99_us"].as_u64().unwrap();
     assert!(p99 > 1_000_000, "requests to the pod waited for its end: {slow}");
     assert_eq!(run["spread"]["pods"].as_array().unwrap().len() as u64, PODS);

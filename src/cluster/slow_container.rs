@@ -118,7 +118,8 @@ impl Drop for SlowContainer {
 /// [`IoError`] as [`SlowContainer::end`].
 pub fn end_all_slow_containers(cluster: &Cluster) -> Result<usize, IoError> {
     let roots = cgroup::roots(&cluster.name.cgroup()).unwrap_or_default();
-    let records: Vec<PathBuf> = roots.iter().flat_map(|root| cgroup::subgroups(root)).filter(is_record).collect();
+    let records: Vec<PathBuf> =
+        roots.iter().flat_map(|root| cgroup::subgroups(root)).filter(|group| parse_record(group).is_some()).collect();
     records.iter().try_for_each(|record| undo(cluster, record).map(drop))?;
     Ok(records.len())
 }
@@ -190,10 +191,6 @@ fn parse_record(record: &Path) -> Option<(ContainerId<'_>, Option<CpuQuota>)> {
         (THROTTLED, Some(quota)) => Some((container, Some(quota.parse().ok()?))),
         _ => None,
     }
-}
-
-fn is_record(group: &PathBuf) -> bool {
-    parse_record(group).is_some()
 }
 
 /// Undoes what a record says, and removes it. Returns whether the container was still there; false, too, if it was undone

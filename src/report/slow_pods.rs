@@ -50,7 +50,7 @@ fn table(columns: &[&str], rows: Vec<Vec<String>>, look: Look) -> String {
 /// What an event did to the pod that it made slow, in sentences.
 pub(super) fn told(event: &Event) -> Vec<String> {
     let Some(slow) = &event.slow_pod else { return Vec::new() };
-    [Some(shares(&event.what, slow)), readiness(slow)].into_iter().flatten().collect()
+    vec![shares(&event.what, slow), readiness(slow)]
 }
 
 /// "pause a pod for 3 s: server-x answered 0.1% of the requests, 25.3% before; 25.0% would be even."
@@ -67,22 +67,19 @@ fn shares(what: &str, slow: &SlowPod) -> String {
     }
 }
 
-fn readiness(slow: &SlowPod) -> Option<String> {
+fn readiness(slow: &SlowPod) -> String {
     let pod = &slow.pod;
     if slow.ended_early {
         let after = slow.seconds;
-        return Some(format!(
+        return format!(
             "{pod}, or its container, ended before the event was over, at most {after:.1} s after it began."
-        ));
+        );
     }
+    let not_ready = |from: f64| format!("Kubernetes took {pod} for not ready from {from:.1} s");
     match (slow.not_ready_seconds, slow.ready_again_seconds) {
-        (Some(from), Some(to)) => {
-            Some(format!("Kubernetes took {pod} for not ready from {from:.1} s to {to:.1} s after the event began."))
-        }
-        (Some(from), None) => {
-            Some(format!("Kubernetes took {pod} for not ready from {from:.1} s after the event began."))
-        }
-        (None, _) => Some(format!("{pod} stayed ready, so it got new connections all the time.")),
+        (Some(from), Some(to)) => format!("{} to {to:.1} s after the event began.", not_ready(from)),
+        (Some(from), None) => format!("{} after the event began.", not_ready(from)),
+        (None, _) => format!("{pod} stayed ready, so it got new connections all the time."),
     }
 }
 
@@ -216,7 +213,7 @@ mod tests {
         assert_eq!(rows[2][..2], ["client", "-"]);
         let text = comparison(&runs, Look::default());
         assert!(text.lines().all(|line| measure_text_width(line) <= WIDTH), "{text}");
-        assert!(text.contains("throttle a pod to 10% of a CPU for 5 s"), "{text}");
+        assert!(text.replace('\n', " ").contains("throttle a pod to 10% of a CPU for 5 s"), "{text}");
         assert_eq!(compared(&runs[..1]), None, "one configuration is not compared");
         assert_eq!(compared(&sample::report().runs), None);
     }

@@ -136,12 +136,9 @@ async fn follow(api: &Api<Pod>, name: &str, uid: &str, began: Instant, readiness
         let now = readiness.get();
         let changed = |pod: Option<&Pod>| is_gone(pod) || pod.is_some_and(|pod| is_ready(pod) != now.is_ready);
         // A broken watch is opened again.
-        let pod = match await_condition(api.clone(), name, changed).await {
-            Ok(pod) => pod,
-            Err(_) => {
-                sleep(REREAD).await;
-                continue;
-            }
+        let Ok(pod) = await_condition(api.clone(), name, changed).await else {
+            sleep(REREAD).await;
+            continue;
         };
         let after = began.elapsed();
         let is_gone = is_gone(pod.as_ref());

@@ -22,7 +22,7 @@ use super::slow_container::{ContainerId, groups_of};
 use crate::cluster::ClusterError;
 use crate::io_error::IoError;
 use crate::platform::{self, Namespace, PacketQueue};
-use crate::process::Invocation;
+use crate::process::{Invocation, ProgramError};
 use crate::toolbox::{Program, Toolbox};
 
 /// The number of the queue. Numbers are those of the pod's own namespace.
@@ -70,12 +70,15 @@ pub fn try_to_delay_packets(iptables: &Path) -> Result<(), ClusterError> {
 pub async fn check_packet_delay(toolbox: &Toolbox) -> Result<(), ClusterError> {
     let arguments = [Path::new("sandbox"), Path::new("try-delay"), toolbox.path(Program::Iptables)];
     let tried = Invocation::new(own_program()?, arguments).run_async().await;
-    tried.map(drop).map_err(|error| ClusterError::NoPacketDelay { why: last_line(&error.tail) })
+    tried.map(drop).map_err(|error| ClusterError::NoPacketDelay { why: reason(&error) })
 }
 
-/// What a program said last.
-fn last_line(tail: &str) -> String {
-    tail.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("the trial failed").to_owned()
+/// What the trial wrote, in one line and without the hint, which is not for this command.
+fn reason(failed: &ProgramError) -> String {
+    let lines = failed.tail.lines().map(|line| line.trim().trim_start_matches("error: "));
+    let said: Vec<&str> =
+        lines.take_while(|line| !line.starts_with("hint: ")).filter(|line| !line.is_empty()).collect();
+    if said.is_empty() { failed.outcome.clone() } else { said.join(" ") }
 }
 
 fn own_program() -> Result<PathBuf, IoError> {
@@ -261,8 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_the_last_line() {
-        assert_eq!(last_line("error: a\n\nerror: b\n\n"), "error: b");
-        assert_eq!(last_line("\n"), "the trial failed");
+    fn the_reason_is_what_the_trial_wrote() {
+        let failed = |tail: &str| ProgramError { command: "x".into(), outcome: "exit 1".into(), tail: tail.into() };
+        let tail = "error: `iptables -A` failed (exit 1):\n  No chain/target/match by that name.\nhint: run it\n";
+        assert_eq!(reason(&failed(tail)), "`iptables -A` failed (exit 1): No chain/target/match by that name.");
+        assert_eq!(reason(&failed("")), "exit 1");
     }
 }

@@ -50,6 +50,9 @@ fn table(columns: &[&str], rows: Vec<Vec<String>>, look: Look) -> String {
 /// What an event did to the pod that it made slow, in sentences.
 pub(super) fn told(event: &Event) -> Vec<String> {
     let Some(slow) = &event.slow_pod else { return Vec::new() };
+    if slow.load.is_none() && slow.ended_early {
+        return vec![format!("{}: {}", event.what, readiness(slow))];
+    }
     vec![shares(&event.what, slow), readiness(slow)]
 }
 
@@ -197,6 +200,9 @@ mod tests {
         let gone = said(|slow| slow.ended_early = true);
         assert!(gone.ends_with("ended before the event was over, at most 5.0 s after it began."), "{gone}");
         assert!(said(|slow| slow.load = None).contains("do not name their pods"));
+        let never = said(|slow| (slow.load, slow.ended_early) = (None, true));
+        assert!(never.starts_with("throttle a pod") && never.contains("ended before the event was over"), "{never}");
+        assert!(!never.contains("do not name their pods"), "{never}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,6 +26,7 @@ fn slow_pods_are_slow_for_a_while_and_the_report_shows_who_met_them() {
     the_share_follows_the_way_of_balancing(&lab, &before);
     kubernetes_notices_a_pause(&lab, &before);
     a_delayed_pod_answers_late(&lab, &before);
+    a_delay_that_is_impossible_is_refused_first(&lab);
     an_interrupted_event_is_undone(&lab, &before);
     a_killed_test_is_undone_by_the_next_verb(&lab, &before);
     // Nothing must be undone before `down`.
@@ -103,6 +105,24 @@ fn a_delayed_pod_answers_late(lab: &Lab, before: &Slowness) {
     assert_eq!(Slowness::now(), *before);
     let rules = pod_rules();
     assert!(rules.len() as u64 >= PODS && rules.iter().all(|rules| !rules.contains("NFQUEUE")), "{rules:?}");
+}
+
+/// With an iptables that has no target NFQUEUE.
+fn a_delay_that_is_impossible_is_refused_first(lab: &Lab) {
+    let programs = tempfile::tempdir().unwrap();
+    let iptables = programs.path().join("iptables");
+    let script =
+        "#!/bin/sh\n[ \"$1\" = -A ] || exec /usr/sbin/iptables \"$@\"\necho 'No target by that name.' >&2\nexit 1\n";
+    fs::write(&iptables, script).unwrap();
+    fs::set_permissions(&iptables, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    let output = lab.command(&["test", "--during", "delay-pod:50ms=2s"]).env("PATH", path).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for part in ["this machine cannot delay packets: ", "No target by that name.", "modprobe -a nfnetlink_queue"] {
+        assert!(said.contains(part), "{part:?} is missing: {said}");
+    }
+    assert!(output.stdout.is_empty(), "no run was made: {}", text(&output.stdout));
 }
 
 /// The packet filter's rules in the network namespace of each container.

@@ -68,15 +68,16 @@ pub(super) async fn slow_one(
     let readiness = Cell::new(Readiness { is_ready: true, ..Readiness::default() });
     let mut follow = Box::pin(follow(&api, &name, &uid, began, &readiness));
 
-    let watch = Watch::begin(context, &name);
+    let watch = Watch { context, pod: &name, id: Cell::new(None) };
     let slow = tokio::select! {
-        slow = slow_for(context, container, how, time) => slow?,
+        slow = slow_for(context, container, how, time, &watch) => slow?,
         // The pod is gone.
         () = &mut follow => None,
     };
     let ended_early = slow.is_none();
     let slow = slow.unwrap_or_else(|| began.elapsed());
-    let watch = watch.end();
+    watch.end();
+    let watch = watch.id.get();
     // The kubelet sees that it is as before only with its next probes.
     let waits = || !readiness.get().is_ready && !readiness.get().is_gone;
     let ready = timeout(PATIENCE, async {
@@ -93,12 +94,14 @@ pub(super) async fn slow_one(
     Ok(SlowedPod { pod: name.clone(), pods, watch, slow, not_ready, ready_again, ended_early })
 }
 
-/// Makes a container slow for `time`, and returns for how long it was; `None` if the container ended before.
+/// Makes a container slow for `time`, and returns for how long it was; `None` if the container ended before. The watch begins
+/// when the container is slow, and ends before it is as before.
 async fn slow_for(
     context: &EventContext<'_>,
     container: ContainerId<'_>,
     how: Slowdown,
     time: Duration,
+    watch: &Watch<'_>,
 ) -> Result<Option<Duration>, WorkloadError> {
     let what = "making a pod slow";
     let cluster = context.access.require_lab(what)?;
@@ -108,16 +111,13 @@ async fn slow_for(
         Slowdown::Delay(delay) => {
             let (_, toolbox) = context.access.require_kernels(what)?;
             let Some(delayed) = DelayedPod::begin(cluster, toolbox, container, delay).await? else { return Ok(None) };
-            let began = Instant::now();
-            sleep(time).await;
-            let slow = began.elapsed();
+            let slow = watch.during(time).await;
             return Ok(delayed.end().await?.then_some(slow));
         }
     };
     let Some(slow) = SlowContainer::begin(cluster, container, limit)? else { return Ok(None) };
-    let began = Instant::now();
-    sleep(time).await;
-    Ok(slow.end()?.then(|| began.elapsed()))
+    let lasted = watch.during(time).await;
+    Ok(slow.end()?.then_some(lasted))
 }
 
 fn not_ready_again(pod: &str) -> WorkloadError {
@@ -158,23 +158,29 @@ async fn follow(api: &Api<Pod>, name: &str, uid: &str, began: Instant, readiness
 /// Counts the requests of a pod until it is ended or dropped.
 struct Watch<'a> {
     context: &'a EventContext<'a>,
-    id: Option<WatchId>,
+    pod: &'a str,
+    id: Cell<Option<WatchId>>,
 }
 
-impl<'a> Watch<'a> {
-    fn begin(context: &'a EventContext<'a>, pod: &str) -> Self {
-        Self { context, id: context.watches.and_then(|watches| watches.begin(pod)) }
+impl Watch<'_> {
+    /// Counts the requests of the next `time`; returns how long that was.
+    async fn during(&self, time: Duration) -> Duration {
+        self.id.set(self.context.watches.and_then(|watches| watches.begin(self.pod)));
+        let began = Instant::now();
+        sleep(time).await;
+        self.end();
+        began.elapsed()
     }
 
-    fn end(self) -> Option<WatchId> {
-        self.id
+    fn end(&self) {
+        if let (Some(watches), Some(id)) = (self.context.watches, self.id.get()) {
+            watches.end(id);
+        }
     }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        if let (Some(watches), Some(id)) = (self.context.watches, self.id) {
-            watches.end(id);
-        }
+        self.end();
     }
 }

@@ -11,6 +11,7 @@ use crate::config::{LabName, Paths};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 use crate::toolbox::{self, InstallPolicy, Toolbox};
+use evenkeel_measure::some;
 
 /// The lab that a verb works with, and how it reports.
 pub struct CommandContext {
@@ -100,7 +101,13 @@ impl CommandContext {
     pub async fn lab_to_change(&self, verb: &'static str) -> Result<(RunningLab, LabLock), Error> {
         self.cluster()?;
         let lock = self.lock(verb).await?;
-        Ok((self.lab().await?, lock))
+        let lab = self.lab().await?;
+        let restored = cluster::end_all_slow_containers(&lab.cluster)?;
+        if restored > 0 {
+            let pods = some(restored as u64, "pod");
+            self.progress.note(format!("{pods} had been left slow by an interrupted test, and run as before again"));
+        }
+        Ok((lab, lock))
     }
 
     /// The running cluster.

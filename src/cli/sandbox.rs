@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
 
@@ -9,7 +10,7 @@ use crate::cli::error::Error;
 use crate::cluster::ClusterError;
 use crate::cluster::image_mirror::MirrorSettings;
 use crate::cluster::sandbox::{enter, prepare, say};
-use crate::cluster::{BootPlan, Message, client_by, image_mirror, supervisor};
+use crate::cluster::{BootPlan, Message, client_by, delay_packets, image_mirror, supervisor, try_to_delay_packets};
 use crate::image::{self, ImageName, ImageSources};
 use crate::io_error::IoError;
 use crate::platform::MachineNamespaces;
@@ -30,6 +31,16 @@ enum SandboxCommand {
     Enter {
         /// The plan that `up` wrote.
         plan: PathBuf,
+    },
+    /// Delays the packets of this network namespace.
+    DelayPackets {
+        /// For so many milliseconds.
+        millis: u64,
+    },
+    /// Tries in a new network namespace whether packets can be delayed.
+    TryDelay {
+        /// The program iptables.
+        iptables: PathBuf,
     },
     /// Gives external IPs to Services of type LoadBalancer.
     ExternalIp {
@@ -77,6 +88,8 @@ impl Args {
         match self.command {
             SandboxCommand::Enter { plan } => Ok(enter(&plan)?),
             SandboxCommand::Init { plan } => init(&plan),
+            SandboxCommand::DelayPackets { millis } => Ok(delay_packets(Duration::from_millis(millis))?),
+            SandboxCommand::TryDelay { iptables } => Ok(try_to_delay_packets(&iptables)?),
             SandboxCommand::ExternalIp { kubeconfig } => runtime()?.block_on(async {
                 Ok(external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal(|_| {})?).await?)
             }),

@@ -140,6 +140,7 @@ pub async fn in_lab(
     files: &ReportFiles,
     checks: &Checks,
 ) -> Result<(), Error> {
+    workload::event::check(workplace.access, &trial.events).await?;
     // The routes to the Services are removed when these are dropped, also after an error.
     let mut reached = vec![ServiceTarget::reach(workplace, trial.requirements(0), &context.progress).await?];
     let subject = place(workplace, &reached[0], tls)?;

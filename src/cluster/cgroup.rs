@@ -209,6 +209,24 @@ pub(super) fn signal(group: &Path, signal: Signal) -> io::Result<()> {
     signal_all(&open(group), signal)
 }
 
+/// Sends a signal to every process of a group and of the groups below it that can be seen from here.
+pub(super) fn signal_below(root: &Path, signal: Signal) -> io::Result<()> {
+    let mut sent = Ok(());
+    walk(root, &mut |group| {
+        if sent.is_ok() {
+            sent = self::signal(group, signal);
+        }
+    });
+    sent
+}
+
+/// The processes of a group and of the groups below it that can be seen from here.
+pub(super) fn processes_below(root: &Path) -> Vec<i32> {
+    let mut processes = Vec::new();
+    walk(root, &mut |group| processes.extend(processes_of(group)));
+    processes
+}
+
 /// The end of one process may end others of the group: all of a PID namespace end with its first process.
 fn signal_all(processes: &[PidFd], signal: Signal) -> io::Result<()> {
     processes.iter().try_for_each(|process| process.signal_unless_ended(signal))
@@ -273,7 +291,8 @@ fn walk(group: &Path, visit: &mut impl FnMut(&Path)) {
     }
 }
 
-fn subgroups(group: &Path) -> Vec<PathBuf> {
+/// The groups directly below a group.
+pub(super) fn subgroups(group: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(group) else { return Vec::new() };
     entries
         .flatten()

@@ -41,6 +41,12 @@ pub enum ClusterError {
         /// The operation: "kill etcd".
         what: String,
     },
+    /// The kernel cannot hold packets back.
+    #[error("this machine cannot delay packets: {why}")]
+    NoPacketDelay {
+        /// What it lacks.
+        why: String,
+    },
     /// There is no component of that name.
     #[error("there is no component {given:?}; the components are: {}", components.join(", "))]
     UnknownComponent {

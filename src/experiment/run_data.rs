@@ -4,14 +4,15 @@
 
 use std::num::NonZeroU32;
 
-use crate::workload::event::EventRecord;
+use crate::workload::event::{EventRecord, SlowedPod};
 use crate::workload::{PodCounters, ServicePolicy};
 use evenkeel_load::{
     Fault, FaultAt, LoadPlan, Pod, PodTimes, Protocol, RequestCounts, RequestTemplate, RunResult, Times,
 };
 use evenkeel_measure::{
-    Failure, FailureClass, Handshakes, Http2, Latency, Mode, ObservedEvent, PodLatency, PodLoad, PodReading, Policy,
-    RequestResult, RunData, ScheduledRun, ThreadUsage, TimelineSecond, percentile_curve,
+    Failure, FailureClass, Handshakes, Http2, Latency, Mode, ObservedEvent, ObservedSlowPod, PodLatency, PodLoad,
+    PodReading, Policy, RequestResult, RequestTimes, RunData, ScheduledRun, SlowPodRequests, ThreadUsage,
+    TimelineSecond, percentile_curve,
 };
 
 /// The counts and times of a run.
@@ -143,15 +144,41 @@ fn failure(at: &FaultAt, count: u64) -> Failure {
 
 /// The events of a run.
 #[must_use]
-pub fn observed_events(records: &[EventRecord]) -> Vec<ObservedEvent> {
+pub fn observed_events(records: &[EventRecord], run: &RunResult) -> Vec<ObservedEvent> {
     let event = |record: &EventRecord| ObservedEvent {
         began: record.began,
         over: record.over,
         what: record.what.clone(),
         changes_pods: record.changes_pods,
         trouble: record.trouble.clone(),
+        slow_pod: record.slowed.as_ref().map(|slowed| observed_slow_pod(slowed, run)),
     };
     records.iter().map(event).collect()
+}
+
+fn observed_slow_pod(slowed: &SlowedPod, run: &RunResult) -> ObservedSlowPod {
+    // Where responses do not name their pods, it is unknown which of them answered.
+    let are_named = run.pods.iter().all(|pod| !pod.name.is_empty());
+    let watched = slowed.watch.and_then(|watch| run.watches.get(watch.index())).filter(|_| are_named);
+    ObservedSlowPod {
+        pod: slowed.pod.clone(),
+        pods: slowed.pods,
+        slow: slowed.slow,
+        requests: watched.map(|watched| SlowPodRequests {
+            pod_before: watched.before.pod,
+            all_before: watched.before.all,
+            of_pod: request_times(&watched.of_pod),
+            of_others: request_times(&watched.of_others),
+            of_all: request_times(&watched.of_all()),
+        }),
+        not_ready: slowed.not_ready,
+        ready_again: slowed.ready_again,
+        ended_early: slowed.ended_early,
+    }
+}
+
+fn request_times(times: &PodTimes) -> RequestTimes {
+    RequestTimes { requests: times.count(), p50_us: times.quantile(0.5), p99_us: times.quantile(0.99) }
 }
 
 /// The counters of pods.
@@ -206,6 +233,7 @@ pub(super) mod tests {
             pods: Vec::new(),
             by_request: Vec::new(),
             time_bins: TimeBins::default(),
+            watches: Vec::new(),
             faults: BTreeMap::new(),
             threads: Vec::new(),
         }
@@ -240,6 +268,7 @@ pub(super) mod tests {
             opened: 8,
             streams: 700,
             mixed: 0,
+            watches: Vec::new(),
             pods: vec![Pod {
                 name: "a".into(),
                 requests: 30,

@@ -174,7 +174,8 @@ impl<'a> Series<'a> {
                     Some(replicas) => before.with_replicas(replicas),
                     None => before,
                 };
-                Box::pin(before.restore(&EventContext { access, subject, progress, shutdown })).await?;
+                let context = EventContext { access, subject, progress, shutdown, watches: None };
+                Box::pin(before.restore(&context)).await?;
                 self.before = Some(before);
             }
             None if self.trial.events.is_empty() => {}

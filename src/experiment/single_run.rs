@@ -16,7 +16,7 @@ use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::workload::conntrack_table::Destination;
 use crate::workload::event::{EventContext, EventRecord, Planned, drained, play};
-use evenkeel_load::{self as load, LoadPlan, RunProgress, RunResult};
+use evenkeel_load::{self as load, LoadPlan, PodWatches, RunProgress, RunResult};
 use evenkeel_measure::{Measurement, Mode};
 
 /// How long a run continues after its events are over and the last old pod is gone.
@@ -78,7 +78,7 @@ impl SingleRun<'_> {
             (true, None) => None,
         };
         let measured = Measurement::new(&run, replicas).with_tracked(&observed.tracked).as_one_of(uniformity_tests);
-        let measured = measured.with_events(&run, &observed_events(&observed.events));
+        let measured = measured.with_events(&run, &observed_events(&observed.events, &observed.run));
         let measured = with_use(measured, proxied, observed.own, observed.subject);
         let measured = match self.mode {
             Some(mode) if mode.is_by_client() => measured.in_mode(mode),
@@ -101,6 +101,7 @@ impl SingleRun<'_> {
         let Self { plan, shutdown, .. } = self;
         let Workplace { access, subject, .. } = workplace;
         let pods = ClientPods::find(self.mode, workplace, self.progress).await?;
+        let watches = PodWatches::default();
         let destination = match pods {
             Some(_) => Destination::Pods,
             None => Destination::Service(self.place.target.address),
@@ -113,7 +114,7 @@ impl SingleRun<'_> {
         };
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {
-            let run = self.load(pods, &enough, step).await;
+            let run = self.load(pods, &watches, &enough, step).await;
             over.cancel();
             run
         };
@@ -121,7 +122,14 @@ impl SingleRun<'_> {
             self.after_warm_up().await;
             (own.again(), other.map(ServicePods::again))
         };
-        let events = self.play_events(events_on, Instant::now() + plan.warm_up, &enough, &over);
+        let stage = EventContext {
+            access,
+            subject: events_on.subject,
+            progress: self.progress,
+            shutdown,
+            watches: Some(&watches),
+        };
+        let events = self.play_events(&stage, Instant::now() + plan.warm_up, &enough, &over);
         let (run, (own, other), events) = futures::join!(run, before, events);
         let mut run = run?;
         if self.ends_with_events && !shutdown.is_cancelled() {
@@ -151,17 +159,16 @@ impl SingleRun<'_> {
     /// cancels `enough`.
     async fn play_events(
         &self,
-        Workplace { access, subject, .. }: Workplace<'_>,
+        stage: &EventContext<'_>,
         start: Instant,
         enough: &Shutdown,
         over: &Shutdown,
     ) -> Vec<EventRecord> {
-        let stage = EventContext { access, subject, progress: self.progress, shutdown: self.shutdown };
-        let records = play(self.events, start, &stage, over).await;
+        let records = play(self.events, start, stage, over).await;
         if self.ends_with_events {
             // Draining pods still respond, and a rollout may fail at its end.
             let drained = async {
-                let _ = drained(&stage).await;
+                let _ = drained(stage).await;
                 sleep(AFTERMATH).await;
             };
             tokio::select! {
@@ -177,14 +184,17 @@ impl SingleRun<'_> {
     async fn load(
         &self,
         pods: Option<ClientPods<'_>>,
+        watches: &PodWatches,
         end: &Shutdown,
         step: &Step,
     ) -> Result<RunResult, ExperimentError> {
         let news = self.live_progress(step);
         let target = &self.place.target;
-        let Some(mut pods) = pods else { return Ok(load::run(target, &self.plan, end, news).await?) };
+        let Some(mut pods) = pods else {
+            return Ok(load::run_watched(target, None, &self.plan, watches, end, news).await?);
+        };
         let (addresses, balance) = (pods.addresses(), pods.balance());
-        let run = load::run_balanced(target, &addresses, balance, &self.plan, end, news);
+        let run = load::run_watched(target, Some((&addresses, balance)), &self.plan, watches, end, news);
         let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(pods.follow()));
         tokio::select! {
             run = &mut run => Ok(run?),

@@ -8,8 +8,12 @@
 #[cfg_attr(not(target_os = "linux"), path = "elsewhere.rs")]
 mod system;
 
+#[cfg_attr(not(target_os = "linux"), path = "packet_queue_elsewhere.rs")]
+mod packet_queue;
+
 use std::path::Path;
 
+pub use packet_queue::PacketQueue;
 pub use system::{MachineNamespaces, ProcessHandle, die_with_parent, inotify_instances, mount, set_hostname, unshare};
 
 /// Whether a lab can run on this system.

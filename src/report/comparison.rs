@@ -19,7 +19,7 @@ pub(super) fn table(runs: &[Measurement], look: Look) -> String {
     }
     let naming = Naming::of(cases.iter().map(|case| case.configuration.clone()));
     let intervals = cases.iter().any(|case| case.ratio.is_some_and(|ratio| ratio.interval.is_some()));
-    let mut columns = vec![(heading(naming), Align::Left)];
+    let mut columns = vec![(naming.heading(), Align::Left)];
     let mut right = vec!["Req/Sec", "50%", "99%", "Max", "Errors", "Busiest"];
     if naming.has_ways() {
         right.push("Jain");
@@ -35,16 +35,6 @@ pub(super) fn table(runs: &[Measurement], look: Look) -> String {
     let text = format!("{}{}\n", TextTable { columns, rows, borders: Borders::Frame }.draw(look), about(&cases));
     let said: Vec<String> = comparison_sentences(&cases).into_iter().chain(spread_sentence(&cases)).collect();
     text + &sentences(&said)
-}
-
-/// What the configurations differ in.
-fn heading(naming: Naming) -> &'static str {
-    match (naming.services, naming.ways) {
-        (true, true) => "Service, way",
-        (true, false) => "Service",
-        (false, true) => "Way",
-        (false, false) => "Pods",
-    }
 }
 
 /// What the numbers in the table are.

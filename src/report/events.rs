@@ -2,6 +2,7 @@
 
 use super::number::count;
 use super::pods::{sentences, some};
+use super::slow_pods;
 use super::text_table::{Align, Borders, Look, TextTable};
 use evenkeel_measure::{Event, FailureKind, Impact, Measurement};
 
@@ -41,12 +42,17 @@ pub(super) fn text(run: &Measurement, look: Look) -> String {
     }
     let columns = COLUMNS.iter().enumerate();
     let columns = columns.map(|(at, name)| (*name, if at == 0 { Align::Left } else { Align::Right })).collect();
-    TextTable { columns, rows: rows(run), borders: Borders::Frame }.draw(look) + &sentences(&told(run))
+    let events = TextTable { columns, rows: rows(run), borders: Borders::Frame }.draw(look);
+    events + &slow_pods::text(run, look) + &sentences(&told(run))
 }
 
 /// "kill a pod's server: 17 requests failed (12 refused, 5 reset on server-x), 0.1 s to 0.9 s after it began."
 pub(super) fn told(run: &Measurement) -> Vec<String> {
-    run.events.iter().flat_map(|event| [troubled(event), failed(event)]).flatten().collect()
+    let told = |event: &Event| {
+        let said = [troubled(event), failed(event)].into_iter().flatten();
+        said.chain(slow_pods::told(event)).collect::<Vec<_>>()
+    };
+    run.events.iter().flat_map(told).collect()
 }
 
 fn troubled(event: &Event) -> Option<String> {
@@ -98,6 +104,7 @@ mod tests {
             over_second: over,
             trouble: trouble.map(str::to_owned),
             impact,
+            slow_pod: None,
         };
         run.events = vec![
             event("kill a pod's server", Some(4.5), None, Some(impact)),

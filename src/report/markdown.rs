@@ -6,7 +6,7 @@ use super::figures::{self, Figure};
 use super::number::{count, grouped, milliseconds};
 use super::over_time::PodRates;
 use super::words::{self, went_wrong};
-use super::{Exporter, Report, events, pods, requests, rounds};
+use super::{Exporter, Report, events, pods, requests, rounds, slow_pods};
 use crate::report::ReportError;
 use evenkeel_measure::Measurement;
 
@@ -26,6 +26,9 @@ impl Exporter for Markdown {
         }
         let names = rounds::names(&report.runs);
         text += &comparison(&report.runs, &names);
+        if let Some((columns, rows)) = slow_pods::compared(&report.runs) {
+            let _ = write!(text, "\n{}\n{}", escape(&slow_pods::about(&report.runs)), table(&columns, rows));
+        }
         let shown = rounds::shown(&report.runs);
         for (run, name) in shown.iter().zip(&rounds::names(&shown)) {
             text += &folded(&format!("{name} in detail"), &detail(run));
@@ -67,6 +70,10 @@ fn detail(run: &Measurement) -> String {
     text += &figures("Latency", figures::latency(&run.latency_us));
     if !run.events.is_empty() {
         text += &table(&events::COLUMNS, events::rows(run));
+        let slow = slow_pods::rows(run);
+        if !slow.is_empty() {
+            text += &table(&slow_pods::COLUMNS, slow);
+        }
         for sentence in events::told(run) {
             let _ = writeln!(text, "- {}", escape(&sentence));
         }

@@ -22,6 +22,7 @@ mod requests;
 mod rounds;
 #[cfg(test)]
 mod sample;
+mod slow_pods;
 mod table;
 mod tail;
 mod text_table;

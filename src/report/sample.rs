@@ -9,7 +9,8 @@ use crate::experiment::run_data::run_data;
 use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, TimeBins, Times};
 use evenkeel_measure::{
     ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, OverTime, PercentilePoint, PodLatency, PodLoad,
-    PodOverTime, PodUse, Protocol, RequestResult, Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
+    PodOverTime, PodUse, Protocol, RequestResult, RequestTimes, Requests, SlowPod, SlowPodLoad, Spread, Throughput,
+    TimelineSecond, USUAL_STATUSES,
 };
 
 /// A run of two seconds against two pods.
@@ -159,15 +160,48 @@ pub(super) fn three_runs() -> Report {
             memory_bytes: Some(1_700_000),
         })
         .collect();
-    runs[2].events = vec![killed_event()];
+    runs[2].events = vec![killed_event(), throttled_event()];
     let mut report = Report::new("http://198.18.1.1/", runs);
     let environment = [("kernel", "Linux 6.18.5"), ("CPU", "2 × made-up processor"), ("kube-proxy mode", "nftables")];
     report.environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     report
 }
 
+fn throttled_event() -> Event {
+    let times = |requests, p50_us, p99_us| RequestTimes { requests, p50_us, p99_us };
+    let load = SlowPodLoad {
+        share: Some(0.006),
+        share_before: Some(0.1),
+        of_pod: times(2_400, 3_100, 98_000),
+        of_others: times(397_600, 310, 1_300),
+        of_all: times(400_000, 311, 1_900),
+    };
+    Event {
+        second: 18.0,
+        what: "throttle a pod to 10% of a CPU for 5 s".into(),
+        over_second: Some(23.1),
+        slow_pod: Some(SlowPod {
+            pod: "server-6c9f5d7b8-c3zzq".into(),
+            seconds: 5.0,
+            even_share: Some(0.1),
+            load: Some(load),
+            not_ready_seconds: Some(1.2),
+            ready_again_seconds: Some(6.0),
+            ended_early: false,
+        }),
+        ..Event::default()
+    }
+}
+
 fn killed_event() -> Event {
-    Event { second: 12.0, what: "pod killed".into(), over_second: Some(13.5), trouble: None, impact: None }
+    Event {
+        second: 12.0,
+        what: "pod killed".into(),
+        over_second: Some(13.5),
+        trouble: None,
+        impact: None,
+        slow_pod: None,
+    }
 }
 
 /// A run with these connections on each pod, about `rate` requests per second of about `typical_us` microseconds each,
@@ -219,6 +253,7 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         streams: 0,
         mixed: 0,
         handshakes: None,
+        watches: Vec::new(),
     };
     (result, u32::try_from(connections.len()).unwrap())
 }

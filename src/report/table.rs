@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use super::number::count;
 use super::text_table::Look;
-use super::{Exporter, Report, autocannon, comparison, events, generator, pods, requests, rounds, tail, words};
+use super::{
+    Exporter, Report, autocannon, comparison, events, generator, pods, requests, rounds, slow_pods, tail, words,
+};
 use crate::report::ReportError;
 use evenkeel_measure::{Measurement, Mode};
 
@@ -54,7 +56,8 @@ impl Table {
     /// A row for each configuration over all its rounds, and the comparison in sentences; empty for a single run.
     #[must_use]
     pub fn comparison(&self, runs: &[Measurement]) -> String {
-        comparison::table(runs, self.look)
+        let tables = [comparison::table(runs, self.look), slow_pods::comparison(runs, self.look)];
+        tables.iter().filter(|table| !table.is_empty()).cloned().collect::<Vec<_>>().join("\n")
     }
 }
 

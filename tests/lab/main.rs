@@ -54,6 +54,7 @@ mod rounds;
 mod security;
 mod servers;
 mod service_types;
+mod slow_pods;
 mod stale_state;
 mod supervision;
 mod undone;

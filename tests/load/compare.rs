@@ -137,7 +137,7 @@ fn modes_run_in_turn_and_are_compared_in_one_table() {
     // Wide numbers leave no room for spaces.
     let rows = stdout.replace("│ ", "│");
     assert_eq!(rows.matches("\n│keepalive").count(), 3, "two rounds and their mean: {stdout}");
-    for part in ["│Mode", "no-keepalive served ", "Ratio (95%)"] {
+    for part in ["│Way", "no-keepalive served ", "Ratio (95%)"] {
         assert!(rows.contains(part), "{part:?} is missing: {stdout}");
     }
     assert!(!stdout.contains("Req/Bytes counts"), "several rounds have no tables of their own: {stdout}");

@@ -38,6 +38,12 @@ impl PodTimes {
         self.0.is_empty()
     }
 
+    /// How many times were recorded.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// The quantile (0 to 1) in microseconds; 0 when there are no times.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> u64 {

@@ -1,11 +1,12 @@
 //! What one worker measures.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::error::LoadError;
 use super::fault::Fault;
 use super::pod_times::PodTimes;
+use super::pod_watch::{RequestsOf, Watch, WatchRecord, WatchedPod};
 use super::request_counts::RequestCounts;
 use super::time_bins::{self, BinRecorder};
 use super::times::Times;
@@ -20,6 +21,12 @@ const MAX_FAULTS: usize = 65_536;
 /// An index into [`Record::pods`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct PodIndex(u32);
+
+impl PodIndex {
+    pub(super) fn position(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// One second of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +105,7 @@ pub(super) struct Record {
     pub(super) pods: Vec<Pod>,
     /// What is counted for each of several requests; empty for one.
     pub(super) by_request: Vec<RequestCounts>,
+    watches: WatchRecord,
     by_name: HashMap<Vec<u8>, PodIndex>,
     faults: BTreeMap<(u32, Fault, Option<PodIndex>), u64>,
 }
@@ -133,6 +141,7 @@ impl Record {
             mixed: 0,
             pods: Vec::new(),
             by_request: Vec::new(),
+            watches: WatchRecord::default(),
             by_name: HashMap::new(),
             faults: BTreeMap::new(),
         })
@@ -152,6 +161,7 @@ impl Record {
         let tenth = tenth(since).min(u32::try_from(10 * self.seconds.len() - 1).unwrap_or(u32::MAX));
         self.count_tenth(tenth as usize);
         self.time_bins.response(tenth, latency, &mut self.pods);
+        self.watches.response(pod, since, latency);
         if let Some(pod) = self.pods.get_mut(pod.0 as usize) {
             pod.requests += 1;
             if let Some(times) = &mut pod.latency {
@@ -168,6 +178,27 @@ impl Record {
         if let Some(count) = self.tenths.get_mut(tenth) {
             *count = count.saturating_add(1);
         }
+    }
+
+    /// Begins the watches of `list` that are new, and ends those that have ended, in a run that began at `start`.
+    pub(super) fn watch(&mut self, list: &[Watch], start: Instant) {
+        for (at, watch) in list.iter().enumerate() {
+            if at >= self.watches.len() {
+                let pod = self.pod(watch.pod.as_bytes());
+                let of_pod = self.pods.get(pod.position()).map_or(0, |pod| pod.requests);
+                let answered = RequestsOf { pod: of_pod, all: self.answered };
+                self.watches.begin(&watch.pod, pod, watch.began.saturating_duration_since(start), answered);
+            }
+            if let Some(ended) = watch.ended {
+                let answered = || (self.pods.iter().map(|pod| pod.requests).collect(), self.answered);
+                self.watches.end(at, ended.saturating_duration_since(start), answered);
+            }
+        }
+    }
+
+    /// What the watches counted.
+    pub(super) fn take_watched(&mut self) -> Vec<WatchedPod> {
+        std::mem::take(&mut self.watches).into_watched()
     }
 
     /// Counts a fault at the time `since` the start of the run.

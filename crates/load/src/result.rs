@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::plan::LoadPlan;
+use super::pod_watch::{self, WatchedPod};
 use super::record::{FaultAt, Handshakes, Pod, Second};
 use super::request_counts::RequestCounts;
 use super::time_bins::{TimeBins, add_requests};
@@ -62,6 +63,8 @@ pub struct RunResult {
     pub pods: Vec<Pod>,
     /// What was counted for each of the plan's requests, if there are several and at most 20.
     pub by_request: Vec<RequestCounts>,
+    /// What was counted while pods were watched, in the order in which that began.
+    pub watches: Vec<WatchedPod>,
     /// How often which fault happened, by time and pod.
     pub faults: BTreeMap<FaultAt, u64>,
     /// What each thread of the load used, without the warm-up.
@@ -89,34 +92,37 @@ impl RunResult {
     }
 
     fn from_one(plan: &LoadPlan, elapsed: Duration, interrupted: bool, result: WorkerResult) -> Self {
-        let faults = result.record.named_faults();
-        let mut pods = result.record.pods;
-        let time_bins = result.record.time_bins.finish(&mut pods);
+        let mut record = result.record;
+        let faults = record.named_faults();
+        let watches = record.take_watched();
+        let mut pods = record.pods;
+        let time_bins = record.time_bins.finish(&mut pods);
         pods.retain(|pod| pod.requests > 0);
         pods.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
             plan: plan.clone(),
             elapsed,
             interrupted,
-            latency: result.record.latency,
-            paced: result.record.paced.map(|paced| PacedResult {
+            latency: record.latency,
+            paced: record.paced.map(|paced| PacedResult {
                 uncorrected: paced.uncorrected,
                 late: paced.late,
                 unsent: paced.unsent,
             }),
-            connect: result.record.connect,
-            handshakes: result.record.handshakes,
-            seconds: result.record.seconds,
-            tenths: result.record.tenths,
+            connect: record.connect,
+            handshakes: record.handshakes,
+            seconds: record.seconds,
+            tenths: record.tenths,
             time_bins,
-            sent: result.record.sent,
-            answered: result.record.answered,
-            in_flight: result.record.in_flight,
-            opened: result.record.opened,
-            streams: result.record.streams,
-            mixed: result.record.mixed,
+            sent: record.sent,
+            answered: record.answered,
+            in_flight: record.in_flight,
+            opened: record.opened,
+            streams: record.streams,
+            mixed: record.mixed,
             pods,
-            by_request: result.record.by_request,
+            watches,
+            by_request: record.by_request,
             faults,
             threads: vec![result.usage],
         }
@@ -146,6 +152,7 @@ impl RunResult {
         self.opened += other.opened;
         self.streams += other.streams;
         self.mixed += other.mixed;
+        pod_watch::add(&mut self.watches, other.watches);
         self.threads.extend(other.threads);
         if let (Some(mine), Some(theirs)) = (&mut self.paced, &other.paced) {
             mine.uncorrected.add(&theirs.uncorrected);

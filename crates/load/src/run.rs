@@ -13,6 +13,7 @@ use super::descriptors::ensure_descriptors;
 use super::error::LoadError;
 use super::live::{GaugeReader, RunProgress};
 use super::plan::LoadPlan;
+use super::pod_watch::PodWatches;
 use super::pool;
 use super::prepared::PreparedRequests;
 use super::result::RunResult;
@@ -34,7 +35,7 @@ pub async fn run(
     stop: &CancellationToken,
     live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
-    run_at(target, (&Addresses::new(&[target.address]), None), plan, stop, live).await
+    run_watched(target, None, plan, &PodWatches::default(), stop, live).await
 }
 
 /// As [`run`], but the client chooses one of `addresses` for each request by this `balance`. The target's host and path are
@@ -51,13 +52,31 @@ pub async fn run_balanced(
     stop: &CancellationToken,
     live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
-    run_at(target, (addresses, Some(balance)), plan, stop, live).await
+    run_watched(target, Some((addresses, balance)), plan, &PodWatches::default(), stop, live).await
+}
+
+/// As [`run`], or with `addresses` as [`run_balanced`], and pods can be watched meanwhile: see [`RunResult::watches`].
+///
+/// # Errors
+/// As [`run_balanced`].
+pub async fn run_watched(
+    target: &Target,
+    addresses: Option<(&Addresses, ClientBalance)>,
+    plan: &LoadPlan,
+    watches: &PodWatches,
+    stop: &CancellationToken,
+    live: impl FnMut(RunProgress),
+) -> Result<RunResult, LoadError> {
+    let only = Addresses::new(&[target.address]);
+    let addresses = addresses.map_or((&only, None), |(addresses, balance)| (addresses, Some(balance)));
+    run_at(target, addresses, plan, watches, stop, live).await
 }
 
 async fn run_at(
     target: &Target,
     (addresses, balance): (&Addresses, Option<ClientBalance>),
     plan: &LoadPlan,
+    watches: &PodWatches,
     stop: &CancellationToken,
     mut live: impl FnMut(RunProgress),
 ) -> Result<RunResult, LoadError> {
@@ -72,7 +91,7 @@ async fn run_at(
     let requests = PreparedRequests::new(plan, target);
     let tls = target.tls.as_ref().map(|tls| tls.offering(plan.protocol));
     let tls = tls.as_ref();
-    let job = Job { addresses, balance, plan, requests: &requests, tls, start, end, shares };
+    let job = Job { addresses, balance, watches, plan, requests: &requests, tls, start, end, shares };
     let mut workers = WorkerPool::default();
     let results = (0..job.shares.len()).map(|number| workers.start(&job, number)).collect::<Result<Vec<_>, _>>()?;
     let mut results = try_join_all(results);

@@ -9,6 +9,7 @@ use super::addresses::Addresses;
 use super::balance::ClientBalance;
 use super::fault::Fault;
 use super::plan::LoadPlan;
+use super::pod_watch::PodWatches;
 use super::pool::ConnectionPool;
 use super::prepared::{PreparedRequests, Renderer};
 use super::record::{PodIndex, Record};
@@ -26,6 +27,7 @@ pub(super) struct Job<'a> {
     pub(super) addresses: &'a Addresses,
     /// How the client chooses an address for each request; `None` if there is one address.
     pub(super) balance: Option<ClientBalance>,
+    pub(super) watches: &'a PodWatches,
     pub(super) plan: &'a LoadPlan,
     pub(super) requests: &'a PreparedRequests,
     /// How to speak TLS, if it is spoken.
@@ -73,7 +75,7 @@ pub(super) struct Shared {
 impl Shared {
     /// The state of worker number `worker`.
     pub(super) fn new(registry: Registry, job: &Job<'_>, worker: usize, record: Record) -> Self {
-        let Job { addresses: list, balance, plan, requests, tls, start, end, shares } = job;
+        let Job { addresses: list, balance, plan, requests, tls, start, end, shares, .. } = job;
         let streams = plan.streams();
         let wanted = (plan.schedule.as_ref(), plan.requests.map(Into::into));
         let number = (worker as u64, shares.len() as u64);

@@ -12,6 +12,7 @@ use super::addresses::Addresses;
 use super::client_connection::ClientConnection;
 use super::descriptors::ensure_descriptors;
 use super::gauge::{Gauge, Stopper};
+use super::pod_watch::PodWatches;
 use super::pool::connections_each;
 use super::record::Record;
 use super::shared::{Job, Shared};
@@ -44,6 +45,8 @@ pub(super) struct Worker<C> {
     addresses: Addresses,
     /// The version of the addresses that the connections are for.
     addresses_version: u64,
+    watches: PodWatches,
+    watches_version: u64,
     /// How many requests may be in flight, and how many workers there are.
     share: u32,
     workers: usize,
@@ -62,11 +65,23 @@ impl<C: ClientConnection> Worker<C> {
             .then(|| Timer::new(poll.registry(), TIMER))
             .transpose()?;
         let now = Instant::now();
-        let (addresses, share, workers) = (job.addresses.clone(), job.shares[number], job.shares.len());
+        let (addresses, watches) = (job.addresses.clone(), job.watches.clone());
+        let (share, workers) = (job.shares[number], job.shares.len());
         let stopper = Stopper::new(Arc::clone(&gauge), waker);
         let connections = Vec::new();
-        let mut worker =
-            Self { poll, connections, shared, addresses, addresses_version: 0, share, workers, timer, gauge };
+        let mut worker = Self {
+            poll,
+            connections,
+            shared,
+            addresses,
+            addresses_version: 0,
+            watches,
+            watches_version: 0,
+            share,
+            workers,
+            timer,
+            gauge,
+        };
         worker.connect_to((0..worker.shared.addresses.len()).collect(), now);
         Ok((worker, stopper))
     }
@@ -83,6 +98,7 @@ impl<C: ClientConnection> Worker<C> {
                 self.use_addresses(&list, now);
                 next = now;
             }
+            self.read_watches();
             if now >= next {
                 next = self.tick(now);
             }
@@ -100,10 +116,20 @@ impl<C: ClientConnection> Worker<C> {
             self.poll(&mut events, timeout)?;
             now = Instant::now();
         }
+        // Also those that ended together with the run.
+        self.read_watches();
         self.set_gauge(now);
         let usage = warmed_up.map_or_else(ThreadUsage::default, |before| ThreadUsage::so_far().since(before));
         self.record_unfinished(now);
         Ok(WorkerResult { record: self.shared.record, ended: now, usage })
+    }
+
+    /// Begins and ends the watches of pods.
+    #[inline]
+    fn read_watches(&mut self) {
+        if let Some(list) = self.watches.changed_since(&mut self.watches_version) {
+            self.shared.record.watch(&list, self.shared.start);
+        }
     }
 
     /// Sends the next requests only to these addresses.

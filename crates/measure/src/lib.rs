@@ -26,19 +26,22 @@ use serde::{Deserialize, Serialize};
 
 pub use assertion::{Assertion, AssertionResult};
 pub use comparison::{
-    Change, Configuration, ConfigurationSummary, Difference, Interval, Naming, Ratio, against_baseline,
-    change_sentences, compare, comparison_sentences, median_rounds, spread_sentence,
+    Change, Configuration, ConfigurationSummary, Difference, Interval, Naming, Ratio, SlowPodSummary, against_baseline,
+    change_sentences, compare, comparison_sentences, median_rounds, slow_pod_summaries, spread_sentence,
 };
 pub use digits::{grouped_count, grouped_digits, some};
 pub use error::AssertionError;
-pub use event::{Around, Dip, Event, FailureKind, Impact};
+pub use event::{Around, Dip, Event, FailureKind, Impact, RequestTimes, SlowPod, SlowPodLoad};
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
 pub use mode::Mode;
 pub use over_time::{OverTime, PodOverTime};
 pub use percentile_curve::{PercentilePoint, percentile_curve};
 pub use pod_use::PodUse;
-pub use run_data::{Failure, FailureClass, ObservedEvent, PodLoad, PodReading, RunData, ScheduledRun, ThreadUsage};
+pub use run_data::{
+    Failure, FailureClass, ObservedEvent, ObservedSlowPod, PodLoad, PodReading, RunData, ScheduledRun, SlowPodRequests,
+    ThreadUsage,
+};
 pub use spread::{
     Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Policy, Spread, Uniformity, sentence,
 };

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use super::{Handshakes, Http2, Latency, Mode, PercentilePoint, PodLatency, Protocol, RequestResult, TimelineSecond};
+use super::{
+    Handshakes, Http2, Latency, Mode, PercentilePoint, PodLatency, Protocol, RequestResult, RequestTimes,
+    TimelineSecond,
+};
 
 /// One run as it was counted. Times are in microseconds where they are whole numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -147,6 +150,42 @@ pub struct ObservedEvent {
     pub changes_pods: bool,
     /// Why it did not complete.
     pub trouble: Option<String>,
+    /// The pod that it made slow.
+    pub slow_pod: Option<ObservedSlowPod>,
+}
+
+/// A pod that an event made slow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedSlowPod {
+    /// Its name.
+    pub pod: String,
+    /// How many pods were ready when the event began, this one included.
+    pub pods: u64,
+    /// How long it was slow.
+    pub slow: Duration,
+    /// The requests that were open meanwhile, where responses name their pods.
+    pub requests: Option<SlowPodRequests>,
+    /// From the begin of the event until the pod was not ready.
+    pub not_ready: Option<Duration>,
+    /// From the begin of the event until the pod was ready again.
+    pub ready_again: Option<Duration>,
+    /// Whether its container, or the pod, ended before the event was over.
+    pub ended_early: bool,
+}
+
+/// The requests that were open while a pod was slow, and those before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlowPodRequests {
+    /// Requests that the pod answered before the event.
+    pub pod_before: u64,
+    /// Requests that all pods answered before the event.
+    pub all_before: u64,
+    /// Those of the slow pod.
+    pub of_pod: RequestTimes,
+    /// Those of all other pods.
+    pub of_others: RequestTimes,
+    /// All.
+    pub of_all: RequestTimes,
 }
 
 /// A pod's counters at one moment. What is not known is left out.

@@ -66,6 +66,7 @@ fn cluster(error: &ClusterError) -> u8 {
         ClusterError::StateElsewhere { .. }
         | ClusterError::HiddenLab { .. }
         | ClusterError::NoDataPlane { .. }
+        | ClusterError::NoPacketDelay { .. }
         | ClusterError::StateIsFile(_)
         | ClusterError::UnknownComponent { .. } => IMPOSSIBLE,
         error if error.is_interrupted() => INTERRUPTED,

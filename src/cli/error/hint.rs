@@ -168,6 +168,11 @@ fn cluster(error: &ClusterError) -> String {
             format!("run evenkeel where the lab was started, or end the lab: evenkeel --name {name} down")
         }
         ClusterError::NoDataPlane { .. } => "use a lab on this machine: evenkeel up".into(),
+        ClusterError::NoPacketDelay { .. } => {
+            "load the kernel's modules: modprobe -a nfnetlink_queue xt_NFQUEUE; throttle-pod and pause-pod do not need \
+             them"
+                .into()
+        }
         ClusterError::UnknownComponent { .. } | ClusterError::Interrupted(_) => String::new(),
         ClusterError::Component { log, .. } => format!("the whole log: {}", log.display()),
         ClusterError::RefusedFlags { kubernetes, .. } => format!(

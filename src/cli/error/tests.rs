@@ -69,6 +69,7 @@ fn samples() -> Vec<Error> {
         Error::LabIsUp { name: "lab".into() },
         WorkloadError::NoWorkload.into(),
         ClusterError::NoDataPlane { what: "kill etcd".into() }.into(),
+        ClusterError::NoPacketDelay { why: "make a netfilter queue: Protocol not supported".into() }.into(),
         Error::NeedsLinux { verb: "up" },
         needs_root(NotRoot::Unasked),
         needs_root(NotRoot::NoSudo),
@@ -303,6 +304,7 @@ fn of_cluster(error: &ClusterError) -> &'static str {
         ClusterError::StateElsewhere { .. } => "cluster: StateElsewhere",
         ClusterError::HiddenLab { .. } => "cluster: HiddenLab",
         ClusterError::NoDataPlane { .. } => "cluster: NoDataPlane",
+        ClusterError::NoPacketDelay { .. } => "cluster: NoPacketDelay",
         ClusterError::UnknownComponent { .. } => "cluster: UnknownComponent",
         ClusterError::Component { .. } => "cluster: Component",
         ClusterError::RefusedFlags { .. } => "cluster: RefusedFlags",
@@ -367,7 +369,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 61;
+const NAMES: usize = 62;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

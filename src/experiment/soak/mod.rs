@@ -196,6 +196,7 @@ impl Soak<'_> {
             subject: self.workplace.subject,
             progress: &self.silent,
             shutdown: &self.shutdown,
+            watches: None,
         }
     }
 

@@ -17,7 +17,7 @@ mod time_bins;
 mod time_chart;
 
 use super::words::{self, ReportStatus};
-use super::{Exporter, Report, events, figures, requests, rounds};
+use super::{Exporter, Report, events, figures, requests, rounds, slow_pods};
 use crate::report::ReportError;
 use markup::{elements, escape};
 
@@ -28,7 +28,7 @@ const ALL_BINS: usize = 600;
 /// The maximum number of bins of time for one run: more cannot be distinguished.
 const MOST_BINS: usize = 150;
 /// Pods on the whole page.
-const ALL_PODS: usize = 480;
+const ALL_PODS: usize = 440;
 /// Cells of the maps of pods over time, on the whole page.
 const ALL_CELLS: usize = 10_000;
 
@@ -52,6 +52,7 @@ impl Exporter for Html {
             time_chart::section(runs, drawn_names, u32::try_from(bins).unwrap_or(u32::MAX)),
             requested(runs, drawn_names),
             happened(runs, drawn_names),
+            slow_pods_compared(&report.runs),
             pods_chart::section(runs, drawn_names, ALL_PODS / drawn.max(1)),
             heat_map::section(runs, drawn_names, ALL_PODS / drawn.max(1), ALL_CELLS / drawn.max(1)),
             details(runs, drawn_names),
@@ -123,7 +124,17 @@ fn happened(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String 
     let parts: Vec<String> = with_events
         .map(|(run, name)| {
             let table = data_table::table(&format!("Events, {name}"), &events::COLUMNS, events::rows(run));
-            format!("<h3>{}</h3>{table}<ul class=\"found\">{}</ul>", escape(name), elements("li", events::told(run)))
+            let slow = slow_pods::rows(run);
+            let slow = if slow.is_empty() {
+                String::new()
+            } else {
+                data_table::table(&format!("Slow pods, {name}"), &slow_pods::COLUMNS, slow)
+            };
+            format!(
+                "<h3>{}</h3>{table}{slow}<ul class=\"found\">{}</ul>",
+                escape(name),
+                elements("li", events::told(run))
+            )
         })
         .collect();
     if parts.is_empty() {
@@ -134,6 +145,14 @@ fn happened(runs: &[evenkeel_measure::Measurement], names: &[String]) -> String 
          lowest throughput in any half second against the two seconds before the event.</p>{}</section>",
         parts.concat()
     )
+}
+
+/// How each of the configurations that are drawn treated the slow pods.
+fn slow_pods_compared(runs: &[evenkeel_measure::Measurement]) -> String {
+    let Some((columns, mut rows)) = slow_pods::compared(runs) else { return String::new() };
+    rows.truncate(MOST_RUNS);
+    let (about, table) = (slow_pods::about(runs), data_table::table("Slow pods compared", &columns, rows));
+    format!("<section><h2>Slow pods</h2><p>{}</p>{table}</section>", escape(&about))
 }
 
 /// All figures of each run.

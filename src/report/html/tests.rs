@@ -56,9 +56,7 @@ fn the_words_of_events_do_not_touch() {
     let event = |second: f64, what: &str| evenkeel_measure::Event {
         second,
         what: what.into(),
-        over_second: None,
-        trouble: None,
-        impact: None,
+        ..evenkeel_measure::Event::default()
     };
     report.runs[0].events = vec![event(5.0, "rolling restart"), event(5.5, "kill etcd"), event(20.0, "delete a pod")];
     let page = page(&report);
@@ -83,9 +81,13 @@ fn names_from_outside_stay_text() {
         run.events = vec![evenkeel_measure::Event {
             second: 1.0,
             what: evil.into(),
-            over_second: None,
             trouble: Some(evil.into()),
-            impact: None,
+            slow_pod: Some(evenkeel_measure::SlowPod {
+                pod: evil.into(),
+                load: Some(evenkeel_measure::SlowPodLoad::default()),
+                ..evenkeel_measure::SlowPod::default()
+            }),
+            ..evenkeel_measure::Event::default()
         }];
         run.faults.iter_mut().for_each(|fault| fault.kind = evil.into());
     }
@@ -190,6 +192,7 @@ fn events_cross_the_map() {
         over_second: None,
         trouble: None,
         impact: None,
+        slow_pod: None,
     };
     report.runs[0].events = vec![event];
     let page = page(&report);

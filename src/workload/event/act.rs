@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use super::slow_pod::{self, SlowedPod};
 use super::{Action, pods};
 use crate::cluster::{self, Access, Cluster, ComponentProcess, ComponentState};
 use crate::progress::Progress;
@@ -14,6 +15,7 @@ use crate::workload::WorkloadError;
 use crate::workload::pod_template::patch;
 use crate::workload::subject::Subject;
 use crate::workload::{rollout, scale};
+use evenkeel_load::PodWatches;
 
 /// How often the supervisor's status of a component is read.
 const REREAD: Duration = Duration::from_millis(20);
@@ -33,45 +35,58 @@ pub struct EventContext<'a> {
     pub progress: &'a Progress,
     /// Interrupts the events.
     pub shutdown: &'a Shutdown,
+    /// Counts the requests of slow pods, if load runs.
+    pub watches: Option<&'a PodWatches>,
 }
 
-/// Performs the action. `turn` counts the events, so that each event that affects one pod picks another pod.
-pub(super) async fn perform(context: &EventContext<'_>, action: &Action, turn: usize) -> Result<(), WorkloadError> {
-    let EventContext { access, subject, progress, shutdown } = *context;
+/// Performs the action, and returns the pod that it made slow. `turn` counts the events, so that each event that affects one
+/// pod picks another pod.
+pub(super) async fn perform(
+    context: &EventContext<'_>,
+    action: &Action,
+    turn: usize,
+) -> Result<Option<SlowedPod>, WorkloadError> {
+    let EventContext { access, subject, progress, shutdown, .. } = *context;
     match action {
         Action::Scale(replicas) => {
             scale(access, subject, *replicas, progress, shutdown).await?;
-            Ok(())
         }
-        Action::Restart => restart(context).await,
-        Action::NewImage(image) => set_image(context, image).await,
+        Action::Restart => restart(context).await?,
+        Action::NewImage(image) => set_image(context, image).await?,
         Action::KillPod => {
             let step = progress.step(action.to_string());
             shutdown::unless(shutdown, Box::pin(pods::kill_one(context, turn)))
                 .await?
                 .map(|pod| step.done_with(pod))?;
-            settle(context).await
+            settle(context).await?;
         }
         Action::DeletePod => {
             let step = progress.step(action.to_string());
             shutdown::unless(shutdown, pods::delete_one(context, turn)).await?.map(|pod| step.done_with(pod))?;
-            settle(context).await
+            settle(context).await?;
+        }
+        Action::SlowPod(how, time) => {
+            let step = progress.step(action.to_string());
+            let slowed = Box::pin(slow_pod::slow_one(context, *how, *time, turn));
+            let slowed = shutdown::unless(shutdown, slowed).await??;
+            step.done_with(&slowed.pod);
+            settle(context).await?;
+            return Ok(Some(slowed));
         }
         Action::Kill(component) => {
             let cluster = access.require_lab(&action.to_string())?;
             let step = progress.step(action.to_string());
             shutdown::unless(shutdown, kill(cluster, component)).await??;
             step.done();
-            Ok(())
         }
         Action::Pause(component, time) => {
             let cluster = access.require_lab(&action.to_string())?;
             let step = progress.step(action.to_string());
             shutdown::unless(shutdown, pause(cluster, component, *time)).await??;
             step.done();
-            Ok(())
         }
     }
+    Ok(None)
 }
 
 async fn settle(context: &EventContext<'_>) -> Result<(), WorkloadError> {

@@ -1,15 +1,19 @@
 //! Events: actions on the workload or on the cluster while load runs.
 
 mod act;
+mod check;
 mod parse;
 mod play;
 mod pods;
+mod slow_pod;
 
 use std::fmt;
 use std::time::Duration;
 
 pub use act::{EventContext, drained, restart, set_variable};
+pub use check::check;
 pub use play::play;
+pub use slow_pod::SlowedPod;
 
 use crate::config::Replicas;
 
@@ -30,6 +34,19 @@ pub enum Action {
     Kill(String),
     /// SIGSTOP to a component, and SIGCONT after this time.
     Pause(String, Duration),
+    /// Make one pod slow for this time.
+    SlowPod(Slowdown, Duration),
+}
+
+/// How a pod is made slow. Its other containers are left alone, except that they share its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slowdown {
+    /// To this percentage of one CPU, by its cgroup's quota.
+    Throttle(u8),
+    /// SIGSTOP to its processes, and SIGCONT.
+    Pause,
+    /// Every packet that its pod sends is held back for this time.
+    Delay(Duration),
 }
 
 /// An action that is planned for a run.
@@ -55,6 +72,8 @@ pub struct EventRecord {
     pub changes_pods: bool,
     /// Why it failed.
     pub trouble: Option<String>,
+    /// The pod that it made slow.
+    pub slowed: Option<SlowedPod>,
 }
 
 impl Action {
@@ -67,10 +86,16 @@ impl Action {
         }
     }
 
-    /// Whether it adds or removes pods, or makes them not ready for a while.
+    /// Whether it adds or removes pods, or makes them not ready for a while. A slow pod may stay ready.
     #[must_use]
     pub fn changes_pods(&self) -> bool {
-        !matches!(self, Self::Kill(_) | Self::Pause(..))
+        !matches!(self, Self::Kill(_) | Self::Pause(..) | Self::SlowPod(..))
+    }
+
+    /// Whether it acts on the nodes' processes, which is only possible in a lab on this machine.
+    #[must_use]
+    pub fn needs_nodes(&self) -> bool {
+        matches!(self, Self::KillPod | Self::Kill(_) | Self::Pause(..) | Self::SlowPod(..))
     }
 }
 
@@ -85,6 +110,17 @@ impl fmt::Display for Action {
             Self::DeletePod => write!(formatter, "delete a pod"),
             Self::Kill(component) => write!(formatter, "kill {component}"),
             Self::Pause(component, time) => write!(formatter, "pause {component} for {} s", time.as_secs_f64()),
+            Self::SlowPod(how, time) => write!(formatter, "{how} for {} s", time.as_secs_f64()),
+        }
+    }
+}
+
+impl fmt::Display for Slowdown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Throttle(percent) => write!(formatter, "throttle a pod to {percent}% of a CPU"),
+            Self::Pause => write!(formatter, "pause a pod"),
+            Self::Delay(delay) => write!(formatter, "delay a pod by {} ms", delay.as_secs_f64() * 1000.0),
         }
     }
 }

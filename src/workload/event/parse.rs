@@ -1,11 +1,16 @@
 //! Parses events: `scale:2..10..2@5s`.
 
-use super::{Action, Planned};
+use std::time::Duration;
+
+use super::{Action, Planned, Slowdown};
 use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero};
 
 /// The kinds of events.
-const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT or pause:COMPONENT=TIME, \
-                     each optionally followed by @TIME";
+const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT, pause:COMPONENT=TIME, \
+                     throttle-pod:PERCENT=TIME, pause-pod=TIME or delay-pod:DELAY=TIME, each optionally followed by @TIME";
+/// The shortest and the longest delay of a pod's packets. TCP gives up new connections after a longer one.
+const SHORTEST_DELAY: Duration = Duration::from_millis(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
 
 impl Planned {
     /// Parses one event: its kind, optionally followed by `@` and the time when it begins. An event that scales to several
@@ -25,6 +30,9 @@ impl Planned {
 }
 
 fn actions(kind: &str) -> Result<Vec<Action>, InvalidValue> {
+    if let Some(time) = kind.strip_prefix("pause-pod=") {
+        return pause_pod(time).map(|action| vec![action]);
+    }
     let (name, rest) = kind.split_once(':').map_or((kind, None), |(name, rest)| (name, Some(rest)));
     let one = |action| Ok(vec![action]);
     match (name, rest) {
@@ -35,6 +43,8 @@ fn actions(kind: &str) -> Result<Vec<Action>, InvalidValue> {
         ("delete-pod", None) => one(Action::DeletePod),
         ("kill", Some(component)) if !component.is_empty() => one(Action::Kill(component.to_owned())),
         ("pause", Some(rest)) => pause(rest).map(|action| vec![action]),
+        ("throttle-pod", Some(rest)) => throttle_pod(rest).map(|action| vec![action]),
+        ("delay-pod", Some(rest)) => delay_pod(rest).map(|action| vec![action]),
         _ => Err(InvalidValue::expected(KINDS)),
     }
 }
@@ -57,10 +67,35 @@ fn pause(rest: &str) -> Result<Action, InvalidValue> {
     if component.is_empty() { Err(wanted()) } else { Ok(Action::Pause(component.to_owned(), time)) }
 }
 
+fn throttle_pod(rest: &str) -> Result<Action, InvalidValue> {
+    let wanted = || {
+        InvalidValue::expected(
+            "a whole percentage of one CPU from 1% to 100%, and a time, such as throttle-pod:10%=10s",
+        )
+    };
+    let (percent, time) = rest.split_once('=').ok_or_else(wanted)?;
+    let percent = percent.trim().strip_suffix('%').and_then(|number| number.trim().parse().ok());
+    let percent = percent.filter(|percent| (1..=100).contains(percent)).ok_or_else(wanted)?;
+    let time = parse_duration(time).map_err(|_| wanted())?;
+    Ok(Action::SlowPod(Slowdown::Throttle(percent), time))
+}
+
+fn delay_pod(rest: &str) -> Result<Action, InvalidValue> {
+    let wanted = || InvalidValue::expected("a delay from 1ms to 10s, and a time, such as delay-pod:50ms=10s");
+    let (delay, time) = rest.split_once('=').ok_or_else(wanted)?;
+    let delay = parse_duration(delay).ok().filter(|delay| (SHORTEST_DELAY..=LONGEST_DELAY).contains(delay));
+    let time = parse_duration(time).map_err(|_| wanted())?;
+    Ok(Action::SlowPod(Slowdown::Delay(delay.ok_or_else(wanted)?), time))
+}
+
+fn pause_pod(time: &str) -> Result<Action, InvalidValue> {
+    let time = parse_duration(time).map_err(|_| InvalidValue::expected("a time, such as pause-pod=3s"))?;
+    Ok(Action::SlowPod(Slowdown::Pause, time))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn read(text: &str) -> Vec<String> {
         let at = |event: &Planned| event.at.map_or(String::new(), |at| format!(" at {} s", at.as_secs_f64()));
@@ -76,6 +111,10 @@ mod tests {
         assert_eq!(read("delete-pod@1500ms"), ["delete a pod at 1.5 s"]);
         assert_eq!(read("kill:etcd@2s"), ["kill etcd at 2 s"]);
         assert_eq!(read("pause:kube-apiserver=500ms@2s"), ["pause kube-apiserver for 0.5 s at 2 s"]);
+        assert_eq!(read("throttle-pod:10%=10s"), ["throttle a pod to 10% of a CPU for 10 s"]);
+        assert_eq!(read("throttle-pod:1%=1m@3s"), ["throttle a pod to 1% of a CPU for 60 s at 3 s"]);
+        assert_eq!(read("delay-pod:50ms=10s@1s"), ["delay a pod by 50 ms for 10 s at 1 s"]);
+        assert_eq!(read("pause-pod=1500ms@2s"), ["pause a pod for 1.5 s at 2 s"]);
     }
 
     #[test]
@@ -109,6 +148,25 @@ mod tests {
             "kill-pod:x",
             "kill-pod@x",
             "delete-pod@-1s",
+            "pause-pod",
+            "pause-pod=",
+            "pause-pod=0",
+            "pause-pod:3s",
+            "delay-pod",
+            "delay-pod=5s",
+            "delay-pod:50ms",
+            "delay-pod:0=5s",
+            "delay-pod:11s=5s",
+            "delay-pod:50ms=0",
+            "throttle-pod",
+            "throttle-pod=10s",
+            "throttle-pod:10%",
+            "throttle-pod:10=10s",
+            "throttle-pod:0%=10s",
+            "throttle-pod:101%=10s",
+            "throttle-pod:1.5%=10s",
+            "throttle-pod:-1%=10s",
+            "throttle-pod:10%=0",
         ] {
             let error = Planned::parse(bad).unwrap_err().to_string();
             assert!(error.starts_with("expected "), "{bad:?}: {error}");

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::act::{EventContext, perform};
-use super::{EventRecord, Planned};
+use super::{EventRecord, Planned, SlowedPod};
 use crate::shutdown::Shutdown;
 use crate::workload::WorkloadError;
 
@@ -64,12 +64,14 @@ async fn one_chain(
         let began = start.elapsed();
         let done = Box::pin(perform(context, &event.action, number + step)).await;
         let failed = done.is_err();
+        let slowed = done.as_ref().ok().cloned().flatten();
         records.push(EventRecord {
             began,
             over: start.elapsed(),
             what: event.action.to_string(),
-            changes_pods: event.action.changes_pods(),
+            changes_pods: event.action.changes_pods() || slowed.as_ref().is_some_and(SlowedPod::was_out_of_service),
             trouble: done.err().map(|error| said(&error)),
+            slowed,
         });
         // The next events of the chain expect that this one succeeded.
         if failed {

@@ -213,8 +213,7 @@ mod tests {
             full_throughput_seconds: Some(1.2),
             ..Impact::default()
         };
-        run.events =
-            vec![Event { second: 2.0, what: "x".into(), over_second: Some(4.5), trouble: None, impact: Some(impact) }];
+        run.events = vec![Event { second: 2.0, over_second: Some(4.5), impact: Some(impact), ..Event::default() }];
         run.pod_use = vec![pod_use(3), pod_use(4)];
         let figures: Vec<(&str, f64)> = METRICS.iter().map(|row| (row.names[0], (row.of)(&run).unwrap())).collect();
         assert_eq!(
@@ -266,7 +265,7 @@ mod tests {
         assert_eq!((of("last-failure", &run), of("first-failure", &run)), (Some(0.0), Some(f64::INFINITY)));
         let impact = Some(Impact { lowest_throughput: Some(0.1), ..Impact::default() });
         let trouble = Some("it is gone".to_owned());
-        run.events = vec![Event { second: 2.0, what: "x".into(), over_second: None, trouble, impact }];
+        run.events = vec![Event { second: 2.0, trouble, impact, ..Event::default() }];
         assert_eq!((of("recovery", &run), of("took", &run)), (Some(f64::INFINITY), Some(f64::INFINITY)));
     }
 

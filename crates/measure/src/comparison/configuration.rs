@@ -77,6 +77,17 @@ impl Naming {
         self.ways || self.services
     }
 
+    /// What the configurations differ in, as the heading of a column.
+    #[must_use]
+    pub fn heading(self) -> &'static str {
+        match (self.services, self.ways) {
+            (true, true) => "Service, way",
+            (true, false) => "Service",
+            (false, true) => "Way",
+            (false, false) => "Pods",
+        }
+    }
+
     /// "10 pods"; "client" where they differ in their modes alone; "envoy, http2, 10 pods" where they differ in
     /// all.
     #[must_use]

@@ -3,12 +3,14 @@
 mod baseline;
 mod configuration;
 mod ratio;
+mod slow_pods;
 
 use serde::{Deserialize, Serialize};
 
 pub use baseline::{Change, against_baseline, change_sentences};
 pub use configuration::{Configuration, Naming};
 pub use ratio::{Difference, Interval, Ratio};
+pub use slow_pods::{SlowPodSummary, slow_pod_summaries};
 
 use super::Measurement;
 

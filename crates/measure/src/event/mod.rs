@@ -2,16 +2,18 @@
 
 mod dip;
 mod impact;
+mod slow_pod;
 
 use serde::{Deserialize, Serialize};
 
 pub use dip::{Around, Dip};
 pub use impact::{FailureKind, Impact};
+pub use slow_pod::{RequestTimes, SlowPod, SlowPodLoad};
 
 use super::{ObservedEvent, RunData};
 
 /// Something that was done to the workload or to the cluster while it was under load.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When, in seconds since the run began.
     pub second: f64,
@@ -27,6 +29,9 @@ pub struct Event {
     /// Its effect on the load, up to the next event.
     #[serde(default)]
     pub impact: Option<Impact>,
+    /// The pod that it made slow.
+    #[serde(default)]
+    pub slow_pod: Option<SlowPod>,
 }
 
 impl Event {
@@ -45,6 +50,7 @@ impl Event {
             what: event.what.clone(),
             over_second: event.trouble.is_none().then_some(event.over.as_secs_f64()),
             trouble: event.trouble.clone(),
+            slow_pod: event.slow_pod.as_ref().map(SlowPod::of),
             impact: (event.began < run.elapsed).then(|| Impact::of(run, event.began, end)),
         }
     }

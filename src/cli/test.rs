@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::checks::{CheckFlags, Checks};
 use super::command_line::command;
 use super::context::{CommandContext, RunningLab};
+use super::grpc_flags::GrpcFlags;
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
 use super::series_output::SeriesOutput;
@@ -25,6 +26,8 @@ use evenkeel_load as load;
 pub struct Args {
     #[command(flatten)]
     load: LoadFlags,
+    #[command(flatten)]
+    grpc: GrpcFlags,
     #[command(flatten)]
     trial: TrialFlags,
     #[command(flatten)]
@@ -52,7 +55,8 @@ impl Args {
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         let plan = self.load.plan();
         load::ensure_descriptors(plan.connections)?;
-        let trial = self.trial.trial(plan, self.load.end_a_run())?;
+        let mut trial = self.trial.trial(plan, self.load.end_a_run())?;
+        trial.call = self.grpc.call(self.load.grpc(), self.load.has_body())?;
         let checks = self.checks.checks(&trial.counts())?;
         self.files.check()?;
         if let Some(target) = &self.target {
@@ -151,6 +155,7 @@ async fn make(
     files: &ReportFiles,
     checks: &Checks,
 ) -> Result<(), Error> {
+    series.prepare().await?;
     let mut output = SeriesOutput::new(context, series.url(), rounds);
     let outcome = Box::pin(series.run(|run| output.run(run))).await;
     output.finish(series.into_result(environment), outcome.map_err(Error::from), files, checks)

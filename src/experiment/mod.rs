@@ -4,6 +4,7 @@
 mod balanced_pods;
 pub mod environment;
 mod error;
+mod grpc_call;
 mod live_line;
 mod route_guard;
 pub mod run_data;
@@ -18,6 +19,7 @@ mod workplace;
 pub use error::ExperimentError;
 
 pub use environment::Environment;
+pub use grpc_call::GrpcCall;
 pub use series::{Series, SeriesResult};
 pub use service_target::{Requirements, ServiceTarget};
 pub use trial::{Case, LONGEST_RUN, Trial};

@@ -11,7 +11,7 @@ use crate::config::Replicas;
 use crate::experiment::ExperimentError;
 use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
-use crate::shutdown::{Interrupted, Shutdown};
+use crate::shutdown::{Interrupted, Shutdown, unless};
 use crate::workload::event::EventContext;
 use crate::workload::{self, Baseline, ServicePolicy, Subject};
 use evenkeel_load::Target;
@@ -70,6 +70,19 @@ impl<'a> Series<'a> {
     #[must_use]
     pub fn url(&self) -> String {
         self.trial.plan.request.url(&self.target)
+    }
+
+    /// Encodes the message of the call of gRPC, if the runs make one. The server may be asked about its methods. Each series
+    /// is prepared before its first run.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Schema`] and [`ExperimentError::Interrupted`].
+    pub async fn prepare(&mut self) -> Result<(), ExperimentError> {
+        if let Some(call) = &self.trial.call {
+            let request = call.request(self.trial.plan.request.clone(), &self.target);
+            self.trial.plan.request = Box::pin(unless(&self.shutdown, request)).await??;
+        }
+        Ok(())
     }
 
     /// Makes all runs, and calls `finished` with each of them.
@@ -183,7 +196,9 @@ fn summary(run: &Measurement) -> String {
     let wrong = run.errors.saturating_add(run.requests.non_2xx);
     let errors = if wrong == 0 { "no errors".to_owned() } else { some(wrong, "error") };
     let (rate, p99) = (run.requests_per_second.average, run.latency_us.p99 as f64 / 1000.0);
-    format!("{}, {rate:.0} req/s, p99 {p99:.2} ms, {errors}", some(run.requests.answered, "response"))
+    let messages = run.messages.as_ref().map(|messages| format!("{:.0} messages/s, ", messages.per_second.average));
+    let messages = messages.unwrap_or_default();
+    format!("{}, {rate:.0} req/s, {messages}p99 {p99:.2} ms, {errors}", some(run.requests.answered, "response"))
 }
 
 fn check(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
@@ -193,7 +208,7 @@ fn check(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
     if let Some((event, why)) = run.events.iter().find_map(|event| Some((event, event.trouble.as_ref()?))) {
         return Err(ExperimentError::Event { what: event.what.clone(), why: why.clone() });
     }
-    if run.requests.answered > 0 {
+    if run.got_responses() {
         return Ok(());
     }
     let errors = run.errors;

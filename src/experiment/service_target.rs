@@ -5,12 +5,15 @@ use crate::cluster::TemporaryRoutes;
 use crate::experiment::ExperimentError;
 use crate::progress::Progress;
 use crate::workload::{self, Endpoint, Exposure, WorkloadError};
+use evenkeel_grpc::SchemaError;
 
 /// What the runs of an experiment need of the Service under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirements {
     /// An address: the Service chooses the pods in a run.
     pub address: bool,
+    /// An address to ask for the methods of gRPC before the first run.
+    pub reflection: bool,
     /// A controller that can be scaled.
     pub scaling: bool,
     /// A pod that is ready before the first run.
@@ -45,18 +48,23 @@ impl ServiceTarget {
             workload::backends(client, subject).await?;
         }
         let endpoint = workload::endpoint(client, subject).await?;
+        let address_used = requirements.address || requirements.reflection;
         let route = match endpoint.exposure {
-            Exposure::ClusterIp(address) if requirements.address => {
+            Exposure::ClusterIp(address) if address_used => {
                 let cluster = access.require_lab("sending load to a cluster IP")?;
                 Some(TemporaryRoutes::to_cluster_ip(cluster, address, ip, progress)?)
             }
             Exposure::Headless if requirements.address => {
                 return Err(WorkloadError::Headless { service: subject.to_string() }.into());
             }
+            Exposure::Headless if requirements.reflection => {
+                let why = format!("{subject} is a headless Service, which has no address");
+                return Err(SchemaError::Reflection { why }.into());
+            }
             _ => None,
         };
         // The addresses of pods are checked in each run.
-        if requirements.address {
+        if address_used {
             workload::guard(endpoint.target.address, link, ip).await?;
         }
         Ok(Self { endpoint, _route: route })

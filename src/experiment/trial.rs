@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::grpc_call::GrpcCall;
 use super::service_target::Requirements;
 use crate::config::Replicas;
 use crate::workload::event::{Action, Planned};
@@ -36,6 +37,8 @@ pub struct Trial {
     pub events: Vec<Planned>,
     /// Whether a run ends when its events are over.
     pub ends_with_events: bool,
+    /// The call of gRPC that each request makes, if it makes one.
+    pub call: Option<GrpcCall>,
 }
 
 impl Trial {
@@ -43,7 +46,7 @@ impl Trial {
     #[must_use]
     pub fn of(plan: LoadPlan) -> Self {
         let cases = vec![Case { mode: None, replicas: None }];
-        Self { plan, cases, rounds: 1, events: Vec::new(), ends_with_events: false }
+        Self { plan, cases, rounds: 1, events: Vec::new(), ends_with_events: false, call: None }
     }
 
     /// The same plan, ended by its events.
@@ -90,11 +93,18 @@ impl Trial {
     pub fn requirements(&self) -> Requirements {
         let scales = |event: &Planned| matches!(event.action, Action::Scale(_));
         Requirements {
+            reflection: self.asks_server(),
             address: self.cases.iter().any(|case| case.mode != Some(Mode::Client)),
             scaling: !self.counts().is_empty() || self.events.iter().any(scales),
             // A run may begin without pods if an event starts some.
             pods: self.counts().is_empty() && !self.events.iter().any(scales),
         }
+    }
+
+    /// Whether the server is asked about the method of gRPC before the first run.
+    #[must_use]
+    pub fn asks_server(&self) -> bool {
+        self.call.as_ref().is_some_and(GrpcCall::asks_server)
     }
 
     /// Whether the client chooses the pods in one of the runs.

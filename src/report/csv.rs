@@ -9,13 +9,13 @@ use evenkeel_measure::{FaultCount, Measurement, Mode};
 
 /// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of
 /// it was measured, requests answered, bytes of the responses, errors, responses with an unexpected status (by default
-/// another than 2xx), mode.
+/// another than 2xx), mode, messages of gRPC received (empty without streams).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Csv;
 
 impl Exporter for Csv {
     fn export(&self, report: &Report) -> Result<String, ReportError> {
-        let mut text = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx,mode\n".to_owned();
+        let mut text = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx,mode,messages\n".to_owned();
         for (at, run) in report.runs.iter().enumerate() {
             rows(at + 1, run, &mut text);
         }
@@ -45,7 +45,9 @@ fn rows(number: usize, run: &Measurement, text: &mut String) {
     let mode = run.mode.map_or("", Mode::name);
     for (second, SecondCounts { requests, bytes, errors, non_2xx }) in rows {
         let measured = ((run.elapsed_seconds - f64::from(second)).clamp(0.0, 1.0) * 1000.0).round() / 1000.0;
-        let _ = writeln!(text, "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode}");
+        let _ = write!(text, "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode},");
+        let messages = run.messages.as_ref().map(|messages| messages.timeline.get(second as usize).copied());
+        let _ = writeln!(text, "{}", messages.map(|count| count.unwrap_or(0).to_string()).unwrap_or_default());
     }
 }
 

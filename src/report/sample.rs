@@ -49,6 +49,7 @@ pub(super) fn measurement() -> Measurement {
         rate: None,
         http2: None,
         tls_handshakes: None,
+        messages: None,
         connections_opened: 30,
         connect_us: Latency { count: 30, p50: 210, max: 400, ..Latency::default() },
         requests_per_second: Throughput::new([88_000.0, 92_000.0]),

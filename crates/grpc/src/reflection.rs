@@ -80,7 +80,10 @@ struct Reflection {
 enum Answers {
     /// The head has not arrived: a server may wait for the first question.
     Pending(h2::client::ResponseFuture),
-    Open { body: RecvStream, received: BytesMut },
+    Open {
+        body: RecvStream,
+        received: BytesMut,
+    },
 }
 
 impl Reflection {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::error::LoadError;
-use super::grpc::{self, GrpcMethod};
+use super::grpc::{self, GrpcMethod, GrpcReply};
 use super::http2::{Expected, Http2Request};
 use super::target::Target;
 
@@ -101,8 +101,16 @@ pub struct RequestTemplate {
     headers: Vec<RequestHeader>,
     body: Vec<u8>,
     close: bool,
-    /// The deadline that the server is told, if the request calls a method of gRPC.
-    grpc: Option<Duration>,
+    /// What the server is told and answers, if the request calls a method of gRPC.
+    grpc: Option<Call>,
+}
+
+/// A call of a method of gRPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Call {
+    /// The deadline that the server is told.
+    timeout: Duration,
+    reply: GrpcReply,
 }
 
 impl Default for RequestTemplate {
@@ -148,8 +156,35 @@ impl RequestTemplate {
         self.method = RequestMethod::POST;
         self.path = Some(RequestPath(method.path()));
         self.body = grpc::frame(&self.body);
-        self.grpc = Some(timeout);
+        self.grpc = Some(Call { timeout, reply: GrpcReply::Unknown });
         self
+    }
+
+    /// Sets what the method of gRPC answers with.
+    #[must_use]
+    pub fn grpc_reply(mut self, reply: GrpcReply) -> Self {
+        self.grpc = self.grpc.map(|call| Call { reply, ..call });
+        self
+    }
+
+    /// Sets the message for the method of gRPC, encoded already.
+    #[must_use]
+    pub fn grpc_message(mut self, message: &[u8]) -> Self {
+        self.body = grpc::frame(message);
+        self
+    }
+
+    /// The host that `target` is asked for.
+    #[must_use]
+    pub fn host<'a>(&'a self, target: &'a Target) -> &'a str {
+        self.given("Host").unwrap_or(&target.host)
+    }
+
+    /// The headers that were added, as HTTP/2 has them: with names in lower case, and without those of the connection.
+    #[must_use]
+    pub fn http2_metadata(&self) -> Vec<(String, String)> {
+        let given = self.headers.iter().filter(|header| !header.is_of_connection());
+        given.map(|header| (header.name.to_ascii_lowercase(), header.value.clone())).collect()
     }
 
     /// Adds `Connection: close`, unless there is a `Connection` header.
@@ -163,6 +198,23 @@ impl RequestTemplate {
     #[must_use]
     pub fn url(&self, target: &Target) -> String {
         format!("{}://{}{}", target.scheme(), target.host, self.path_at(target))
+    }
+
+    /// Whether it calls a method of gRPC.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        self.grpc.is_some()
+    }
+
+    /// Whether the calls are known to be answered with streams of messages (gRPC).
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.grpc.is_some_and(|call| call.reply == GrpcReply::Stream)
+    }
+
+    /// Whether a response may have another number of messages of gRPC than one.
+    pub(super) fn may_stream(&self) -> bool {
+        self.grpc.is_some_and(|call| call.reply != GrpcReply::One)
     }
 
     pub(super) fn is_head(&self) -> bool {
@@ -189,32 +241,31 @@ impl RequestTemplate {
 
     /// The same request over HTTP/2.
     pub(super) fn http2(&self, target: &Target) -> Http2Request {
-        let expected = Expected { is_head: self.is_head(), is_grpc: self.grpc.is_some() };
+        let expected = Expected { is_head: self.is_head(), grpc: self.grpc.map(|call| call.reply) };
         Http2Request::new(&self.http2_headers(target), self.body.clone(), expected)
     }
 
     /// Its headers, with names in lower case.
     fn http2_headers(&self, target: &Target) -> Vec<(String, String)> {
         let length = self.length();
-        let host = self.given("Host").unwrap_or(&target.host);
+        let host = self.host(target);
         let pseudo = [
             (":method", self.method.0.as_str()),
             (":scheme", target.scheme()),
             (":path", self.path_at(target)),
             (":authority", host),
         ];
-        let own = [("user-agent", USER_AGENT), ("accept", ACCEPT)].into_iter();
-        let timeout = self.grpc.map(grpc::timeout);
+        let accept = self.grpc.is_none().then_some(("accept", ACCEPT));
+        let own = std::iter::once(("user-agent", USER_AGENT)).chain(accept);
+        let timeout = self.grpc.map(|call| grpc::timeout(call.timeout));
         let of_grpc = timeout
             .as_deref()
             .map(|timeout| [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", timeout)]);
         let length = length.filter(|_| self.grpc.is_none());
         let own = own.chain(length.as_deref().map(|length| ("content-length", length)));
         let own = own.chain(of_grpc.into_iter().flatten()).filter(|(name, _)| self.given(name).is_none());
-        let given = self.headers.iter().filter(|header| !header.is_of_connection());
-        let given = given.map(|header| (header.name.as_str(), header.value.as_str()));
-        let all = pseudo.into_iter().chain(own).chain(given);
-        all.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect()
+        let own = pseudo.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        own.chain(self.http2_metadata()).collect()
     }
 
     /// The value of a header that was added.

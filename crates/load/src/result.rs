@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::plan::LoadPlan;
-use super::record::{FaultAt, Handshakes, Pod, Second};
+use super::record::{FaultAt, Handshakes, Messages, Pod, Second};
 use super::times::Times;
 use super::usage::ThreadUsage;
 use super::worker::WorkerResult;
@@ -38,6 +38,8 @@ pub struct RunResult {
     pub connect: Times,
     /// The TLS handshakes, if the target has TLS.
     pub handshakes: Option<Handshakes>,
+    /// The messages of gRPC, where a response may have several.
+    pub messages: Option<Messages>,
     /// Responses and their bytes in each second; the last second may be shorter.
     pub seconds: Vec<Second>,
     /// Responses in each tenth of a second, up to the last with any.
@@ -78,7 +80,11 @@ impl RunResult {
             merged.add(Self::from_one(plan, elapsed, interrupted, result));
         }
         let seconds = elapsed.as_secs() + u64::from(elapsed.subsec_nanos() > 0);
-        merged.seconds.truncate(usize::try_from(seconds).unwrap_or(usize::MAX));
+        let seconds = usize::try_from(seconds).unwrap_or(usize::MAX);
+        merged.seconds.truncate(seconds);
+        if let Some(messages) = &mut merged.messages {
+            messages.seconds.truncate(seconds);
+        }
         Some(merged)
     }
 
@@ -99,6 +105,7 @@ impl RunResult {
             }),
             connect: result.record.connect,
             handshakes: result.record.handshakes,
+            messages: result.record.messages,
             seconds: result.record.seconds,
             tenths: result.record.tenths,
             sent: result.record.sent,
@@ -119,6 +126,9 @@ impl RunResult {
         if let (Some(mine), Some(theirs)) = (&mut self.handshakes, &other.handshakes) {
             mine.times.add(&theirs.times);
             mine.resumed += theirs.resumed;
+        }
+        if let (Some(mine), Some(theirs)) = (&mut self.messages, &other.messages) {
+            mine.merge(theirs);
         }
         for (mine, theirs) in self.seconds.iter_mut().zip(&other.seconds) {
             mine.requests += theirs.requests;

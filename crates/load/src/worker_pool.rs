@@ -42,6 +42,7 @@ impl WorkerPool {
     ) -> Result<ResultReceiver, LoadError> {
         let record = Record::new(job.plan.duration, job.plan.schedule.is_some())?;
         let record = if job.tls.is_some() { record.with_handshakes()? } else { record };
+        let record = if job.plan.request.may_stream() { record.with_messages()? } else { record };
         let gauge = Arc::new(Gauge::default());
         let (worker, stopper) =
             Worker::<C>::new(job, number, record, Arc::clone(&gauge)).map_err(|source| LoadError::Epoll { source })?;

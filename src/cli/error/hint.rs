@@ -10,6 +10,7 @@ use crate::io_error::IoError;
 use crate::report::ReportError;
 use crate::toolbox::{InstallRemedy, Installation, ToolboxError};
 use crate::workload::{ScaleObstacle, WorkloadError};
+use evenkeel_grpc::SchemaError;
 use evenkeel_load::LoadError;
 
 /// For a program that failed.
@@ -301,12 +302,27 @@ fn experiment(error: &ExperimentError) -> String {
         ExperimentError::Event { .. } => {
             "evenkeel status shows the state of the lab now; evenkeel logs --component NAME shows more".into()
         }
+        ExperimentError::Schema(error) => schema(error),
         ExperimentError::Load(error) => load(error),
         ExperimentError::Workload(error) => workload(error),
         ExperimentError::Cluster(error) => cluster(error),
         ExperimentError::Program(_) => RUN_BY_HAND.into(),
         ExperimentError::Io(error) => io(error),
         ExperimentError::Interrupted(_) => String::new(),
+    }
+}
+
+fn schema(error: &SchemaError) -> String {
+    match error {
+        SchemaError::NoReflection => {
+            "give the files that define the service: --proto FILE; or the encoded message: --body @FILE".into()
+        }
+        SchemaError::Reflection { .. } => {
+            "check which program listens there; --proto FILE gives the definition of the service without the server"
+                .into()
+        }
+        SchemaError::Proto { .. } => "--proto-path DIR names the folder in which imports are looked up".into(),
+        _ => String::new(),
     }
 }
 

@@ -72,7 +72,7 @@ impl SoakPlan {
     pub fn requirements(&self) -> Requirements {
         let makes = |part| self.only.is_empty() || self.only.contains(&part);
         let scaling = makes(Part::Pods) || makes(Part::KillPod);
-        Requirements { address: true, scaling, pods: !scaling }
+        Requirements { address: true, reflection: false, scaling, pods: !scaling }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The bytes of a request for HTTP/2. The same request is sent again and again, so its headers are encoded once.
 
+use super::super::grpc::GrpcReply;
 use super::hpack::{OVERHEAD, TABLE_SIZE};
 use super::static_table::STATIC_TABLE;
 
@@ -22,7 +23,7 @@ pub(crate) struct Expected {
     /// They have no body, because the request is HEAD.
     pub(crate) is_head: bool,
     /// They are of gRPC, so that their trailers have a status.
-    pub(crate) is_grpc: bool,
+    pub(crate) grpc: Option<GrpcReply>,
 }
 
 impl Http2Request {

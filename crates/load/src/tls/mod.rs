@@ -4,6 +4,7 @@ mod stream;
 mod unverified;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -67,6 +68,13 @@ impl Tls {
             config.resumption = Resumption::disabled();
         }
         Ok(Self { config: Arc::new(config), name })
+    }
+
+    /// The configuration for a connection over HTTP/2 beside the load, and the name of the server.
+    #[must_use]
+    pub fn http2(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
+        let Self { config, name } = self.offering(Protocol::Http2 { streams: NonZeroU32::MIN });
+        (config, name)
     }
 
     /// The same for a run with this protocol, which is offered to the server (ALPN).

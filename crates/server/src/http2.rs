@@ -64,12 +64,12 @@ pub(super) async fn serve(
             Event::Phase => {}
         }
         for (request, respond) in requests.drain(..) {
-            answer(server, router, request, respond);
+            answer(server, router, (request, respond), &phase);
         }
         // h2 sends the announcement once, however often it is asked to.
         match *phase.borrow() {
             Phase::Draining if used => connection.graceful_shutdown(),
-            Phase::DrainOver => connection.graceful_shutdown(),
+            Phase::DrainOver | Phase::Ending => connection.graceful_shutdown(),
             _ => {}
         }
     }
@@ -102,14 +102,13 @@ async fn next(
 }
 
 /// Answers a request: at once where the response is prepared, else in a task of its own.
-fn answer(server: &Arc<Server>, router: &Router, mut request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+fn answer(server: &Arc<Server>, router: &Router, (mut request, mut respond): Exchange, phase: &watch::Receiver<Phase>) {
     if let Some(response) = routes::prepared(server, &mut request) {
         send(&mut respond, response);
         return;
     }
     if grpc::is_grpc(&request) {
-        tokio::spawn(grpc::answer(Arc::clone(server), request, respond));
-        return;
+        return grpc::answer(server, request, respond, phase);
     }
     let is_head = request.method() == Method::HEAD;
     // No route reads a body.

@@ -3,11 +3,16 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use super::load_flags::LoadFlags;
 use crate::cli::error::Error;
 use crate::config::InvalidValue;
 use crate::experiment::{ExperimentError, GrpcCall};
 use evenkeel_grpc::{Schema, SchemaError};
-use evenkeel_load::GrpcMethod;
+use evenkeel_load::{GrpcMethod, RequestTemplate};
 
 /// Flags of the message of --grpc.
 #[derive(Debug, clap::Args)]
@@ -25,13 +30,15 @@ pub struct GrpcFlags {
 }
 
 impl GrpcFlags {
-    /// The call of `method`, checked as far as that is possible without the server. `has_body` is whether the encoded message
-    /// is given.
+    /// The call of the method that `load` names, checked as far as that is possible without the server. `request` is what
+    /// `load` describes.
     ///
     /// # Errors
-    /// [`ExperimentError::Schema`].
-    pub fn call(&self, method: Option<&GrpcMethod>, has_body: bool) -> Result<Option<GrpcCall>, Error> {
-        Ok(method.map(|method| self.call_of(method.clone(), has_body)).transpose().map_err(ExperimentError::from)?)
+    /// [`Error::BadValue`] for metadata, and [`ExperimentError::Schema`].
+    pub fn call(&self, load: &LoadFlags, request: &RequestTemplate) -> Result<Option<GrpcCall>, Error> {
+        let Some(method) = load.grpc() else { return Ok(None) };
+        check_metadata(&request.http2_metadata())?;
+        Ok(Some(self.call_of(method.clone(), load.has_body()).map_err(ExperimentError::from)?))
     }
 
     fn call_of(&self, method: GrpcMethod, has_body: bool) -> Result<GrpcCall, SchemaError> {
@@ -42,6 +49,20 @@ impl GrpcFlags {
         }
         let json = self.message.as_ref().map_or("{}", |json| &json.0);
         GrpcCall::with_json(method, json, schema.as_ref())
+    }
+}
+
+/// Refuses binary metadata that is not base64, which it is on the wire. It may be a list.
+fn check_metadata(metadata: &[(String, String)]) -> Result<(), Error> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let base64 = GeneralPurpose::new(&STANDARD, config);
+    let is_base64 = |value: &str| value.split(',').all(|one| base64.decode(one.trim()).is_ok());
+    match metadata.iter().find(|(name, value)| name.ends_with("-bin") && !is_base64(value)) {
+        None => Ok(()),
+        Some((name, value)) => {
+            let why = "expected base64, because the name of the metadata ends with -bin".into();
+            Err(Error::BadValue { what: "--header", given: format!("{name}: {value}"), why })
+        }
     }
 }
 

@@ -56,7 +56,7 @@ impl Args {
         let plan = self.load.plan();
         load::ensure_descriptors(plan.connections)?;
         let mut trial = self.trial.trial(plan, self.load.end_a_run())?;
-        trial.call = self.grpc.call(self.load.grpc(), self.load.has_body())?;
+        trial.call = self.grpc.call(&self.load, &trial.plan.request)?;
         let checks = self.checks.checks(&trial.counts())?;
         self.files.check()?;
         if let Some(target) = &self.target {

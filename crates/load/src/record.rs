@@ -88,15 +88,6 @@ impl Messages {
         Ok(Self { seconds: vec![0; seconds], first: Times::new()?, several: false })
     }
 
-    /// Counts messages at the time `since` the start of the run.
-    pub(super) fn add(&mut self, count: u64, since: Duration) {
-        let last = self.seconds.len().saturating_sub(1);
-        let second = usize::try_from(since.as_secs()).unwrap_or(usize::MAX).min(last);
-        if let Some(second) = self.seconds.get_mut(second) {
-            *second += count;
-        }
-    }
-
     /// Adds those of another worker.
     pub(super) fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.seconds.iter_mut().zip(&other.seconds) {

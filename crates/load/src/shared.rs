@@ -145,14 +145,19 @@ impl Shared {
     /// the calls in `first` it was the first message. `several` is whether a response had more than one.
     pub(super) fn count_messages(
         &mut self,
-        count: u64,
-        several: bool,
+        (count, bytes, several): (u64, u64, bool),
         first: impl Iterator<Item = Sent>,
         now: Instant,
     ) {
         let paced = self.record.paced.is_some();
         let (Some(messages), true) = (&mut self.record.messages, (self.start..self.end).contains(&now)) else { return };
-        messages.add(count, now.saturating_duration_since(self.start));
+        let second = usize::try_from(now.saturating_duration_since(self.start).as_secs()).unwrap_or(usize::MAX);
+        if let Some(messages) = messages.seconds.get_mut(second) {
+            *messages += count;
+        }
+        if let Some(second) = self.record.seconds.get_mut(second) {
+            second.bytes += bytes;
+        }
         messages.several |= several;
         for Sent { request, since } in first.filter(|sent| sent.request.counts) {
             let since = if paced { request.due } else { since };

@@ -58,6 +58,8 @@ pub(super) struct Finished {
 #[derive(Default)]
 pub(super) struct Messages {
     pub(super) count: u64,
+    /// The bytes of the responses so far, which are not counted again at their end.
+    pub(super) bytes: u64,
     pub(super) first: Vec<Sent>,
     /// Whether a response had more than one.
     pub(super) several: bool,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use tokio::sync::watch;
+use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::limits::Limits;
@@ -58,7 +60,7 @@ pub(super) async fn stream(
     let Ok(wish) = Wish::read(&wish) else { return Ok(Status::InvalidArgument) };
     let mut limits = Limits::new(headers, phase, wish.count.is_none());
     let mut due = Instant::now();
-    for _ in 0..wish.count.unwrap_or(u64::MAX) {
+    for number in 0..wish.count.unwrap_or(u64::MAX) {
         if !wish.interval.is_zero() {
             tokio::select! {
                 biased;
@@ -71,6 +73,12 @@ pub(super) async fn stream(
             biased;
             status = limits.reached() => return Ok(status),
             sent = reply.send_when_taken(wish.message.clone()) => sent?,
+        }
+        // The first message is written before the others are made, and other calls have their turn.
+        if number == 0 {
+            yield_now().await;
+        } else {
+            consume_budget().await;
         }
     }
     Ok(Status::Ok)

@@ -1,6 +1,7 @@
 //! The binaries of the server and of the pause program, started as a pod starts them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
+mod descriptors;
 mod drain;
 mod grpc;
 mod http;

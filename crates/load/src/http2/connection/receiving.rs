@@ -65,9 +65,9 @@ impl Http2Connection {
     fn count_messages(&mut self, shared: &mut Shared, now: Instant) {
         let messages = &mut self.session.messages;
         if messages.count > 0 {
-            let Messages { count, several, .. } = *messages;
-            messages.count = 0;
-            shared.count_messages(count, several, messages.first.drain(..), now);
+            let Messages { count, bytes, several, .. } = *messages;
+            (messages.count, messages.bytes) = (0, 0);
+            shared.count_messages((count, bytes, several), messages.first.drain(..), now);
         }
     }
 

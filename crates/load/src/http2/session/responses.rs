@@ -142,6 +142,7 @@ fn count_messages(
     let after = stream.messages.complete();
     if reply != GrpcReply::One && after > before {
         messages.count += after - before;
+        messages.bytes += std::mem::take(&mut stream.bytes);
         messages.several |= after > 1;
         if before == 0 {
             messages.first.push(stream.sent);

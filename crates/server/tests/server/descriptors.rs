@@ -1,5 +1,4 @@
 //! The compiled description of the services that the server embeds.
-#![allow(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 use std::fs;
 use std::path::Path;

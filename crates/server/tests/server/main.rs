@@ -3,7 +3,13 @@
 
 mod descriptors;
 mod drain;
+#[path = "../../../../tests/registry/go_program.rs"]
+mod go_program;
 mod grpc;
+mod grpc_streams;
+mod grpcurl {
+    mod online;
+}
 mod http;
 mod http2;
 mod process;

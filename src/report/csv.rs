@@ -83,6 +83,16 @@ mod tests {
     }
 
     #[test]
+    fn messages_have_their_seconds() {
+        let mut report = sample::report();
+        report.runs.truncate(1);
+        report.runs[0].messages = Some(sample::messages());
+        let text = Csv.export(&report).unwrap();
+        let last: Vec<&str> = text.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
+        assert_eq!(last, ["messages", "900000", "950000"]);
+    }
+
+    #[test]
     fn a_fault_far_beyond_the_end_is_one_row() {
         let mut report = sample::report();
         report.runs[0].faults = vec![FaultCount { kind: "reset".into(), second: u32::MAX, pod: None, count: 1 }];

@@ -8,8 +8,8 @@ use super::Report;
 use crate::experiment::run_data::run_data;
 use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, Times};
 use evenkeel_measure::{
-    ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, PercentilePoint, PodLatency, PodLoad, PodUse,
-    Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
+    ContextSwitches, Event, FaultCount, Latency, Measurement, Messages, Mode, PercentilePoint, PodLatency, PodLoad,
+    PodUse, Requests, Spread, Throughput, TimelineSecond, USUAL_STATUSES,
 };
 
 /// A run of two seconds against two pods.
@@ -72,6 +72,12 @@ pub(super) fn measurement() -> Measurement {
         generator_bound: false,
         generator_context_switches: ContextSwitches { voluntary: 1_234, involuntary: 56 },
     }
+}
+
+/// The messages of a run of two seconds.
+pub(super) fn messages() -> Messages {
+    let first = Latency { count: 180_000, p50: 410, p99: 2_100, max: 9_000, average: 430.0, ..Latency::default() };
+    Messages::new(&[900_000, 950_000], Duration::from_secs(2), first)
 }
 
 /// The run above, and one at five pods with failures.
@@ -186,6 +192,7 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         faults: BTreeMap::new(),
         threads: vec![ThreadUsage { cpu: Duration::from_millis(2_700), ..ThreadUsage::default() }],
         paced: None,
+        messages: None,
         opened: all,
         streams: 0,
         mixed: 0,

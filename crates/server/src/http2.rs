@@ -29,6 +29,9 @@ const STREAMS: u32 = 256;
 /// The longest list of headers that is accepted, in bytes.
 const LONGEST_HEADERS: u32 = 16 * 1024;
 
+/// How many bytes of a connection's responses wait to be written. Streams of messages wait for less.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// How many requests are taken before they are answered. Their responses are written at once.
 const BATCH: usize = 64;
 
@@ -53,7 +56,7 @@ pub(super) async fn serve(
     mut phase: watch::Receiver<Phase>,
 ) -> Result<(), h2::Error> {
     let mut builder = Builder::new();
-    builder.max_concurrent_streams(STREAMS).max_header_list_size(LONGEST_HEADERS);
+    builder.max_concurrent_streams(STREAMS).max_header_list_size(LONGEST_HEADERS).max_send_buffer_size(SEND_BUFFER);
     let mut connection = builder.handshake::<_, Bytes>(stream).await?;
     let mut used = false;
     let mut requests = Vec::new();

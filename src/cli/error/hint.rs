@@ -281,7 +281,9 @@ fn protocol(kind: &str) -> Option<&'static str> {
     match kind {
         "not TLS" => Some("the server does not speak TLS on this port: use http:// in --target"),
         "TLS expected" => Some("the server speaks TLS on this port: use https:// in --target"),
-        "not HTTP/2" => Some("the server does not speak HTTP/2 on this port: leave out --http2"),
+        "not HTTP/2" => {
+            Some("the server does not speak HTTP/2 on this port: leave out --http2; gRPC is not possible without it")
+        }
         "no HTTP/2 over TLS" => Some("the server offers no HTTP/2 over TLS: leave out --http2"),
         "TLS error" => Some("the server may ask for a certificate of the client: --cert FILE --key FILE"),
         kind if kind.starts_with("certificate ") => {

@@ -21,6 +21,6 @@ pub use error::ExperimentError;
 pub use environment::Environment;
 pub use grpc_call::GrpcCall;
 pub use series::{Series, SeriesResult};
-pub use service_target::{Requirements, ServiceTarget};
+pub use service_target::{AddressUse, Requirements, ServiceTarget};
 pub use trial::{Case, LONGEST_RUN, Trial};
 pub use workplace::Workplace;

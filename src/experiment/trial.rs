@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::grpc_call::GrpcCall;
-use super::service_target::Requirements;
+use super::service_target::{AddressUse, Requirements};
 use crate::config::Replicas;
 use crate::workload::event::{Action, Planned};
 use evenkeel_load::LoadPlan;
@@ -93,18 +93,17 @@ impl Trial {
     pub fn requirements(&self) -> Requirements {
         let scales = |event: &Planned| matches!(event.action, Action::Scale(_));
         Requirements {
-            reflection: self.asks_server(),
-            address: self.cases.iter().any(|case| case.mode != Some(Mode::Client)),
+            address: if self.cases.iter().any(|case| case.mode != Some(Mode::Client)) {
+                AddressUse::Load
+            } else if self.call.as_ref().is_some_and(GrpcCall::asks_server) {
+                AddressUse::Reflection
+            } else {
+                AddressUse::None
+            },
             scaling: !self.counts().is_empty() || self.events.iter().any(scales),
             // A run may begin without pods if an event starts some.
             pods: self.counts().is_empty() && !self.events.iter().any(scales),
         }
-    }
-
-    /// Whether the server is asked about the method of gRPC before the first run.
-    #[must_use]
-    pub fn asks_server(&self) -> bool {
-        self.call.as_ref().is_some_and(GrpcCall::asks_server)
     }
 
     /// Whether the client chooses the pods in one of the runs.

@@ -164,17 +164,13 @@ impl Answers {
                 return ServerReflectionResponse::decode(message)
                     .map_err(|why| SchemaError::Reflection { why: format!("its answer is not valid: {why}") });
             }
-            match body.data().await {
-                Some(data) => {
-                    let data = data.map_err(|why| failed(&why))?;
-                    body.flow_control().release_capacity(data.len()).map_err(|why| failed(&why))?;
-                    received.extend_from_slice(&data);
-                }
-                None => {
-                    let trailers = body.trailers().await.map_err(|why| failed(&why))?.unwrap_or_default();
-                    return Err(ended(&trailers));
-                }
-            }
+            let Some(data) = body.data().await else {
+                let trailers = body.trailers().await.map_err(|why| failed(&why))?.unwrap_or_default();
+                return Err(ended(&trailers));
+            };
+            let data = data.map_err(|why| failed(&why))?;
+            body.flow_control().release_capacity(data.len()).map_err(|why| failed(&why))?;
+            received.extend_from_slice(&data);
         }
     }
 }

@@ -63,7 +63,7 @@ async fn call(server: Arc<Server>, head: Parts, messages: Messages, mut reply: R
         "/evenkeel.v1.Echo/Echo" => echo::once(messages, &mut reply).await,
         _ => health::check(messages, server.is_draining(), &mut reply).await,
     };
-    end(reply, ended);
+    end(reply, &ended);
 }
 
 /// A call whose messages may take long.
@@ -79,11 +79,11 @@ async fn long_call(phase: watch::Receiver<Phase>, head: Parts, messages: Message
         }
         _ => Ok(Status::Unimplemented),
     };
-    end(reply, ended);
+    end(reply, &ended);
 }
 
-fn end(reply: Reply, ended: Result<Status, Failure>) {
-    match ended {
+fn end(reply: Reply, ended: &Result<Status, Failure>) {
+    match *ended {
         Ok(status) | Err(Failure::Status(status)) => reply.end(status),
         Err(Failure::Gone) => reply.cancel(),
     }

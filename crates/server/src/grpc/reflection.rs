@@ -13,7 +13,7 @@ use crate::connections::Phase;
 /// The files in `crates/server/proto`, compiled: a `FileDescriptorSet`. A test compiles them again and compares.
 static DESCRIPTORS: &[u8] = include_bytes!("descriptors.binpb");
 
-/// The code of NOT_FOUND.
+/// The code of `NOT_FOUND`.
 const NOT_FOUND: u64 = 5;
 
 /// The fields of descriptors and of the service's messages.

@@ -91,13 +91,12 @@ impl Reply {
         if let Some(message) = status.message() {
             headers.insert(MESSAGE, message);
         }
-        let _ = match self.stream.take() {
-            Some(mut stream) => stream.send_trailers(headers),
-            None => {
-                let mut response = self.head();
-                response.headers_mut().extend(headers);
-                self.respond.send_response(response, true).map(drop)
-            }
+        let _ = if let Some(mut stream) = self.stream.take() {
+            stream.send_trailers(headers)
+        } else {
+            let mut response = self.head();
+            response.headers_mut().extend(headers);
+            self.respond.send_response(response, true).map(drop)
         };
     }
 

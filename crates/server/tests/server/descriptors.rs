@@ -1,4 +1,4 @@
-//! The compiled description of the services that the server embeds.
+//! The described description of the services that the server embeds.
 
 use std::fs;
 use std::path::Path;
@@ -17,10 +17,10 @@ fn the_embedded_description_is_that_of_the_proto_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut compiler = protox::Compiler::new([root.join("proto")]).unwrap();
     compiler.open_files(FILES).unwrap();
-    let compiled = compiler.encode_file_descriptor_set();
+    let described = compiler.encode_file_descriptor_set();
     let embedded = root.join("src/grpc/descriptors.binpb");
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
-        fs::write(&embedded, &compiled).unwrap();
+        fs::write(&embedded, &described).unwrap();
     }
-    assert!(fs::read(&embedded).unwrap() == compiled, "run this test with INSTA_UPDATE=always");
+    assert!(fs::read(&embedded).unwrap() == described, "run this test with INSTA_UPDATE=always");
 }

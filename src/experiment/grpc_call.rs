@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::experiment::ExperimentError;
 use evenkeel_grpc::{Authority, Method, Schema, SchemaError, reflect};
-use evenkeel_load::{GrpcMethod, GrpcReply, RequestTemplate, Target};
+use evenkeel_load::{Fault, GrpcMethod, GrpcReply, RequestTemplate, Target};
 
 /// The longest time for asking a server about its methods.
 const LONGEST_REFLECTION: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ impl GrpcCall {
     /// The request with its encoded message. Where that is necessary, `target` is asked about the method.
     ///
     /// # Errors
-    /// [`ExperimentError::Schema`].
+    /// [`ExperimentError::Schema`] and [`ExperimentError::NoAnswer`].
     pub async fn request(&self, request: RequestTemplate, target: &Target) -> Result<RequestTemplate, ExperimentError> {
         let asked = match &self.message {
             CallMessage::Json(json) => {
@@ -92,19 +92,26 @@ fn reply(method: &Method) -> GrpcReply {
 }
 
 /// Asks the server by reflection, over a connection of its own.
-async fn ask(target: &Target, request: &RequestTemplate, method: &GrpcMethod) -> Result<Schema, SchemaError> {
-    let failed = |why: io::Error| SchemaError::Reflection { why: why.to_string() };
+///
+/// # Errors
+/// [`ExperimentError::NoAnswer`] where there is no connection, with the kind of failure as in a run.
+async fn ask(target: &Target, request: &RequestTemplate, method: &GrpcMethod) -> Result<Schema, ExperimentError> {
+    let failed = |why: io::Error| {
+        let kind = Fault::from(&why).to_string();
+        let why = format!("asking for its methods failed: {kind}");
+        ExperimentError::NoAnswer { target: request.url(target), why, kind: Some(kind) }
+    };
     let authority = Authority {
         scheme: target.scheme(),
         host: request.host(target).to_owned(),
         metadata: request.http2_metadata(),
     };
     let tcp = TcpStream::connect(target.address).await.map_err(failed)?;
-    let Some(tls) = &target.tls else { return reflect(tcp, &authority, method.service()).await };
+    let Some(tls) = &target.tls else { return Ok(reflect(tcp, &authority, method.service()).await?) };
     let (config, name) = tls.http2();
     let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(failed)?;
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return Err(SchemaError::Reflection { why: "it offers no HTTP/2 over TLS".into() });
+        return Err(SchemaError::Reflection { why: "it offers no HTTP/2 over TLS".into() }.into());
     }
-    reflect(stream, &authority, method.service()).await
+    Ok(reflect(stream, &authority, method.service()).await?)
 }

@@ -76,7 +76,7 @@ impl<'a> Series<'a> {
     /// is prepared before its first run.
     ///
     /// # Errors
-    /// [`ExperimentError::Schema`] and [`ExperimentError::Interrupted`].
+    /// [`ExperimentError::Schema`], [`ExperimentError::NoAnswer`] and [`ExperimentError::Interrupted`].
     pub async fn prepare(&mut self) -> Result<(), ExperimentError> {
         if let Some(call) = &self.trial.call {
             let request = call.request(self.trial.plan.request.clone(), &self.target);

@@ -320,7 +320,8 @@ fn schema(error: &SchemaError) -> String {
             "give the files that define the service: --proto FILE; or the encoded message: --body @FILE".into()
         }
         SchemaError::Reflection { .. } => {
-            "check which program listens there; --proto FILE gives the definition of the service without the server"
+            "check whether a server of gRPC listens there, and whether it speaks TLS (https://); --proto FILE defines the \
+             service without the server"
                 .into()
         }
         SchemaError::Proto { .. } => "--proto-path DIR names the folder in which imports are looked up".into(),

@@ -70,11 +70,14 @@ impl Tls {
         Ok(Self { config: Arc::new(config), name })
     }
 
-    /// The configuration for a connection over HTTP/2 beside the load, and the name of the server.
+    /// The configuration for a connection over HTTP/2 beside the load, and the name of the server. The load does not resume
+    /// its session.
     #[must_use]
     pub fn http2(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
         let Self { config, name } = self.offering(Protocol::Http2 { streams: NonZeroU32::MIN });
-        (config, name)
+        let mut config = ClientConfig::clone(&config);
+        config.resumption = Resumption::disabled();
+        (Arc::new(config), name)
     }
 
     /// The same for a run with this protocol, which is offered to the server (ALPN).

@@ -80,6 +80,7 @@ let
   # The command line is built without the server.
   cliFiles = [
     ../src
+    ../crates/grpc/src
     ../crates/load/src
     ../crates/measure/src
     ../manifests

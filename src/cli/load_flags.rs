@@ -30,8 +30,8 @@ pub struct LoadFlags {
     /// Requests in flight on each connection over HTTP/2 [default: 1; all, where --compare has protocols]
     #[arg(long, value_name = "N", value_parser = parse_positive::<NonZeroU32>, allow_negative_numbers = true)]
     streams: Option<NonZeroU32>,
-    /// Call this method of gRPC over HTTP/2; --body is the encoded message, --timeout its deadline
-    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with = "requests_file")]
+    /// Call this method of gRPC over HTTP/2, with --timeout as its deadline
+    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with_all = ["requests_file", "expect"])]
     grpc: Option<GrpcMethod>,
     /// Length of each run [default: 30s; 6s in each round of a comparison]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
@@ -74,7 +74,7 @@ pub struct LoadFlags {
     /// Add a header, or replace Host, User-Agent, Accept or Connection; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
     headers: Vec<RequestHeader>,
-    /// Request body, or @FILE to read it from a file; may have placeholders such as {{uuid}}
+    /// Request body, or @FILE to read it from a file; may have placeholders such as {{uuid}}. With --grpc, the encoded message
     #[arg(short, long, value_name = "TEXT|@FILE", value_parser = Body::read, allow_hyphen_values = true)]
     body: Option<Body>,
     /// Request path with its query; several are requested in turn [default: /, or the path of --target]
@@ -163,6 +163,18 @@ impl LoadFlags {
             expected: self.expect.clone(),
             ..LoadPlan::new(self.connections, duration)
         })
+    }
+
+    /// The method of gRPC that is called.
+    #[must_use]
+    pub fn grpc(&self) -> Option<&GrpcMethod> {
+        self.grpc.as_ref()
+    }
+
+    /// Whether the body of the request is given.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        self.body.is_some()
     }
 
     fn end_a_run(&self) -> bool {

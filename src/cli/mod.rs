@@ -11,6 +11,7 @@ pub mod deploy;
 pub mod doctor;
 pub mod down;
 pub mod error;
+pub mod grpc_flags;
 mod interruption;
 pub mod load_flags;
 pub mod logs;

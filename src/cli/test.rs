@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::checks::{CheckFlags, Checks};
 use super::command_line::command;
 use super::context::{CommandContext, RunningLab};
+use super::grpc_flags::GrpcFlags;
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
 use super::series_output::SeriesOutput;
@@ -25,6 +26,8 @@ use evenkeel_load as load;
 pub struct Args {
     #[command(flatten)]
     load: LoadFlags,
+    #[command(flatten)]
+    grpc: GrpcFlags,
     #[command(flatten)]
     trial: TrialFlags,
     #[command(flatten)]
@@ -53,7 +56,8 @@ impl Args {
         load::ensure_descriptors(self.load.connections())?;
         self.subjects.check()?;
         let load = self.load.load(self.trial.compare_protocols())?;
-        let trial = self.trial.trial(load, self.subjects.count())?;
+        let mut trial = self.trial.trial(load, self.subjects.count())?;
+        trial.call = self.grpc.call(&self.load, trial.grpc.as_ref().unwrap_or(&trial.plan.request))?;
         let checks = self.checks.checks(&trial.counts())?;
         self.files.check()?;
         if let Some(target) = &self.target {
@@ -173,6 +177,7 @@ async fn make(
     files: &ReportFiles,
     checks: &Checks,
 ) -> Result<(), Error> {
+    series.prepare().await?;
     let mut output = SeriesOutput::new(context, series.url(), rounds);
     let outcome = Box::pin(series.run(|run| output.run(run))).await;
     output.finish(series.into_result(environment), outcome.map_err(Error::from), files, checks)

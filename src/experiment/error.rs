@@ -7,6 +7,7 @@ use crate::io_error::IoError;
 use crate::process::ProgramError;
 use crate::shutdown::Interrupted;
 use crate::workload::WorkloadError;
+use evenkeel_grpc::SchemaError;
 use evenkeel_load::LoadError;
 
 /// Why runs failed. `Display` is one sentence: what happened, and why.
@@ -39,6 +40,9 @@ pub enum ExperimentError {
     /// Ctrl-C or a termination signal. What was started has been undone.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// The method of gRPC does not exist, or its message cannot be encoded.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// The load could not be sent.
     #[error(transparent)]
     Load(#[from] LoadError),

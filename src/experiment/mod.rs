@@ -5,6 +5,7 @@ mod balanced_pods;
 mod client_pods;
 pub mod environment;
 mod error;
+mod grpc_call;
 mod live_line;
 mod place;
 mod proxied;
@@ -22,8 +23,9 @@ mod workplace;
 pub use error::ExperimentError;
 
 pub use environment::Environment;
+pub use grpc_call::GrpcCall;
 pub use place::Place;
 pub use series::{Series, SeriesResult};
-pub use service_target::{Requirements, ServiceTarget};
+pub use service_target::{AddressUse, Requirements, ServiceTarget};
 pub use trial::{Case, LONGEST_RUN, Trial};
 pub use workplace::Workplace;

@@ -10,8 +10,8 @@ use evenkeel_load::{
     Fault, FaultAt, LoadPlan, Pod, PodTimes, Protocol, RequestCounts, RequestTemplate, RunResult, Times,
 };
 use evenkeel_measure::{
-    Failure, FailureClass, Handshakes, Http2, Latency, Mode, ObservedEvent, ObservedSlowPod, PodLatency, PodLoad,
-    PodReading, Policy, RequestResult, RequestTimes, RunData, ScheduledRun, SlowPodRequests, ThreadUsage,
+    Failure, FailureClass, Handshakes, Http2, Latency, Messages, Mode, ObservedEvent, ObservedSlowPod, PodLatency,
+    PodLoad, PodReading, Policy, RequestResult, RequestTimes, RunData, ScheduledRun, SlowPodRequests, ThreadUsage,
     TimelineSecond, percentile_curve,
 };
 
@@ -31,6 +31,7 @@ pub fn run_data(run: &RunResult) -> RunData {
             .handshakes
             .as_ref()
             .map(|handshakes| Handshakes { time_us: latency(&handshakes.times), resumed: handshakes.resumed }),
+        messages: messages(run),
         mode: match run.plan.responses_per_connection.map(NonZeroU32::get) {
             None => Some(Mode::Keepalive),
             Some(1) => Some(Mode::NoKeepalive),
@@ -40,7 +41,8 @@ pub fn run_data(run: &RunResult) -> RunData {
         planned_requests: run.plan.requests.map(Into::into),
         elapsed: run.elapsed,
         interrupted: run.interrupted,
-        expected_statuses: run.plan.expected.to_string(),
+        // The statuses of HTTP decide about nothing else.
+        expected_statuses: if run.plan.request.is_grpc() { "OK".into() } else { run.plan.expected.to_string() },
         sent: run.sent,
         answered: run.answered,
         in_flight: run.in_flight,
@@ -90,6 +92,12 @@ pub fn protocol(plan: &LoadPlan) -> evenkeel_measure::Protocol {
         Protocol::Http2 { .. } if plan.request.is_grpc() => evenkeel_measure::Protocol::Grpc,
         Protocol::Http2 { .. } => evenkeel_measure::Protocol::Http2,
     }
+}
+
+/// The messages of gRPC. Where it was not known whether the calls are answered with streams, it shows now.
+fn messages(run: &RunResult) -> Option<Messages> {
+    let messages = run.messages.as_ref().filter(|messages| messages.several || run.plan.request.streams())?;
+    Some(Messages::new(&messages.seconds, run.elapsed, latency(&messages.first)))
 }
 
 /// The summary of a distribution of times.
@@ -222,6 +230,7 @@ pub(super) mod tests {
             paced: None,
             connect: times(&[]),
             handshakes: None,
+            messages: None,
             seconds: Vec::new(),
             tenths: Vec::new(),
             sent: 0,
@@ -259,6 +268,7 @@ pub(super) mod tests {
             paced: Some(PacedResult { uncorrected: times(&[90]), late: times(&[5, 6]), unsent: 11 }),
             connect: times(&[40]),
             handshakes: Some(evenkeel_load::Handshakes { times: times(&[70]), resumed: 1 }),
+            messages: Some(evenkeel_load::Messages { seconds: vec![8, 9], first: times(&[60]), several: true }),
             seconds: vec![Second { requests: 13, bytes: 1_300 }, Second { requests: 17, bytes: 1_700 }],
             tenths: vec![13, 17],
             time_bins: TimeBins::default(),
@@ -294,6 +304,8 @@ pub(super) mod tests {
         assert_eq!((measured.spread.streams, measured.spread.mixed_connections), (700, 0));
         let handshakes = measured.tls_handshakes.as_ref().unwrap();
         assert_eq!((handshakes.time_us.max, handshakes.resumed), (70, 1));
+        let messages = measured.messages.as_ref().unwrap();
+        assert_eq!((messages.received, messages.first_us.max, messages.per_second.min), (17, 60, 8.0));
         assert_eq!((measured.planned_seconds, measured.elapsed_seconds, measured.interrupted), (3.0, 2.0, true));
         let requests = &measured.requests;
         assert_eq!((requests.sent, requests.answered, requests.non_2xx, requests.in_flight), (43, 30, 5, 2));

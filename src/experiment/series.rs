@@ -13,7 +13,7 @@ use crate::config::Replicas;
 use crate::experiment::ExperimentError;
 use crate::io_error::IoError;
 use crate::progress::{Progress, Step};
-use crate::shutdown::{Interrupted, Shutdown};
+use crate::shutdown::{Interrupted, Shutdown, unless};
 use crate::workload::event::EventContext;
 use crate::workload::{self, Baseline, Subject};
 use evenkeel_measure::{Measurement, Mode, Way, some};
@@ -72,6 +72,23 @@ impl<'a> Series<'a> {
             }
         }
         urls.join(", ")
+    }
+
+    /// Encodes the message of the call of gRPC, if the runs make one. The server may be asked about its methods. Each series
+    /// is prepared before its first run.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Schema`], [`ExperimentError::NoAnswer`] and [`ExperimentError::Interrupted`].
+    pub async fn prepare(&mut self) -> Result<(), ExperimentError> {
+        let Some(call) = &self.trial.call else { return Ok(()) };
+        let Trial { plan, grpc, .. } = &self.trial;
+        let request = grpc.clone().unwrap_or_else(|| plan.request.clone());
+        let request = Box::pin(unless(&self.shutdown, call.request(request, &self.subject.target))).await??;
+        match &mut self.trial.grpc {
+            Some(call) => *call = request,
+            None => self.trial.plan.request = request,
+        }
+        Ok(())
     }
 
     /// Makes all runs, and calls `finished` with each of them.
@@ -155,7 +172,7 @@ impl<'a> Series<'a> {
 
     /// Prepares the workload for a run, and counts the pods behind the Service of the case.
     async fn pods(&mut self, case: Case) -> Result<KnownPods, ExperimentError> {
-        let subject = self.prepare(case).await?;
+        let subject = self.restore(case).await?;
         let own = match self.place(case).workplace {
             Some(Workplace { access, subject, .. }) if case.service > 0 => Some(ready_pods(access, subject).await?),
             _ => subject,
@@ -165,7 +182,7 @@ impl<'a> Series<'a> {
 
     /// Restores the workload after the events of earlier runs, and scales it if the case asks for that. Returns the number
     /// of pods, if it is known.
-    async fn prepare(&mut self, case: Case) -> Result<Option<u32>, ExperimentError> {
+    async fn restore(&mut self, case: Case) -> Result<Option<u32>, ExperimentError> {
         let Some(Workplace { access, subject, .. }) = self.subject.workplace else { return Ok(None) };
         let (progress, shutdown) = (&self.progress, &self.shutdown);
         match self.before.take() {
@@ -206,7 +223,9 @@ fn summary(run: &Measurement) -> String {
     let wrong = run.errors.saturating_add(run.requests.non_2xx);
     let errors = if wrong == 0 { "no errors".to_owned() } else { some(wrong, "error") };
     let (rate, p99) = (run.requests_per_second.average, run.latency_us.p99 as f64 / 1000.0);
-    format!("{}, {rate:.0} req/s, p99 {p99:.2} ms, {errors}", some(run.requests.answered, "response"))
+    let messages = run.messages.as_ref().map(|messages| format!("{:.0} messages/s, ", messages.per_second.average));
+    let messages = messages.unwrap_or_default();
+    format!("{}, {rate:.0} req/s, {messages}p99 {p99:.2} ms, {errors}", some(run.requests.answered, "response"))
 }
 
 fn check(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
@@ -216,7 +235,7 @@ fn check(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
     if let Some((event, why)) = run.events.iter().find_map(|event| Some((event, event.trouble.as_ref()?))) {
         return Err(ExperimentError::Event { what: event.what.clone(), why: why.clone() });
     }
-    if run.requests.answered > 0 {
+    if run.got_responses() {
         return Ok(());
     }
     let errors = run.errors;

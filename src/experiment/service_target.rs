@@ -5,16 +5,28 @@ use crate::cluster::TemporaryRoutes;
 use crate::experiment::ExperimentError;
 use crate::progress::Progress;
 use crate::workload::{self, Endpoint, Exposure, WorkloadError};
+use evenkeel_grpc::SchemaError;
 
 /// What the runs of an experiment need of the Service under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirements {
-    /// An address: the Service chooses the pods in a run.
-    pub address: bool,
+    /// What needs an address.
+    pub address: AddressUse,
     /// A controller that can be scaled.
     pub scaling: bool,
     /// A pod that is ready before the first run.
     pub pods: bool,
+}
+
+/// What the address of the Service under test is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressUse {
+    /// For nothing: the client chooses the pods.
+    None,
+    /// Only to ask for the methods of gRPC before the first run.
+    Reflection,
+    /// The Service chooses the pods in a run.
+    Load,
 }
 
 /// The Service under test, to which load can be sent. A temporary route that this needs is removed when the value is
@@ -46,17 +58,22 @@ impl ServiceTarget {
         }
         let endpoint = workload::endpoint(client, subject).await?;
         let route = match endpoint.exposure {
-            Exposure::ClusterIp(address) if requirements.address => {
+            _ if requirements.address == AddressUse::None => None,
+            Exposure::ClusterIp(address) => {
                 let cluster = access.require_lab("sending load to a cluster IP")?;
                 Some(TemporaryRoutes::to_cluster_ip(cluster, address, ip, progress)?)
             }
-            Exposure::Headless if requirements.address => {
+            Exposure::Headless if requirements.address == AddressUse::Load => {
                 return Err(WorkloadError::Headless { service: subject.to_string() }.into());
+            }
+            Exposure::Headless => {
+                let why = format!("{subject} is a headless Service, which has no address");
+                return Err(SchemaError::Reflection { why }.into());
             }
             _ => None,
         };
         // The addresses of pods are checked in each run.
-        if requirements.address {
+        if requirements.address != AddressUse::None {
             workload::guard(endpoint.target.address, link, ip).await?;
         }
         Ok(Self { endpoint, _route: route })

@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::service_target::Requirements;
+use super::grpc_call::GrpcCall;
+use super::service_target::{AddressUse, Requirements};
 use crate::config::Replicas;
 use crate::workload::event::{Action, Planned};
 use evenkeel_load::{self as load, LoadPlan, RequestTemplate};
@@ -54,6 +55,8 @@ pub struct Trial {
     pub events: Vec<Planned>,
     /// Whether a run ends when its events are over.
     pub ends_with_events: bool,
+    /// The call of gRPC that each request makes, if it makes one.
+    pub call: Option<GrpcCall>,
 }
 
 impl Trial {
@@ -61,7 +64,8 @@ impl Trial {
     #[must_use]
     pub fn of(plan: LoadPlan) -> Self {
         let cases = vec![Case::default()];
-        Self { plan, grpc: None, streams: None, cases, rounds: 1, events: Vec::new(), ends_with_events: false }
+        let (grpc, streams, call, events) = (None, None, None, Vec::new());
+        Self { plan, grpc, streams, cases, rounds: 1, events, ends_with_events: false, call }
     }
 
     /// The same plan, ended by its events.
@@ -109,7 +113,13 @@ impl Trial {
         let scales = |event: &Planned| matches!(event.action, Action::Scale(_));
         let is_scaled = !self.counts().is_empty() || self.events.iter().any(scales);
         Requirements {
-            address: self.cases.iter().any(|case| case.service == service && !case.is_by_client()),
+            address: if self.cases.iter().any(|case| case.service == service && !case.is_by_client()) {
+                AddressUse::Load
+            } else if service == 0 && self.call.as_ref().is_some_and(GrpcCall::asks_server) {
+                AddressUse::Reflection
+            } else {
+                AddressUse::None
+            },
             scaling: is_scaled && service == 0,
             // A run may begin without pods if an event starts some.
             pods: !is_scaled,

@@ -71,9 +71,11 @@ fn throughput(run: &Measurement) -> TextTable<'static> {
         std::iter::once(name.to_owned()).chain(values.map(written)).collect()
     };
     let requests = row("Req/Sec", &run.requests_per_second, grouped);
+    let messages = run.messages.as_ref().map(|messages| row("Msg/Sec", &messages.per_second, grouped));
+    let bytes = row("Bytes/Sec", &run.bytes_per_second, bytes);
     TextTable {
         columns: columns(["Stat", "1%", "2.5%", "50%", "97.5%", "Avg", "Stdev", "Min"]),
-        rows: vec![requests, row("Bytes/Sec", &run.bytes_per_second, bytes)],
+        rows: std::iter::once(requests).chain(messages).chain([bytes]).collect(),
         borders: Borders::Rows,
     }
 }

@@ -9,8 +9,9 @@ use evenkeel_measure::{FaultCount, Measurement, Mode};
 
 /// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of
 /// it was measured, requests answered, bytes of the responses, errors, responses with an unexpected status (by default
-/// another than 2xx), mode; and of the whole run: HTTP/2 streams, TLS handshakes, how many of them resumed a session, and the
-/// 50th and 99th percentile of their time in microseconds (each empty where there were none).
+/// another than 2xx), mode; of the whole run: HTTP/2 streams, TLS handshakes, how many of them resumed a session, and the 50th
+/// and 99th percentile of their time in microseconds (each empty where there were none); messages of gRPC received (empty
+/// without streams).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Csv;
 
@@ -25,7 +26,7 @@ impl Exporter for Csv {
 }
 
 const HEADER: &str = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx,mode,streams,tls_handshakes,\
-                      tls_resumed,tls_p50_us,tls_p99_us\n";
+                      tls_resumed,tls_p50_us,tls_p99_us,messages\n";
 
 #[derive(Default)]
 struct SecondCounts {
@@ -50,9 +51,11 @@ fn rows(number: usize, run: &Measurement, text: &mut String) {
     let transport = transport(run);
     for (second, SecondCounts { requests, bytes, errors, non_2xx }) in rows {
         let measured = ((run.elapsed_seconds - f64::from(second)).clamp(0.0, 1.0) * 1000.0).round() / 1000.0;
+        let messages = run.messages.as_ref().map(|messages| messages.timeline.get(second as usize).copied());
+        let messages = messages.map(|count| count.unwrap_or(0).to_string()).unwrap_or_default();
         let _ = writeln!(
             text,
-            "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode},{transport}"
+            "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode},{transport},{messages}"
         );
     }
 }
@@ -107,8 +110,18 @@ mod tests {
         let time_us = Latency { count: 30, p50: 850, p99: 1_900, ..Latency::default() };
         report.runs[0].tls_handshakes = Some(Handshakes { time_us, resumed: 7 });
         let text = Csv.export(&report).unwrap();
-        assert!(text.lines().skip(1).all(|line| line.ends_with(",keepalive,3000,30,7,850,1900")), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.ends_with(",keepalive,3000,30,7,850,1900,")), "{text}");
         assert!(text.lines().all(|line| line.matches(',').count() == HEADER.matches(',').count()), "{text}");
+    }
+
+    #[test]
+    fn messages_have_their_seconds() {
+        let mut report = sample::report();
+        report.runs.truncate(1);
+        report.runs[0].messages = Some(sample::messages());
+        let text = Csv.export(&report).unwrap();
+        let last: Vec<&str> = text.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
+        assert_eq!(last, ["messages", "900000", "950000"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The figures of a run by name, as every format shows them. To add a figure, add one line here.
 
-use super::number::{bytes, count, max_milliseconds, mean_milliseconds, milliseconds, to_f64};
+use super::number::{bytes, count, grouped, max_milliseconds, mean, mean_milliseconds, milliseconds, to_f64};
 use evenkeel_measure::{Latency, Measurement, PodUse, Spread, USUAL_STATUSES};
 
 /// A figure: its name and its text.
@@ -55,6 +55,12 @@ pub(super) fn run(run: &Measurement) -> Vec<Figure> {
         figures.push(("TLS handshakes that resumed a session", count(tls.resumed)));
         figures.push(("TLS handshake, median", milliseconds(tls.time_us.p50)));
         figures.push(("TLS handshake, 99%", milliseconds(tls.time_us.p99)));
+    }
+    if let Some(messages) = &run.messages {
+        figures.push(("Messages received", count(messages.received)));
+        figures.push(("Messages per second", grouped(mean(messages.per_second.average))));
+        figures.push(("First message, median", milliseconds(messages.first_us.p50)));
+        figures.push(("First message, 99%", milliseconds(messages.first_us.p99)));
     }
     if run.expected_statuses != USUAL_STATUSES {
         figures.push(("Expected statuses", run.expected_statuses.clone()));

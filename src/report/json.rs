@@ -57,7 +57,9 @@ mod tests {
     fn it_is_what_the_published_schema_says() {
         let schema = schema();
         let validator = jsonschema::draft202012::new(&schema).unwrap();
-        for report in [sample::report(), sample::three_runs(), Report::new("x", vec![])] {
+        let mut streams = sample::report();
+        streams.runs[0].messages = Some(sample::messages());
+        for report in [sample::report(), sample::three_runs(), streams, Report::new("x", vec![])] {
             let value = exported(&report);
             let wrong: Vec<String> =
                 validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();

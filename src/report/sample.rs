@@ -8,9 +8,9 @@ use super::Report;
 use crate::experiment::run_data::run_data;
 use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, TimeBins, Times};
 use evenkeel_measure::{
-    ContextSwitches, Event, FaultCount, Latency, Measurement, Mode, OverTime, PercentilePoint, PodLatency, PodLoad,
-    PodOverTime, PodUse, Protocol, RequestResult, RequestTimes, Requests, SlowPod, SlowPodLoad, Spread, Throughput,
-    TimelineSecond, USUAL_STATUSES,
+    ContextSwitches, Event, FaultCount, Latency, Measurement, Messages, Mode, OverTime, PercentilePoint, PodLatency,
+    PodLoad, PodOverTime, PodUse, Protocol, RequestResult, RequestTimes, Requests, SlowPod, SlowPodLoad, Spread,
+    Throughput, TimelineSecond, USUAL_STATUSES,
 };
 
 /// A run of two seconds against two pods.
@@ -54,6 +54,7 @@ pub(super) fn measurement() -> Measurement {
         rate: None,
         http2: None,
         tls_handshakes: None,
+        messages: None,
         connections_opened: 30,
         connect_us: Latency { count: 30, p50: 210, max: 400, ..Latency::default() },
         requests_per_second: Throughput::new([88_000.0, 92_000.0]),
@@ -92,6 +93,12 @@ fn over_time() -> OverTime {
             pod("server-6c9f5d7b8-w8n2j", [23_000, 23_500, 0, 23_500]),
         ],
     }
+}
+
+/// The messages of a run of two seconds.
+pub(super) fn messages() -> Messages {
+    let first = Latency { count: 180_000, p50: 410, p99: 2_100, max: 9_000, average: 430.0, ..Latency::default() };
+    Messages::new(&[900_000, 950_000], Duration::from_secs(2), first)
 }
 
 /// The run above, and one at five pods with failures.
@@ -249,6 +256,7 @@ fn run(connections: &[u64], rate: u64, typical_us: u64, slow: Option<u64>) -> (R
         faults: BTreeMap::new(),
         threads: vec![ThreadUsage { cpu: Duration::from_millis(2_700), ..ThreadUsage::default() }],
         paced: None,
+        messages: None,
         opened: all,
         streams: 0,
         mixed: 0,

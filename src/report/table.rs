@@ -119,6 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn streams_of_messages_have_rows_of_their_own() {
+        let mut run = sample::measurement();
+        run.messages = Some(sample::messages());
+        let text = Table::default().run("http://198.18.1.1/", &run);
+        for row in ["│ Msg/Sec   │ 900,000 │", "│ First message │"] {
+            assert!(text.contains(row), "{text}");
+        }
+    }
+
+    #[test]
     fn plain_text_has_no_escapes_and_colour_no_other_words() {
         let plain = Table::default().export(&sample::report()).unwrap();
         let coloured = Table::new(Look { colour: true, width: None }).export(&sample::report()).unwrap();

@@ -8,6 +8,7 @@ use evenkeel_measure::{Latency, Measurement};
 pub(super) fn text(run: &Measurement, look: Look) -> String {
     let sent = run.uncorrected_latency_us.as_ref().map(|latency| ("As sent", latency));
     let of = std::iter::once(("Latency", &run.latency_us)).chain(sent);
+    let of = of.chain(run.messages.as_ref().map(|messages| ("First message", &messages.first_us)));
     let rows: Vec<Vec<String>> = of.filter(|(_, latency)| latency.count > 0).map(row).collect();
     if rows.is_empty() {
         return String::new();

@@ -35,7 +35,7 @@ impl ReportStatus {
 /// The status of a report.
 pub(super) fn status(report: &Report) -> ReportStatus {
     let any = |is: fn(&Measurement) -> bool| report.runs.iter().any(is);
-    if report.runs.is_empty() || any(|run| run.requests.answered == 0) {
+    if report.runs.is_empty() || any(|run| !run.got_responses()) {
         ReportStatus::NoResponse
     } else if any(|run| run.interrupted) {
         ReportStatus::Interrupted

@@ -94,6 +94,13 @@ fn bad_flags_are_refused_before_any_load() {
         &["--grpc", "a b/C"],
         &["--grpc", "a.B/C", "--path", "/x"],
         &["--grpc", "a.B/C", "--method", "GET"],
+        &["--grpc", "a.B/C", "--expect", "2xx"],
+        &["--grpc", "a.B/C", "--message", "{}", "--body", "x"],
+        &["--grpc", "a.B/C", "--message", "@/does/not/exist"],
+        &["--grpc", "a.B/C", "--proto", "/does/not/exist.proto"],
+        &["--grpc", "a.B/C", "--proto-path", "/"],
+        &["--message", "{}"],
+        &["--proto", "a.proto"],
         &["--insecure"],
         &["--cacert", "/does/not/exist"],
         &["--cacert", "/dev/null"],
@@ -112,7 +119,7 @@ fn bad_flags_are_refused_before_any_load() {
 
 #[test]
 fn calls_of_grpc_fail_with_the_name_of_their_status() {
-    let call = ["--grpc", "a.Service/Method", "--streams", "3", "--requests", "50", "--json"];
+    let call = ["--grpc", "a.Service/Method", "--body", "", "--streams", "3", "--requests", "50", "--json"];
     let run = |server: &Server| {
         let output = test(server, &call);
         assert_eq!(output.status.code(), Some(0), "{}", texts(&output).1);

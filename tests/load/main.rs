@@ -7,6 +7,11 @@ mod compare;
 mod counting;
 mod faults;
 mod flags;
+#[path = "../registry/go_program.rs"]
+mod go_program;
+mod grpc {
+    pub(super) mod online;
+}
 mod http2;
 mod mix;
 mod protocol;

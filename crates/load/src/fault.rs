@@ -40,6 +40,8 @@ pub enum Fault {
     Tls,
     /// A complete response of gRPC whose status is not OK.
     Grpc(GrpcStatus),
+    /// A complete response with this status of HTTP, and without one of gRPC, to a call of gRPC.
+    NotGrpc(u16),
     /// A complete response whose status is not one of those that the plan expects.
     Status(u16),
 }
@@ -70,13 +72,14 @@ impl Fault {
     /// Whether there was a complete response.
     #[must_use]
     pub fn is_response(self) -> bool {
-        matches!(self, Self::Status(_) | Self::Grpc(_))
+        matches!(self, Self::Status(_) | Self::Grpc(_) | Self::NotGrpc(_))
     }
 
     /// The same fault with less detail: the class instead of the status, 500 for every 5xx.
     pub(super) fn coarse(self) -> Self {
         match self {
             Self::Status(code) => Self::Status(code / 100 * 100),
+            Self::NotGrpc(code) => Self::Grpc(GrpcStatus::of_http(code)),
             other => other,
         }
     }
@@ -143,6 +146,7 @@ impl fmt::Display for Fault {
             Self::Certificate(why) => write!(formatter, "certificate {why}"),
             Self::Tls => formatter.write_str("TLS error"),
             Self::Grpc(status) => write!(formatter, "grpc-status {status}"),
+            Self::NotGrpc(code) => write!(formatter, "grpc-status {} (HTTP status {code})", GrpcStatus::of_http(*code)),
             Self::Status(code) => write!(formatter, "status {code}"),
         }
     }

@@ -1,10 +1,14 @@
 //! gRPC over HTTP/2: which method is called, how its message is framed, and how it ends.
 
+mod messages;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::error::LoadError;
+
+pub(super) use messages::MessageReader;
 
 /// A method of a gRPC service: `package.Service/Method`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +19,30 @@ impl GrpcMethod {
     pub(super) fn path(&self) -> String {
         format!("/{}", self.0)
     }
+
+    /// The name of the service, with its package.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.0.split_once('/').map_or(&self.0, |(service, _)| service)
+    }
+
+    /// The name of the method.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, method)| method)
+    }
+}
+
+/// What a method answers with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GrpcReply {
+    /// One message.
+    One,
+    /// A stream of messages (server streaming).
+    Stream,
+    /// It is not known.
+    #[default]
+    Unknown,
 }
 
 impl fmt::Display for GrpcMethod {
@@ -69,6 +97,19 @@ impl GrpcStatus {
     #[must_use]
     pub fn new(code: u64) -> Option<Self> {
         if code == 0 { None } else { Some(u8::try_from(code).map_or(Self::UNKNOWN, Self)) }
+    }
+
+    /// The status of a response that has none of gRPC, by its status over HTTP (gRPC's `http-grpc-status-mapping.md`).
+    #[must_use]
+    pub fn of_http(status: u16) -> Self {
+        match status {
+            400 => Self(13),
+            401 => Self(16),
+            403 => Self(7),
+            404 => Self(12),
+            429 | 502 | 503 | 504 => Self(14),
+            _ => Self::UNKNOWN,
+        }
     }
 }
 
@@ -134,5 +175,20 @@ mod tests {
         assert_eq!(name(0), None);
         assert_eq!((name(5).as_deref(), name(16).as_deref()), (Some("NOT_FOUND"), Some("UNAUTHENTICATED")));
         assert_eq!((name(17).as_deref(), name(1 << 40).as_deref()), (Some("17"), Some("UNKNOWN")));
+        let of_http =
+            [400, 401, 403, 404, 429, 500, 502, 503, 504, 302].map(|status| GrpcStatus::of_http(status).to_string());
+        let expected = [
+            "INTERNAL",
+            "UNAUTHENTICATED",
+            "PERMISSION_DENIED",
+            "UNIMPLEMENTED",
+            "UNAVAILABLE",
+            "UNKNOWN",
+            "UNAVAILABLE",
+            "UNAVAILABLE",
+            "UNAVAILABLE",
+            "UNKNOWN",
+        ];
+        assert_eq!(of_http, expected);
     }
 }

@@ -82,6 +82,33 @@ pub(super) struct Paced {
     pub(super) unsent: u64,
 }
 
+/// The messages of gRPC, where a response may have several.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Messages {
+    /// Messages received in each second.
+    pub seconds: Vec<u64>,
+    /// From when a call was due where the plan has a schedule, else from the first byte of the request, to the last byte of
+    /// the first message.
+    pub first: Times,
+    /// Whether a response had more than one message.
+    pub several: bool,
+}
+
+impl Messages {
+    fn new(seconds: usize) -> Result<Self, LoadError> {
+        Ok(Self { seconds: vec![0; seconds], first: Times::new()?, several: false })
+    }
+
+    /// Adds those of another worker.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.seconds.iter_mut().zip(&other.seconds) {
+            *mine += theirs;
+        }
+        self.first.add(&other.first);
+        self.several |= other.several;
+    }
+}
+
 /// Everything that one worker measures.
 pub(super) struct Record {
     pub(super) latency: Times,
@@ -89,6 +116,8 @@ pub(super) struct Record {
     pub(super) connect: Times,
     /// How long TLS handshakes took, and how many of them resumed a session; `None` without TLS.
     pub(super) handshakes: Option<Handshakes>,
+    /// The messages of gRPC, where a response may have several.
+    pub(super) messages: Option<Messages>,
     pub(super) seconds: Vec<Second>,
     /// Responses in each tenth of a second, up to the last with any.
     pub(super) tenths: Vec<u32>,
@@ -121,6 +150,12 @@ impl Record {
         Self { by_request: RequestCounts::for_each(requests), ..self }
     }
 
+    /// The same for calls of gRPC whose responses may have several messages.
+    pub(super) fn with_messages(self) -> Result<Self, LoadError> {
+        let messages = Messages::new(self.seconds.len())?;
+        Ok(Self { messages: Some(messages), ..self })
+    }
+
     /// An empty record for a run of this length; `paced` is whether requests are due by a schedule.
     pub(super) fn new(duration: Duration, paced: bool) -> Result<Self, LoadError> {
         let times = || Ok::<_, LoadError>(Paced { uncorrected: Times::new()?, late: Times::new()?, unsent: 0 });
@@ -130,6 +165,7 @@ impl Record {
             paced: paced.then(times).transpose()?,
             connect: Times::new()?,
             handshakes: None,
+            messages: None,
             tenths: Vec::new(),
             time_bins: BinRecorder::new(),
             seconds: vec![Second::default(); usize::try_from(seconds.max(1)).unwrap_or(1)],

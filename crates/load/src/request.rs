@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::error::LoadError;
-use super::grpc::{self, GrpcMethod};
+use super::grpc::{self, GrpcMethod, GrpcReply};
 use super::http2::{Expected, RequestHeaders};
 use super::prepared::Http1Request;
 use super::target::Target;
@@ -113,8 +113,16 @@ pub struct RequestTemplate {
     headers: Vec<RequestHeader>,
     body: Template,
     close: bool,
-    /// The deadline that the server is told, if the request calls a method of gRPC.
-    grpc: Option<Duration>,
+    /// What the server is told and answers, if the request calls a method of gRPC.
+    grpc: Option<Call>,
+}
+
+/// A call of a method of gRPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Call {
+    /// The deadline that the server is told.
+    timeout: Duration,
+    reply: GrpcReply,
 }
 
 impl Default for RequestTemplate {
@@ -181,14 +189,41 @@ impl RequestTemplate {
         self.method = RequestMethod::POST;
         self.path = Some(RequestPath(Template::literal(method.path())));
         self.body = Template::literal(grpc::frame(self.body.as_literal().unwrap_or_default()));
-        self.grpc = Some(timeout);
+        self.grpc = Some(Call { timeout, reply: GrpcReply::Unknown });
         self
     }
 
-    /// Whether it calls a method of gRPC.
+    /// Sets what the method of gRPC answers with.
     #[must_use]
-    pub fn is_grpc(&self) -> bool {
-        self.grpc.is_some()
+    pub fn grpc_reply(mut self, reply: GrpcReply) -> Self {
+        self.grpc = self.grpc.map(|call| Call { reply, ..call });
+        self
+    }
+
+    /// Sets the message for the method of gRPC, encoded already.
+    #[must_use]
+    pub fn grpc_message(mut self, message: &[u8]) -> Self {
+        self.body = Template::literal(grpc::frame(message));
+        self
+    }
+
+    /// The host that `target` is asked for.
+    #[must_use]
+    pub fn host(&self, target: &Target) -> String {
+        let given = self.given("Host").and_then(Template::as_literal);
+        given.map_or_else(|| target.host.clone(), |host| String::from_utf8_lossy(host).into_owned())
+    }
+
+    /// The headers that were added, as HTTP/2 has them: with names in lower case, and without those of the connection.
+    /// Those with placeholders are left out.
+    #[must_use]
+    pub fn http2_metadata(&self) -> Vec<(String, String)> {
+        let given = self.headers.iter().filter(|header| !header.is_of_connection());
+        let literal = |header: &RequestHeader| {
+            let value = header.value.as_literal()?;
+            Some((header.name.to_ascii_lowercase(), String::from_utf8_lossy(value).into_owned()))
+        };
+        given.filter_map(literal).collect()
     }
 
     /// Adds `Connection: close`, unless there is a `Connection` header.
@@ -209,6 +244,23 @@ impl RequestTemplate {
     #[must_use]
     pub fn url(&self, target: &Target) -> String {
         format!("{}://{}{}", target.scheme(), target.host, self.path_at(target).source())
+    }
+
+    /// Whether it calls a method of gRPC.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        self.grpc.is_some()
+    }
+
+    /// Whether the calls are known to be answered with streams of messages (gRPC).
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.grpc.is_some_and(|call| call.reply == GrpcReply::Stream)
+    }
+
+    /// Whether a response may have another number of messages of gRPC than one.
+    pub(super) fn may_stream(&self) -> bool {
+        self.grpc.is_some_and(|call| call.reply != GrpcReply::One)
     }
 
     fn is_head(&self) -> bool {
@@ -241,7 +293,7 @@ impl RequestTemplate {
 
     /// The same request over HTTP/2: its headers, with names in lower case, and its body.
     pub(super) fn http2(&self, target: &Target) -> RequestHeaders {
-        let expected = Expected { is_head: self.is_head(), is_grpc: self.grpc.is_some() };
+        let expected = Expected { is_head: self.is_head(), grpc: self.grpc.map(|call| call.reply) };
         RequestHeaders { list: self.http2_headers(target), body: self.body.clone(), expected }
     }
 
@@ -253,9 +305,10 @@ impl RequestTemplate {
             (":path", self.path_at(target)),
             (":authority", host),
         ];
-        let own = [("user-agent", USER_AGENT), ("accept", ACCEPT)];
-        let own = own.into_iter().map(|(name, value)| (name, Template::literal(value)));
-        let timeout = self.grpc.map(grpc::timeout);
+        let accept = self.grpc.is_none().then_some(("accept", ACCEPT));
+        let own = std::iter::once(("user-agent", USER_AGENT)).chain(accept);
+        let own = own.map(|(name, value)| (name, Template::literal(value)));
+        let timeout = self.grpc.map(|call| grpc::timeout(call.timeout));
         let of_grpc = timeout
             .as_deref()
             .map(|timeout| [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", timeout)]);

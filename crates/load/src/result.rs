@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::plan::LoadPlan;
 use super::pod_watch::{self, WatchedPod};
-use super::record::{FaultAt, Handshakes, Pod, Second};
+use super::record::{FaultAt, Handshakes, Messages, Pod, Second};
 use super::request_counts::RequestCounts;
 use super::time_bins::{TimeBins, add_requests};
 use super::times::Times;
@@ -41,6 +41,8 @@ pub struct RunResult {
     pub connect: Times,
     /// The TLS handshakes, if the target has TLS.
     pub handshakes: Option<Handshakes>,
+    /// The messages of gRPC, where a response may have several.
+    pub messages: Option<Messages>,
     /// Responses and their bytes in each second; the last second may be shorter.
     pub seconds: Vec<Second>,
     /// Responses in each tenth of a second, up to the last with any.
@@ -87,7 +89,11 @@ impl RunResult {
             merged.add(Self::from_one(plan, elapsed, interrupted, result));
         }
         let seconds = elapsed.as_secs() + u64::from(elapsed.subsec_nanos() > 0);
-        merged.seconds.truncate(usize::try_from(seconds).unwrap_or(usize::MAX));
+        let seconds = usize::try_from(seconds).unwrap_or(usize::MAX);
+        merged.seconds.truncate(seconds);
+        if let Some(messages) = &mut merged.messages {
+            messages.seconds.truncate(seconds);
+        }
         Some(merged)
     }
 
@@ -111,6 +117,7 @@ impl RunResult {
             }),
             connect: record.connect,
             handshakes: record.handshakes,
+            messages: record.messages,
             seconds: record.seconds,
             tenths: record.tenths,
             time_bins,
@@ -137,6 +144,9 @@ impl RunResult {
         if let (Some(mine), Some(theirs)) = (&mut self.handshakes, &other.handshakes) {
             mine.times.add(&theirs.times);
             mine.resumed += theirs.resumed;
+        }
+        if let (Some(mine), Some(theirs)) = (&mut self.messages, &other.messages) {
+            mine.merge(theirs);
         }
         for (mine, theirs) in self.seconds.iter_mut().zip(&other.seconds) {
             mine.requests += theirs.requests;

@@ -8,6 +8,7 @@ use mio::{Registry, Token};
 use super::addresses::Addresses;
 use super::balance::ClientBalance;
 use super::fault::Fault;
+use super::http2::Sent;
 use super::plan::LoadPlan;
 use super::pod_watch::PodWatches;
 use super::pool::ConnectionPool;
@@ -18,6 +19,9 @@ use super::socket::Socket;
 use super::statuses::StatusSet;
 use super::think_time::Thinkers;
 use super::tls::{Tls, TlsStream};
+
+/// How long the status of a call of gRPC is waited for after its deadline. The server ends the call by then, and says so.
+const DEADLINE_GRACE: Duration = Duration::from_millis(200);
 
 /// How many bytes one read returns at most.
 const BUFFER: usize = 64 * 1024;
@@ -54,6 +58,8 @@ pub(super) struct Shared {
     /// The statuses that are successes.
     pub(super) expected: StatusSet,
     pub(super) timeout: Duration,
+    /// How long the response to a request over HTTP/2 may take.
+    pub(super) response_timeout: Duration,
     pub(super) start: Instant,
     pub(super) end: Instant,
     pub(super) record: Record,
@@ -95,6 +101,7 @@ impl Shared {
             streams: streams as usize,
             expected: plan.expected.clone(),
             timeout: plan.timeout,
+            response_timeout: plan.timeout + if plan.request.is_grpc() { DEADLINE_GRACE } else { Duration::ZERO },
             start: *start,
             end: *end,
             record,
@@ -123,13 +130,19 @@ impl Shared {
         !self.pool.is_balanced()
     }
 
-    /// Counts the response to a request that was sent at `sent`.
+    /// The fault of a response with this status; `None` if it is a success.
+    #[inline]
+    pub(super) fn unexpected(&self, status: u16) -> Option<Fault> {
+        (!self.expected.contains(status)).then_some(Fault::Status(status))
+    }
+
+    /// Counts the response to a request that was sent at `sent`, and its fault.
     #[inline]
     pub(super) fn count_response(
         &mut self,
         request: ScheduledRequest,
         sent: Instant,
-        (status, bytes, pod): (u16, u64, PodIndex),
+        (bytes, pod, fault): (u64, PodIndex, Option<Fault>),
         now: Instant,
     ) {
         let since = now.saturating_duration_since(self.start);
@@ -144,9 +157,33 @@ impl Shared {
             self.record.response(pod, since, latency, bytes);
             self.record.request_answered(request.index, latency);
         }
-        if !self.expected.contains(status) {
+        if let Some(fault) = fault {
             self.record.request_failed(request.index);
-            self.record.fault(Fault::Status(status), since, Some(pod));
+            self.record.fault(fault, since, Some(pod));
+        }
+    }
+
+    /// Counts messages of gRPC, also those of calls that the warm-up began, because a call may last as long as the run. For
+    /// the calls in `first` it was the first message. `several` is whether a response had more than one.
+    pub(super) fn count_messages(
+        &mut self,
+        (count, bytes, several): (u64, u64, bool),
+        first: impl Iterator<Item = Sent>,
+        now: Instant,
+    ) {
+        let paced = self.record.paced.is_some();
+        let (Some(messages), true) = (&mut self.record.messages, (self.start..self.end).contains(&now)) else { return };
+        let second = usize::try_from(now.saturating_duration_since(self.start).as_secs()).unwrap_or(usize::MAX);
+        if let Some(messages) = messages.seconds.get_mut(second) {
+            *messages += count;
+        }
+        if let Some(second) = self.record.seconds.get_mut(second) {
+            second.bytes += bytes;
+        }
+        messages.several |= several;
+        for Sent { request, since } in first.filter(|sent| sent.request.counts) {
+            let since = if paced { request.due } else { since };
+            messages.first.record(now.saturating_duration_since(since));
         }
     }
 

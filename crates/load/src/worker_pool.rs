@@ -43,6 +43,7 @@ impl WorkerPool {
         let record = Record::new(job.plan.duration, job.plan.schedule.is_some())?;
         let record = if job.tls.is_some() { record.with_handshakes()? } else { record };
         let record = record.with_requests(job.plan.templates().len());
+        let record = if job.plan.request.may_stream() { record.with_messages()? } else { record };
         let gauge = Arc::new(Gauge::default());
         let (worker, stopper) =
             Worker::<C>::new(job, number, record, Arc::clone(&gauge)).map_err(|source| LoadError::Epoll { source })?;

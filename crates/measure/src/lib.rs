@@ -46,7 +46,7 @@ pub use spread::{
     Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Policy, Spread, Uniformity, sentence,
 };
 pub use throughput::{Throughput, samples};
-pub use transport::{Handshakes, Http2};
+pub use transport::{Handshakes, Http2, Messages};
 pub use way::{Protocol, Way};
 
 /// Requests by outcome.
@@ -80,7 +80,8 @@ pub struct RequestResult {
 pub struct FaultCount {
     /// "refused", "reset", "closed early", "timed out", "protocol error", "unreachable", "no address" or "status 503";
     /// over HTTP/2 also "not processed", "stream reset" and "not HTTP/2"; with TLS also "not TLS", "TLS expected",
-    /// "TLS error", "no HTTP/2 over TLS" and "certificate expired"; with gRPC also "grpc-status" and the name of the status.
+    /// "TLS error", "no HTTP/2 over TLS" and "certificate expired"; with gRPC also "grpc-status" and the name of the status,
+    /// followed by "(HTTP status 503)" where the response had no status of gRPC.
     pub kind: String,
     /// Seconds since the run began.
     pub second: u32,
@@ -129,7 +130,7 @@ pub struct Measurement {
     pub elapsed_seconds: f64,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
-    /// The statuses that count as successes, as classes, codes and ranges. Reports that are older than the choice have 2xx.
+    /// The statuses that count as successes: classes, codes and ranges of HTTP, or OK of gRPC. Reports that are older than the choice have 2xx.
     #[serde(default = "usual_statuses")]
     pub expected_statuses: String,
     /// Requests by outcome.
@@ -150,6 +151,9 @@ pub struct Measurement {
     /// The TLS handshakes, if there was TLS.
     #[serde(default)]
     pub tls_handshakes: Option<Handshakes>,
+    /// The messages, if calls of gRPC are answered with streams.
+    #[serde(default)]
+    pub messages: Option<Messages>,
     /// Connections opened for the run; those that the warm-up opened count when the run uses them.
     #[serde(default)]
     pub connections_opened: u64,
@@ -242,6 +246,7 @@ impl Measurement {
             uncorrected_latency_us: run.scheduled.as_ref().map(|scheduled| scheduled.uncorrected.clone()),
             connect_us: run.connect.clone(),
             tls_handshakes: run.handshakes.clone(),
+            messages: run.messages.clone(),
             connections_opened: run.connections_opened,
             samples: request_samples.len(),
             sample_seconds: sample.as_secs_f64(),
@@ -266,6 +271,12 @@ impl Measurement {
             pod_use: Vec::new(),
             proxy_use: Vec::new(),
         }
+    }
+
+    /// Whether anything was received in response to a request: a response, or a message of one that has not ended.
+    #[must_use]
+    pub fn got_responses(&self) -> bool {
+        self.requests.answered > 0 || self.messages.as_ref().is_some_and(|messages| messages.received > 0)
     }
 
     /// The same, where requests reached the pods in this `mode`.

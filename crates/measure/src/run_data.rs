@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{
-    Handshakes, Http2, Latency, Mode, PercentilePoint, PodLatency, Protocol, RequestResult, RequestTimes,
+    Handshakes, Http2, Latency, Messages, Mode, PercentilePoint, PodLatency, Protocol, RequestResult, RequestTimes,
     TimelineSecond,
 };
 
@@ -23,6 +23,8 @@ pub struct RunData {
     pub mixed_connections: u64,
     /// The TLS handshakes, if there was TLS.
     pub handshakes: Option<Handshakes>,
+    /// The messages, if calls of gRPC are answered with streams.
+    pub messages: Option<Messages>,
     /// How requests reached the pods, where that is known.
     pub mode: Option<Mode>,
     /// How long was to be measured at most.
@@ -33,7 +35,7 @@ pub struct RunData {
     pub elapsed: Duration,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
-    /// The statuses that count as successes, as classes, codes and ranges: "2xx,304".
+    /// The statuses that count as successes: classes, codes and ranges of HTTP, such as "2xx,304", or "OK" of gRPC.
     pub expected_statuses: String,
     /// Requests begun.
     pub sent: u64,

@@ -27,6 +27,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         connect_us: Latency::default(),
         http2: None,
         tls_handshakes: None,
+        messages: None,
         connections_opened: u64::from(3 * replicas),
         requests_per_second: Throughput::new([rate]),
         bytes_per_second: Throughput::default(),

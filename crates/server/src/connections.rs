@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 use tracing::{debug, warn};
@@ -55,6 +56,8 @@ pub(super) enum Phase {
     Draining,
     /// Only requests that have begun are still answered.
     DrainOver,
+    /// Streams of messages that still go on are ended.
+    Ending,
 }
 
 /// The listener and the connections that it accepted. Each connection is served in its own task.
@@ -118,11 +121,16 @@ impl Connections {
     }
 
     /// Closes the listener and every idle connection, then waits until all other connections have sent their response and
-    /// the clients have closed their side.
-    pub(super) async fn finish(&mut self) {
+    /// the clients have closed their side. Streams of messages that go on then are ended at `ending`.
+    pub(super) async fn finish(&mut self, ending: Instant) {
         self.listener = None;
         self.shared.server.end_drain();
         self.phase.send_replace(Phase::DrainOver);
+        tokio::select! {
+            () = self.phase.closed() => return,
+            () = sleep_until(ending) => {}
+        }
+        self.phase.send_replace(Phase::Ending);
         self.phase.closed().await;
     }
 }
@@ -152,7 +160,7 @@ async fn serve(
 async fn until_drain_over<T>(work: impl Future<Output = T>, phase: &mut watch::Receiver<Phase>) -> T {
     let mut work = pin!(work);
     // Without the reference to the phase, which cannot be kept while the work goes on.
-    let over = async { phase.wait_for(|phase| *phase == Phase::DrainOver).await.is_ok() };
+    let over = async { phase.wait_for(|phase| *phase >= Phase::DrainOver).await.is_ok() };
     tokio::select! {
         biased;
         done = work.as_mut() => done,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use crate::connections::{Connections, listen};
@@ -18,6 +18,9 @@ use crate::{Server, ServerError, Settings, tls};
 
 /// The time that idle connections get to close, even with `FINISH_SECONDS=0` and after a second signal.
 const MIN_FINISH: Duration = Duration::from_millis(100);
+
+/// The longest time for ending streams of messages.
+const LONGEST_ENDING: Duration = Duration::from_millis(500);
 
 /// When no request arrived for this long at the end of the drain time, all nodes are assumed to be updated.
 const QUIET: Duration = Duration::from_millis(500);
@@ -61,7 +64,8 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
     if let Some(signal) = second_signal {
         warn!(signal, connections_open = server.metrics().open_connections(), "stopping at once");
         // After a timeout, the log line below says how many connections are still open.
-        let _ = timeout(MIN_FINISH, connections.finish()).await;
+        let now = Instant::now();
+        let _ = timeout_at(now + MIN_FINISH, connections.finish(now + MIN_FINISH / 2)).await;
     }
     info!(
         requests = server.metrics().requests(),
@@ -84,7 +88,14 @@ async fn drain(connections: &mut Connections, server: &Server, settings: &Settin
         () = drain_time(server, settings) => {}
     }
     // After a timeout, the log says how many connections are still open.
-    let _ = timeout_at(limit.max(Instant::now() + MIN_FINISH), connections.finish()).await;
+    let limit = limit.max(Instant::now() + MIN_FINISH);
+    let _ = timeout_at(limit, connections.finish(ending(limit))).await;
+}
+
+/// When to end streams of messages, so that their clients have read how they ended at the `limit`.
+fn ending(limit: Instant) -> Instant {
+    let left = limit.saturating_duration_since(Instant::now());
+    limit - (left / 4).min(LONGEST_ENDING)
 }
 
 /// Waits for the drain time. If requests still arrive at its end, waits longer: at most half of the finish time.

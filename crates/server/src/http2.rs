@@ -29,6 +29,9 @@ const STREAMS: u32 = 256;
 /// The longest list of headers that is accepted, in bytes.
 const LONGEST_HEADERS: u32 = 16 * 1024;
 
+/// How many bytes of a connection's responses wait to be written. Streams of messages wait for less.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// How many requests are taken before they are answered. Their responses are written at once.
 const BATCH: usize = 64;
 
@@ -53,7 +56,7 @@ pub(super) async fn serve(
     mut phase: watch::Receiver<Phase>,
 ) -> Result<(), h2::Error> {
     let mut builder = Builder::new();
-    builder.max_concurrent_streams(STREAMS).max_header_list_size(LONGEST_HEADERS);
+    builder.max_concurrent_streams(STREAMS).max_header_list_size(LONGEST_HEADERS).max_send_buffer_size(SEND_BUFFER);
     let mut connection = builder.handshake::<_, Bytes>(stream).await?;
     let mut used = false;
     let mut requests = Vec::new();
@@ -64,12 +67,12 @@ pub(super) async fn serve(
             Event::Phase => {}
         }
         for (request, respond) in requests.drain(..) {
-            answer(server, router, request, respond);
+            answer(server, router, (request, respond), &phase);
         }
         // h2 sends the announcement once, however often it is asked to.
         match *phase.borrow() {
             Phase::Draining if used => connection.graceful_shutdown(),
-            Phase::DrainOver => connection.graceful_shutdown(),
+            Phase::DrainOver | Phase::Ending => connection.graceful_shutdown(),
             _ => {}
         }
     }
@@ -102,14 +105,13 @@ async fn next(
 }
 
 /// Answers a request: at once where the response is prepared, else in a task of its own.
-fn answer(server: &Arc<Server>, router: &Router, mut request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+fn answer(server: &Arc<Server>, router: &Router, (mut request, mut respond): Exchange, phase: &watch::Receiver<Phase>) {
     if let Some(response) = routes::prepared(server, &mut request) {
         send(&mut respond, response);
         return;
     }
     if grpc::is_grpc(&request) {
-        tokio::spawn(grpc::answer(Arc::clone(server), request, respond));
-        return;
+        return grpc::answer(server, request, respond, phase);
     }
     let is_head = request.method() == Method::HEAD;
     // No route reads a body.

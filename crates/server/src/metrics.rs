@@ -16,6 +16,7 @@ use crate::Server;
 pub struct Metrics {
     requests: AtomicU64,
     http2_requests: AtomicU64,
+    grpc_calls: AtomicU64,
     opened: AtomicU64,
     closed: AtomicU64,
     late: AtomicU64,
@@ -38,6 +39,11 @@ impl Metrics {
     /// How many of the requests came over HTTP/2.
     pub fn http2_requests(&self) -> u64 {
         self.http2_requests.load(Relaxed)
+    }
+
+    /// Counts a call of gRPC, which is counted as a request over HTTP/2 as well.
+    pub(super) fn grpc_call(&self) {
+        self.grpc_calls.fetch_add(1, Relaxed);
     }
 
     /// The number of accepted connections so far.
@@ -108,8 +114,21 @@ fn render(server: &Server) -> String {
         // Writing to a String cannot fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n");
     };
-    family("evenkeel_requests_total", "counter", "Responses to GET /.", "", metrics.requests());
+    family(
+        "evenkeel_requests_total",
+        "counter",
+        "Responses to GET / and calls of evenkeel.v1.Echo.",
+        "",
+        metrics.requests(),
+    );
     family("evenkeel_http2_requests_total", "counter", "Of these, over HTTP/2.", "", metrics.http2_requests());
+    family(
+        "evenkeel_grpc_calls_total",
+        "counter",
+        "Of those, calls of evenkeel.v1.Echo.",
+        "",
+        metrics.grpc_calls.load(Relaxed),
+    );
     family("evenkeel_connections_total", "counter", "Connections accepted.", "", metrics.connections());
     family("evenkeel_connections_open", "gauge", "Connections open now.", "", metrics.open_connections());
     family("evenkeel_draining", "gauge", "1 while the server drains, else 0.", "", u64::from(server.is_draining()));

@@ -7,6 +7,7 @@ use crate::image::ImageError;
 use crate::report::ReportError;
 use crate::toolbox::ToolboxError;
 use crate::workload::WorkloadError;
+use evenkeel_grpc::SchemaError;
 use evenkeel_load::LoadError;
 
 /// The command failed.
@@ -106,6 +107,9 @@ fn load(error: &LoadError) -> u8 {
 fn experiment(error: &ExperimentError) -> u8 {
     match error {
         ExperimentError::Interrupted(_) => INTERRUPTED,
+        // A server that cannot be reached has nothing to do with what was asked for.
+        ExperimentError::Schema(SchemaError::Reflection { .. }) => FAILED,
+        ExperimentError::Schema(_) => IMPOSSIBLE,
         ExperimentError::Load(error) => load(error),
         ExperimentError::Workload(error) => workload(error),
         ExperimentError::Cluster(error) => cluster(error),

@@ -10,6 +10,7 @@ use crate::io_error::IoError;
 use crate::report::ReportError;
 use crate::toolbox::{InstallRemedy, Installation, ToolboxError};
 use crate::workload::{ScaleObstacle, WorkloadError};
+use evenkeel_grpc::SchemaError;
 use evenkeel_load::LoadError;
 
 /// For a program that failed.
@@ -289,7 +290,9 @@ fn protocol(kind: &str) -> Option<&'static str> {
     match kind {
         "not TLS" => Some("the server does not speak TLS on this port: use http:// in --target"),
         "TLS expected" => Some("the server speaks TLS on this port: use https:// in --target"),
-        "not HTTP/2" => Some("the server does not speak HTTP/2 on this port: leave out --http2"),
+        "not HTTP/2" => {
+            Some("the server does not speak HTTP/2 on this port: leave out --http2; gRPC is not possible without it")
+        }
         "no HTTP/2 over TLS" => Some("the server offers no HTTP/2 over TLS: leave out --http2"),
         "TLS error" => Some("the server may ask for a certificate of the client: --cert FILE --key FILE"),
         kind if kind.starts_with("certificate ") => {
@@ -310,12 +313,28 @@ fn experiment(error: &ExperimentError) -> String {
         ExperimentError::Event { .. } => {
             "evenkeel status shows the state of the lab now; evenkeel logs --component NAME shows more".into()
         }
+        ExperimentError::Schema(error) => schema(error),
         ExperimentError::Load(error) => load(error),
         ExperimentError::Workload(error) => workload(error),
         ExperimentError::Cluster(error) => cluster(error),
         ExperimentError::Program(_) => RUN_BY_HAND.into(),
         ExperimentError::Io(error) => io(error),
         ExperimentError::Interrupted(_) => String::new(),
+    }
+}
+
+fn schema(error: &SchemaError) -> String {
+    match error {
+        SchemaError::NoReflection => {
+            "give the files that define the service: --proto FILE; or the encoded message: --body @FILE".into()
+        }
+        SchemaError::Reflection { .. } => {
+            "check whether a server of gRPC listens there, and whether it speaks TLS (https://); --proto FILE defines the \
+             service without the server"
+                .into()
+        }
+        SchemaError::Proto { .. } => "--proto-path DIR names the folder in which imports are looked up".into(),
+        _ => String::new(),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::process::ProgramError;
 use crate::toolbox::{InstallRemedy, Installation};
 use crate::workload::ScaleObstacle;
 use crate::workload::manifest::ManifestPlace;
+use evenkeel_grpc::SchemaError;
 
 /// One of each variant.
 #[allow(clippy::too_many_lines, reason = "a list")]
@@ -18,6 +19,7 @@ fn samples() -> Vec<Error> {
     let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
     let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
     let why = || "connection refused".to_owned();
+    let schema = |error: SchemaError| Error::from(ExperimentError::from(error));
     let refused = kube::core::Status::failure("deployments.apps \"server\" is forbidden", "Forbidden").with_code(403);
     vec![
         Error::BadValue { what: "--connections", given: "0".into(), why: "expected a whole number above 0".into() },
@@ -211,6 +213,21 @@ fn samples() -> Vec<Error> {
         }
         .into(),
         ExperimentError::Event { what: "kill etcd".into(), why: "it did not return".into() }.into(),
+        schema(SchemaError::Proto { why: "a.proto:2:13: name 'strin' is not defined".into() }),
+        schema(SchemaError::NoService { service: "Shop".into(), known: vec!["shop.v1.Shop".into()] }),
+        schema(SchemaError::NoService { service: "Shop".into(), known: Vec::new() }),
+        schema(SchemaError::NoMethod {
+            service: "shop.v1.Shop".into(),
+            method: "Sell".into(),
+            known: vec!["Buy".into(), "Watch".into()],
+        }),
+        schema(SchemaError::ClientStreaming { method: "shop.v1.Shop/Upload".into() }),
+        schema(SchemaError::Message {
+            message: "shop.v1.BuyRequest".into(),
+            why: "items[0].count: invalid digit found in string at line 1 column 24".into(),
+        }),
+        schema(SchemaError::NoReflection),
+        schema(SchemaError::Reflection { why: why() }),
         Error::AssertionsMissed {
             missed: vec![
                 "p99 was 7.2 ms, expected < 5 ms (10 pods)".into(),
@@ -356,6 +373,7 @@ fn of_experiment(error: &ExperimentError) -> &'static str {
         ExperimentError::Io(_) => "experiment: Io",
         ExperimentError::Interrupted(_) => "experiment: Interrupted",
         ExperimentError::Load(_) => "experiment: Load",
+        ExperimentError::Schema(_) => "experiment: Schema",
         ExperimentError::Workload(_) => "experiment: Workload",
         ExperimentError::Cluster(_) => "experiment: Cluster",
     }
@@ -369,7 +387,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 62;
+const NAMES: usize = 63;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Case, LONGEST_RUN, Place, Requirements, Series, Trial, Workplace, run_data};
+use super::{AddressUse, Case, LONGEST_RUN, Place, Requirements, Series, Trial, Workplace, run_data};
 use crate::cluster;
 use crate::config::Replicas;
 use crate::experiment::ExperimentError;
@@ -72,7 +72,7 @@ impl SoakPlan {
     pub fn requirements(&self) -> Requirements {
         let makes = |part| self.only.is_empty() || self.only.contains(&part);
         let scaling = makes(Part::Pods) || makes(Part::KillPod);
-        Requirements { address: true, scaling, pods: !scaling }
+        Requirements { address: AddressUse::Load, scaling, pods: !scaling }
     }
 }
 

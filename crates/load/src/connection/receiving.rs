@@ -80,7 +80,8 @@ impl Connection {
         shared: &mut Shared,
         now: Instant,
     ) {
-        shared.count_response(request, self.since, (response.status, response.bytes, pod), now);
+        let fault = shared.unexpected(response.status);
+        shared.count_response(request, self.since, (response.bytes, pod, fault), now);
         if !self.state.counted_for_pod {
             self.state.counted_for_pod = true;
             shared.record.connection(pod);

@@ -359,7 +359,7 @@ impl Http2Connection {
 
     /// Ends requests that took too long. If nothing at all was received for as long, the connection is not used any more.
     fn expire(&mut self, shared: &mut Shared, now: Instant) {
-        let Some(limit) = now.checked_sub(shared.timeout) else { return };
+        let Some(limit) = now.checked_sub(shared.response_timeout) else { return };
         let silent = self.since <= limit;
         if silent && !self.session.is_settled() {
             return self.fail(Fault::TimedOut, shared, now);

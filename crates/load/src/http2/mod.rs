@@ -14,3 +14,4 @@ mod stream;
 
 pub(super) use connection::Http2Connection;
 pub(super) use request::{Expected, Http2Request, RenderedHeaders, RequestHeaders};
+pub(super) use session::Sent;

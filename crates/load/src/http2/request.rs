@@ -3,6 +3,7 @@
 //! Headers that all requests of a run have enter the server's table with the first request of a connection, whichever of
 //! them that is; later requests refer to the table. All others are literals that do not enter it.
 
+use super::super::grpc::GrpcReply;
 use super::super::template::{Template, Values};
 use super::hpack::{OVERHEAD, TABLE_SIZE};
 use super::static_table::STATIC_TABLE;
@@ -57,7 +58,7 @@ pub(crate) struct Expected {
     /// They have no body, because the request is HEAD.
     pub(crate) is_head: bool,
     /// They are of gRPC, so that their trailers have a status.
-    pub(crate) is_grpc: bool,
+    pub(crate) grpc: Option<GrpcReply>,
 }
 
 impl Http2Request {

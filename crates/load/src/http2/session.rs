@@ -9,7 +9,6 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Instant;
 
 use super::super::fault::Fault;
-use super::super::grpc::GrpcStatus;
 use super::super::protocol_error::ProtocolError;
 use super::super::record::{PodIndex, Record};
 use super::super::request_source::ScheduledRequest;
@@ -33,16 +32,18 @@ const EMPTY_TABLE: u8 = 0x20;
 
 /// A request that was sent, and when.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
-    pub(super) request: ScheduledRequest,
-    pub(super) since: Instant,
+pub(crate) struct Sent {
+    pub(crate) request: ScheduledRequest,
+    pub(crate) since: Instant,
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
-    /// With a complete response: its status, its bytes, and the status of gRPC if that is not OK.
-    Answered { status: u16, bytes: u64, grpc: Option<GrpcStatus> },
+    /// With a complete response: its status and its bytes.
+    Answered { status: u16, bytes: u64 },
+    /// With a complete response of gRPC: its bytes, and what failed.
+    AnsweredCall { bytes: u64, fault: Option<Fault> },
     /// Without one.
     Failed(Fault),
 }
@@ -54,6 +55,17 @@ pub(super) struct Finished {
     pub(super) outcome: Outcome,
     /// The pod in the head of the response.
     pub(super) pod: Option<PodIndex>,
+}
+
+/// Messages of gRPC that have arrived.
+#[derive(Default)]
+pub(super) struct Messages {
+    pub(super) count: u64,
+    /// The bytes of the responses so far, which are not counted again at their end.
+    pub(super) bytes: u64,
+    pub(super) first: Vec<Sent>,
+    /// Whether a response had more than one.
+    pub(super) several: bool,
 }
 
 /// Stream identifiers are consecutive, so one multiplication distributes them.
@@ -89,6 +101,9 @@ pub(super) struct Session {
     pub(super) output: Vec<u8>,
     /// Requests that have ended since the last look.
     pub(super) finished: Vec<Finished>,
+    /// Messages of gRPC that have arrived since the last look, and the requests whose first message is among them. It is not
+    /// used where each response has one message.
+    pub(super) messages: Messages,
     streams: HashMap<u32, Stream, BuildHasherDefault<StreamHasher>>,
     /// The identifier of the next stream.
     next: u32,
@@ -142,6 +157,7 @@ impl Session {
         Self {
             output,
             finished: Vec::new(),
+            messages: Messages::default(),
             streams: HashMap::default(),
             next: 1,
             partial: Vec::new(),

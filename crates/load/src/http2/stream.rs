@@ -1,6 +1,7 @@
 //! One stream: a request and its response.
 
-use super::super::grpc::GrpcStatus;
+use super::super::fault::Fault;
+use super::super::grpc::{GrpcReply, GrpcStatus, MessageReader};
 use super::super::head::{POD_HEADER, decimal};
 use super::super::protocol_error::ProtocolError;
 use super::super::record::PodIndex;
@@ -15,6 +16,10 @@ pub(super) struct Stream {
     pub(super) status: u16,
     /// The status of gRPC in the trailers, or in a head without a body.
     grpc: Option<u64>,
+    /// Whether messages of gRPC may be compressed.
+    compressed: bool,
+    /// The messages of gRPC in the body.
+    pub(super) messages: MessageReader,
     /// The pod in the head of the response.
     pub(super) pod: Option<PodIndex>,
     /// The length of all frames of the response.
@@ -38,6 +43,8 @@ impl Stream {
             expected,
             status: 0,
             grpc: None,
+            compressed: false,
+            messages: MessageReader::default(),
             pod: None,
             bytes: 0,
             received: 0,
@@ -57,6 +64,7 @@ impl Stream {
     #[inline]
     pub(super) fn begin_response(&mut self, head: &Head, end_stream: bool) -> Result<(), ProtocolError> {
         self.grpc = head.grpc.or(self.grpc);
+        self.compressed |= head.compressed;
         match (self.has_head(), head.status) {
             // Trailers end the response.
             (true, None) if end_stream => Ok(()),
@@ -70,9 +78,27 @@ impl Stream {
         }
     }
 
-    /// The status of gRPC, if it is not OK. Without success over HTTP, that status counts.
-    pub(super) fn grpc_status(&self) -> Option<GrpcStatus> {
-        if self.status == 200 { self.grpc.map_or(Some(GrpcStatus::UNKNOWN), GrpcStatus::new) } else { None }
+    /// Reads a part of the body as messages of gRPC. The body of a response that is not of gRPC has none.
+    pub(super) fn read_messages(&mut self, data: &[u8]) -> Result<(), ProtocolError> {
+        if self.status == 200 { self.messages.read(data, self.compressed) } else { Ok(()) }
+    }
+
+    /// How a complete response of gRPC failed: `None` if its status is OK. The status of HTTP counts where there is none
+    /// of gRPC.
+    ///
+    /// # Errors
+    /// If it is OK and does not have the messages that it must have.
+    pub(super) fn grpc_fault(&self, reply: GrpcReply) -> Result<Option<Fault>, ProtocolError> {
+        match (self.grpc, self.status) {
+            (Some(code), _) => match GrpcStatus::new(code) {
+                Some(status) => Ok(Some(Fault::Grpc(status))),
+                None if self.messages.is_within() => Err(ProtocolError),
+                None if reply == GrpcReply::One && self.messages.complete() != 1 => Err(ProtocolError),
+                None => Ok(None),
+            },
+            (None, 200) => Ok(Some(Fault::Grpc(GrpcStatus::UNKNOWN))),
+            (None, status) => Ok(Some(Fault::NotGrpc(status))),
+        }
     }
 
     /// Whether the body is as long as the head announced.
@@ -90,6 +116,8 @@ pub(super) struct Head {
     pub(super) status: Option<u16>,
     /// The status of gRPC.
     grpc: Option<u64>,
+    /// Whether messages of gRPC may be compressed: an encoding is named.
+    compressed: bool,
     /// The length of the body.
     length: Option<u64>,
     /// Whether the status or the length is not valid.
@@ -118,6 +146,7 @@ pub(super) fn head_of(decoder: &mut Decoder, block: &[u8], known: &[u8]) -> Resu
             head.status = status.or(Some(999));
         }
         11 if name == b"grpc-status" => head.grpc = decimal(value).or(Some(u64::MAX)),
+        13 if name == b"grpc-encoding" => head.compressed = value != b"identity",
         14 if name == POD_HEADER.as_bytes() => {
             head.new_pod = value != known;
             if head.new_pod {

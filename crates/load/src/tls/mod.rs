@@ -4,6 +4,7 @@ mod stream;
 mod unverified;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -67,6 +68,16 @@ impl Tls {
             config.resumption = Resumption::disabled();
         }
         Ok(Self { config: Arc::new(config), name })
+    }
+
+    /// The configuration for a connection over HTTP/2 beside the load, and the name of the server. The load does not resume
+    /// its session.
+    #[must_use]
+    pub fn http2(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
+        let Self { config, name } = self.offering(Protocol::Http2 { streams: NonZeroU32::MIN });
+        let mut config = ClientConfig::clone(&config);
+        config.resumption = Resumption::disabled();
+        (Arc::new(config), name)
     }
 
     /// The same for a run with this protocol, which is offered to the server (ALPN).

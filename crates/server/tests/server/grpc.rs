@@ -29,7 +29,7 @@ async fn call(send: &mut SendRequest<Bytes>, path: &str, message: Vec<u8>) -> Re
 }
 
 /// A message with its prefix.
-fn framed(message: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
     [&[0], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
 }
 

@@ -1,8 +1,15 @@
 //! The binaries of the server and of the pause program, started as a pod starts them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
+mod descriptors;
 mod drain;
+#[path = "../../../../tests/registry/go_program.rs"]
+mod go_program;
 mod grpc;
+mod grpc_streams;
+mod grpcurl {
+    mod online;
+}
 mod http;
 mod http2;
 mod process;

@@ -7,7 +7,7 @@ use super::super::super::fault::Fault;
 use super::super::super::record::PodIndex;
 use super::super::super::shared::Shared;
 use super::super::super::socket::Socket;
-use super::super::session::{Finished, Outcome};
+use super::super::session::{Finished, Messages, Outcome};
 use super::{Http2Connection, Phase};
 
 /// How often one connection is read before the others have their turn.
@@ -30,6 +30,7 @@ impl Http2Connection {
             }
             self.since = now;
             let received = self.session.receive(&shared.buffer[..read], &shared.requests.http2, &mut shared.record);
+            self.count_messages(shared, now);
             self.count_finished(shared, now);
             if let Err(fault) = received {
                 let fault = Fault::of_unexpected(&shared.buffer[..read], fault);
@@ -57,29 +58,40 @@ impl Http2Connection {
         self.fail(Fault::Closed, shared, now);
     }
 
+    /// Counts the messages of gRPC that have arrived.
+    #[inline]
+    fn count_messages(&mut self, shared: &mut Shared, now: Instant) {
+        let messages = &mut self.session.messages;
+        if messages.count > 0 {
+            let Messages { count, bytes, several, .. } = *messages;
+            (messages.count, messages.bytes) = (0, 0);
+            shared.count_messages((count, bytes, several), messages.first.drain(..), now);
+        }
+    }
+
     /// Counts the requests that have ended.
     pub(super) fn count_finished(&mut self, shared: &mut Shared, now: Instant) {
         let mut finished = std::mem::take(&mut self.session.finished);
         for Finished { sent, outcome, pod } in finished.drain(..) {
             shared.source.complete(sent.request);
             shared.pool.ended(self.address);
-            match (outcome, pod) {
-                (Outcome::Answered { status, bytes, grpc }, Some(pod)) => {
-                    self.backoff.reset();
-                    self.state.responses = self.state.responses.saturating_add(1);
-                    self.thinking += usize::from(shared.think(self.token, now));
+            let (bytes, fault) = match outcome {
+                Outcome::Answered { status, bytes } => (bytes, shared.unexpected(status)),
+                Outcome::AnsweredCall { bytes, fault } => (bytes, fault),
+                Outcome::Failed(fault) => {
                     if sent.request.counts {
-                        shared.count_response(sent.request, sent.since, (status, bytes, pod), now);
-                        self.count_pod(pod, shared);
-                        if let Some(status) = grpc {
-                            shared.count_failed(sent.request, Fault::Grpc(status), Some(pod), now);
-                        }
+                        shared.count_failed(sent.request, fault, pod, now);
                     }
+                    continue;
                 }
-                (Outcome::Failed(fault), pod) if sent.request.counts => {
-                    shared.count_failed(sent.request, fault, pod, now);
-                }
-                _ => {}
+            };
+            let Some(pod) = pod else { continue };
+            self.backoff.reset();
+            self.state.responses = self.state.responses.saturating_add(1);
+            self.thinking += usize::from(shared.think(self.token, now));
+            if sent.request.counts {
+                shared.count_response(sent.request, sent.since, (bytes, pod, fault), now);
+                self.count_pod(pod, shared);
             }
         }
         self.session.finished = finished;

@@ -1,12 +1,13 @@
 //! The frames of responses: HEADERS, CONTINUATION and DATA (RFC 9113, sections 6.1, 6.2 and 6.10).
 
 use super::super::super::fault::Fault;
+use super::super::super::grpc::GrpcReply;
 use super::super::super::protocol_error::ProtocolError;
 use super::super::super::record::Record;
 use super::super::frame::{self, Frame, code, flag, kind};
 use super::super::hpack::LONGEST_LIST;
-use super::super::stream::head_of;
-use super::{CONNECTION_WINDOW, Finished, OpenBlock, Outcome, STREAM_WINDOW, Session};
+use super::super::stream::{Stream, head_of};
+use super::{CONNECTION_WINDOW, Finished, Messages, OpenBlock, Outcome, STREAM_WINDOW, Session};
 
 impl Session {
     pub(super) fn headers(&mut self, frame: Frame<'_>, record: &mut Record) -> Result<(), ProtocolError> {
@@ -71,12 +72,16 @@ impl Session {
             frame::write_number(&mut self.output, kind::WINDOW_UPDATE, 0, self.unannounced);
             self.unannounced = 0;
         }
-        let content = frame.content()?.len() as u64;
+        let content = frame.content()?;
         let Some(stream) = self.streams.get_mut(&frame.stream) else { return Ok(()) };
         stream.bytes += (frame::HEAD + frame.payload.len()) as u64;
-        stream.received += content;
+        stream.received += content.len() as u64;
         stream.unannounced += length;
         if !stream.has_head() || stream.unannounced > STREAM_WINDOW {
+            self.malformed(frame.stream);
+        } else if let Some(reply) = stream.expected.grpc
+            && count_messages(stream, content, reply, &mut self.messages).is_err()
+        {
             self.malformed(frame.stream);
         } else if frame.has(flag::END_STREAM) {
             self.end(frame.stream);
@@ -94,12 +99,36 @@ impl Session {
             // The server does not need the rest of the request.
             frame::write_number(&mut self.output, kind::RST_STREAM, id, code::CANCEL);
         }
-        let outcome = if stream.is_complete() {
-            let grpc = if stream.expected.is_grpc { stream.grpc_status() } else { None };
-            Outcome::Answered { status: stream.status, bytes: stream.bytes, grpc }
-        } else {
-            Outcome::Failed(Fault::ProtocolError)
+        let fault = stream.expected.grpc.map(|reply| stream.grpc_fault(reply)).transpose();
+        let outcome = match fault {
+            Ok(fault) if stream.is_complete() => match fault {
+                None => Outcome::Answered { status: stream.status, bytes: stream.bytes },
+                Some(fault) => Outcome::AnsweredCall { bytes: stream.bytes, fault },
+            },
+            _ => Outcome::Failed(Fault::ProtocolError),
         };
         self.finished.push(Finished { sent: stream.sent, outcome, pod: stream.pod });
     }
+}
+
+/// Reads a part of the body of a response of gRPC, and counts the messages that are complete with it.
+#[inline]
+fn count_messages(
+    stream: &mut Stream,
+    content: &[u8],
+    reply: GrpcReply,
+    messages: &mut Messages,
+) -> Result<(), ProtocolError> {
+    let before = stream.messages.complete();
+    stream.read_messages(content)?;
+    let after = stream.messages.complete();
+    if reply != GrpcReply::One && after > before {
+        messages.count += after - before;
+        messages.bytes += std::mem::take(&mut stream.bytes);
+        messages.several |= after > 1;
+        if before == 0 {
+            messages.first.push(stream.sent);
+        }
+    }
+    Ok(())
 }

@@ -101,11 +101,8 @@ async fn ask(target: &Target, request: &RequestTemplate, method: &GrpcMethod) ->
         let why = format!("asking for its methods failed: {kind}");
         ExperimentError::NoAnswer { target: request.url(target), why, kind: Some(kind) }
     };
-    let authority = Authority {
-        scheme: target.scheme(),
-        host: request.host(target),
-        metadata: request.http2_metadata(),
-    };
+    let authority =
+        Authority { scheme: target.scheme(), host: request.host(target), metadata: request.http2_metadata() };
     let tcp = TcpStream::connect(target.address).await.map_err(failed)?;
     let Some(tls) = &target.tls else { return Ok(reflect(tcp, &authority, method.service()).await?) };
     let (config, name) = tls.http2();

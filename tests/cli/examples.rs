@@ -30,7 +30,7 @@ fn each_example_has_its_command_at_its_top_and_in_the_table() {
         let text = fs::read_to_string(&example).unwrap();
         let comment = text.lines().take_while(|line| line.starts_with('#'));
         let command = format!("evenkeel deploy -f {name} && ");
-        let found = comment.filter_map(|line| line.strip_prefix('#')).find(|line| line.trim().starts_with(&command));
+        let found = comment.filter_map(|line| line.strip_prefix('#')).find(|line| line.contains(&command));
         let found = found.unwrap_or_else(|| panic!("{name} has no command at its top")).trim();
         assert!(table.contains(&format!("| `{found}` |")), "examples/README.md has no {found:?}");
     }

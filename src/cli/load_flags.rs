@@ -1,17 +1,17 @@
 //! Flags of the load, and the plan that they describe.
 
-use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use super::body::Body;
 use super::mix_flags::MixFlags;
 use super::stages::{Stages, rate_from};
 use crate::cli::error::Error;
 use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero, parse_positive};
 use crate::experiment::LONGEST_RUN;
 use evenkeel_load::{
-    GrpcMethod, LoadError, LoadPlan, Protocol, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule,
-    StatusSet, Template, ThinkTime,
+    GrpcMethod, LoadPlan, Protocol, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule, StatusSet,
+    ThinkTime,
 };
 
 /// Length of a run that no flag ends.
@@ -198,7 +198,7 @@ impl LoadFlags {
     /// The call of gRPC, if the flags have one.
     fn grpc_request(&self) -> Option<RequestTemplate> {
         let method = self.grpc.as_ref()?;
-        let body = self.body.as_ref().map(|Body(body)| body.clone()).unwrap_or_default();
+        let body = self.body.as_ref().map(Body::bytes).unwrap_or_default();
         let request = RequestTemplate::default().body(body).grpc(method, self.timeout);
         Some(self.with_headers(request))
     }
@@ -221,43 +221,6 @@ impl LoadFlags {
     fn with_headers(&self, request: RequestTemplate) -> RequestTemplate {
         let request = if self.no_keepalive { request.close() } else { request };
         self.headers.iter().cloned().fold(request, RequestTemplate::header)
-    }
-}
-
-/// The body of a request.
-#[derive(Clone)]
-struct Body(Vec<u8>);
-
-impl Body {
-    /// The text itself, or the content of the file after `@`.
-    fn read(text: &str) -> Result<Self, InvalidValue> {
-        match text.strip_prefix('@') {
-            Some(file) => std::fs::read(file)
-                .map(Self)
-                .map_err(|source| InvalidValue::expected(format!("a file that can be read ({source})"))),
-            None => Ok(Self(text.as_bytes().to_owned())),
-        }
-    }
-
-    fn template(&self) -> Result<Template, Error> {
-        let refused = |why: LoadError| Error::BadValue { what: "--body", given: self.excerpt(), why: why.to_string() };
-        Template::parse(&self.0).map_err(refused)
-    }
-
-    /// The first placeholder, for an error.
-    fn excerpt(&self) -> String {
-        const LONGEST: usize = 40;
-        let text = String::from_utf8_lossy(&self.0);
-        let begin = text.find("{{").unwrap_or(0);
-        let rest = &text[begin..];
-        rest.chars().take(LONGEST).collect()
-    }
-}
-
-/// A body may be secret, and large.
-impl fmt::Debug for Body {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Body({} bytes)", self.0.len())
     }
 }
 
@@ -381,7 +344,7 @@ mod tests {
 
     #[test]
     fn placeholders_of_a_body() {
-        let template = Template::parse(b"{{uuid}}").unwrap();
+        let template = evenkeel_load::Template::parse(b"{{uuid}}").unwrap();
         let expected = RequestTemplate::default().method("POST".parse().unwrap()).body_template(template);
         assert_eq!(plan(&["--body", "{{uuid}}"]).unwrap().request, expected);
         let error = plan(&["--body", "a {{id}}"]).unwrap_err();

@@ -5,7 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
 use super::error::LoadError;
-use super::request::{RequestHeader, RequestMethod, RequestTemplate};
+use super::request::RequestTemplate;
+use super::request_parts::{RequestHeader, RequestMethod};
 use super::template::Template;
 
 /// How many requests a file may have.

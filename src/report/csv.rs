@@ -5,13 +5,13 @@ use std::fmt::Write;
 
 use super::{Exporter, Report};
 use crate::report::ReportError;
-use evenkeel_measure::{FaultCount, Measurement, Mode};
+use evenkeel_measure::{Configuration, FaultCount, Measurement, Mode};
 
 /// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of
 /// it was measured, requests answered, bytes of the responses, errors, responses with an unexpected status (by default
 /// another than 2xx), mode; of the whole run: HTTP/2 streams, TLS handshakes, how many of them resumed a session, and the 50th
 /// and 99th percentile of their time in microseconds (each empty where there were none); messages of gRPC received (empty
-/// without streams).
+/// without streams); protocol, Service (empty outside of a cluster).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Csv;
 
@@ -26,7 +26,7 @@ impl Exporter for Csv {
 }
 
 const HEADER: &str = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx,mode,streams,tls_handshakes,\
-                      tls_resumed,tls_p50_us,tls_p99_us,messages\n";
+                      tls_resumed,tls_p50_us,tls_p99_us,messages,protocol,service\n";
 
 #[derive(Default)]
 struct SecondCounts {
@@ -49,13 +49,15 @@ fn rows(number: usize, run: &Measurement, text: &mut String) {
     let replicas = run.replicas.map(|replicas| replicas.to_string()).unwrap_or_default();
     let mode = run.mode.map_or("", Mode::name);
     let transport = transport(run);
+    let (protocol, service) = (Configuration::of(run).protocol, run.service.as_deref().unwrap_or_default());
     for (second, SecondCounts { requests, bytes, errors, non_2xx }) in rows {
         let measured = ((run.elapsed_seconds - f64::from(second)).clamp(0.0, 1.0) * 1000.0).round() / 1000.0;
         let messages = run.messages.as_ref().map(|messages| messages.timeline.get(second as usize).copied());
         let messages = messages.map(|count| count.unwrap_or(0).to_string()).unwrap_or_default();
         let _ = writeln!(
             text,
-            "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode},{transport},{messages}"
+            "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode},{transport},{messages},\
+             {protocol},{service}"
         );
     }
 }
@@ -110,7 +112,10 @@ mod tests {
         let time_us = Latency { count: 30, p50: 850, p99: 1_900, ..Latency::default() };
         report.runs[0].tls_handshakes = Some(Handshakes { time_us, resumed: 7 });
         let text = Csv.export(&report).unwrap();
-        assert!(text.lines().skip(1).all(|line| line.ends_with(",keepalive,3000,30,7,850,1900,")), "{text}");
+        assert!(
+            text.lines().skip(1).all(|line| line.ends_with(",keepalive,3000,30,7,850,1900,,http2,web/server:http")),
+            "{text}"
+        );
         assert!(text.lines().all(|line| line.matches(',').count() == HEADER.matches(',').count()), "{text}");
     }
 
@@ -120,7 +125,7 @@ mod tests {
         report.runs.truncate(1);
         report.runs[0].messages = Some(sample::messages());
         let text = Csv.export(&report).unwrap();
-        let last: Vec<&str> = text.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
+        let last: Vec<&str> = text.lines().map(|line| line.rsplit(',').nth(2).unwrap()).collect();
         assert_eq!(last, ["messages", "900000", "950000"]);
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::debian::{has_packages, package_image};
 use crate::envoy::envoy_image;
 use crate::lab::{Lab, text};
+use crate::podinfo::podinfo;
 
 const PODS: u64 = 3;
 const CALL: [&str; 2] = ["--grpc", "evenkeel.v1.Echo/Echo"];
@@ -20,6 +21,7 @@ fn every_way_of_balancing_is_compared_over_every_protocol() {
     a_round_robin_needs_the_names_of_pods(&lab);
     the_client_balances_over_every_protocol(&lab);
     a_secret_makes_the_server_speak_tls(&lab);
+    a_foreign_server_of_grpc_is_probed_and_called(&lab);
     if !has_packages() {
         eprintln!("no proxy was tried, because this machine cannot download Debian's packages");
         return;
@@ -92,6 +94,26 @@ fn the_client_balances_over_every_protocol(lab: &Lab) {
     let routes = Command::new("ip").args(["route", "show"]).output().unwrap();
     let routes = text(&routes.stdout);
     assert!(!routes.contains("10.244.") && !routes.contains("10.96."), "{routes}");
+}
+
+/// Its methods are found by reflection, and the kubelet probes it by gRPC.
+fn a_foreign_server_of_grpc_is_probed_and_called(lab: &Lab) {
+    lab.ok(&["deploy", "-f", "examples/grpc.yaml", "--load", podinfo().archive.to_str().unwrap()]);
+    let call = |method, message| {
+        let load = ["test", "--service", "grpc/podinfo", "-d", "500ms", "--warmup", "0", "--json"];
+        lab.run(&[&load[..], &["--grpc", method, "--message", message]].concat())
+    };
+    let output = call("echo.EchoService/Echo", r#"{"body": "hello"}"#);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let run = serde_json::from_slice::<Value>(&output.stdout).unwrap()["runs"][0].clone();
+    assert!(run["errors"] == 0 && run["requests"]["answered"].as_u64() > Some(0), "{run:#}");
+    for (method, message, why) in
+        [("echo.EchoService/Shout", "{}", "Echo"), ("echo.EchoService/Echo", r#"{"bodies": "hello"}"#, "bodies")]
+    {
+        let output = call(method, message);
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(why), "{said}");
+    }
 }
 
 fn a_proxy_balances_requests(lab: &Lab, name: &str, example: &str, archive: &Path) {

@@ -1,13 +1,14 @@
 //! The load generators: Evenkeel's own, and others with their usual arguments.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use evenkeel::process::Invocation;
 use evenkeel::shutdown::Shutdown;
-use evenkeel_load::{self as load, LoadPlan, RunResult, Target};
+use evenkeel_load::{self as load, GrpcReply, LoadPlan, Protocol, RunResult, Target};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use serde_json::Value;
@@ -23,17 +24,56 @@ pub(crate) struct Load {
     duration: Duration,
     /// Whether connections are kept alive. If not, every request opens a new one.
     kept: bool,
+    wire: Wire,
 }
+
+/// What requests are sent over, with the number of them that each connection has in flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wire {
+    Http1,
+    Http2(u32),
+    Grpc(u32),
+}
+
+impl Wire {
+    fn streams(self) -> NonZeroU32 {
+        match self {
+            Self::Http1 => NonZeroU32::MIN,
+            Self::Http2(streams) | Self::Grpc(streams) => NonZeroU32::new(streams).unwrap_or(NonZeroU32::MIN),
+        }
+    }
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} streams on each connection", self.streams())
+    }
+}
+
+/// The method of Evenkeel's own server that is called over gRPC, and the file that defines it.
+const METHOD: (&str, &str) = ("evenkeel.v1.Echo", "Echo");
+const PROTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/server/proto/evenkeel/v1/echo.proto");
 
 impl Load {
     pub(crate) fn new(bench: &Bench, endpoint: Target, kept: bool) -> Self {
         let (connections, duration) = (bench.options.connections, bench.options.duration);
-        Self { endpoint, connections, duration, kept }
+        Self { endpoint, connections, duration, kept, wire: Wire::Http1 }
     }
 
-    fn plan(&self) -> LoadPlan {
-        let plan = LoadPlan::new(NonZeroU32::new(self.connections).unwrap_or(NonZeroU32::MIN), self.duration);
-        if self.kept { plan } else { plan.without_keepalive() }
+    pub(crate) fn over(bench: &Bench, endpoint: Target, wire: Wire) -> Self {
+        Self { wire, ..Self::new(bench, endpoint, true) }
+    }
+
+    fn plan(&self) -> Result<LoadPlan> {
+        let mut plan = LoadPlan::new(NonZeroU32::new(self.connections).unwrap_or(NonZeroU32::MIN), self.duration);
+        if !matches!(self.wire, Wire::Http1) {
+            plan.protocol = Protocol::Http2 { streams: self.wire.streams() };
+        }
+        if matches!(self.wire, Wire::Grpc(_)) {
+            let method = format!("{}/{}", METHOD.0, METHOD.1).parse()?;
+            plan.request = plan.request.grpc(&method, plan.timeout).grpc_reply(GrpcReply::One);
+        }
+        Ok(if self.kept { plan } else { plan.without_keepalive() })
     }
 }
 
@@ -44,6 +84,8 @@ pub(crate) enum Generator {
     Evenkeel,
     Wrk(PathBuf),
     Oha(PathBuf),
+    H2load(PathBuf),
+    Ghz(PathBuf),
     /// The paths of Node and of autocannon's script.
     Autocannon(PathBuf, PathBuf),
 }
@@ -54,6 +96,8 @@ impl Generator {
             Self::Evenkeel => "evenkeel",
             Self::Wrk(_) => "wrk",
             Self::Oha(_) => "oha",
+            Self::H2load(_) => "h2load",
+            Self::Ghz(_) => "ghz",
             Self::Autocannon(..) => "autocannon",
         }
     }
@@ -68,10 +112,11 @@ impl Generator {
         let url = load.endpoint.to_string();
         let (connections, seconds) = (load.connections.to_string(), load.duration.as_secs_f64());
         let milliseconds = format!("{}ms", load.duration.as_millis());
+        let streams = load.wire.streams().to_string();
         match self {
             Self::Evenkeel => {
                 let before = processor_seconds(UsageWho::RUSAGE_SELF)?;
-                let result = load::run(&load.endpoint, &load.plan(), &Shutdown::new(), |_| {}).await?;
+                let result = load::run(&load.endpoint, &load.plan()?, &Shutdown::new(), |_| {}).await?;
                 let used = processor_seconds(UsageWho::RUSAGE_SELF)? - before;
                 Ok(of_result(&result, used))
             }
@@ -86,9 +131,27 @@ impl Generator {
                 let mut arguments =
                     vec!["--no-tui", "--output-format", "json", "-c", &connections, "-z", &milliseconds];
                 arguments.extend((!load.kept).then_some("--disable-keepalive"));
+                if let Wire::Http2(_) = load.wire {
+                    arguments.extend(["--http2", "-p", &streams]);
+                }
                 arguments.push(&url);
                 let (output, used) = run(Invocation::new(program, arguments)).await?;
                 of_oha(&serde_json::from_str(&output)?, used).ok_or_else(|| unexpected("oha", &output))
+            }
+            Self::H2load(program) => {
+                let duration = format!("{:.0}", seconds.max(1.0));
+                let arguments = ["-t1", "-c", &connections, "-m", &streams, "-D", &duration, &url];
+                let (output, used) = run(Invocation::new(program, arguments)).await?;
+                of_h2load(&output, used).ok_or_else(|| unexpected("h2load", &output))
+            }
+            Self::Ghz(program) => {
+                let (method, address) = (METHOD.0.to_owned() + "." + METHOD.1, load.endpoint.address.to_string());
+                let workers = (load.connections * load.wire.streams().get()).to_string();
+                let arguments = ["--insecure", "--proto", PROTO, "--call", &method, "-d", "{}", "-O", "json"];
+                let arguments = arguments.into_iter().chain(["--connections", &connections, "-c", &workers]);
+                let arguments = arguments.chain(["-z", &milliseconds, "--duration-stop", "ignore", &address]);
+                let (output, used) = run(Invocation::new(program, arguments)).await?;
+                of_ghz(&serde_json::from_str(&output)?, used).ok_or_else(|| unexpected("ghz", &output))
             }
             Self::Autocannon(node, script) => {
                 let duration = seconds.to_string();
@@ -148,6 +211,34 @@ fn of_wrk(output: &str, used: f64) -> Option<Sample> {
         cpu_per_million: used * 1e6 / requests,
         p99_ms: number.parse::<f64>().ok()? * scale,
         failed: ["Socket errors", "Non-2xx"].into_iter().filter_map(line).map(numbers).sum(),
+    })
+}
+
+/// Reads h2load's report, which has no percentiles.
+#[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
+fn of_h2load(output: &str, used: f64) -> Option<Sample> {
+    let rate = output.lines().find(|line| line.starts_with("finished in "))?.split(", ").nth(1)?;
+    let counts = output.lines().find_map(|line| line.strip_prefix("requests: "))?;
+    let count = |what: &str| counts.split(", ").find_map(|part| part.strip_suffix(what)?.trim().parse::<u64>().ok());
+    let succeeded = count(" succeeded")?;
+    Some(Sample {
+        requests_per_second: rate.strip_suffix(" req/s")?.parse().ok()?,
+        cpu_per_million: used * 1e6 / succeeded as f64,
+        p99_ms: f64::NAN,
+        failed: count(" failed")? + count(" timeout")?,
+    })
+}
+
+/// Reads ghz's JSON. Its times are in nanoseconds.
+fn of_ghz(report: &Value, used: f64) -> Option<Sample> {
+    let statuses = report["statusCodeDistribution"].as_object()?;
+    let answered = statuses.get("OK")?.as_f64()?;
+    let p99 = report["latencyDistribution"].as_array()?.iter().find(|part| part["percentage"] == 99)?;
+    Some(Sample {
+        requests_per_second: answered / (report["total"].as_f64()? / 1e9),
+        cpu_per_million: used * 1e6 / answered,
+        p99_ms: p99["latency"].as_f64()? / 1e6,
+        failed: statuses.iter().filter(|(status, _)| *status != "OK").filter_map(|(_, count)| count.as_u64()).sum(),
     })
 }
 

@@ -17,6 +17,7 @@ mod images;
 mod lab;
 mod memory;
 mod paths;
+mod protocols;
 mod proxy_modes;
 mod servers;
 mod side_by_side;
@@ -45,6 +46,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 enum Section {
     /// Evenkeel, wrk, oha and autocannon through the external IP
     Generators,
+    /// Evenkeel, h2load and oha over HTTP/2, and Evenkeel and ghz over gRPC, through the external IP
+    Protocols,
     /// Evenkeel's server, Node's and a bare epoll loop, in pods
     Servers,
     /// Through the external IP, and straight to a pod
@@ -152,6 +155,7 @@ async fn run(options: Options) -> Result<ExitCode> {
     for section in sections {
         let compared = match section {
             Section::Generators => generators::compare(&bench).await,
+            Section::Protocols => protocols::compare(&bench).await,
             Section::Servers => servers::compare(&bench).await,
             Section::Paths => paths::compare(&bench).await,
             Section::ProxyModes => proxy_modes::compare(&bench).await,

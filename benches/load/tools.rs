@@ -7,9 +7,18 @@ use std::process::{Command, Stdio};
 
 use super::generator::Generator;
 
-/// Every generator that is available. Says which ones are skipped.
+/// The module of ghz, at its newest version.
+const GHZ: &str = "github.com/bojand/ghz/cmd/ghz@latest";
+
+/// Every generator over HTTP/1.1 that is available. Says which ones are skipped.
 pub(crate) fn all() -> Vec<Generator> {
-    let all = [("wrk", wrk as fn() -> Option<Generator>), ("oha", oha), ("autocannon", autocannon)];
+    available([("wrk", wrk as Find), ("oha", oha), ("autocannon", autocannon)])
+}
+
+/// Finds a generator, or installs it.
+type Find = fn() -> Option<Generator>;
+
+fn available<const N: usize>(all: [(&str, Find); N]) -> Vec<Generator> {
     let available = all.into_iter().filter_map(|(name, find)| {
         let found = find();
         if found.is_none() {
@@ -18,6 +27,16 @@ pub(crate) fn all() -> Vec<Generator> {
         found
     });
     available.collect()
+}
+
+/// The generators that send HTTP/2.
+pub(crate) fn over_http2() -> Vec<Generator> {
+    available([("h2load", h2load as Find), ("oha", oha)])
+}
+
+/// The generators that call methods of gRPC.
+pub(crate) fn over_grpc() -> Vec<Generator> {
+    available([("ghz", ghz as Find)])
 }
 
 /// The directory of the programs that the bench installs and builds.
@@ -34,6 +53,17 @@ fn oha() -> Option<Generator> {
     let program = root.join("bin/oha");
     let install = || succeeds(cargo().args(["install", "--locked", "oha", "--root"]).arg(&root));
     on_path("oha").or_else(|| (program.is_file() || install()).then_some(program)).map(Generator::Oha)
+}
+
+fn h2load() -> Option<Generator> {
+    debian("h2load", "nghttp2-client").map(Generator::H2load)
+}
+
+fn ghz() -> Option<Generator> {
+    let programs = directory().join("ghz");
+    let program = programs.join("ghz");
+    let install = || succeeds(Command::new("go").args(["install", GHZ]).env("GOBIN", &programs));
+    on_path("ghz").or_else(|| (program.is_file() || install()).then_some(program)).map(Generator::Ghz)
 }
 
 fn autocannon() -> Option<Generator> {

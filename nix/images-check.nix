@@ -48,7 +48,7 @@ check "images" [ pkgs.jq ] (
   + image {
     archive = lab.packages.image;
     entrypoint = "evenkeel-server";
-    kilobytes = 2500;
+    kilobytes = 3500;
   }
   + image {
     archive = lab.packages.pause-image;

@@ -64,6 +64,8 @@ fn a_secret_makes_the_server_speak_tls(lab: &Lab) {
     kubectl(lab, &secret);
     kubectl(lab, &["patch", "deployment", "server", "--namespace", "evenkeel", "--patch", patch]);
     kubectl(lab, &["rollout", "status", "deployment/server", "--namespace", "evenkeel", "--timeout", "60s"]);
+    // It also waits until no connection leads to a pod without TLS.
+    lab.ok(&["scale", &PODS.to_string(), "--service", "evenkeel/server"]);
     for way in [&["--no-keepalive"][..], &["--http2"], &CALL] {
         let load = ["test", "-d", "500ms", "--warmup", "0", "--tls", "--cacert", certificate];
         let run = lab.json(&[&load, way].concat())["runs"][0].clone();
@@ -130,8 +132,9 @@ fn a_proxy_balances_requests(lab: &Lab, name: &str, example: &str, archive: &Pat
         assert_eq!(run["spread"]["balancer"], if proxied { "proxy" } else { "kube-proxy" }, "{run:#}");
         let (pods, busiest) = spread(run);
         if proxied {
-            // Each request has its own pod, whatever the protocol.
-            assert!(pods == PODS && busiest < 2.0 && run["spread"]["mixed_connections"].as_u64() > Some(0), "{run:#}");
+            // The one connection of HTTP/2 reaches all pods. One of HTTP/1.1 may come back to the pod that it has just freed.
+            let mixed = run["spread"]["mixed_connections"].as_u64() > Some(0) || run["protocol"] == "http1";
+            assert!(pods == PODS && busiest < 2.0 && mixed, "{run:#}");
         } else if run["protocol"] != "http1" {
             assert_eq!(pods, 1, "{run:#}");
         }

@@ -108,14 +108,17 @@ impl Socket {
 
     /// Resets the connection, so that the socket can be used for the next one. A connection that is closed instead keeps its
     /// local port for a minute (`TIME_WAIT`), and at full speed the ports would be used up before.
-    ///
-    /// If the server has not closed its side, this side is closed first. A node's connection tracking gives a new connection
-    /// from the same port to the pod of the old one, unless one of its sides was closed before the reset
-    /// (`IP_CT_TCP_FLAG_CLOSE_INIT` in Linux), and that pod may be gone.
     pub(super) fn reset(&self) -> io::Result<()> {
+        Ok(connect_unspec(&self.stream)?)
+    }
+
+    /// The same where the server does not close the connection by itself: this side is closed before. A node's connection
+    /// tracking gives a new connection from the same port to the pod of the old one, unless one of its sides was closed
+    /// before the reset (`IP_CT_TCP_FLAG_CLOSE_INIT` in Linux), and that pod may be gone.
+    pub(super) fn close_and_reset(&self) -> io::Result<()> {
         if !matches!(self.stream.peek(&mut [0]), Ok(0)) {
             self.stream.shutdown(Shutdown::Write)?;
         }
-        Ok(connect_unspec(&self.stream)?)
+        self.reset()
     }
 }

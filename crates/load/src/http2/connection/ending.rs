@@ -11,7 +11,7 @@ impl Http2Connection {
     /// Closes the connection after its last response.
     pub(super) fn end(&mut self) {
         // A socket that cannot be used again is closed.
-        self.spare = self.socket.take().filter(|socket| socket.reset().is_ok());
+        self.spare = self.socket.take().filter(|socket| socket.close_and_reset().is_ok());
         // A server that ends each connection before it has answered anything is not asked without a pause.
         let paused = self.state.responses == 0 && self.session.is_going_away();
         if paused {

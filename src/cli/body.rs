@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::given_file::text_or_file;
 use crate::cli::error::Error;
 use crate::config::InvalidValue;
 use evenkeel_load::{LoadError, Template};
@@ -13,12 +14,7 @@ pub(super) struct Body(Vec<u8>);
 impl Body {
     /// The text itself, or the content of the file after `@`.
     pub(super) fn read(text: &str) -> Result<Self, InvalidValue> {
-        match text.strip_prefix('@') {
-            Some(file) => std::fs::read(file)
-                .map(Self)
-                .map_err(|source| InvalidValue::expected(format!("a file that can be read ({source})"))),
-            None => Ok(Self(text.as_bytes().to_owned())),
-        }
+        text_or_file(text, |file| std::fs::read(file)).map(Self)
     }
 
     /// The bytes as they are.

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::given_file::text_or_file;
 use super::load_flags::LoadFlags;
 use crate::cli::error::Error;
 use crate::config::InvalidValue;
@@ -73,12 +74,7 @@ struct Json(String);
 impl Json {
     /// The text itself, or the content of the file after `@`.
     fn read(text: &str) -> Result<Self, InvalidValue> {
-        match text.strip_prefix('@') {
-            Some(file) => std::fs::read_to_string(file)
-                .map(Self)
-                .map_err(|source| InvalidValue::expected(format!("a file that can be read ({source})"))),
-            None => Ok(Self(text.to_owned())),
-        }
+        text_or_file(text, |file| std::fs::read_to_string(file)).map(Self)
     }
 }
 

@@ -120,11 +120,12 @@ impl LoadFlags {
             let why = "a connection has several streams only over HTTP/2, so expected --http2 or --grpc with it";
             return Err(Error::BadValue { what: "--streams", given, why: why.into() });
         }
+        let requests = (self.http_request()?, self.grpc_request());
         Ok(Load {
-            plan: self.plan()?,
+            plan: self.plan(&requests),
             over_http2: self.http2,
             streams: self.streams,
-            requests: (self.http_request()?, self.grpc_request()),
+            requests,
             has_end: self.end_a_run(),
         })
     }
@@ -135,8 +136,8 @@ impl LoadFlags {
         self.connections
     }
 
-    /// The plan that the flags describe.
-    fn plan(&self) -> Result<LoadPlan, Error> {
+    /// The plan that the flags describe, with the request of HTTP, or with the call of gRPC if there is one.
+    fn plan(&self, (request, call): &(RequestTemplate, Option<RequestTemplate>)) -> LoadPlan {
         let duration = match (&self.stages, self.duration) {
             (Some(stages), _) => stages.length(),
             (None, Some(duration)) => duration,
@@ -147,10 +148,9 @@ impl LoadFlags {
             (Some(stages), _) => Some(stages.schedule()),
             (None, rate) => rate.map(Schedule::constant),
         };
-        let request = self.http_request()?;
-        Ok(LoadPlan {
+        LoadPlan {
             protocol: self.protocol(),
-            mix: self.mix.mix(&request, &self.paths, |request| self.add_to(request)),
+            mix: self.mix.mix(request, &self.paths, |request| self.add_to(request)),
             seed: self.mix.seed(),
             requests: self.requests,
             schedule,
@@ -159,10 +159,10 @@ impl LoadFlags {
             threads: self.workers,
             warm_up: self.warmup,
             responses_per_connection: self.reconnect_every.or(self.no_keepalive.then_some(NonZeroU32::MIN)),
-            request: self.grpc_request().unwrap_or(request),
+            request: call.as_ref().unwrap_or(request).clone(),
             expected: self.expect.clone(),
             ..LoadPlan::new(self.connections, duration)
-        })
+        }
     }
 
     /// The method of gRPC that is called.

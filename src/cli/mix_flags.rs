@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use super::given_file::unreadable;
 use crate::config::InvalidValue;
 use evenkeel_load::{RequestMix, RequestOrder, RequestPath, RequestTemplate, parse_requests_file};
 
@@ -67,9 +68,8 @@ struct RequestsFile(Arc<[RequestTemplate]>);
 
 impl RequestsFile {
     fn read(path: &str) -> Result<Self, InvalidValue> {
-        let unreadable = |source| InvalidValue::expected(format!("a file that can be read ({source})"));
         let text = if path == "-" { read(io::stdin().lock()) } else { File::open(path).and_then(read) };
-        let text = text.map_err(unreadable)?;
+        let text = text.map_err(|source| unreadable(&source))?;
         if text.len() as u64 > LARGEST_FILE {
             return Err(InvalidValue::expected(format!("a file of at most {} MiB", LARGEST_FILE >> 20)));
         }

@@ -12,6 +12,7 @@ pub mod deploy;
 pub mod doctor;
 pub mod down;
 pub mod error;
+mod given_file;
 pub mod grpc_flags;
 mod interruption;
 pub mod load_flags;

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::cli::error::Error;
 use crate::config::InvalidValue;
 use crate::workload::guard;
-use evenkeel_load::{Target, Tls, TlsOptions};
+use evenkeel_load::{Target, Tls};
 
 /// A URL that load can be sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,7 @@ impl FromStr for TargetUrl {
             _ => return Err(InvalidValue::expected("an http:// or https:// URL")),
         }
         let tls = url.scheme_str() == Some("https");
+        let usual_port = if tls { 443 } else { 80 };
         let authority = url.authority().map_or("", |authority| authority.as_str());
         let host = url.host().unwrap_or_default();
         if host.is_empty() || authority.contains('@') {
@@ -47,13 +48,7 @@ impl FromStr for TargetUrl {
         }
         let port = match (url.port_u16(), authority.ends_with(host)) {
             (Some(port), _) if port > 0 => port,
-            (None, true) => {
-                if tls {
-                    443
-                } else {
-                    80
-                }
-            }
+            (None, true) => usual_port,
             _ => return Err(InvalidValue::expected("a port from 1 to 65535")),
         };
         Ok(Self {
@@ -99,12 +94,10 @@ impl TargetUrl {
         self.tls
     }
 
-    /// How to speak TLS, if it is to be spoken, to a server with this name, or else with the name of the host.
-    ///
-    /// # Errors
-    /// [`LoadError`](evenkeel_load::LoadError) if `options` or the name cannot be used.
-    pub fn tls(&self, options: &TlsOptions, server_name: Option<&str>) -> Result<Option<Tls>, Error> {
-        Ok(self.tls.then(|| Tls::new(server_name.unwrap_or(&self.host), options)).transpose()?)
+    /// The host: a name or an IP address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// The target of the load, at the first of `addresses` that accepts a connection within `patience`.

@@ -111,10 +111,12 @@ impl Args {
             let given = trial.cases.iter().find_map(by_client).map(|mode| mode.to_string()).unwrap_or_default();
             return Err(Error::BadValue { what: "--compare", given, why });
         }
-        if !url.is_tls() {
+        let tls = if url.is_tls() {
+            Some(self.tls.to_server(url.host())?)
+        } else {
             self.tls.check_unused(url)?;
-        }
-        let tls = url.tls(&self.tls.options(), self.tls.server_name())?;
+            None
+        };
         let addresses = url.addresses().await?;
         if !self.allow_foreign_target {
             // The routes do not matter for loopback.

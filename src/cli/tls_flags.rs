@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::given_file::unreadable;
 use super::target::TargetUrl;
 use crate::cli::error::Error;
 use crate::config::InvalidValue;
@@ -36,9 +37,7 @@ pub struct TlsFlags {
 }
 
 impl TlsFlags {
-    /// The options that the flags describe.
-    #[must_use]
-    pub fn options(&self) -> TlsOptions {
+    fn options(&self) -> TlsOptions {
         TlsOptions {
             authorities: self.cacert.as_ref().map(|file| file.0.clone()),
             insecure: self.insecure,
@@ -47,20 +46,21 @@ impl TlsFlags {
         }
     }
 
-    /// The name that the server's certificate must have, if it is given.
-    #[must_use]
-    pub fn server_name(&self) -> Option<&str> {
-        self.server_name.as_deref()
-    }
-
     /// How to speak TLS to this Service, if it is to be spoken.
     ///
     /// # Errors
     /// [`LoadError`](evenkeel_load::LoadError) if the options or the name cannot be used.
     pub fn to_service(&self, subject: &Subject) -> Result<Option<Tls>, Error> {
-        let name = || format!("{}.{}.svc", subject.service, subject.namespace);
-        let name = self.server_name.clone().unwrap_or_else(name);
-        Ok(self.tls.then(|| Tls::new(&name, &self.options())).transpose()?)
+        let name = format!("{}.{}.svc", subject.service, subject.namespace);
+        self.tls.then(|| self.to_server(&name)).transpose()
+    }
+
+    /// How to speak TLS to a server with the name of the flags, or else with this `name`.
+    ///
+    /// # Errors
+    /// [`LoadError`](evenkeel_load::LoadError) if the options or the name cannot be used.
+    pub fn to_server(&self, name: &str) -> Result<Tls, Error> {
+        Ok(Tls::new(self.server_name.as_deref().unwrap_or(name), &self.options())?)
     }
 
     /// Refuses the flags for a target without TLS.
@@ -91,8 +91,7 @@ struct File(Vec<u8>);
 
 impl File {
     fn read(path: &str) -> Result<Self, InvalidValue> {
-        let unreadable = |source| InvalidValue::expected(format!("a file that can be read ({source})"));
-        std::fs::read(path).map(Self).map_err(unreadable)
+        std::fs::read(path).map(Self).map_err(|source| unreadable(&source))
     }
 }
 

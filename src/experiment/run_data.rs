@@ -256,12 +256,12 @@ pub(super) mod tests {
             voluntary_switches: 3,
             involuntary_switches: 4,
         };
+        let plan = LoadPlan {
+            protocol: Protocol::Http2 { streams: NonZeroU32::new(100).unwrap() },
+            schedule: Some(Schedule::constant(50.0)),
+            ..LoadPlan::new(NonZeroU32::new(7).unwrap(), Duration::from_secs(3))
+        };
         RunResult {
-            plan: LoadPlan {
-                protocol: Protocol::Http2 { streams: NonZeroU32::new(100).unwrap() },
-                schedule: Some(Schedule::constant(50.0)),
-                ..LoadPlan::new(NonZeroU32::new(7).unwrap(), Duration::from_secs(3))
-            },
             elapsed: Duration::from_secs(2),
             interrupted: true,
             latency: times(&[100, 200, 900]),
@@ -271,14 +271,11 @@ pub(super) mod tests {
             messages: Some(evenkeel_load::Messages { seconds: vec![8, 9], first: times(&[60]), several: true }),
             seconds: vec![Second { requests: 13, bytes: 1_300 }, Second { requests: 17, bytes: 1_700 }],
             tenths: vec![13, 17],
-            time_bins: TimeBins::default(),
             sent: 43,
             answered: 30,
             in_flight: 2,
             opened: 8,
             streams: 700,
-            mixed: 0,
-            watches: Vec::new(),
             pods: vec![Pod {
                 name: "a".into(),
                 requests: 30,
@@ -286,13 +283,13 @@ pub(super) mod tests {
                 bins: Some(vec![13, 17]),
                 ..Pod::default()
             }],
-            by_request: Vec::new(),
             faults: BTreeMap::from([
                 (fault(Fault::Status(503), 9, Some("a")), 5),
                 (fault(Fault::TimedOut, 11, None), 2),
                 (fault(Fault::Reset, 11, Some("a")), 4),
             ]),
             threads: vec![thread(500), thread(1_900)],
+            ..empty(plan)
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::process::Command;
 use std::time::Duration;
 
 use evenkeel::cluster::component_process;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::dns::{self, ResponseCode, addresses};
 use crate::host::{lab_processes, lab_processes_named};
-use crate::lab::{Kube, Lab, NAME, eventually, get, text};
+use crate::lab::{Kube, Lab, NAME, eventually, get};
 use crate::podinfo::{PORT, podinfo};
 use crate::security::network::in_network_of;
 use crate::supervision::cluster_of;
@@ -47,11 +46,8 @@ fn deploy(lab: &Lab, example: &str) {
 
 /// To build metrics-server takes minutes, so that it does not run here.
 fn the_metrics_api_is_described_as_the_api_server_wants_it(lab: &Lab) {
-    let mut kubectl = Command::new(lab.state().join("bin/kubectl"));
-    kubectl.args(["apply", "--dry-run=server", "--validate=strict", "-f", "examples/metrics-server.yaml"]);
-    let output = kubectl.env("KUBECONFIG", lab.state().join("kubeconfig")).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stdout).matches("(server dry run)").count(), 8);
+    let apply = ["apply", "--dry-run=server", "--validate=strict", "-f", "examples/metrics-server.yaml"];
+    assert_eq!(lab.kubectl(&apply).matches("(server dry run)").count(), 8);
 }
 
 fn the_front_tier_reaches_the_backend(lab: &Lab, pod: i32) {

@@ -40,13 +40,7 @@ fn a_round_robin_needs_the_names_of_pods(lab: &Lab) {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     let hint = said.lines().find_map(|line| line.strip_prefix("hint: add one: kubectl ")).unwrap();
-    kubectl(lab, &hint.split(' ').collect::<Vec<_>>());
-}
-
-fn kubectl(lab: &Lab, arguments: &[&str]) {
-    let mut kubectl = Command::new(lab.state().join("bin/kubectl"));
-    let kubectl = kubectl.args(arguments).env("KUBECONFIG", lab.state().join("kubeconfig")).output().unwrap();
-    assert!(kubectl.status.success(), "{}", text(&kubectl.stderr));
+    lab.kubectl(&hint.split(' ').collect::<Vec<_>>());
 }
 
 /// As docs/load.md says.
@@ -61,9 +55,9 @@ fn a_secret_makes_the_server_speak_tls(lab: &Lab) {
     let [certificate, key] = [&certificate, &key].map(|file| file.to_str().unwrap());
     let secret =
         ["create", "secret", "tls", "server-tls", "--namespace", "evenkeel", "--cert", certificate, "--key", key];
-    kubectl(lab, &secret);
-    kubectl(lab, &["patch", "deployment", "server", "--namespace", "evenkeel", "--patch", patch]);
-    kubectl(lab, &["rollout", "status", "deployment/server", "--namespace", "evenkeel", "--timeout", "60s"]);
+    lab.kubectl(&secret);
+    lab.kubectl(&["patch", "deployment", "server", "--namespace", "evenkeel", "--patch", patch]);
+    lab.kubectl(&["rollout", "status", "deployment/server", "--namespace", "evenkeel", "--timeout", "60s"]);
     // It also waits until no connection leads to a pod without TLS.
     lab.ok(&["scale", &PODS.to_string(), "--service", "evenkeel/server"]);
     for way in [&["--no-keepalive"][..], &["--http2"], &CALL] {

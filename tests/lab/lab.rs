@@ -105,6 +105,14 @@ impl Lab {
             .unwrap_or_else(|error| panic!("{arguments:?} did not print JSON ({error}): {stdout}"))
     }
 
+    /// Runs the kubectl of the toolbox, which must succeed. Returns its stdout.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
+        let mut kubectl = Command::new(self.state().join("bin/kubectl"));
+        let output = kubectl.args(arguments).env("KUBECONFIG", self.state().join("kubeconfig")).output().unwrap();
+        assert!(output.status.success(), "kubectl {arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
     /// Boots the lab, and installs the toolbox if necessary.
     pub(crate) fn up(&self) {
         self.ok(&["up", "--install-tools"]);

@@ -34,19 +34,10 @@ pub(super) async fn each(
     reply: &mut Reply,
 ) -> Result<Status, Failure> {
     let mut limits = Limits::new(headers, phase, true);
-    loop {
-        let message = tokio::select! {
-            biased;
-            status = limits.reached() => return Ok(status),
-            message = messages.framed() => message?,
-        };
-        let Some(message) = message else { return Ok(Status::Ok) };
-        tokio::select! {
-            biased;
-            status = limits.reached() => return Ok(status),
-            sent = reply.send_when_taken(message) => sent?,
-        }
+    while let Some(message) = limits.within(messages.framed()).await? {
+        limits.within(reply.send_when_taken(message)).await?;
     }
+    Ok(Status::Ok)
 }
 
 /// `EchoStream`.
@@ -69,11 +60,7 @@ pub(super) async fn stream(
                 () = sleep_until(due) => due += wish.interval,
             }
         }
-        tokio::select! {
-            biased;
-            status = limits.reached() => return Ok(status),
-            sent = reply.send_when_taken(wish.message.clone()) => sent?,
-        }
+        limits.within(reply.send_when_taken(wish.message.clone())).await?;
         // The first message is written before the others are made, and other calls have their turn.
         if number == 0 {
             yield_now().await;

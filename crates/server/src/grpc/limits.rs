@@ -7,6 +7,7 @@ use axum::http::HeaderMap;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::messages::Failure;
 use super::status::Status;
 use crate::connections::Phase;
 
@@ -24,6 +25,18 @@ impl Limits {
         let timeout = headers.get("grpc-timeout").and_then(|text| timeout(text.to_str().ok()?));
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Self { deadline, phase, last: if endless { Phase::DrainOver } else { Phase::Ending } }
+    }
+
+    /// What `step` of the call gives, if no limit is reached before.
+    pub(super) async fn within<T, E: Into<Failure>>(
+        &mut self,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            status = self.reached() => Err(Failure::Status(status)),
+            given = step => given.map_err(Into::into),
+        }
     }
 
     /// Waits until a limit is reached. Returns the status that the call ends with.

@@ -48,16 +48,11 @@ pub(super) async fn info(
     reply: &mut Reply,
 ) -> Result<Status, Failure> {
     let mut limits = Limits::new(headers, phase, true);
-    loop {
-        let question = tokio::select! {
-            biased;
-            status = limits.reached() => return Ok(status),
-            question = messages.next() => question?,
-        };
-        let Some(question) = question else { return Ok(Status::Ok) };
+    while let Some(question) = limits.within(messages.next()).await? {
         let Some(answer) = answer(&question) else { return Ok(Status::InvalidArgument) };
         reply.send_when_taken(framed(&answer)).await?;
     }
+    Ok(Status::Ok)
 }
 
 /// The answer to a `ServerReflectionRequest`; `None` if that is not valid.

@@ -1,5 +1,8 @@
 //! Values from the command line and the environment, validated before anything is changed.
 
+mod nodes;
+mod subnet;
+
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -7,6 +10,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use nodes::{LabShape, MOST_NODES, NodeCount, RouterHash};
+pub use subnet::Subnet;
 
 /// A text that is not a value of the expected kind. The text itself is not repeated, because the caller has it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,14 +39,6 @@ pub const MAX_PODS_PER_NODE: u32 = 500;
 /// Pods of a node that the workload may not use, so that a rolling update can surge.
 pub const RESERVED_PODS: u32 = 20;
 
-/// The first address of the link between host and nodes (198.18.0.0/24, RFC 2544): the host's own.
-pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
-/// Prefix length of the link between host and nodes.
-pub const LINK_PREFIX: u8 = 24;
-/// External IPs are taken from this range (a /24; .0 and .255 are never assigned).
-pub const EXTERNAL_POOL: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 0);
-/// Prefix length of [`EXTERNAL_POOL`].
-pub const EXTERNAL_POOL_PREFIX: u8 = 24;
 /// Cluster IPs of Services. They exist only inside the sandboxes.
 pub const SERVICE_CIDR: &str = "10.96.0.0/16";
 /// The API server's cluster IP: the first of [`SERVICE_CIDR`].
@@ -51,6 +49,13 @@ pub const DNS_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 pub const CLUSTER_DOMAIN: &str = "cluster.local";
 /// Who makes the volumes of the default StorageClass.
 pub const VOLUME_PROVISIONER: &str = "evenkeel.local/volume-provisioner";
+/// The label with a node's zone.
+pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+/// How long a kubelet's lease of its node is valid. It is renewed after a quarter of this time.
+pub const LEASE_SECONDS: u32 = 8;
+/// How long a node's kubelet may be silent until the node is not Ready and its pods get no new connections. Kubernetes' own
+/// default is 50 s, for networks and machines that a lab does not have.
+pub const NODE_GRACE_SECONDS: u32 = 10;
 /// Pod addresses. They exist only inside the sandboxes.
 pub const POD_CIDR: &str = "10.244.0.0/16";
 

@@ -66,6 +66,22 @@ impl Progress {
         (self.0)(event);
     }
 
+    /// The same sink for the steps of one of several: each of its steps begins with `name`.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Self {
+        let (outer, name) = (self.clone(), name.to_owned());
+        Self::new(move |mut event| {
+            match &mut event {
+                ProgressEvent::Started { step }
+                | ProgressEvent::Detail { step, .. }
+                | ProgressEvent::Done { step, .. }
+                | ProgressEvent::Failed { step, .. } => *step = format!("{name}: {step}"),
+                ProgressEvent::Note { .. } => {}
+            }
+            outer.emit(event);
+        })
+    }
+
     /// Emits a message that belongs to no step.
     pub fn note(&self, text: impl Into<String>) {
         self.emit(ProgressEvent::Note { text: text.into() });

@@ -8,6 +8,7 @@ use super::context::{CommandContext, RunningLab};
 use super::deploy::{self, DeployRequest, ImageSource};
 use super::manifest_flags::ManifestFlags;
 use super::report_files::ReportFiles;
+use super::shape_flags::ShapeFlags;
 use super::subject::SubjectFlag;
 use super::tls_flags::TlsFlags;
 use super::trial_flags::at_least_one_pod;
@@ -43,6 +44,8 @@ pub struct Args {
     /// Rules that kube-proxy writes
     #[arg(long, value_parser = up::proxy_mode(), value_name = "MODE", default_value_t)]
     proxy_mode: ProxyMode,
+    #[command(flatten)]
+    shape: ShapeFlags,
     /// Leave the lab up at the end, or after a failure (not after an interruption)
     #[arg(long)]
     keep: bool,
@@ -131,7 +134,9 @@ impl Args {
         let CommandContext { name, paths, progress, shutdown, .. } = context;
         let (proxy_mode, keep, used_later) = (self.proxy_mode, self.keep, &up::used_by_deploy());
         let environment = &image::read_variables();
-        let request = cluster::BootRequest { name, paths, toolbox, pause, used_later, proxy_mode, environment, keep };
+        let shape = self.shape.shape();
+        let request =
+            cluster::BootRequest { name, paths, toolbox, pause, used_later, proxy_mode, shape, environment, keep };
         Ok(cluster::up(&request, progress, shutdown).await?)
     }
 

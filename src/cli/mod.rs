@@ -26,6 +26,7 @@ pub mod root;
 pub mod sandbox;
 pub mod scale;
 mod series_output;
+pub mod shape_flags;
 pub mod soak;
 mod stages;
 pub mod status;

@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
 
+use super::output;
 use crate::cli::error::Error;
 use crate::cluster::ClusterError;
+
 use crate::cluster::image_mirror::MirrorSettings;
 use crate::cluster::sandbox::{enter, prepare, say};
-use crate::cluster::{BootPlan, Message, client_by, delay_packets, image_mirror, supervisor, try_to_delay_packets};
+use crate::cluster::{
+    BootPlan, Message, RouterSettings, client_by, delay_packets, image_mirror, supervisor, try_to_delay_packets,
+};
+use crate::config::Subnet;
 use crate::image::{self, ImageName, ImageSources};
 use crate::io_error::IoError;
 use crate::platform::MachineNamespaces;
-use crate::progress::Progress;
+use crate::progress::{Progress, ProgressEvent};
 use crate::shutdown;
-use crate::workload::{external_ip, volume};
+use crate::workload::{external_ip, router, volume};
 
 /// Arguments of the hidden verb.
 #[derive(Debug, ClapArgs)]
@@ -46,6 +51,15 @@ enum SandboxCommand {
     ExternalIp {
         /// The kubeconfig for the API server.
         kubeconfig: PathBuf,
+        /// The lab's addresses.
+        subnet: Subnet,
+    },
+    /// Keeps the routes of the router.
+    Router {
+        /// The kubeconfig for the API server.
+        kubeconfig: PathBuf,
+        /// The settings that `up` wrote.
+        settings: PathBuf,
     },
     /// Writes the archive of an image to stdout, for the image mirror.
     FindImage {
@@ -90,8 +104,13 @@ impl Args {
             SandboxCommand::Init { plan } => init(&plan),
             SandboxCommand::DelayPackets { millis } => Ok(delay_packets(Duration::from_millis(millis))?),
             SandboxCommand::TryDelay { iptables } => Ok(try_to_delay_packets(&iptables)?),
-            SandboxCommand::ExternalIp { kubeconfig } => runtime()?.block_on(async {
-                Ok(external_ip::run(client_by(&kubeconfig).await?, shutdown::on_signal(|_| {})?).await?)
+            SandboxCommand::ExternalIp { kubeconfig, subnet } => runtime()?.block_on(async {
+                Ok(external_ip::run(client_by(&kubeconfig).await?, subnet, shutdown::on_signal(|_| {})?).await?)
+            }),
+            SandboxCommand::Router { kubeconfig, settings } => runtime()?.block_on(async {
+                let settings = RouterSettings::read(&settings)?;
+                let client = client_by(&kubeconfig).await?;
+                Ok(router::run(client, settings, &notes(), shutdown::on_signal(|_| {})?).await?)
             }),
             SandboxCommand::FindImage { image, cache, known } => {
                 runtime()?.block_on(find_image(&image, &cache, known.as_deref()))
@@ -108,6 +127,15 @@ impl Args {
             }),
         }
     }
+}
+
+/// Writes notes to the component's log. A full disk must not stop the component.
+fn notes() -> Progress {
+    Progress::new(|event| {
+        if let ProgressEvent::Note { text } = event {
+            let _ = output::text(&format!("{text}\n"));
+        }
+    })
 }
 
 async fn find_image(name: &ImageName, cache: &Path, known: Option<&str>) -> Result<(), Error> {

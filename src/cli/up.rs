@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::context::CommandContext;
 use super::output;
+use super::shape_flags::ShapeFlags;
 use crate::cli::error::Error;
 use crate::cluster::{self, Cluster, ClusterError};
 use crate::config::ProxyMode;
@@ -25,6 +26,9 @@ pub struct Args {
     /// Rules that kube-proxy writes [default: nftables]
     #[arg(long, value_parser = proxy_mode(), value_name = "MODE")]
     pub proxy_mode: Option<ProxyMode>,
+    /// The nodes.
+    #[command(flatten)]
+    pub shape: ShapeFlags,
 }
 
 #[derive(Serialize)]
@@ -61,6 +65,9 @@ impl Args {
             let why = format!("the lab is up with the proxy mode {mode}; run {} down first", context.evenkeel());
             return Err(Error::BadValue { what: "--proxy-mode", given: asked.to_string(), why });
         }
+        if was_up {
+            self.shape.refuse_other(context, &cluster)?;
+        }
         if context.json {
             Ok(output::json(&report(&cluster, was_up, mode))?)
         } else {
@@ -83,6 +90,7 @@ impl Args {
             pause: &pause,
             used_later: &used_by_deploy(),
             proxy_mode: self.proxy_mode.unwrap_or_default(),
+            shape: self.shape.shape(),
             environment: &image::read_variables(),
             keep: self.keep,
         };
@@ -112,11 +120,19 @@ fn report(cluster: &Cluster, was_up: bool, proxy_mode: ProxyMode) -> UpOutput<'_
 pub(super) fn next(context: &CommandContext, cluster: &Cluster, was_up: bool) -> String {
     let evenkeel = context.evenkeel();
     let what = if was_up { "is already up" } else { "is up" };
+    let nodes = match cluster.nodes.as_slice() {
+        [only] => format!("node {} at {}", only.node.name, only.node.address),
+        several => format!(
+            "{} nodes, {} to {}, behind a router at {}",
+            several.len(),
+            cluster.first().node.name,
+            several.last().map_or("", |last| last.node.name.as_str()),
+            cluster.subnet.router(),
+        ),
+    };
     format!(
-        "The lab {what}: node {} at {}. Next:\n\n  {evenkeel} deploy\n  {evenkeel} test\n  {evenkeel} scale 10\n  \
+        "The lab {what}: {nodes}. Next:\n\n  {evenkeel} deploy\n  {evenkeel} test\n  {evenkeel} scale 10\n  \
          {evenkeel} down\n\n{}",
-        cluster.first().node.name,
-        cluster.first().node.address,
         kubeconfig(cluster)
     )
 }

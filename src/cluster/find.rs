@@ -5,10 +5,11 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::node::{Cluster, MOST_NODES, Node, RunningNode};
+use super::node::{Cluster, Node, Router, RunningNode, router_name};
+use super::plan::BootPlan;
 use super::{Layout, cgroup};
 use crate::cluster::ClusterError;
-use crate::config::{LabName, Paths};
+use crate::config::{LabName, MOST_NODES, Paths, Subnet};
 
 /// Finds the running cluster of this name.
 ///
@@ -16,21 +17,33 @@ use crate::config::{LabName, Paths};
 /// [`ClusterError::NoLab`] when none runs; [`ClusterError::StateElsewhere`] when one runs whose state is not where `paths` says;
 /// [`ClusterError::HiddenLab`] when one runs whose processes cannot be seen from here.
 pub fn find(name: &LabName, paths: &Paths) -> Result<Cluster, ClusterError> {
-    let nodes = running_nodes(name)?;
+    let sandboxes = running_sandboxes(name)?;
+    let elsewhere = elsewhere(&sandboxes, paths);
+    let subnet = subnet_of(name, paths);
+    let mut nodes: Vec<RunningNode> = sandboxes.iter().filter_map(|sandbox| sandbox.node(name, subnet)).collect();
+    nodes.sort_by_key(|running| running.node.index);
     match nodes.first() {
         Some(first) if first.node.is_control_plane() => {
-            if let Some(running) = elsewhere(&nodes, paths).into_iter().next() {
+            if let Some(running) = elsewhere.into_iter().next() {
                 return Err(ClusterError::StateElsewhere {
                     name: name.to_string(),
                     running,
                     asked: paths.state.clone(),
                 });
             }
-            Ok(Cluster { name: name.clone(), paths: paths.clone(), nodes })
+            let router = sandboxes.into_iter().find(|sandbox| sandbox.name == router_name(name));
+            let router = router.map(|sandbox| Router { name: sandbox.name, pid: sandbox.pid });
+            Ok(Cluster { name: name.clone(), paths: paths.clone(), subnet, nodes, router })
         }
         _ if cgroup::members(&name.cgroup())?.hidden > 0 => Err(ClusterError::HiddenLab { name: name.to_string() }),
         _ => Err(ClusterError::NoLab),
     }
+}
+
+/// The addresses of a lab, by the plan of its first node. A plan that cannot be read has those of most labs.
+fn subnet_of(name: &LabName, paths: &Paths) -> Subnet {
+    let first = Node::new(name, Subnet::default(), 0);
+    BootPlan::read(&Layout::new(paths, &first).plan()).map(|plan| plan.shape.subnet).unwrap_or_default()
 }
 
 /// The state directories of the lab's running nodes, other than the one that `paths` names.
@@ -38,51 +51,59 @@ pub fn find(name: &LabName, paths: &Paths) -> Result<Cluster, ClusterError> {
 /// # Errors
 /// [`ClusterError::Io`] when the cgroups cannot be read.
 pub(super) fn states_elsewhere(name: &LabName, paths: &Paths) -> Result<Vec<PathBuf>, ClusterError> {
-    let states = elsewhere(&running_nodes(name)?, paths);
+    let states = elsewhere(&running_sandboxes(name)?, paths);
     let is_of_lab = |state: &PathBuf| state.file_name() == Some(OsStr::new(name.as_str()));
     Ok(states.into_iter().filter(is_of_lab).collect())
 }
 
-/// The nodes whose sandboxes run, in the order of their indexes.
-fn running_nodes(name: &LabName) -> Result<Vec<RunningNode>, ClusterError> {
-    let mut nodes = Vec::new();
-    for (node, processes) in cgroup::nodes(&name.cgroup())? {
-        let index = node.rsplit('-').next().and_then(|index| index.parse().ok()).filter(|index| *index < MOST_NODES);
-        let first = processes.into_iter().find(|&pid| is_first_of_namespace(pid));
-        if let (Some(index), Some(pid)) = (index, first) {
-            nodes.push(RunningNode { node: Node::new(name, index), pid });
-        }
-    }
-    nodes.sort_by_key(|running| running.node.index);
-    Ok(nodes)
+/// A sandbox that runs: that of a node, or that of the router.
+struct RunningSandbox {
+    name: String,
+    /// The host's process id of its first process.
+    pid: i32,
 }
 
-/// The state directories of these nodes that differ from the one in `paths`; each directory once.
-fn elsewhere(nodes: &[RunningNode], paths: &Paths) -> Vec<PathBuf> {
+impl RunningSandbox {
+    /// The node whose sandbox this is, by its name.
+    fn node(&self, lab: &LabName, subnet: Subnet) -> Option<RunningNode> {
+        let index = self.name.rsplit('-').next()?.parse().ok().filter(|index| *index < MOST_NODES)?;
+        Some(RunningNode { node: Node::new(lab, subnet, index), pid: self.pid })
+    }
+}
+
+/// The sandboxes that run.
+fn running_sandboxes(name: &LabName) -> Result<Vec<RunningSandbox>, ClusterError> {
+    let groups = cgroup::nodes(&name.cgroup())?.into_iter();
+    let first = |processes: Vec<i32>| processes.into_iter().find(|&pid| is_first_of_namespace(pid));
+    Ok(groups.filter_map(|(name, processes)| Some(RunningSandbox { name, pid: first(processes)? })).collect())
+}
+
+/// The state directories of these sandboxes that differ from the one in `paths`; each directory once.
+fn elsewhere(sandboxes: &[RunningSandbox], paths: &Paths) -> Vec<PathBuf> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let states = nodes.iter().filter_map(state_of);
+    let states = sandboxes.iter().filter_map(state_of);
     let mut states: Vec<PathBuf> = states.filter(|state| real(state) != real(&paths.state)).collect();
     states.sort();
     states.dedup();
     states
 }
 
-/// A node's state directory, by the plan that its first process was given as an argument. `None` where the arguments
+/// A sandbox's state directory, by the plan that its first process was given as an argument. `None` where the arguments
 /// cannot be read, or where the first process is another program.
-fn state_of(running: &RunningNode) -> Option<PathBuf> {
+fn state_of(running: &RunningSandbox) -> Option<PathBuf> {
     let arguments = fs::read(format!("/proc/{}/cmdline", running.pid)).ok()?;
-    let state = state_in(&arguments, &running.node)?;
+    let state = state_in(&arguments, &running.name)?;
     // Earlier versions passed on a relative path.
     let directory = fs::read_link(format!("/proc/{}/cwd", running.pid)).unwrap_or_default();
     Some(directory.join(state))
 }
 
 /// The state directory in `PROGRAM sandbox init STATE/NODE/plan.json`, each argument ended by a zero byte.
-fn state_in(arguments: &[u8], node: &Node) -> Option<PathBuf> {
+fn state_in(arguments: &[u8], sandbox: &str) -> Option<PathBuf> {
     let arguments: Vec<&[u8]> = arguments.split(|&byte| byte == 0).collect();
     let [_, b"sandbox", b"enter" | b"init", plan, ..] = arguments.as_slice() else { return None };
     let plan = Path::new(OsStr::from_bytes(plan));
-    let directory = plan.parent().filter(|directory| directory.file_name() == Some(OsStr::new(&node.name)))?;
+    let directory = plan.parent().filter(|directory| directory.file_name() == Some(OsStr::new(sandbox)))?;
     directory.parent().map(Path::to_owned)
 }
 
@@ -112,8 +133,7 @@ mod tests {
 
     #[test]
     fn the_state_directory_follows_from_the_first_processs_arguments() {
-        let node = Node::new(&"lab".parse().unwrap(), 0);
-        let state = |arguments: &[u8]| state_in(arguments, &node);
+        let state = |arguments: &[u8]| state_in(arguments, "lab-0");
         let init = b"/var/lib/evenkeel/lab/bin/evenkeel\0sandbox\0init\0/srv/labs/lab/lab-0/plan.json\0";
         assert_eq!(state(init), Some("/srv/labs/lab".into()));
         // The first process is this one until it is replaced by the program.

@@ -18,7 +18,13 @@ impl Layout {
     /// The layout of `node` below the lab's state directory.
     #[must_use]
     pub fn new(paths: &Paths, node: &Node) -> Self {
-        Self { state: paths.state.clone(), logs: paths.logs().join(&node.name), node: node.name.clone() }
+        Self::of_sandbox(paths, &node.name)
+    }
+
+    /// The layout of the sandbox of this name: that of a node or of the router.
+    #[must_use]
+    pub fn of_sandbox(paths: &Paths, name: &str) -> Self {
+        Self { state: paths.state.clone(), logs: paths.logs().join(name), node: name.to_owned() }
     }
 
     /// The lab's whole state directory.

@@ -11,10 +11,10 @@ use nix::sys::socket::SockaddrStorage;
 use serde::Serialize;
 
 use crate::cluster::ClusterError;
-use crate::config::{HOST_ADDRESS, LabName, POD_CIDR, SERVICE_CIDR};
+use crate::config::{POD_CIDR, SERVICE_CIDR};
 use crate::io_error::IoError;
 
-use super::network::RANGE;
+use super::node::Cluster;
 
 /// The kernel's IPv4 routes.
 const ROUTES: &str = "/proc/net/route";
@@ -111,13 +111,14 @@ impl fmt::Display for LinkChanges {
 ///
 /// # Errors
 /// When the kernel's addresses or routes cannot be read.
-pub fn link_changes(lab: &LabName) -> Result<Option<LinkChanges>, IoError> {
-    let link = lab.link();
+pub fn link_changes(lab: &Cluster) -> Result<Option<LinkChanges>, IoError> {
+    let (link, host) = (lab.name.link(), lab.subnet.host());
     let addresses = addresses(&link)?;
     let table = fs::read_to_string(ROUTES).map_err(|source| IoError::file("read", ROUTES.as_ref(), source))?;
-    let removed = (!addresses.contains(&IpAddr::V4(HOST_ADDRESS))).then_some(HOST_ADDRESS);
-    let foreign = addresses.into_iter().filter(|address| *address != IpAddr::V4(HOST_ADDRESS));
-    let mut added: Vec<_> = foreign.map(LinkAddition::Address).chain(foreign_routes(&table, &link)).collect();
+    let removed = (!addresses.contains(&IpAddr::V4(host))).then_some(host);
+    let foreign = addresses.into_iter().filter(|address| *address != IpAddr::V4(host));
+    let mut added: Vec<_> =
+        foreign.map(LinkAddition::Address).chain(foreign_routes(&table, &link, &lab.subnet.to_string())).collect();
     // The kernel lists routes to the same range one after the other.
     added.dedup();
     if removed.is_none() && added.is_empty() {
@@ -128,7 +129,7 @@ pub fn link_changes(lab: &LabName) -> Result<Option<LinkChanges>, IoError> {
 
 /// [`ClusterError::LinkChanged`] if another program removed the lab's address, which makes every use of the link fail; else
 /// the error that was met.
-pub(super) fn or_cause(lab: &LabName, met: ClusterError) -> ClusterError {
+pub(super) fn or_cause(lab: &Cluster, met: ClusterError) -> ClusterError {
     match link_changes(lab) {
         Ok(Some(changes)) if changes.removed.is_some() => ClusterError::LinkChanged(changes),
         _ => met,
@@ -148,9 +149,9 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
 
 /// The routes in the kernel's table that lead through the link, and neither to the lab's addresses nor to its pods or
 /// cluster IPs.
-fn foreign_routes(table: &str, link: &str) -> Vec<LinkAddition> {
+fn foreign_routes(table: &str, link: &str, subnet: &str) -> Vec<LinkAddition> {
     let routes = table.lines().skip(1).filter_map(|row| route(row, link));
-    let foreign = routes.filter(|&(to, _)| ![RANGE, POD_CIDR, SERVICE_CIDR].into_iter().any(|own| within(to, own)));
+    let foreign = routes.filter(|&(to, _)| ![subnet, POD_CIDR, SERVICE_CIDR].into_iter().any(|own| within(to, own)));
     foreign
         .map(|(to, prefix)| match prefix {
             0 => LinkAddition::DefaultRoute,
@@ -195,6 +196,8 @@ fn managers() -> Vec<LinkManager> {
 mod tests {
     use super::*;
 
+    const SUBNET: &str = "198.18.0.0/15";
+
     /// As the kernel prints it on a little-endian machine, with the number at each place reversed on others.
     fn table(routes: &[(&str, [u8; 4], [u8; 4])]) -> String {
         let head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n".to_owned();
@@ -213,11 +216,11 @@ mod tests {
             ("ek-lab", [10, 244, 4, 0], [255, 255, 252, 0]),
             ("ek-lab", [10, 96, 7, 9], [255, 255, 255, 255]),
         ];
-        assert_eq!(foreign_routes(&table(&own), "ek-lab"), []);
+        assert_eq!(foreign_routes(&table(&own), "ek-lab", SUBNET), []);
         let foreign = [("ek-lab", [0, 0, 0, 0], [0, 0, 0, 0]), ("ek-lab", [169, 254, 0, 0], [255, 255, 0, 0])];
-        let found = foreign_routes(&table(&[own.as_slice(), &foreign].concat()), "ek-lab");
+        let found = foreign_routes(&table(&[own.as_slice(), &foreign].concat()), "ek-lab", SUBNET);
         assert_eq!(found, [LinkAddition::DefaultRoute, LinkAddition::Route("169.254.0.0/16".into())]);
-        assert_eq!(foreign_routes("", "ek-lab"), []);
+        assert_eq!(foreign_routes("", "ek-lab", SUBNET), []);
     }
 
     #[test]

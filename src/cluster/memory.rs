@@ -3,18 +3,33 @@
 use std::fs;
 
 use crate::cluster::ClusterError;
+use crate::config::NodeCount;
 
 /// In megabytes. A cluster that has just booted uses 450 MB that cannot be reclaimed; the rest is for the code of its
 /// programs and a few pods. docs/failures.md has the command that measures it.
 const NEEDED: u64 = 600;
+/// In megabytes: what each further node uses.
+const NEEDED_BY_NODE: u64 = 200;
 
 /// Refuses a machine that has too little memory. A machine whose memory cannot be read is accepted.
 ///
 /// # Errors
 /// [`ClusterError::LittleMemory`].
-pub(super) fn require() -> Result<(), ClusterError> {
+pub(super) fn require(nodes: NodeCount) -> Result<(), ClusterError> {
+    require_free(NEEDED + NEEDED_BY_NODE * u64::from(nodes.get() - 1))
+}
+
+/// Refuses a machine that has too little memory for one more node.
+///
+/// # Errors
+/// [`ClusterError::LittleMemory`].
+pub(super) fn require_for_node() -> Result<(), ClusterError> {
+    require_free(NEEDED_BY_NODE)
+}
+
+fn require_free(needed: u64) -> Result<(), ClusterError> {
     match free_bytes().map(|free| free / 1_000_000) {
-        Some(free) if free < NEEDED => Err(ClusterError::LittleMemory { free, needed: NEEDED }),
+        Some(free) if free < needed => Err(ClusterError::LittleMemory { free, needed }),
         _ => Ok(()),
     }
 }

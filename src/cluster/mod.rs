@@ -3,6 +3,7 @@
 mod access;
 mod apparmor;
 mod boot;
+mod boot_sandbox;
 mod cgroup;
 pub mod component;
 mod component_process;
@@ -20,17 +21,21 @@ mod link_changes;
 mod lock;
 mod memory;
 mod network;
+mod network_plan;
 mod node;
+mod node_ready;
 mod object;
 mod packet_delay;
 mod pid_fd;
 mod pki;
 mod plan;
 mod pod_cgroup;
+mod prepare;
 mod reach;
 mod read_only;
 mod readiness;
 mod residue;
+mod router;
 pub mod sandbox;
 mod slow_container;
 mod supervision;
@@ -44,6 +49,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
+use futures::future::try_join_all;
 use kube::Client;
 
 pub use access::Access;
@@ -55,15 +61,16 @@ pub use kubeconfig::client as client_by;
 pub use layout::Layout;
 pub use link_changes::{LinkAddition, LinkChanges, LinkManager, link_changes};
 pub use lock::LabLock;
-pub use node::{Cluster, Node, RunningNode};
+pub use node::{Cluster, Node, Router, RunningNode};
 pub use packet_delay::{DelayedPod, check_packet_delay, delay_packets, try_to_delay_packets};
 pub use plan::{BootPlan, ComponentState, ComponentStatus, Message};
 pub use pod_cgroup::PodCgroup;
 pub use residue::Removed;
+pub use router::{RouterKernel, RouterSettings, Routes};
 pub use slow_container::{ContainerId, ContainerLimit, SlowContainer, end_all_slow_containers};
 pub use temporary_routes::TemporaryRoutes;
 
-use crate::config::{LabName, Paths, ProxyMode};
+use crate::config::{LabName, LabShape, Paths, ProxyMode};
 use crate::image::{Image, ImageName};
 use crate::io_error::IoError;
 use crate::process::Invocation;
@@ -126,14 +133,13 @@ async fn images<A: AsRef<OsStr>>(
     toolbox: &Toolbox,
     arguments: &[A],
 ) -> Result<Vec<Vec<u8>>, ClusterError> {
-    let mut written = Vec::new();
-    for running in &cluster.nodes {
+    let on_node = |running: &RunningNode| {
         let socket = format!("/proc/{}/root{}", running.pid, component::CONTAINERD_SOCKET);
         let head = ["--address", &socket, "--namespace", "k8s.io", "images"].map(OsStr::new);
         let all = head.into_iter().chain(arguments.iter().map(AsRef::as_ref));
-        written.push(Invocation::new(toolbox.path(Program::Ctr), all).run_async().await?);
-    }
-    Ok(written)
+        Invocation::new(toolbox.path(Program::Ctr), all)
+    };
+    try_join_all(cluster.nodes.iter().map(|running| async { Ok(on_node(running).run_async().await?) })).await
 }
 
 /// The command that runs a program of the host in the network namespace of a node.
@@ -155,8 +161,19 @@ pub fn inside<A: AsRef<OsStr>>(
 /// # Errors
 /// [`ClusterError::Io`] when the plan cannot be read.
 pub fn proxy_mode(cluster: &Cluster) -> Result<ProxyMode, ClusterError> {
-    let plan = Layout::new(&cluster.paths, &cluster.first().node).plan();
-    Ok(BootPlan::read(&plan)?.proxy_mode)
+    Ok(plan_of_first(cluster)?.proxy_mode)
+}
+
+/// What the cluster is made of, by the plan it was booted from. The number of nodes is that of now.
+///
+/// # Errors
+/// [`ClusterError::Io`] when the plan cannot be read.
+pub fn shape(cluster: &Cluster) -> Result<LabShape, ClusterError> {
+    Ok(plan_of_first(cluster)?.shape)
+}
+
+fn plan_of_first(cluster: &Cluster) -> Result<BootPlan, ClusterError> {
+    Ok(BootPlan::read(&Layout::new(&cluster.paths, &cluster.first().node).plan())?)
 }
 
 /// The status of the components of each node, as the supervisors report it.

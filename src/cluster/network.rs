@@ -1,22 +1,19 @@
 //! The link between the host and the lab's nodes, and the routes to external IPs and pods.
 
+use std::ffi::OsStr;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::ClusterError;
-use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX, HOST_ADDRESS, LINK_PREFIX, LabName, SERVICE_CIDR};
+use crate::config::{LabName, Subnet};
 use crate::io_error::IoError;
 use crate::process::{self, Invocation, ProgramError};
 
-use super::node::{Node, RunningNode};
-
-/// The name of the link's end inside the sandbox.
-const INSIDE: &str = "eth0";
-
-/// The range the lab's addresses come from (RFC 2544).
-pub(super) const RANGE: &str = "198.18.0.0/15";
+use super::network_plan::{HOST_LINK, NODE_LINK, NetworkStep};
+use super::node::{Cluster, RunningNode};
 
 #[derive(Deserialize)]
 struct Route {
@@ -31,8 +28,8 @@ struct Link {
 }
 
 /// Checks that nothing else on the host uses the lab's addresses.
-pub(super) fn check_free(ip: &Path) -> Result<(), ClusterError> {
-    check_free_of_others(ip, RANGE, "")
+pub(super) fn check_free(ip: &Path, subnet: Subnet) -> Result<(), ClusterError> {
+    check_free_of_others(ip, &subnet.to_string(), "")
 }
 
 /// Checks that the host has no route into `range`, apart from routes through `link`.
@@ -69,51 +66,59 @@ fn list<T: DeserializeOwned>(ip: &Path, arguments: &[&str]) -> Result<Vec<T>, Pr
     })
 }
 
-/// Connects the host to the lab by a veth pair, and routes the external IPs to it. The host has only this link, however
-/// many nodes there are: it leads to the node that runs the control plane.
+/// Connects the machine to the lab by a veth pair, and routes the external IPs to it. The machine has only this link, however
+/// many nodes there are: it leads to the only node, or to the router. The links between router and nodes are made in their
+/// namespaces.
 ///
 /// The link is dormant from the beginning (RFC 2863; `Documentation/networking/operstates.rst` of Linux): its operational
 /// state is not "up", so dhcpcd and systemd-networkd do not ask for an address on it, and dhcpcd does not give it one of
 /// 169.254.0.0/16 with a default route. The kernel sends and receives through a dormant link as through any other.
-pub(super) fn connect(ip: &Path, lab: &LabName, nodes: &[RunningNode]) -> Result<(), ClusterError> {
-    let link = lab.link();
-    let host = format!("{HOST_ADDRESS}/{LINK_PREFIX}");
-    let pool = format!("{EXTERNAL_POOL}/{EXTERNAL_POOL_PREFIX}");
-    for RunningNode { node, pid } in nodes.iter().filter(|running| running.node.is_control_plane()) {
-        let (pid, via) = (pid.to_string(), node.address.to_string());
-        let pair = ["type", "veth", "peer", "name", INSIDE, "netns", &pid];
-        run(ip, &[["link", "add", &link, "mode", "dormant"].as_slice(), &pair].concat())?;
-        run(ip, &["address", "add", &host, "dev", &link])?;
-        set_up(ip, &link)?;
-        run(ip, &["route", "add", &pool, "via", &via, "dev", &link])?;
+pub(super) fn connect(ip: &Path, cluster: &Cluster) -> Result<(), ClusterError> {
+    let (link, subnet, first) = (cluster.name.link(), cluster.subnet, cluster.first());
+    let (pid, inside, via) = match &cluster.router {
+        Some(router) => (router.pid, HOST_LINK, subnet.router()),
+        None => (first.pid, NODE_LINK, first.node.address),
+    };
+    let pair = ["type", "veth", "peer", "name", inside, "netns", &pid.to_string()].map(str::to_owned);
+    run(ip, &[["link", "add", &link, "mode", "dormant"].map(str::to_owned).as_slice(), &pair].concat())?;
+    run(ip, &["address", "add", &format!("{}/{}", subnet.host(), Subnet::PART_PREFIX), "dev", &link])?;
+    set_up(ip, &link)?;
+    route_external(ip, cluster, via)?;
+    for running in cluster.nodes.iter().filter(|_| cluster.router.is_some()) {
+        connect_node(ip, cluster, running)?;
     }
     Ok(())
 }
 
-/// Configures the link's end in a node's sandbox, and the routes to the pods of the other nodes; runs inside.
-pub(super) fn configure_inside(ip: &Path, node: &Node, nodes: &[Node]) -> Result<(), ClusterError> {
-    run(ip, &["link", "set", "lo", "up"])?;
-    run(ip, &["address", "add", &node.link_address(), "dev", INSIDE])?;
-    set_up(ip, INSIDE)?;
-    if node.is_control_plane() {
-        // The address of an endpoint must not be in 127.0.0.0/8, and the host has no route to this one.
-        run(ip, &["address", "add", &format!("{}/32", node.dns_address()), "dev", "lo"])?;
+/// Routes the external IPs to an address on the link.
+pub(super) fn route_external(ip: &Path, cluster: &Cluster, via: Ipv4Addr) -> Result<(), ProgramError> {
+    let (range, via) = (cluster.subnet.external_range(), via.to_string());
+    run(ip, &["route", "replace", &range, "via", &via, "dev", &cluster.name.link()])
+}
+
+/// Makes the link between the router and a node. Neither end is ever in the machine's own namespace.
+pub(super) fn connect_node(ip: &Path, cluster: &Cluster, running: &RunningNode) -> Result<(), ProgramError> {
+    let Some(router) = &cluster.router else { return Ok(()) };
+    let (link, router, node) = (running.node.router_link(), router.pid.to_string(), running.pid.to_string());
+    let pair = ["type", "veth", "peer", "name", NODE_LINK, "netns", &node];
+    run(ip, &[["link", "add", &link, "netns", &router].as_slice(), &pair].concat())
+}
+
+/// Configures this network namespace.
+pub(super) fn configure(ip: &Path, steps: &[NetworkStep]) -> Result<(), ClusterError> {
+    for step in steps {
+        match step {
+            NetworkStep::Ip(arguments) => run(ip, arguments)?,
+            NetworkStep::Up(link) => set_up(ip, link)?,
+            NetworkStep::Set(file, value) => set(&Path::new("/proc/sys/net/ipv4").join(file), value)?,
+        }
     }
-    for other in nodes.iter().filter(|other| *other != node) {
-        run(ip, &["route", "add", &other.pod_cidr, "via", &other.address.to_string(), "dev", INSIDE])?;
-    }
-    // A node has a route to every address, usually its default route. Without one, the API server could not connect to a
-    // Service, for a webhook or an aggregated API. kube-proxy's rules replace the address before the packet leaves.
-    run(ip, &["route", "add", SERVICE_CIDR, "dev", "lo", "src", &node.address.to_string()])?;
-    // The kernel would else tell the host where every address of the node is, so that a program of the host that is bound to
-    // the link could connect to the DNS server.
-    set(Path::new("/proc/sys/net/ipv4/conf").join(INSIDE).join("arp_ignore"), "1")?;
-    Ok(set("/proc/sys/net/ipv4/ip_forward", "1")?)
+    Ok(())
 }
 
 /// Sets a kernel setting of this network namespace.
-fn set(setting: impl AsRef<Path>, value: &str) -> Result<(), IoError> {
-    std::fs::write(&setting, value).map_err(|source| IoError::file("write", setting.as_ref(), source))
+fn set(setting: &Path, value: &str) -> Result<(), IoError> {
+    std::fs::write(setting, value).map_err(|source| IoError::file("write", setting, source))
 }
 
 /// Sets a link up, and keeps the kernel from generating an IPv6 address for it.
@@ -125,7 +130,7 @@ fn set_up(ip: &Path, link: &str) -> Result<(), ProgramError> {
     run(ip, &["link", "set", link, "up"])
 }
 
-fn run(ip: &Path, arguments: &[&str]) -> Result<(), ProgramError> {
+fn run<A: AsRef<OsStr>>(ip: &Path, arguments: &[A]) -> Result<(), ProgramError> {
     Invocation::new(ip, arguments).run().map(drop)
 }
 
@@ -167,12 +172,12 @@ mod tests {
     #[test]
     fn output_that_is_no_json_does_not_mean_that_a_range_is_free() {
         let echo = Path::new("echo");
-        for error in [check_free(echo).unwrap_err(), is_veth(echo, "ek-lab").unwrap_err()] {
+        for error in [check_free(echo, Subnet::default()).unwrap_err(), is_veth(echo, "ek-lab").unwrap_err()] {
             let text = error.to_string();
             assert!(text.contains("expected a list as JSON") && text.contains("-json"), "{text}");
         }
         let quiet = Path::new("true");
-        check_free(quiet).unwrap();
+        check_free(quiet, Subnet::default()).unwrap();
         assert!(!is_veth(quiet, "ek-lab").unwrap());
     }
 }

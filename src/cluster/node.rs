@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{LINK_PREFIX, LabName, Paths};
+use crate::config::{LabName, Paths, Subnet};
 
 /// One node: a sandbox with kubelet, containerd and kube-proxy; the first also runs the control plane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,17 +19,14 @@ pub struct Node {
     pub pod_cidr: String,
 }
 
-/// The most nodes that a lab can have: the number of /22 in 10.244.0.0/16, less one.
-pub(super) const MOST_NODES: u8 = 63;
-
 impl Node {
-    /// The node with this index (0 to 62).
+    /// The node with this index, which is below [`crate::config::MOST_NODES`].
     #[must_use]
-    pub fn new(lab: &LabName, index: u8) -> Self {
+    pub fn new(lab: &LabName, subnet: Subnet, index: u8) -> Self {
         Self {
             index,
             name: format!("{lab}-{index}"),
-            address: Ipv4Addr::new(198, 18, 0, 2 + index),
+            address: subnet.node(index),
             pod_cidr: format!("10.244.{}.0/22", index * 4),
         }
     }
@@ -52,11 +49,26 @@ impl Node {
         self.index == 0
     }
 
-    /// The address with the link's prefix, as `ip address add` takes it.
+    /// The name of its link at the router's side.
     #[must_use]
-    pub fn link_address(&self) -> String {
-        format!("{}/{LINK_PREFIX}", self.address)
+    pub fn router_link(&self) -> String {
+        format!("node{}", self.index)
     }
+}
+
+/// The name of the sandbox of a lab's router, and its hostname.
+#[must_use]
+pub(super) fn router_name(lab: &LabName) -> String {
+    format!("{lab}-router")
+}
+
+/// The router of a lab of several nodes: a sandbox without a kubelet, between the machine and the nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// The name of its sandbox.
+    pub name: String,
+    /// The host's process id of the sandbox's first process.
+    pub pid: i32,
 }
 
 /// A node whose sandbox runs.
@@ -75,8 +87,12 @@ pub struct Cluster {
     pub name: LabName,
     /// Where its state is.
     pub paths: Paths,
+    /// Its addresses on the machine.
+    pub subnet: Subnet,
     /// Its nodes, the control plane's first; never empty.
     pub nodes: Vec<RunningNode>,
+    /// Its router. A lab that never had more than one node has none.
+    pub router: Option<Router>,
 }
 
 impl Cluster {

@@ -16,10 +16,14 @@ use rcgen::{
 use crate::config::KUBERNETES_SERVICE;
 use crate::io_error::IoError;
 
-use super::component::{COREDNS_USER, EXTERNAL_IP_USER, VOLUME_PROVISIONER_USER};
+use super::component::{COREDNS_USER, EXTERNAL_IP_USER, ROUTER_USER, VOLUME_PROVISIONER_USER};
 use super::node::Node;
 
 type Authority = Issuer<'static, KeyPair>;
+
+/// The name of the files of the authority that signs the certificates of the cluster.
+const CLUSTER_AUTHORITY: &str = "ca";
+const AUTHORITY_KEY: &str = "ca.key";
 
 /// A certificate to be made.
 struct Leaf<'a> {
@@ -50,7 +54,9 @@ pub(super) fn create(directory: &Path, nodes: &[Node]) -> Result<(), IoError> {
         .recursive(true)
         .create(directory)
         .map_err(|source| IoError::file("create", directory, source))?;
-    let cluster = authority(directory, "ca", "evenkeel")?;
+    let cluster = authority(directory, CLUSTER_AUTHORITY, "evenkeel")?;
+    // For the nodes that are added later. It gives no more rights than the administrator's key beside it.
+    write(&directory.join(AUTHORITY_KEY), &cluster.key().serialize_pem())?;
     let etcd = authority(directory, "etcd-ca", "evenkeel-etcd")?;
     let front_proxy = authority(directory, "front-proxy-ca", "evenkeel-front-proxy")?;
     let loopback = [Ipv4Addr::LOCALHOST];
@@ -71,15 +77,11 @@ pub(super) fn create(directory: &Path, nodes: &[Node]) -> Result<(), IoError> {
         Leaf::client("coredns", COREDNS_USER, None),
         Leaf::client("volume-provisioner", VOLUME_PROVISIONER_USER, None),
         Leaf::client("external-ip", EXTERNAL_IP_USER, None),
+        Leaf::client("router", ROUTER_USER, None),
     ] {
         sign(directory, &cluster, &leaf)?;
     }
-    for node in nodes {
-        let user = format!("system:node:{}", node.name);
-        let own = [node.address, Ipv4Addr::LOCALHOST];
-        sign(directory, &cluster, &Leaf::server(&kubelet_serving(node), &user, &[&node.name], &own))?;
-        sign(directory, &cluster, &Leaf::client(&kubelet(node), &user, Some("system:nodes")))?;
-    }
+    nodes.iter().try_for_each(|node| sign_node(directory, &cluster, node))?;
     sign(directory, &etcd, &Leaf::server("etcd", "etcd", &["localhost"], &loopback))?;
     sign(directory, &etcd, &Leaf::client("apiserver-etcd", "kube-apiserver", None))?;
     sign(directory, &front_proxy, &Leaf::client("front-proxy", "front-proxy", None))?;
@@ -87,6 +89,24 @@ pub(super) fn create(directory: &Path, nodes: &[Node]) -> Result<(), IoError> {
     let service_accounts = key()?;
     write(&directory.join("service-account.key"), &service_accounts.serialize_pem())?;
     write(&directory.join("service-account.pub"), &service_accounts.public_key_pem())
+}
+
+/// Makes the certificates and keys of a node that is added to a lab.
+///
+/// # Errors
+/// [`IoError`] when the authority's key cannot be read, or a file cannot be written.
+pub(super) fn add_node(directory: &Path, node: &Node) -> Result<(), IoError> {
+    let file = directory.join(AUTHORITY_KEY);
+    let text = std::fs::read_to_string(&file).map_err(|source| IoError::file("read", &file, source))?;
+    let key = KeyPair::from_pem(&text).map_err(|source| failed(&source))?;
+    sign_node(directory, &Issuer::new(of_authority("evenkeel"), key), node)
+}
+
+fn sign_node(directory: &Path, authority: &Authority, node: &Node) -> Result<(), IoError> {
+    let user = format!("system:node:{}", node.name);
+    let own = [node.address, Ipv4Addr::LOCALHOST];
+    sign(directory, authority, &Leaf::server(&kubelet_serving(node), &user, &[&node.name], &own))?;
+    sign(directory, authority, &Leaf::client(&kubelet(node), &user, Some("system:nodes")))
 }
 
 /// The name of the files with the certificate and key by which a node's kubelet is a client of the API server.
@@ -100,14 +120,19 @@ pub(super) fn kubelet_serving(node: &Node) -> String {
 }
 
 fn authority(directory: &Path, file: &str, common_name: &str) -> Result<Authority, IoError> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, common_name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    let params = of_authority(common_name);
     let key = key()?;
     let certificate = params.self_signed(&key).map_err(|source| failed(&source))?;
     write(&directory.join(format!("{file}.crt")), &certificate.pem())?;
     Ok(Issuer::new(params, key))
+}
+
+fn of_authority(common_name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    params
 }
 
 fn sign(directory: &Path, authority: &Authority, leaf: &Leaf) -> Result<(), IoError> {
@@ -152,14 +177,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::LabName;
+    use crate::config::{LabName, Subnet};
 
     #[test]
     fn keys_are_private_and_every_identity_is_there() {
         let directory = tempfile::tempdir().unwrap();
         let pki = directory.path().join("pki");
         let lab: LabName = "lab".parse().unwrap();
-        create(&pki, &[0, 1].map(|index| Node::new(&lab, index))).unwrap();
+        create(&pki, &[0, 1].map(|index| Node::new(&lab, Subnet::default(), index))).unwrap();
         for file in std::fs::read_dir(&pki).unwrap() {
             let file = file.unwrap();
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
@@ -175,7 +200,12 @@ mod tests {
         ] {
             assert!(pki.join(name).exists(), "{name}");
         }
-        assert!(!pki.join("ca.key").exists(), "an authority's key must not outlive the signing");
+        for unused in ["etcd-ca.key", "front-proxy-ca.key"] {
+            assert!(!pki.join(unused).exists(), "a key must not outlive its last use");
+        }
+        let added = Node::new(&lab, Subnet::default(), 2);
+        add_node(&pki, &added).unwrap();
+        assert!(pki.join("kubelet-lab-2.crt").exists() && pki.join("kubelet-serving-lab-2.key").exists());
         assert_eq!(pki.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 
@@ -186,7 +216,7 @@ mod tests {
 
         let directory = tempfile::tempdir().unwrap();
         let pki = directory.path().join("pki");
-        create(&pki, &[Node::new(&"lab".parse().unwrap(), 0)]).unwrap();
+        create(&pki, &[Node::new(&"lab".parse().unwrap(), Subnet::default(), 0)]).unwrap();
         let mut seen = 0;
         for file in std::fs::read_dir(&pki).unwrap().map(|file| file.unwrap().path()) {
             if file.extension().is_some_and(|extension| extension == "crt") {

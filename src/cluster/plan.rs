@@ -8,22 +8,21 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterError;
-use crate::config::ProxyMode;
+use crate::config::{LabShape, ProxyMode};
 use crate::io_error::IoError;
 use crate::process::{self, Invocation};
 use crate::progress::ProgressEvent;
 
 use super::component::ComponentSpec;
-use super::node::Node;
+use super::network_plan::NetworkStep;
 
 /// The plan for a sandbox's first process. Everything that the process does follows from it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BootPlan {
-    /// The node of this sandbox.
-    pub node: Node,
-    /// Every node of the lab, this one included.
-    #[serde(default)]
-    pub nodes: Vec<Node>,
+    /// The sandbox's name, which is its hostname, too: that of its node, or that of the router.
+    pub name: String,
+    /// What is configured in its network namespace.
+    pub(super) network: Vec<NetworkStep>,
     /// The lab's cgroup, below the root of every hierarchy; see [`crate::config::LabName::cgroup`].
     pub cgroup: String,
     /// Directories below the masked ones that must stay visible (state, toolbox).
@@ -54,6 +53,9 @@ pub struct BootPlan {
     /// How kube-proxy balances.
     #[serde(default)]
     pub proxy_mode: ProxyMode,
+    /// What the lab is made of.
+    #[serde(default)]
+    pub shape: LabShape,
     /// Whether the sandbox is kept for inspection when the boot fails.
     pub keep: bool,
 }

@@ -8,6 +8,7 @@ use kube::config::AuthInfo;
 use kube::{Client, Config};
 use tokio::net::UnixStream;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::component::Ready;
 use super::plan::TlsIdentity;
@@ -40,6 +41,18 @@ impl Poller {
 impl Drop for Poller {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// Waits until something is ready; the error is the reason why it was not until `deadline`.
+pub(super) async fn wait(ready: &Ready, identity: &TlsIdentity, deadline: Instant) -> Result<(), String> {
+    let mut client = None;
+    loop {
+        match ask(ready, identity, &mut client).await {
+            Ok(()) => return Ok(()),
+            Err(why) if Instant::now() > deadline => return Err(why),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
     }
 }
 

@@ -47,7 +47,7 @@ const COVERED_SYSCTLS: [(&str, &str); 6] = [
 pub fn enter(plan_file: &Path) -> Result<(), ClusterError> {
     close_inherited();
     let plan = BootPlan::read(plan_file)?;
-    cgroup::enter(&plan.cgroup, &plan.node.name)?;
+    cgroup::enter(&plan.cgroup, &plan.name)?;
     let namespaces = [Namespace::Mount, Namespace::Network, Namespace::Uts, Namespace::Ipc, Namespace::Pid];
     platform::unshare(&namespaces).map_err(|errno| IoError::new("make namespaces", errno.into()))?;
 
@@ -78,14 +78,14 @@ fn close_inherited() {
 pub fn prepare(plan: &BootPlan) -> Result<MachineNamespaces, ClusterError> {
     let machine =
         MachineNamespaces::of(plan.caller).map_err(|source| IoError::new("find the namespaces of `up`", source))?;
-    platform::set_hostname(&plan.node.name).map_err(|errno| IoError::new("set the hostname", errno.into()))?;
+    platform::set_hostname(&plan.name).map_err(|errno| IoError::new("set the hostname", errno.into()))?;
     mounts(plan)?;
     let mut go = String::new();
     match io::stdin().lock().read_line(&mut go) {
         Ok(read) if read > 0 => {}
         _ => return Err(Interrupted.into()),
     }
-    network::configure_inside(&plan.ip, &plan.node, &plan.nodes)?;
+    network::configure(&plan.ip, &plan.network)?;
     Ok(machine)
 }
 

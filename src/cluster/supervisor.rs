@@ -20,10 +20,10 @@ use crate::platform::MachineNamespaces;
 use crate::progress::{Progress, Step};
 use crate::write_file::WriteFile;
 
-use super::component::{BootPhase, ComponentSpec};
+use super::component::{API_SERVER, BootPhase, ComponentSpec, Ready};
 use super::object;
 use super::plan::{BootPlan, ComponentState, ComponentStatus, Message};
-use super::readiness::Poller;
+use super::readiness::{self, Poller};
 use super::sandbox::say;
 use super::supervision::{History, RestartDecision};
 
@@ -96,6 +96,9 @@ impl<'a> Supervisor<'a> {
         let progress = Progress::new(|event| say(&Message::Progress(event)));
         let mut waiting: BTreeMap<usize, Step> = BTreeMap::new();
         let deadline = tokio::time::Instant::now() + self.plan.deadline;
+        if phase == BootPhase::Cluster {
+            self.api_server_of_another_sandbox(deadline).await?;
+        }
         let mut phase: Vec<usize> =
             (0..self.components.len()).filter(|&index| self.components[index].spec.phase == phase).collect();
         // The others start while the objects of these are applied.
@@ -123,6 +126,17 @@ impl<'a> Supervisor<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the API server is ready, if it is a component of another sandbox. A kubelet that finds none would try again
+    /// only after seconds.
+    async fn api_server_of_another_sandbox(&self, deadline: tokio::time::Instant) -> Result<(), ClusterError> {
+        if self.components.iter().any(|component| component.spec.name == API_SERVER) {
+            return Ok(());
+        }
+        let ready = Ready::Get(format!("{}/readyz", self.plan.api_server));
+        let waited = readiness::wait(&ready, &self.plan.identity, deadline).await;
+        waited.map_err(|why| self.plan.failure(API_SERVER, format!("was not ready for {} ({why})", self.plan.name)))
     }
 
     /// Restarts components that end. Never returns.

@@ -11,7 +11,6 @@ use kube::{Client, ResourceExt};
 use super::pods::{has_ended, pods};
 use super::subject::Subject;
 use crate::cluster::{self, Access};
-use crate::config::HOST_ADDRESS;
 use crate::toolbox::Program;
 use crate::workload::WorkloadError;
 
@@ -61,7 +60,10 @@ impl ConntrackTable {
                 ["--orig-dst".into(), service.ip().to_string(), "--orig-port-dst".into(), service.port().to_string()]
                     .to_vec()
             }
-            Destination::Pods => ["--orig-src".into(), HOST_ADDRESS.to_string()].to_vec(),
+            Destination::Pods => {
+                let machine = access.require_lab("reading the connection tracking")?.subnet.host();
+                ["--orig-src".into(), machine.to_string()].to_vec()
+            }
         };
         // A connection that this machine opens to a node itself, such as one to the API server, leads to no pod.
         let ends_at_node = |ip: IpAddr| nodes.iter().any(|node| ip == node.node.address);

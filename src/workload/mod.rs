@@ -27,6 +27,7 @@ mod pods;
 pub mod proxy_rules;
 pub mod rollout;
 mod rollout_failure;
+pub mod router;
 pub mod scale;
 pub mod service_name;
 pub mod status;

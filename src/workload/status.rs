@@ -79,7 +79,7 @@ pub async fn status(
         lab: cluster.name.to_string(),
         kubeconfig: cluster.paths.kubeconfig().display().to_string(),
         proxy_mode: cluster::proxy_mode(cluster).ok(),
-        link_changes: cluster::link_changes(&cluster.name)?,
+        link_changes: cluster::link_changes(cluster)?,
         nodes: None,
         components,
         workload: None,

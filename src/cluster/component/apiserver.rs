@@ -5,13 +5,15 @@ use crate::toolbox::Program;
 
 use super::{BootPhase, ComponentContext, ComponentSpec, Ready, encryption, etcd};
 
+/// Its name.
+pub(in crate::cluster) const NAME: &str = "kube-apiserver";
 /// Its port on the first node's address.
 pub(in crate::cluster) const PORT: u16 = 6443;
 
 pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     let address = context.node.address;
     let ready = Ready::Get(format!("{}/readyz", context.api_server()));
-    ComponentSpec::new("kube-apiserver", context.program(Program::KubeApiserver), BootPhase::Base, ready)
+    ComponentSpec::new(NAME, context.program(Program::KubeApiserver), BootPhase::Base, ready)
         .arg(format!("--bind-address={address}"))
         .arg(format!("--advertise-address={address}"))
         .arg(format!("--secure-port={PORT}"))

@@ -1,5 +1,6 @@
 //! kube-controller-manager: turns Deployments into pods, and Services into EndpointSlices.
 
+use crate::config::{NODE_GRACE_SECONDS, NodeCount};
 use crate::toolbox::Program;
 
 use super::{BootPhase, ComponentContext, ComponentSpec, Ready};
@@ -7,7 +8,7 @@ use super::{BootPhase, ComponentContext, ComponentSpec, Ready};
 pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     let kubeconfig = context.kubeconfig("controller-manager");
     let ready = Ready::Get("https://127.0.0.1:10257/healthz".into());
-    ComponentSpec::new(
+    let mut spec = ComponentSpec::new(
         "kube-controller-manager",
         context.program(Program::KubeControllerManager),
         BootPhase::Cluster,
@@ -28,5 +29,10 @@ pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     .arg(format!("--kubeconfig={}", kubeconfig.path.display()))
     .arg(format!("--authentication-kubeconfig={}", kubeconfig.path.display()))
     .arg(format!("--authorization-kubeconfig={}", kubeconfig.path.display()))
-    .file(kubeconfig.path, kubeconfig.content)
+    .file(kubeconfig.path, kubeconfig.content);
+    if context.shape.nodes > NodeCount::ONE {
+        // A node whose kubelet is silent for so long is not Ready. With one node, there is no other to take over.
+        spec = spec.arg(format!("--node-monitor-grace-period={NODE_GRACE_SECONDS}s")).arg("--node-monitor-period=1s");
+    }
+    spec
 }

@@ -13,6 +13,7 @@ pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     ComponentSpec::new(NAME, context.layout.evenkeel(), BootPhase::Cluster, Ready::Started)
         .args(["sandbox", NAME])
         .arg(kubeconfig.path.display().to_string())
+        .arg(context.shape.subnet.to_string())
         .file(kubeconfig.path, kubeconfig.content)
         .objects(rights::grant(USER, &rules()))
 }

@@ -11,7 +11,7 @@ use super::{ComponentContext, ComponentSpec, specs};
 use crate::cluster::ClusterError;
 use crate::cluster::layout::Layout;
 use crate::cluster::node::Node;
-use crate::config::{LabName, Paths, ProxyMode};
+use crate::config::{LabName, LabShape, Paths, ProxyMode};
 use crate::process::{Invocation, last_lines, outcome};
 use crate::toolbox::{self, Program, Toolbox};
 
@@ -29,8 +29,10 @@ pub struct RefusedFlag {
 
 /// The flags that the programs of the toolbox refuse, by component. A component that accepts all of its flags has no entry.
 pub async fn refused_flags(name: &LabName, paths: &Paths, toolbox: &Toolbox) -> BTreeMap<String, Vec<RefusedFlag>> {
-    let node = Node::new(name, 0);
+    let shape = LabShape::default();
+    let node = Node::new(name, shape.subnet, 0);
     let context = ComponentContext {
+        lab: name,
         node: &node,
         control_plane: node.address,
         cgroup: name.cgroup(),
@@ -38,6 +40,7 @@ pub async fn refused_flags(name: &LabName, paths: &Paths, toolbox: &Toolbox) -> 
         layout: &Layout::new(paths, &node),
         pause: "",
         proxy_mode: ProxyMode::default(),
+        shape,
         mirror_token: "",
         cache: &paths.cache,
         environment: &[],

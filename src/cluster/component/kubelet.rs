@@ -1,6 +1,6 @@
 //! kubelet: runs the node's pods through containerd. It is ready when it has registered its node.
 
-use crate::config::{CLUSTER_DOMAIN, DNS_SERVICE, MAX_PODS_PER_NODE};
+use crate::config::{CLUSTER_DOMAIN, DNS_SERVICE, LEASE_SECONDS, MAX_PODS_PER_NODE, NodeCount, ZONE_LABEL};
 use crate::toolbox::Program;
 
 use super::{BootPhase, CONTAINERD_SOCKET, ComponentContext, ComponentSpec, Ready, pki};
@@ -14,7 +14,9 @@ pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     let config = context.layout.conf("kubelet.json");
     let resolv_conf = context.layout.conf("resolv.conf");
     let ready = Ready::Get(format!("{}/api/v1/nodes/{}", context.api_server(), context.node.name));
-    ComponentSpec::new("kubelet", context.program(Program::Kubelet), BootPhase::Cluster, ready)
+    let zone = context.shape.zone_of(context.node.index);
+    let labels = zone.map(|zone| format!("--node-labels={ZONE_LABEL}={zone}"));
+    let mut spec = ComponentSpec::new("kubelet", context.program(Program::Kubelet), BootPhase::Cluster, ready)
         .arg(format!("--config={}", config.display()))
         .arg(format!("--kubeconfig={}", kubeconfig.path.display()))
         .arg(format!("--hostname-override={}", context.node.name))
@@ -22,12 +24,14 @@ pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
         .arg("--root-dir=/var/lib/kubelet")
         .file(config, settings(context).to_string())
         .file(resolv_conf, "# The lab has no DNS server outside the cluster.\n".into())
-        .file(kubeconfig.path, kubeconfig.content)
+        .file(kubeconfig.path, kubeconfig.content);
+    spec.args.extend(labels);
+    spec
 }
 
 fn settings(context: &ComponentContext) -> serde_json::Value {
     let serving = pki::kubelet_serving(context.node);
-    serde_json::json!({
+    let mut settings = serde_json::json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "address": context.node.address,
@@ -70,5 +74,9 @@ fn settings(context: &ComponentContext) -> serde_json::Value {
         "enableProfilingHandler": false,
         "enableDebugFlagsHandler": false,
         "logging": { "verbosity": 1 },
-    })
+    });
+    if context.shape.nodes > NodeCount::ONE {
+        settings["nodeLeaseDurationSeconds"] = LEASE_SECONDS.into();
+    }
+    settings
 }

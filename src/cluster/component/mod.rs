@@ -11,6 +11,7 @@ mod image_mirror;
 mod kube_proxy;
 mod kubelet;
 mod rights;
+mod router;
 mod scheduler;
 mod volume_provisioner;
 
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::ProxyMode;
+use crate::config::{LabName, LabShape, ProxyMode};
 use crate::toolbox::{Program, Toolbox};
 
 use super::layout::Layout;
@@ -30,11 +31,12 @@ use super::{encryption, pki};
 pub(super) use flags::check_flags;
 pub use flags::{RefusedFlag, accepted, refused_flags};
 
-pub(super) use apiserver::PORT as API_PORT;
+pub(super) use apiserver::{NAME as API_SERVER, PORT as API_PORT};
 pub(super) use containerd::SOCKET as CONTAINERD_SOCKET;
 pub(super) use coredns::USER as COREDNS_USER;
 pub(super) use external_ip::USER as EXTERNAL_IP_USER;
 pub(super) use kubelet::PORT as KUBELET_PORT;
+pub(super) use router::USER as ROUTER_USER;
 pub(super) use volume_provisioner::USER as VOLUME_PROVISIONER_USER;
 
 /// When a component starts. All components of a phase start together; the next phase starts when all of them are ready.
@@ -125,6 +127,8 @@ impl ComponentSpec {
 
 /// The values from which the spec of a component is made.
 pub struct ComponentContext<'a> {
+    /// The lab.
+    pub lab: &'a LabName,
     /// The node it runs on.
     pub node: &'a Node,
     /// The address of the API server's node.
@@ -139,6 +143,8 @@ pub struct ComponentContext<'a> {
     pub pause: &'a str,
     /// How kube-proxy balances.
     pub proxy_mode: ProxyMode,
+    /// What the lab is made of.
+    pub shape: LabShape,
     /// What containerd proves itself with to the image mirror.
     pub mirror_token: &'a str,
     /// The cache of programs and images.
@@ -184,6 +190,12 @@ impl ComponentContext<'_> {
             .to_string(),
         }
     }
+}
+
+/// Every component of the router's sandbox.
+#[must_use]
+pub fn router_specs(context: &ComponentContext) -> Vec<ComponentSpec> {
+    vec![router::spec(context)]
 }
 
 /// The URL of the API server at this address.

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use self::pool::{AddressDecision, Claim};
 use super::FIELD_MANAGER;
 use super::observe::ConstantBackoff;
+use crate::config::Subnet;
 use crate::shutdown::Shutdown;
 use crate::workload::WorkloadError;
 
@@ -36,11 +37,11 @@ pub const WANTED_IP: &str = "evenkeel.local/external-ip";
 ///
 /// # Errors
 /// None.
-pub async fn run(client: Client, shutdown: Shutdown) -> Result<(), WorkloadError> {
+pub async fn run(client: Client, subnet: Subnet, shutdown: Shutdown) -> Result<(), WorkloadError> {
     let (services, writer) = reflector::store();
     let events = watcher(Api::<Service>::all(client.clone()), watcher::Config::default());
     let mut events = std::pin::pin!(events.backoff(ConstantBackoff(Duration::from_millis(250))).reflect(writer));
-    let mut allocator = Allocator::new(client, services);
+    let mut allocator = Allocator::new(client, services, subnet);
     let mut again = tokio::time::interval(Duration::from_secs(1));
     let mut complete = false;
     loop {
@@ -66,6 +67,7 @@ pub async fn run(client: Client, shutdown: Shutdown) -> Result<(), WorkloadError
 struct Allocator {
     client: Client,
     services: Store<Service>,
+    subnet: Subnet,
     recorder: Recorder,
     /// Addresses that were written, but that the watch may not have shown yet.
     given: BTreeMap<String, Ipv4Addr>,
@@ -76,10 +78,10 @@ struct Allocator {
 }
 
 impl Allocator {
-    fn new(client: Client, services: Store<Service>) -> Self {
+    fn new(client: Client, services: Store<Service>, subnet: Subnet) -> Self {
         let reporter = Reporter { controller: "evenkeel-external-ip".into(), instance: None };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, services, recorder, given: BTreeMap::new(), told: BTreeSet::new(), unwritten: false }
+        Self { client, services, subnet, recorder, given: BTreeMap::new(), told: BTreeSet::new(), unwritten: false }
     }
 
     /// Decides on all Services, and writes what differs from their status.
@@ -92,14 +94,18 @@ impl Allocator {
         self.told.retain(|uid| services.contains_key(uid));
         let claims = services.iter().map(|(uid, service)| self.claim(uid, service)).collect();
         self.unwritten = false;
-        for (uid, decision) in pool::decide(claims) {
+        for (uid, decision) in pool::decide(claims, self.subnet) {
             let Some(service) = services.get(&uid) else { continue };
             let written = match decision {
                 AddressDecision::Give(ip) => self.give(&uid, service, ip).await,
                 AddressDecision::TakeBack => write_status(&self.client, service, &json!([])).await.is_ok(),
-                AddressDecision::Exhausted => self.tell(&uid, service, "ExternalIPPoolExhausted", exhausted()).await,
+                AddressDecision::Exhausted => {
+                    let note = exhausted(&self.subnet.external_range());
+                    self.tell(&uid, service, "ExternalIPPoolExhausted", note).await
+                }
                 AddressDecision::Unavailable(ip) => {
-                    let note = format!("{ip} is not free, or is not in the lab's pool {}", pool::description());
+                    let note =
+                        format!("{ip} is not free, or is not in the lab's pool {}", self.subnet.external_range());
                     self.tell(&uid, service, "ExternalIPUnavailable", note).await
                 }
             };
@@ -163,11 +169,8 @@ async fn write_status(client: &Client, service: &Service, ingress: &Value) -> Re
     api.patch_status(&service.name_any(), &params, &Patch::Merge(patch)).await.map(drop)
 }
 
-fn exhausted() -> String {
-    format!(
-        "all external IPs of the lab's pool {} are taken; delete a Service of type LoadBalancer",
-        pool::description()
-    )
+fn exhausted(pool: &str) -> String {
+    format!("all external IPs of the lab's pool {pool} are taken; delete a Service of type LoadBalancer")
 }
 
 /// Whether this controller assigns an address to the Service.

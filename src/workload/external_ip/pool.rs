@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 
-use crate::config::{EXTERNAL_POOL, EXTERNAL_POOL_PREFIX};
+use crate::config::Subnet;
 
 /// What one Service has and requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,25 +37,19 @@ pub enum AddressDecision {
     Unavailable(Ipv4Addr),
 }
 
-/// The pool as a CIDR.
-#[must_use]
-pub fn description() -> String {
-    format!("{EXTERNAL_POOL}/{EXTERNAL_POOL_PREFIX}")
-}
-
 /// Every address that can be assigned, in order.
-fn pool() -> impl Iterator<Item = Ipv4Addr> {
-    let first = u32::from(EXTERNAL_POOL);
-    let size = 1_u32 << (32 - EXTERNAL_POOL_PREFIX);
+fn pool(subnet: Subnet) -> impl Iterator<Item = Ipv4Addr> {
+    let first = u32::from(subnet.external());
+    let size = 1_u32 << (32 - Subnet::PART_PREFIX);
     (1..size - 1).map(move |host| Ipv4Addr::from(first + host))
 }
 
 /// Decides on all Services. The same claims always lead to the same decisions; a Service whose address is right gets no
 /// decision.
 #[must_use]
-pub fn decide(mut claims: Vec<Claim>) -> Vec<(String, AddressDecision)> {
+pub fn decide(mut claims: Vec<Claim>, subnet: Subnet) -> Vec<(String, AddressDecision)> {
     claims.sort_by(|a, b| (a.created, &a.uid).cmp(&(b.created, &b.uid)));
-    let pool: BTreeSet<Ipv4Addr> = pool().collect();
+    let pool: BTreeSet<Ipv4Addr> = pool(subnet).collect();
     // An address that another controller assigned is taken, and is never changed.
     let mut taken: BTreeSet<Ipv4Addr> =
         claims.iter().filter(|claim| claim.foreign).filter_map(|claim| claim.current).collect();
@@ -114,8 +108,8 @@ mod tests {
     }
 
     fn decided(claims: &[Claim]) -> Vec<(String, AddressDecision)> {
-        let forwards = decide(claims.to_vec());
-        let backwards = decide(claims.iter().rev().cloned().collect());
+        let forwards = decide(claims.to_vec(), Subnet::default());
+        let backwards = decide(claims.iter().rev().cloned().collect(), Subnet::default());
         assert_eq!(forwards, backwards, "the order of the list must not matter");
         forwards
     }

@@ -1,0 +1,304 @@
+//! The kernel of a lab's router: routes to external IPs by way of the nodes, and connections that keep their node.
+//!
+//! The functions run in the router's network namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::ClusterError;
+use crate::config::{LabName, MOST_NODES, RouterHash, Subnet};
+use crate::io_error::IoError;
+use crate::process::Invocation;
+
+use super::network::configure;
+use super::network_plan::{HOST_LINK, router_node_link};
+use super::node::Node;
+
+/// What the router's component is started with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RouterSettings {
+    /// The lab's name.
+    pub lab: String,
+    /// The lab's addresses.
+    pub subnet: Subnet,
+    /// How a node is chosen for a connection.
+    pub hash: RouterHash,
+    /// The program `ip`.
+    pub ip: PathBuf,
+    /// The program `nft`.
+    pub nft: PathBuf,
+}
+
+impl RouterSettings {
+    /// Reads the settings that `up` wrote.
+    ///
+    /// # Errors
+    /// [`ClusterError::Io`].
+    pub fn read(path: &Path) -> Result<Self, ClusterError> {
+        Ok(super::plan::read_json(path)?)
+    }
+}
+
+/// Where the router sends connections to external IPs. Nodes are named by their indexes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// For each external IP, the nodes among which new connections are spread. No node: the IP is unreachable.
+    pub external: BTreeMap<Ipv4Addr, BTreeSet<u8>>,
+    /// The nodes that keep their established connections.
+    pub keeping: BTreeSet<u8>,
+}
+
+/// The router's routes as they were last written.
+pub struct RouterKernel {
+    settings: RouterSettings,
+    lab: LabName,
+    written: Routes,
+    /// The nodes whose links are up, and whose routes are configured.
+    linked: BTreeSet<u8>,
+}
+
+impl RouterKernel {
+    /// Prepares the kernel: with [`RouterHash::Tracked`], the rules that mark connections.
+    ///
+    /// # Errors
+    /// [`ClusterError::Program`] when a program refuses, [`ClusterError::Io`] for settings that cannot be used.
+    pub fn new(settings: RouterSettings) -> Result<Self, ClusterError> {
+        let lab = settings.lab.parse();
+        let lab = lab.map_err(|source| IoError::new("read the router's settings", std::io::Error::other(source)))?;
+        if settings.hash == RouterHash::Tracked {
+            let file = Path::new("/run/evenkeel-router.nft");
+            fs::write(file, mark_rules()).map_err(|source| IoError::file("write", file, source))?;
+            Invocation::new(&settings.nft, [Path::new("-f"), file]).run()?;
+        }
+        Ok(Self { settings, lab, written: Routes::default(), linked: BTreeSet::new() })
+    }
+
+    /// Whether links of nodes came up or went down since the routes were written.
+    #[must_use]
+    pub fn links_changed(&self) -> bool {
+        links_up().is_some_and(|up| up != self.linked)
+    }
+
+    /// Writes the routes, as far as the links of the nodes are up. The kernel itself stops using routes through a link that
+    /// goes down.
+    ///
+    /// # Errors
+    /// [`ClusterError::Program`]. The routes are then written again with the next change.
+    pub fn write(&mut self, wanted: &Routes) -> Result<(), ClusterError> {
+        let up = links_up().unwrap_or_else(|| self.linked.clone());
+        if up != self.linked {
+            for index in up.difference(&self.linked) {
+                configure(&self.settings.ip, &router_node_link(&self.node(*index), self.settings.subnet))?;
+            }
+            // With a link, its routes are gone.
+            self.written = Routes::default();
+            self.linked = up;
+        }
+        let reachable = |nodes: &BTreeSet<u8>| nodes & &self.linked;
+        let external = wanted.external.iter().map(|(ip, nodes)| (*ip, reachable(nodes))).collect();
+        let wanted = Routes { external, keeping: reachable(&wanted.keeping) };
+        // A failure must not leave the impression that everything is written.
+        let before = std::mem::take(&mut self.written);
+        for arguments in self.changes(&before, &wanted) {
+            Invocation::new(&self.settings.ip, &arguments).run()?;
+        }
+        self.written = wanted;
+        Ok(())
+    }
+
+    fn node(&self, index: u8) -> Node {
+        Node::new(&self.lab, self.settings.subnet, index)
+    }
+
+    /// The calls of `ip` that lead from the routes before to those that are wanted.
+    fn changes(&self, before: &Routes, wanted: &Routes) -> Vec<Vec<String>> {
+        let mut calls = Vec::new();
+        if self.settings.hash == RouterHash::Tracked && before.keeping != wanted.keeping {
+            calls.extend((0..MOST_NODES).flat_map(|index| self.keep(index, before, wanted)));
+        }
+        for (ip, nodes) in &wanted.external {
+            if before.external.get(ip) != Some(nodes) {
+                calls.extend(self.route(*ip, nodes));
+            }
+        }
+        for ip in before.external.keys().filter(|ip| !wanted.external.contains_key(ip)) {
+            calls.push(words(&["route", "delete", &ip.to_string()]));
+        }
+        calls
+    }
+
+    /// The calls for the connections of one node. Each node has a routing table, which is looked up for packets that have the
+    /// mark of the node.
+    fn keep(&self, index: u8, before: &Routes, wanted: &Routes) -> Vec<Vec<String>> {
+        let (table, mark) = (table(index), mark(index).to_string());
+        let rule = |action: &str| words(&["rule", action, "fwmark", &mark, "lookup", &table, "priority", &table]);
+        match (before.keeping.contains(&index), wanted.keeping.contains(&index)) {
+            (false, true) => {
+                let node = self.node(index);
+                let (via, link) = (node.address.to_string(), node.router_link());
+                // The rule may be there from before.
+                vec![words(&["route", "replace", "default", "via", &via, "dev", &link, "table", &table]), rule("add")]
+            }
+            (true, false) => vec![words(&["route", "flush", "table", &table]), rule("delete")],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The calls that route an external IP to these nodes.
+    fn route(&self, ip: Ipv4Addr, nodes: &BTreeSet<u8>) -> Vec<Vec<String>> {
+        let to = format!("{ip}/32");
+        if nodes.is_empty() {
+            return vec![words(&["route", "replace", "unreachable", &to])];
+        }
+        let hops: Vec<(String, String)> = nodes
+            .iter()
+            .map(|index| self.node(*index))
+            .map(|node| (node.address.to_string(), node.router_link()))
+            .collect();
+        if self.settings.hash == RouterHash::Resilient {
+            return resilient(ip, nodes, &hops);
+        }
+        let mut call = words(&["route", "replace", &to]);
+        for (via, link) in &hops {
+            call.extend(words(if hops.len() > 1 { &["nexthop"] } else { &[] }));
+            call.extend(words(&["via", via, "dev", link]));
+        }
+        vec![call]
+    }
+}
+
+/// The number of buckets of a resilient group. Few enough that most of them are in use under load, and many times the nodes.
+const BUCKETS: &str = "256";
+/// A bucket without a packet for so many seconds may be given to another node.
+const IDLE_SECONDS: &str = "5";
+
+/// A group of next hops for each external IP, as its number of buckets cannot be shared. The identifiers of next hops follow
+/// from the nodes' indexes, those of groups from the address.
+fn resilient(ip: Ipv4Addr, nodes: &BTreeSet<u8>, hops: &[(String, String)]) -> Vec<Vec<String>> {
+    let id = |index: &u8| (u32::from(*index) + 1).to_string();
+    let group = (1000 + u32::from(ip.octets()[3])).to_string();
+    let members: Vec<String> = nodes.iter().map(id).collect();
+    let mut calls: Vec<Vec<String>> = nodes
+        .iter()
+        .zip(hops)
+        .map(|(index, (via, link))| words(&["nexthop", "replace", "id", &id(index), "via", via, "dev", link]))
+        .collect();
+    let kind = ["type", "resilient", "buckets", BUCKETS, "idle_timer", IDLE_SECONDS];
+    calls.push([words(&["nexthop", "replace", "id", &group, "group", &members.join("/")]), words(&kind)].concat());
+    calls.push(words(&["route", "replace", &format!("{ip}/32"), "nhid", &group]));
+    calls
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+/// The mark of packets whose connection keeps the node.
+fn mark(index: u8) -> u32 {
+    u32::from(index) + 1
+}
+
+/// The number of the node's routing table, which is the priority of its rule, too.
+fn table(index: u8) -> String {
+    (1000 + u32::from(index)).to_string()
+}
+
+/// A connection from the machine is marked with the node that its first packet is routed to, and its later packets get the
+/// mark before they are routed.
+fn mark_rules() -> String {
+    let marks: Vec<String> = (0..MOST_NODES).map(|index| format!("\"node{index}\" : {}", mark(index))).collect();
+    format!(
+        "\
+table ip evenkeel {{
+    chain remember {{
+        type filter hook forward priority mangle; policy accept;
+        iifname \"{HOST_LINK}\" ct mark 0 ct mark set meta oifname map {{ {} }}
+    }}
+    chain recall {{
+        type filter hook prerouting priority mangle; policy accept;
+        iifname \"{HOST_LINK}\" ct mark != 0 meta mark set ct mark
+    }}
+}}
+",
+        marks.join(", ")
+    )
+}
+
+/// The nodes whose links are up and have a carrier. `None` if the kernel does not say it.
+fn links_up() -> Option<BTreeSet<u8>> {
+    let up = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
+    let links = getifaddrs().ok()?.filter(|link| link.flags.contains(up));
+    let index = |name: &str| name.strip_prefix("node")?.parse().ok().filter(|index| *index < MOST_NODES);
+    Some(links.filter_map(|link| index(&link.interface_name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel(hash: RouterHash) -> RouterKernel {
+        let (lab, subnet) = ("lab".to_owned(), Subnet::default());
+        let settings = RouterSettings { lab, subnet, hash, ip: "ip".into(), nft: "nft".into() };
+        RouterKernel { settings, lab: "lab".parse().unwrap(), written: Routes::default(), linked: BTreeSet::new() }
+    }
+
+    fn routes(nodes: &[u8], keeping: &[u8]) -> Routes {
+        let external = [(Ipv4Addr::new(198, 18, 1, 7), nodes.iter().copied().collect())].into();
+        Routes { external, keeping: keeping.iter().copied().collect() }
+    }
+
+    fn calls(hash: RouterHash, before: &Routes, wanted: &Routes) -> Vec<String> {
+        kernel(hash).changes(before, wanted).iter().map(|call| call.join(" ")).collect()
+    }
+
+    #[test]
+    fn connections_are_spread_over_the_nodes_with_equal_costs() {
+        let none = Routes::default();
+        let two = calls(RouterHash::Plain, &none, &routes(&[0, 2], &[0, 1, 2]));
+        assert_eq!(
+            two,
+            ["route replace 198.18.1.7/32 nexthop via 198.18.0.2 dev node0 nexthop via 198.18.0.4 dev node2"]
+        );
+        let one = calls(RouterHash::Plain, &none, &routes(&[1], &[]));
+        assert_eq!(one, ["route replace 198.18.1.7/32 via 198.18.0.3 dev node1"]);
+        assert_eq!(calls(RouterHash::Plain, &none, &routes(&[], &[])), ["route replace unreachable 198.18.1.7/32"]);
+        assert_eq!(calls(RouterHash::Plain, &routes(&[1], &[]), &none), ["route delete 198.18.1.7"]);
+        assert_eq!(calls(RouterHash::Plain, &routes(&[1], &[1]), &routes(&[1], &[])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_node_that_gets_no_new_connections_keeps_those_that_it_has() {
+        let changed = calls(RouterHash::Tracked, &routes(&[0, 1], &[0, 1]), &routes(&[0], &[0, 1]));
+        assert_eq!(changed, ["route replace 198.18.1.7/32 via 198.18.0.2 dev node0"]);
+        let gone = calls(RouterHash::Tracked, &routes(&[0], &[0, 1]), &routes(&[0], &[0]));
+        assert_eq!(gone, ["route flush table 1001", "rule delete fwmark 2 lookup 1001 priority 1001"]);
+        let new = calls(RouterHash::Tracked, &routes(&[0], &[0]), &routes(&[0], &[0, 1]));
+        assert_eq!(
+            new,
+            [
+                "route replace default via 198.18.0.3 dev node1 table 1001",
+                "rule add fwmark 2 lookup 1001 priority 1001"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_resilient_group_is_replaced_and_its_next_hops_first() {
+        let changed = calls(RouterHash::Resilient, &routes(&[0], &[]), &routes(&[0, 1], &[]));
+        assert_eq!(
+            changed,
+            [
+                "nexthop replace id 1 via 198.18.0.2 dev node0",
+                "nexthop replace id 2 via 198.18.0.3 dev node1",
+                "nexthop replace id 1007 group 1/2 type resilient buckets 256 idle_timer 5",
+                "route replace 198.18.1.7/32 nhid 1007",
+            ]
+        );
+    }
+}

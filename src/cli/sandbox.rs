@@ -8,7 +8,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::output;
 use crate::cli::error::Error;
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, configure_network};
 
 use crate::cluster::image_mirror::MirrorSettings;
 use crate::cluster::sandbox::{enter, prepare, say};
@@ -53,6 +53,13 @@ enum SandboxCommand {
         kubeconfig: PathBuf,
         /// The lab's addresses.
         subnet: Subnet,
+    },
+    /// Configures the network namespace in which it runs.
+    ConfigureNetwork {
+        /// The program ip.
+        ip: PathBuf,
+        /// The steps, as JSON.
+        steps: String,
     },
     /// Keeps the routes of the router.
     Router {
@@ -107,6 +114,7 @@ impl Args {
             SandboxCommand::ExternalIp { kubeconfig, subnet } => runtime()?.block_on(async {
                 Ok(external_ip::run(client_by(&kubeconfig).await?, subnet, shutdown::on_signal(|_| {})?).await?)
             }),
+            SandboxCommand::ConfigureNetwork { ip, steps } => Ok(configure_network(&ip, &steps)?),
             SandboxCommand::Router { kubeconfig, settings } => runtime()?.block_on(async {
                 let settings = RouterSettings::read(&settings)?;
                 let client = client_by(&kubeconfig).await?;

@@ -2,6 +2,7 @@
 
 use kube::Client;
 
+use super::find::find;
 use super::node::{Cluster, RunningNode};
 use crate::cluster::ClusterError;
 use crate::toolbox::Toolbox;
@@ -51,18 +52,28 @@ impl Access {
         self.lab().ok_or_else(|| ClusterError::NoDataPlane { what: what.to_owned() })
     }
 
-    /// The nodes, and the programs that read their rules and connection tracking, for optional information.
+    /// The nodes that run now, and the programs that read their rules and connection tracking, for optional information.
     #[must_use]
-    pub fn kernels(&self) -> Option<(&[RunningNode], &Toolbox)> {
+    pub fn kernels(&self) -> Option<(Vec<RunningNode>, &Toolbox)> {
+        let (cluster, toolbox) = self.router_kernel()?;
+        Some((cluster.nodes, toolbox))
+    }
+
+    /// The lab as it is now, and the programs that read the routes of its router.
+    #[must_use]
+    pub fn router_kernel(&self) -> Option<(Cluster, &Toolbox)> {
         let data_plane = self.data_plane.as_ref()?;
-        Some((&data_plane.cluster.nodes, data_plane.toolbox.as_ref()?))
+        let toolbox = data_plane.toolbox.as_ref()?;
+        // Nodes may have been added, removed, killed or restarted since the verb began.
+        let known = &data_plane.cluster;
+        Some((find(&known.name, &known.paths).unwrap_or_else(|_| known.clone()), toolbox))
     }
 
     /// As [`Access::kernels`], for something that cannot be done without them.
     ///
     /// # Errors
     /// [`ClusterError::NoDataPlane`] when only the API server can be reached, or the programs are missing.
-    pub fn require_kernels(&self, what: &str) -> Result<(&[RunningNode], &Toolbox), ClusterError> {
+    pub fn require_kernels(&self, what: &str) -> Result<(Vec<RunningNode>, &Toolbox), ClusterError> {
         self.kernels().ok_or_else(|| ClusterError::NoDataPlane { what: what.to_owned() })
     }
 }

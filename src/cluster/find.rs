@@ -31,6 +31,10 @@ pub fn find(name: &LabName, paths: &Paths) -> Result<Cluster, ClusterError> {
                     asked: paths.state.clone(),
                 });
             }
+            // A node that is being added is none yet, unless the lab itself is being booted.
+            if booted(first, paths) {
+                nodes.retain(|running| booted(running, paths));
+            }
             let router = sandboxes.into_iter().find(|sandbox| sandbox.name == router_name(name));
             let router = router.map(|sandbox| Router { name: sandbox.name, pid: sandbox.pid });
             Ok(Cluster { name: name.clone(), paths: paths.clone(), subnet, nodes, router })
@@ -111,8 +115,11 @@ fn state_in(arguments: &[u8], sandbox: &str) -> Option<PathBuf> {
 /// this cannot be read, it counts as complete.
 #[must_use]
 pub fn is_booted(cluster: &Cluster) -> bool {
-    let booted = |running: &RunningNode| Layout::new(&cluster.paths, &running.node).booted();
-    cluster.nodes.iter().all(|running| booted(running).try_exists().unwrap_or(true))
+    cluster.nodes.iter().all(|running| booted(running, &cluster.paths))
+}
+
+fn booted(running: &RunningNode, paths: &Paths) -> bool {
+    Layout::new(paths, &running.node).booted().try_exists().unwrap_or(true)
 }
 
 /// Whether a process is number 1 of a PID namespace below ours.

@@ -15,6 +15,7 @@ mod find;
 mod gc_roots;
 pub mod image_mirror;
 mod image_store;
+mod join;
 mod kubeconfig;
 mod layout;
 mod link_changes;
@@ -57,6 +58,7 @@ pub use boot::{BootRequest, up};
 pub use component_process::{ComponentProcess, component_process, component_status};
 pub use container::kill_container;
 pub use find::{find, is_booted};
+pub use join::{add_node, configure_network, kill_node, remove_node, start_node};
 pub use kubeconfig::client as client_by;
 pub use layout::Layout;
 pub use link_changes::{LinkAddition, LinkChanges, LinkManager, link_changes};
@@ -66,7 +68,7 @@ pub use packet_delay::{DelayedPod, check_packet_delay, delay_packets, try_to_del
 pub use plan::{BootPlan, ComponentState, ComponentStatus, Message};
 pub use pod_cgroup::PodCgroup;
 pub use residue::Removed;
-pub use router::{RouterKernel, RouterSettings, Routes};
+pub use router::{RouterKernel, RouterSettings, Routes, routed_nodes};
 pub use slow_container::{ContainerId, ContainerLimit, SlowContainer, end_all_slow_containers};
 pub use temporary_routes::TemporaryRoutes;
 

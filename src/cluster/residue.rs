@@ -126,7 +126,7 @@ fn end_processes(name: &LabName) -> Result<usize, ClusterError> {
 }
 
 /// Removes a root cgroup. A process that has just ended may keep its group busy for a moment.
-fn remove_cgroup(root: &Path) -> Result<(), IoError> {
+pub(super) fn remove_cgroup(root: &Path) -> Result<(), IoError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match cgroup::remove(root) {

@@ -3,6 +3,7 @@
 //! The functions run in the router's network namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,11 @@ use crate::cluster::ClusterError;
 use crate::config::{LabName, MOST_NODES, RouterHash, Subnet};
 use crate::io_error::IoError;
 use crate::process::Invocation;
+use crate::toolbox::{Program, Toolbox};
 
 use super::network::configure;
 use super::network_plan::{HOST_LINK, router_node_link};
-use super::node::Node;
+use super::node::{Node, Router};
 
 /// What the router's component is started with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -230,12 +232,49 @@ table ip evenkeel {{
     )
 }
 
+/// The nodes to which the router sends new connections for an external IP.
+///
+/// # Errors
+/// [`ClusterError::Program`] when the routes cannot be read.
+pub async fn routed_nodes(router: &Router, toolbox: &Toolbox, ip: Ipv4Addr) -> Result<BTreeSet<u8>, ClusterError> {
+    let (target, to) = (format!("--target={}", router.pid), format!("{ip}/32"));
+    let program = toolbox.path(Program::Ip).as_os_str();
+    let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program];
+    let tail = ["-json", "route", "show", "exact", &to].map(OsStr::new);
+    let show = Invocation::new(toolbox.path(Program::Nsenter), head.into_iter().chain(tail));
+    let shown = show.run_async().await?;
+    Ok(devices_in(&shown).iter().filter_map(|device| index_of_link(device)).collect())
+}
+
+/// The devices of the routes in the JSON of `ip`: of one next hop, of several, or of a group of next hops.
+fn devices_in(shown: &[u8]) -> Vec<String> {
+    let routes: Vec<ShownRoute> = serde_json::from_slice(shown).unwrap_or_default();
+    let of_route = |route: ShownRoute| route.dev.into_iter().chain(route.nexthops.into_iter().map(|hop| hop.dev));
+    routes.into_iter().flat_map(of_route).collect()
+}
+
+#[derive(Deserialize)]
+struct ShownRoute {
+    dev: Option<String>,
+    #[serde(default)]
+    nexthops: Vec<ShownHop>,
+}
+
+#[derive(Deserialize)]
+struct ShownHop {
+    dev: String,
+}
+
+/// The index of the node whose link has this name.
+fn index_of_link(name: &str) -> Option<u8> {
+    name.strip_prefix("node")?.parse().ok().filter(|index| *index < MOST_NODES)
+}
+
 /// The nodes whose links are up and have a carrier. `None` if the kernel does not say it.
 fn links_up() -> Option<BTreeSet<u8>> {
     let up = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
     let links = getifaddrs().ok()?.filter(|link| link.flags.contains(up));
-    let index = |name: &str| name.strip_prefix("node")?.parse().ok().filter(|index| *index < MOST_NODES);
-    Some(links.filter_map(|link| index(&link.interface_name)).collect())
+    Some(links.filter_map(|link| index_of_link(&link.interface_name)).collect())
 }
 
 #[cfg(test)]
@@ -286,6 +325,19 @@ mod tests {
                 "rule add fwmark 2 lookup 1001 priority 1001"
             ]
         );
+    }
+
+    #[test]
+    fn routes_name_their_nodes_in_each_form() {
+        let one = br#"[{"dst":"198.18.1.1","gateway":"198.18.0.3","dev":"node1","flags":[]}]"#;
+        assert_eq!(devices_in(one), ["node1"]);
+        let two = br#"[{"dst":"198.18.1.1","flags":[],"nexthops":[{"gateway":"198.18.0.2","dev":"node0","weight":1,
+            "flags":[]},{"gateway":"198.18.0.3","dev":"node12","weight":1,"flags":[]}]}]"#;
+        let indexes: Vec<_> = devices_in(two).iter().filter_map(|device| index_of_link(device)).collect();
+        assert_eq!(indexes, [0, 12]);
+        let none = br#"[{"type":"unreachable","dst":"198.18.1.1","dev":"lo","flags":[]}]"#;
+        assert_eq!(devices_in(none).iter().filter_map(|device| index_of_link(device)).count(), 0);
+        assert_eq!(devices_in(b""), Vec::<String>::new());
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl ConntrackTable {
             Destination::Pods => *to == entry.pod && !ends_at_node(*to),
         };
         let mut all = Self::default();
-        for node in nodes {
+        for node in &nodes {
             let arguments = ["-L", "-p", "tcp"].into_iter().chain(filter.iter().map(String::as_str));
             let listed = cluster::inside(node, toolbox, conntrack, arguments).run_async().await?;
             all.0.extend(String::from_utf8_lossy(&listed).lines().filter_map(entry).filter(is_wanted));

@@ -23,6 +23,7 @@ use super::observe::{Observed, View};
 use super::pods::{is_active, is_ready};
 use super::proxy_rules::{Programmed, programmed};
 use super::rollout::{Verdict, Watch};
+use super::router;
 use super::subject::Subject;
 use super::{FIELD_MANAGER, unchanged};
 use crate::cluster::Access;
@@ -203,19 +204,22 @@ fn lacks_address(service: &Service) -> bool {
 
 /// The first difference between `view` and the rules of a node; `None` when all agree, or when no rules can be read.
 async fn unprogrammed(access: &Access, subject: &Subject, view: &View) -> Result<Option<String>, WorkloadError> {
-    let Some((nodes, toolbox)) = access.kernels() else { return Ok(None) };
+    let Some((cluster, toolbox)) = access.router_kernel() else { return Ok(None) };
     if view.service.as_ref().is_some_and(|service| is_headless(service)) {
         return Ok(None);
     }
     let wanted = listed_as_ready(subject, view.slices.iter().map(AsRef::as_ref));
     let entries: Vec<Entry> = view.service.iter().flat_map(|service| entries(service, subject.port)).collect();
-    for node in nodes {
+    for node in &cluster.nodes {
         let rules = programmed(node, toolbox, subject).await?;
         if let Some(difference) = difference(&rules, &wanted, &entries) {
             return Ok(Some(format!("{difference} on node {}", node.node.name)));
         }
     }
-    Ok(None)
+    match &view.service {
+        Some(service) => router::unrouted(&access.client, &cluster, toolbox, service, &view.slices).await,
+        None => Ok(None),
+    }
 }
 
 /// An address or a port under which a node accepts connections to the Service.

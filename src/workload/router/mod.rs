@@ -1,6 +1,7 @@
 //! The controller of a lab's router: keeps the routes to external IPs, as a BGP speaker on each node would.
 
 mod decide;
+mod routed;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::shutdown::Shutdown;
 use crate::workload::WorkloadError;
 
 pub use decide::EXCLUDE_LABEL;
+pub(super) use routed::unrouted;
 
 /// How long to wait before a broken watch is opened again.
 const AGAIN: Duration = Duration::from_millis(250);

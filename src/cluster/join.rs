@@ -1,0 +1,240 @@
+//! Nodes that are added to a lab that is up, started again, or removed from it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::cluster::ClusterError;
+use crate::config::MOST_NODES;
+use crate::io_error::IoError;
+use crate::process::Invocation;
+use crate::progress::Progress;
+use crate::shutdown::{self, Shutdown};
+use crate::toolbox::{Program, Toolbox};
+
+use super::boot::BootRequest;
+use super::boot_sandbox::BootingSandbox;
+use super::layout::Layout;
+use super::network_plan::{HOST_LINK, NODE_LINK, NetworkStep, Uplink, node_link};
+use super::node::{Cluster, Node, Router, RunningNode, router_name};
+use super::node_ready::node_ready;
+use super::plan::BootPlan;
+use super::prepare::Preparation;
+use super::{cgroup, client, component, memory, network, pki, residue};
+
+/// How long killed processes may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Adds a node to a lab, with the first name that is free, and waits until it is Ready and has the images of the first node. A
+/// lab without a router gets one first; the connections of the machine to the first node survive that.
+///
+/// # Errors
+/// As [`super::up`]. The new node is then removed again.
+pub async fn add_node(
+    request: &BootRequest<'_>,
+    cluster: &Cluster,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<RunningNode, ClusterError> {
+    memory::require_for_node()?;
+    let node = free_node(cluster)?;
+    let preparation = Preparation::of_running(request)?;
+    let mut cluster = cluster.clone();
+    if cluster.router.is_none() {
+        let step = progress.step("put a router between this machine and the node");
+        let plan = preparation.router(&[cluster.first().node.clone()])?;
+        cluster.router = Some(insert_router(&cluster, request.toolbox, &plan).await?);
+        step.done();
+    }
+    pki::add_node(&Layout::new(request.paths, &node).pki(""), &node)?;
+    preparation.node(&node, Uplink::Router)?;
+    let started = start_node(&cluster, request.toolbox, &node, progress, shutdown).await;
+    if started.is_err() {
+        let step = progress.step(format!("remove node {}", node.name));
+        if remove_node(&cluster, &node).is_ok() {
+            step.done();
+        }
+    }
+    started
+}
+
+fn free_node(cluster: &Cluster) -> Result<Node, ClusterError> {
+    let taken = |index: &u8| cluster.nodes.iter().any(|running| running.node.index == *index);
+    let free = (1..MOST_NODES).find(|index| !taken(index));
+    let full = || ClusterError::Taken { what: "last node name".into(), by: format!("one of {MOST_NODES} nodes") };
+    Ok(Node::new(&cluster.name, cluster.subnet, free.ok_or_else(full)?))
+}
+
+/// Starts the sandbox of a node whose plan was written before, and waits until the node is Ready and has the images of the first
+/// node.
+///
+/// # Errors
+/// As [`super::up`].
+pub async fn start_node(
+    cluster: &Cluster,
+    toolbox: &Toolbox,
+    node: &Node,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<RunningNode, ClusterError> {
+    let layout = Layout::new(&cluster.paths, node);
+    // The sandbox takes the machine's namespaces from its caller.
+    let plan = BootPlan { caller: std::process::id(), ..BootPlan::read(&layout.plan())? };
+    let text = serde_json::to_string(&plan).map_err(|source| IoError::new("write the plan", source.into()))?;
+    pki::write(&layout.plan(), &text)?;
+    // This must not be interrupted half-way: a process must be in the lab's cgroup before it can be undone.
+    cgroup::create(&plan.cgroup, &plan.name)?;
+    let mut sandbox = BootingSandbox::start(&layout).await?;
+    let running = RunningNode { node: node.clone(), pid: sandbox.pid };
+    network::connect_node(toolbox.path(Program::Ip), cluster, &running)?;
+    sandbox.go().await?;
+    let progress = progress.of(&node.name);
+    shutdown::unless(shutdown, sandbox.follow(&plan, &progress)).await??;
+    let step = progress.step("wait for the node to be Ready");
+    let client = client(cluster).await?;
+    let ready = async {
+        tokio::try_join!(
+            node_ready(&client, &plan),
+            copy_images(cluster.first(), &running, &layout, toolbox, &progress)
+        )
+    };
+    shutdown::unless(shutdown, ready).await??;
+    step.done();
+    pki::write(&layout.booted(), "")?;
+    Ok(running)
+}
+
+/// Copies the images of one node to another. An image that cannot be copied is pulled by the kubelet when a pod needs it.
+async fn copy_images(
+    from: &RunningNode,
+    to: &RunningNode,
+    layout: &Layout,
+    toolbox: &Toolbox,
+    progress: &Progress,
+) -> Result<(), ClusterError> {
+    let listed = ctr(from, toolbox, ["ls", "--quiet"]).run_async().await?;
+    let listed = String::from_utf8_lossy(&listed);
+    let archive = layout.node().join("image.tar");
+    for name in listed.lines().filter(|name| !name.starts_with("sha256:")) {
+        let export = ctr(from, toolbox, [OsStr::new("export"), archive.as_os_str(), OsStr::new(name)]);
+        let import = ctr(to, toolbox, [OsStr::new("import"), archive.as_os_str()]);
+        let copied = async {
+            export.run_async().await?;
+            import.run_async().await
+        };
+        if let Err(error) = copied.await {
+            progress.note(format!("the image {name} could not be copied: {error}"));
+        }
+    }
+    match fs::remove_file(&archive) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(IoError::file("remove", &archive, source).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn ctr<A: AsRef<OsStr>>(on: &RunningNode, toolbox: &Toolbox, arguments: impl IntoIterator<Item = A>) -> Invocation {
+    let socket = format!("/proc/{}/root{}", on.pid, component::CONTAINERD_SOCKET);
+    let head = ["--address", &socket, "--namespace", "k8s.io", "images"].map(OsString::from);
+    let tail = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
+    Invocation::new(toolbox.path(Program::Ctr), head.into_iter().chain(tail))
+}
+
+/// Puts a router between the machine and the only node. The node's end of the link moves to the router, so that the machine's end
+/// stays as it is; the node gets a link to the router, with its old address.
+async fn insert_router(cluster: &Cluster, toolbox: &Toolbox, plan: &BootPlan) -> Result<Router, ClusterError> {
+    let (ip, first) = (toolbox.path(Program::Ip), cluster.first());
+    let layout = Layout::of_sandbox(&cluster.paths, &router_name(&cluster.name));
+    cgroup::create(&plan.cgroup, &plan.name)?;
+    let mut sandbox = BootingSandbox::start(&layout).await?;
+    let router = Router { name: plan.name.clone(), pid: sandbox.pid };
+    let with_router = Cluster { router: Some(router.clone()), ..cluster.clone() };
+    let pid = router.pid.to_string();
+    run_inside(first.pid, toolbox, ip, &["link", "set", NODE_LINK, "netns", &pid]).await?;
+    run_inside(router.pid, toolbox, ip, &["link", "set", NODE_LINK, "name", HOST_LINK]).await?;
+    network::connect_node(ip, &with_router, first)?;
+    configure_inside(first.pid, toolbox, &layout, &node_link(&first.node, cluster.subnet, Uplink::Router)).await?;
+    sandbox.go().await?;
+    network::route_external(ip, cluster, cluster.subnet.router())?;
+    sandbox.follow(plan, &Progress::silent()).await?;
+    Ok(router)
+}
+
+/// Configures the network namespace of a sandbox that runs.
+async fn configure_inside(
+    pid: i32,
+    toolbox: &Toolbox,
+    layout: &Layout,
+    steps: &[NetworkStep],
+) -> Result<(), ClusterError> {
+    let steps = serde_json::to_string(steps).map_err(|source| IoError::new("write network steps", source.into()))?;
+    let ip = toolbox.path(Program::Ip).display().to_string();
+    run_inside(pid, toolbox, &layout.evenkeel(), &["sandbox", "configure-network", &ip, &steps]).await
+}
+
+async fn run_inside(
+    pid: i32,
+    toolbox: &Toolbox,
+    program: &std::path::Path,
+    arguments: &[&str],
+) -> Result<(), ClusterError> {
+    let target = format!("--target={pid}");
+    let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program.as_os_str()];
+    let all = head.into_iter().chain(arguments.iter().map(OsStr::new));
+    Invocation::new(toolbox.path(Program::Nsenter), all).run_async().await?;
+    Ok(())
+}
+
+/// Configures this network namespace, by steps as JSON. Runs inside of it.
+///
+/// # Errors
+/// [`ClusterError::Io`] or [`ClusterError::Program`], naming what the kernel refused.
+pub fn configure_network(ip: &std::path::Path, steps: &str) -> Result<(), ClusterError> {
+    let steps: Vec<NetworkStep> =
+        serde_json::from_str(steps).map_err(|source| IoError::new("read network steps", source.into()))?;
+    network::configure(ip, &steps)
+}
+
+/// Kills all processes of a node, and waits until they are gone. Its link goes with them.
+///
+/// # Errors
+/// [`ClusterError::Io`] when they do not end.
+pub fn kill_node(cluster: &Cluster, node: &Node) -> Result<(), ClusterError> {
+    let deadline = Instant::now() + PATIENCE;
+    let group = format!("{}/{}", cluster.name.cgroup(), node.name);
+    while cgroup::members(&group)?.count() > 0 {
+        if Instant::now() > deadline {
+            let late = io::Error::new(io::ErrorKind::TimedOut, "its processes did not end");
+            return Err(IoError::new(format!("end node {}", node.name), late).into());
+        }
+        cgroup::kill(&group)?;
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Removes a node's processes, cgroups and files. The Node object in the API server is another matter.
+///
+/// # Errors
+/// [`ClusterError::Io`].
+pub fn remove_node(cluster: &Cluster, node: &Node) -> Result<(), ClusterError> {
+    kill_node(cluster, node)?;
+    for root in cgroup::roots(&format!("{}/{}", cluster.name.cgroup(), node.name))? {
+        residue::remove_cgroup(&root)?;
+    }
+    let layout = Layout::new(&cluster.paths, node);
+    let directories: [PathBuf; 2] = [layout.node(), layout.logs()];
+    for directory in directories {
+        match fs::remove_dir_all(&directory) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(IoError::file("remove", &directory, source).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

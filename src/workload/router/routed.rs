@@ -1,0 +1,44 @@
+//! Whether the router sends connections for a Service to exactly the nodes that it should.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::ListParams;
+use kube::{Api, Client};
+
+use super::decide::{Seen, decide};
+use crate::cluster::{self, Cluster};
+use crate::kubernetes_error::KubernetesError;
+use crate::toolbox::Toolbox;
+use crate::workload::WorkloadError;
+
+/// The first difference between the routes to the external IPs of a Service and those that it should have; `None` when they
+/// agree, and in a lab without a router.
+pub(in crate::workload) async fn unrouted(
+    client: &Client,
+    cluster: &Cluster,
+    toolbox: &Toolbox,
+    service: &Arc<Service>,
+    slices: &[Arc<EndpointSlice>],
+) -> Result<Option<String>, WorkloadError> {
+    let Some(router) = &cluster.router else { return Ok(None) };
+    let nodes: Api<Node> = Api::all(client.clone());
+    let listed = nodes.list(&ListParams::default()).await;
+    let listed = listed.map_err(|source| KubernetesError::new("list nodes", source))?.items;
+    let nodes: Vec<Arc<Node>> = listed.into_iter().map(Arc::new).collect();
+    let wanted = decide(&Seen { services: std::slice::from_ref(service), slices, nodes: &nodes }, cluster.subnet);
+    let running: BTreeSet<u8> = cluster.nodes.iter().map(|running| running.node.index).collect();
+    for (ip, nodes) in wanted.external {
+        let wanted = &nodes & &running;
+        let routed = cluster::routed_nodes(router, toolbox, ip).await?;
+        if routed != wanted {
+            let have = routed.intersection(&wanted).count();
+            let extra = routed.difference(&wanted).count();
+            let extra = if extra > 0 { format!(", and to {extra} too many") } else { String::new() };
+            return Ok(Some(format!("{ip} is routed to {have} of {} nodes{extra}", wanted.len())));
+        }
+    }
+    Ok(None)
+}

@@ -142,11 +142,11 @@ pub async fn in_lab(
     workplace: Workplace<'_>,
     others: &[Subject],
     tls: &TlsFlags,
-    trial: Trial,
+    mut trial: Trial,
     files: &ReportFiles,
     checks: &Checks,
 ) -> Result<(), Error> {
-    workload::event::check(workplace.access, &trial.events).await?;
+    trial.events = workload::event::check(workplace.access, &trial.events).await?;
     // The routes to the Services are removed when these are dropped, also after an error.
     let mut reached = vec![ServiceTarget::reach(workplace, trial.requirements(0), &context.progress).await?];
     let subject = place(workplace, &reached[0], tls)?;
@@ -198,12 +198,12 @@ fn changes(trial: &Trial) -> Option<&'static str> {
 /// Refuses an event for a component that the cluster does not have.
 fn check_components(lab: &RunningLab, trial: &Trial) -> Result<(), Error> {
     let names = cluster::component_names(&lab.cluster)?;
-    let given = trial.events.iter().filter_map(|event| event.action.component());
-    match given.into_iter().find(|given| !names.iter().any(|name| name == given)) {
+    let given = trial.events.iter().filter_map(|event| Some(&event.action.component()?.name));
+    match given.into_iter().find(|given| !names.iter().any(|name| name == *given)) {
         None => Ok(()),
         Some(given) => {
             let why = format!("the components are: {}", names.join(", "));
-            Err(Error::BadValue { what: "--during", given: given.to_owned(), why })
+            Err(Error::BadValue { what: "--during", given: given.clone(), why })
         }
     }
 }

@@ -29,10 +29,10 @@ pub struct TrialFlags {
     #[arg(long, value_name = "WAY,WAY,…", value_delimiter = ',', value_parser = way)]
     #[arg(conflicts_with_all = ["balance", "no_keepalive", "reconnect_every"])]
     compare: Vec<Way>,
-    /// Events during the run: scale:2..10..2, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT,
-    /// pause:COMPONENT=5s, throttle-pod:10%=10s, pause-pod=3s or delay-pod:50ms=10s. An event begins at its @TIME; without
-    /// it, when the event before is over. Without --duration,
-    /// the run ends when all events are over
+    /// Events during the run: scale:2..10..2, rollout, rollout:IMAGE, kill-pod, delete-pod, throttle-pod:10%=10s,
+    /// pause-pod=3s, delay-pod:50ms=10s, kill:COMPONENT, pause:COMPONENT=5s (with @NODE after the component), drain:NODE,
+    /// cordon:NODE or uncordon:NODE. An event begins at its @TIME; without it, when the event before is over. Without
+    /// --duration, the run ends when all events are over
     #[arg(long, value_name = "EVENT,…", value_delimiter = ',', value_parser = Steps::parse, conflicts_with = "target")]
     during: Vec<Steps>,
 }

@@ -57,13 +57,26 @@ impl ComponentProcess {
 /// [`ClusterError::UnknownComponent`] with the names of all when there is none of that name, [`ClusterError::Component`] when it does not run
 /// at the moment, [`ClusterError::Io`].
 pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProcess, ClusterError> {
-    let Some((running, before)) = status_of(cluster, name)? else {
+    component_process_on(cluster, name, None)
+}
+
+/// The process of the component called `name` on the node called `node`, or on the first node that has one.
+///
+/// # Errors
+/// As [`component_process`]; [`ClusterError::NotOnNode`] when that node does not have it.
+pub fn component_process_on(
+    cluster: &Cluster,
+    name: &str,
+    node: Option<&str>,
+) -> Result<ComponentProcess, ClusterError> {
+    check_component(cluster, name, node)?;
+    let Some((running, before)) = status_of(cluster, name, node)? else {
         return Err(ClusterError::UnknownComponent { given: name.to_owned(), components: component_names(cluster)? });
     };
     let found = before.pid.map(|inside| held(cluster, running, inside)).transpose()?.flatten();
     // Since the id was read, the process may have ended and another one may have got its id. So the handle is opened first.
     // Then the supervisor, which alone reaps processes, must still report the same id.
-    let after = component_status(cluster, name)?;
+    let after = component_status(cluster, name, node)?;
     match (found, after) {
         (Some((pid, handle)), Some(after)) if (after.pid, after.restarts) == (before.pid, before.restarts) => {
             let (name, node, restarts) = (name.to_owned(), running.node.name.clone(), before.restarts);
@@ -73,20 +86,50 @@ pub fn component_process(cluster: &Cluster, name: &str) -> Result<ComponentProce
     }
 }
 
-/// The status of the component called `name` on the first node that has one; `None` if no node has one.
+/// Checks that there is a component called `name`, on the node called `node` if one is given.
+///
+/// # Errors
+/// [`ClusterError::UnknownComponent`] and [`ClusterError::NotOnNode`], each with the names of the components that there are;
+/// [`ClusterError::Io`].
+pub fn check_component(cluster: &Cluster, name: &str, node: Option<&str>) -> Result<(), ClusterError> {
+    let names = component_names(cluster)?;
+    if !names.iter().any(|known| known == name) {
+        return Err(ClusterError::UnknownComponent { given: name.to_owned(), components: names });
+    }
+    let Some(node) = node else { return Ok(()) };
+    let there = components(cluster)?.into_iter().filter(|(running, _)| running.name == node);
+    let there: Vec<String> = there.flat_map(|(_, statuses)| statuses).map(|status| status.name).collect();
+    if there.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    Err(ClusterError::NotOnNode { component: name.to_owned(), node: node.to_owned(), components: there })
+}
+
+/// The status of the component called `name` on the node called `node`, or on the first node that has one; `None` if there is
+/// none.
 ///
 /// # Errors
 /// [`ClusterError::Io`] when a supervisor's status file cannot be read.
-pub fn component_status(cluster: &Cluster, name: &str) -> Result<Option<ComponentStatus>, ClusterError> {
-    Ok(status_of(cluster, name)?.map(|(_, status)| status))
+pub fn component_status(
+    cluster: &Cluster,
+    name: &str,
+    node: Option<&str>,
+) -> Result<Option<ComponentStatus>, ClusterError> {
+    Ok(status_of(cluster, name, node)?.map(|(_, status)| status))
 }
 
-/// The first node that has the component, and the component's status there.
-fn status_of<'a>(cluster: &'a Cluster, name: &str) -> Result<Option<(&'a RunningNode, ComponentStatus)>, ClusterError> {
+/// The first node that has the component, or the one called `node`, and the component's status there.
+fn status_of<'a>(
+    cluster: &'a Cluster,
+    name: &str,
+    node: Option<&str>,
+) -> Result<Option<(&'a RunningNode, ComponentStatus)>, ClusterError> {
     let all = cluster.nodes.iter().zip(components(cluster)?);
-    let mut named = all.filter_map(|(running, (_, statuses))| {
-        statuses.into_iter().find(|status| status.name == name).map(|status| (running, status))
-    });
+    let mut named = all.filter(|(running, _)| node.is_none_or(|node| running.node.name == node)).filter_map(
+        |(running, (_, statuses))| {
+            statuses.into_iter().find(|status| status.name == name).map(|status| (running, status))
+        },
+    );
     Ok(named.next())
 }
 

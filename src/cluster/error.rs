@@ -55,6 +55,16 @@ pub enum ClusterError {
         /// The names of all components.
         components: Vec<String>,
     },
+    /// The node does not have this component, which other nodes have.
+    #[error("the node {node} has no component {component}; its components are: {}", components.join(", "))]
+    NotOnNode {
+        /// The component that was asked for.
+        component: String,
+        /// The name of the node.
+        node: String,
+        /// The names of its components.
+        components: Vec<String>,
+    },
     /// A component of the cluster exited or did not become ready.
     #[error("{component} {what}{}", indented(tail))]
     Component {

@@ -25,6 +25,7 @@ mod network;
 mod network_plan;
 mod node;
 mod node_ready;
+mod node_record;
 mod object;
 mod packet_delay;
 mod pid_fd;
@@ -55,7 +56,9 @@ use kube::Client;
 
 pub use access::Access;
 pub use boot::{BootRequest, up};
-pub use component_process::{ComponentProcess, component_process, component_status};
+pub use component_process::{
+    ComponentProcess, check_component, component_process, component_process_on, component_status,
+};
 pub use container::kill_container;
 pub use find::{find, is_booted};
 pub use join::{add_node, configure_network, kill_node, remove_node, start_node};
@@ -64,6 +67,7 @@ pub use layout::Layout;
 pub use link_changes::{LinkAddition, LinkChanges, LinkManager, link_changes};
 pub use lock::LabLock;
 pub use node::{Cluster, Node, Router, RunningNode};
+pub use node_record::{NodeChange, NodeRecord, node_records};
 pub use packet_delay::{DelayedPod, check_packet_delay, delay_packets, try_to_delay_packets};
 pub use plan::{BootPlan, ComponentState, ComponentStatus, Message};
 pub use pod_cgroup::PodCgroup;

@@ -4,15 +4,15 @@
 
 use std::num::NonZeroU32;
 
-use crate::workload::event::{EventRecord, SlowedPod};
+use crate::workload::event::{self, AffectedNode, EventRecord, SlowedPod};
 use crate::workload::{PodCounters, ServicePolicy};
 use evenkeel_load::{
     Fault, FaultAt, LoadPlan, Pod, PodTimes, Protocol, RequestCounts, RequestTemplate, RunResult, Times,
 };
 use evenkeel_measure::{
-    Failure, FailureClass, Handshakes, Http2, Latency, Messages, Mode, ObservedEvent, ObservedSlowPod, PodLatency,
-    PodLoad, PodReading, Policy, RequestResult, RequestTimes, RunData, ScheduledRun, SlowPodRequests, ThreadUsage,
-    TimelineSecond, percentile_curve,
+    Absence, Failure, FailureClass, Handshakes, Http2, Latency, Messages, Mode, ObservedEvent, ObservedNode,
+    ObservedSlowPod, PodLatency, PodLoad, PodReading, Policy, RequestResult, RequestTimes, RunData, ScheduledRun,
+    SlowPodRequests, ThreadUsage, TimelineSecond, percentile_curve,
 };
 
 /// The counts and times of a run.
@@ -160,8 +160,19 @@ pub fn observed_events(records: &[EventRecord], run: &RunResult) -> Vec<Observed
         changes_pods: record.changes_pods,
         trouble: record.trouble.clone(),
         slow_pod: record.slowed.as_ref().map(|slowed| observed_slow_pod(slowed, run)),
+        node: record.node.as_ref().map(observed_node),
     };
     records.iter().map(event).collect()
+}
+
+fn observed_node(node: &AffectedNode) -> ObservedNode {
+    let absence = |event::Absence { began, ended }| Absence { began, ended };
+    ObservedNode {
+        name: node.name.clone(),
+        evicted: node.evicted,
+        not_ready: absence(node.not_ready),
+        no_endpoints: absence(node.no_endpoints),
+    }
 }
 
 fn observed_slow_pod(slowed: &SlowedPod, run: &RunResult) -> ObservedSlowPod {

@@ -1,5 +1,6 @@
 //! The events of a run, and their effect on the load.
 
+use super::node_events;
 use super::number::count;
 use super::pods::{sentences, some};
 use super::slow_pods;
@@ -49,7 +50,7 @@ pub(super) fn text(run: &Measurement, look: Look) -> String {
 /// "kill a pod's server: 17 requests failed (12 refused, 5 reset on server-x), 0.1 s to 0.9 s after it began."
 pub(super) fn told(run: &Measurement) -> Vec<String> {
     let told = |event: &Event| {
-        let said = [troubled(event), failed(event)].into_iter().flatten();
+        let said = [troubled(event), failed(event), node_events::told(event)].into_iter().flatten();
         said.chain(slow_pods::told(event)).collect::<Vec<_>>()
     };
     run.events.iter().flat_map(told).collect()
@@ -104,7 +105,7 @@ mod tests {
             over_second: over,
             trouble: trouble.map(str::to_owned),
             impact,
-            slow_pod: None,
+            ..Event::default()
         };
         run.events = vec![
             event("kill a pod's server", Some(4.5), None, Some(impact)),

@@ -19,7 +19,7 @@ impl Exporter for Json {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::sample;
+    use super::super::{node_events, sample};
     use super::*;
 
     fn schema() -> Value {
@@ -59,7 +59,9 @@ mod tests {
         let validator = jsonschema::draft202012::new(&schema).unwrap();
         let mut streams = sample::report();
         streams.runs[0].messages = Some(sample::messages());
-        for report in [sample::report(), sample::three_runs(), streams, Report::new("x", vec![])] {
+        let mut nodes = sample::report();
+        nodes.runs[0].events = vec![node_events::sample()];
+        for report in [sample::report(), sample::three_runs(), streams, nodes, Report::new("x", vec![])] {
             let value = exported(&report);
             let wrong: Vec<String> =
                 validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();

@@ -14,6 +14,7 @@ mod hlog;
 mod html;
 mod json;
 mod markdown;
+mod node_events;
 mod number;
 mod over_time;
 mod pods;

@@ -201,14 +201,7 @@ fn throttled_event() -> Event {
 }
 
 fn killed_event() -> Event {
-    Event {
-        second: 12.0,
-        what: "pod killed".into(),
-        over_second: Some(13.5),
-        trouble: None,
-        impact: None,
-        slow_pod: None,
-    }
+    Event { second: 12.0, what: "pod killed".into(), over_second: Some(13.5), ..Event::default() }
 }
 
 /// A run with these connections on each pod, about `rate` requests per second of about `typical_us` microseconds each,

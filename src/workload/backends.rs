@@ -44,14 +44,19 @@ pub(super) async fn nodes_with_backends(client: &Client, subject: &Subject) -> R
     Ok(endpoints.filter(|endpoint| is_ready(endpoint)).filter_map(|endpoint| endpoint.node_name.clone()).collect())
 }
 
-async fn slices(client: &Client, subject: &Subject) -> Result<Vec<EndpointSlice>, WorkloadError> {
+/// The EndpointSlices of the subject.
+///
+/// # Errors
+/// [`WorkloadError::Kubernetes`].
+pub(super) async fn slices(client: &Client, subject: &Subject) -> Result<Vec<EndpointSlice>, WorkloadError> {
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), &subject.namespace);
     let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={}", subject.service));
     let listed = slices.list(&of_service).await;
     Ok(listed.map_err(|source| KubernetesError::new("list EndpointSlices", source))?.items)
 }
 
-fn is_ready(endpoint: &Endpoint) -> bool {
+/// Whether an endpoint gets new connections.
+pub(super) fn is_ready(endpoint: &Endpoint) -> bool {
     endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready != Some(false))
 }
 

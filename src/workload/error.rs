@@ -94,6 +94,22 @@ pub enum WorkloadError {
         /// The names of all pods of the workload.
         pods: Vec<String>,
     },
+    /// There is no node of that name or index.
+    #[error("there is no node {given:?}; {}", listed(nodes, "the nodes"))]
+    UnknownNode {
+        /// The name or the index that was asked for.
+        given: String,
+        /// The names of all nodes.
+        nodes: Vec<String>,
+    },
+    /// A drain would lose a pod.
+    #[error("the pod {pod} on the node {node} cannot be evicted: it has no controller that would replace it")]
+    CannotEvict {
+        /// Its name, with its namespace.
+        pod: String,
+        /// The name of the node.
+        node: String,
+    },
     /// The target of a load test is neither the lab nor loopback, and no explicit flag allows it.
     #[error("{target} does not belong to the lab: traffic to it would leave through {via}, so no load was sent")]
     ForeignTarget {

@@ -31,7 +31,7 @@ pub use comparison::{
 };
 pub use digits::{grouped_count, grouped_digits, some};
 pub use error::AssertionError;
-pub use event::{Around, Dip, Event, FailureKind, Impact, RequestTimes, SlowPod, SlowPodLoad};
+pub use event::{Around, Dip, Event, FailureKind, Gap, Impact, NodeEffect, RequestTimes, SlowPod, SlowPodLoad};
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
 pub use mode::Mode;
@@ -39,8 +39,8 @@ pub use over_time::{OverTime, PodOverTime};
 pub use percentile_curve::{PercentilePoint, percentile_curve};
 pub use pod_use::PodUse;
 pub use run_data::{
-    Failure, FailureClass, ObservedEvent, ObservedSlowPod, PodLoad, PodReading, RunData, ScheduledRun, SlowPodRequests,
-    ThreadUsage,
+    Absence, Failure, FailureClass, ObservedEvent, ObservedNode, ObservedSlowPod, PodLoad, PodReading, RunData,
+    ScheduledRun, SlowPodRequests, ThreadUsage,
 };
 pub use spread::{
     Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Policy, Spread, Uniformity, sentence,

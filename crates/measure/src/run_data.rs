@@ -154,6 +154,30 @@ pub struct ObservedEvent {
     pub trouble: Option<String>,
     /// The pod that it made slow.
     pub slow_pod: Option<ObservedSlowPod>,
+    /// The node that it acted on.
+    pub node: Option<ObservedNode>,
+}
+
+/// A node that an event acted on. Times count from the begin of the event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedNode {
+    /// Its name.
+    pub name: String,
+    /// How many pods were evicted from it; `None` if the event evicts none.
+    pub evicted: Option<u64>,
+    /// When it was not Ready.
+    pub not_ready: Absence,
+    /// When the Service had no ready endpoint there.
+    pub no_endpoints: Absence,
+}
+
+/// From when to when something was missing; each `None` if that did not happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Absence {
+    /// When it was missing first.
+    pub began: Option<Duration>,
+    /// When it was back for good.
+    pub ended: Option<Duration>,
 }
 
 /// A pod that an event made slow.

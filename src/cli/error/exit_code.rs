@@ -69,7 +69,8 @@ fn cluster(error: &ClusterError) -> u8 {
         | ClusterError::NoDataPlane { .. }
         | ClusterError::NoPacketDelay { .. }
         | ClusterError::StateIsFile(_)
-        | ClusterError::UnknownComponent { .. } => IMPOSSIBLE,
+        | ClusterError::UnknownComponent { .. }
+        | ClusterError::NotOnNode { .. } => IMPOSSIBLE,
         error if error.is_interrupted() => INTERRUPTED,
         _ => FAILED,
     }
@@ -80,6 +81,8 @@ fn workload(error: &WorkloadError) -> u8 {
         WorkloadError::ForeignTarget { .. }
         | WorkloadError::Manifest { .. }
         | WorkloadError::UnknownPod { .. }
+        | WorkloadError::UnknownNode { .. }
+        | WorkloadError::CannotEvict { .. }
         | WorkloadError::UnknownService { .. }
         | WorkloadError::SeveralServices { .. }
         | WorkloadError::NoServiceGiven

@@ -174,7 +174,9 @@ fn cluster(error: &ClusterError) -> String {
              them"
                 .into()
         }
-        ClusterError::UnknownComponent { .. } | ClusterError::Interrupted(_) => String::new(),
+        ClusterError::UnknownComponent { .. } | ClusterError::NotOnNode { .. } | ClusterError::Interrupted(_) => {
+            String::new()
+        }
         ClusterError::Component { log, .. } => format!("the whole log: {}", log.display()),
         ClusterError::RefusedFlags { kubernetes, .. } => format!(
             "put the programs of Kubernetes {kubernetes} on PATH; or remove the others from it, and build these: \
@@ -226,8 +228,12 @@ pub(in crate::cli) fn leave_link_alone(changes: &LinkChanges) -> String {
 fn workload(error: &WorkloadError) -> String {
     match error {
         WorkloadError::NoWorkload => "deploy the server: evenkeel deploy".into(),
-        WorkloadError::UnknownPod { .. } | WorkloadError::UnknownService { .. } | WorkloadError::Interrupted(_) => {
-            String::new()
+        WorkloadError::UnknownPod { .. }
+        | WorkloadError::UnknownService { .. }
+        | WorkloadError::UnknownNode { .. }
+        | WorkloadError::Interrupted(_) => String::new(),
+        WorkloadError::CannotEvict { .. } => {
+            "delete it, or let a Deployment create it; kubectl drain refuses it, too, without --force".into()
         }
         WorkloadError::NoServiceGiven => "add the Service, or set the image and the replicas in the manifests".into(),
         WorkloadError::SeveralServices { .. } => "name one of them: --service NAMESPACE/NAME".into(),

@@ -245,6 +245,14 @@ fn samples() -> Vec<Error> {
         Error::EndedEarly { left: "the link ek-lab may be left".into(), remedy: "remove it: evenkeel down".into() },
         ClusterError::UnknownComponent { given: "kubelt".into(), components: vec!["etcd".into(), "kubelet".into()] }
             .into(),
+        ClusterError::NotOnNode {
+            component: "etcd".into(),
+            node: "lab-1".into(),
+            components: vec!["containerd".into(), "kubelet".into()],
+        }
+        .into(),
+        WorkloadError::UnknownNode { given: "3".into(), nodes: vec!["lab-0".into(), "lab-1".into()] }.into(),
+        WorkloadError::CannotEvict { pod: "default/alone".into(), node: "lab-1".into() }.into(),
         WorkloadError::UnknownPod { given: "server-x".into(), pods: vec!["server-a".into(), "server-b".into()] }.into(),
         WorkloadError::UnknownPod { given: "server-x".into(), pods: Vec::new() }.into(),
         Error::NoTarget { target: "a.invalid:80".into(), why: "the name has no address".into() },
@@ -323,6 +331,7 @@ fn of_cluster(error: &ClusterError) -> &'static str {
         ClusterError::NoDataPlane { .. } => "cluster: NoDataPlane",
         ClusterError::NoPacketDelay { .. } => "cluster: NoPacketDelay",
         ClusterError::UnknownComponent { .. } => "cluster: UnknownComponent",
+        ClusterError::NotOnNode { .. } => "cluster: NotOnNode",
         ClusterError::Component { .. } => "cluster: Component",
         ClusterError::RefusedFlags { .. } => "cluster: RefusedFlags",
         ClusterError::LittleMemory { .. } => "cluster: LittleMemory",
@@ -343,6 +352,8 @@ fn of_workload(error: &WorkloadError) -> &'static str {
     match error {
         WorkloadError::NoWorkload => "workload: NoWorkload",
         WorkloadError::UnknownPod { .. } => "workload: UnknownPod",
+        WorkloadError::UnknownNode { .. } => "workload: UnknownNode",
+        WorkloadError::CannotEvict { .. } => "workload: CannotEvict",
         WorkloadError::ForeignTarget { .. } => "workload: ForeignTarget",
         WorkloadError::GivenUp { .. } => "workload: GivenUp",
         WorkloadError::Deadline { .. } => "workload: Deadline",
@@ -387,7 +398,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 63;
+const NAMES: usize = 66;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

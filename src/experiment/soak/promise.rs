@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Replicas;
-use crate::workload::event::{Action, Planned};
+use crate::workload::event::{Action, ComponentRef, Planned};
 use evenkeel_measure::{Around, Measurement, some};
 
 /// The components, in the order in which they are killed.
@@ -73,14 +73,15 @@ pub(super) fn kill_pod() -> Promise {
 
 /// Each component is killed.
 pub(super) fn of_components() -> Vec<Promise> {
-    let kill =
-        |name: &'static str| Promise::new(name, Guarantee::ComponentReturns, vec![vec![Action::Kill(name.to_owned())]]);
+    let kill = |name: &'static str| {
+        Promise::new(name, Guarantee::ComponentReturns, vec![vec![Action::Kill(ComponentRef::named(name))]])
+    };
     COMPONENTS.into_iter().map(kill).collect()
 }
 
 /// The API server is paused.
 pub(super) fn pause() -> Promise {
-    let pause = Action::Pause("kube-apiserver".to_owned(), PAUSE);
+    let pause = Action::Pause(ComponentRef::named("kube-apiserver"), PAUSE);
     Promise::new("kube-apiserver paused 30 s", Guarantee::NoFailure, vec![vec![pause]])
 }
 

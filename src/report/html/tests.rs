@@ -186,14 +186,7 @@ fn a_row_has_the_colour_of_what_its_pod_served_and_nothing_where_it_was_not_ther
 fn events_cross_the_map() {
     let mut report = sample::report();
     over_time(&mut report, &[("a", &[1, 1, 1, 1])]);
-    let event = evenkeel_measure::Event {
-        second: 1.0,
-        what: "kill etcd".into(),
-        over_second: None,
-        trouble: None,
-        impact: None,
-        slow_pod: None,
-    };
+    let event = evenkeel_measure::Event { second: 1.0, what: "kill etcd".into(), ..evenkeel_measure::Event::default() };
     report.runs[0].events = vec![event];
     let page = page(&report);
     let marks = page.split("Which pod served what, over time</h2>").nth(1).unwrap();

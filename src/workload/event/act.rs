@@ -1,14 +1,12 @@
 //! Performs an event's action, and waits until it is over.
 
-use std::time::Duration;
-
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
+use super::cordon::Cordons;
+use super::node_watch::{AffectedNode, NodeWatch};
 use super::slow_pod::{self, SlowedPod};
-use super::{Action, pods};
-use crate::cluster::{self, Access, Cluster, ComponentProcess, ComponentState};
+use super::{Action, ComponentRef, component, node, pods};
+use crate::cluster::{Access, Cluster};
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 use crate::workload::WorkloadError;
@@ -17,10 +15,6 @@ use crate::workload::subject::Subject;
 use crate::workload::{rollout, scale};
 use evenkeel_load::PodWatches;
 
-/// How often the supervisor's status of a component is read.
-const REREAD: Duration = Duration::from_millis(20);
-/// How long a killed component may take to run again.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// The annotation that `kubectl rollout restart` sets on the pod template.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
@@ -39,13 +33,29 @@ pub struct EventContext<'a> {
     pub watches: Option<&'a PodWatches>,
 }
 
-/// Performs the action, and returns the pod that it made slow. `turn` counts the events, so that each event that affects one
-/// pod picks another pod.
+/// What an action affected.
+#[derive(Default)]
+pub(super) struct Affected {
+    /// The pod that it made slow.
+    pub(super) slowed: Option<SlowedPod>,
+    /// The node that it acted on.
+    pub(super) node: Option<AffectedNode>,
+}
+
+impl From<AffectedNode> for Affected {
+    fn from(node: AffectedNode) -> Self {
+        Self { node: Some(node), ..Self::default() }
+    }
+}
+
+/// Performs the action, and returns what it affected. `turn` counts the events, so that each event that affects one pod picks
+/// another pod.
 pub(super) async fn perform(
     context: &EventContext<'_>,
+    cordons: &Cordons,
     action: &Action,
     turn: usize,
-) -> Result<Option<SlowedPod>, WorkloadError> {
+) -> Result<Affected, WorkloadError> {
     let EventContext { access, subject, progress, shutdown, .. } = *context;
     match action {
         Action::Scale(replicas) => {
@@ -71,25 +81,39 @@ pub(super) async fn perform(
             let slowed = shutdown::unless(shutdown, slowed).await??;
             step.done_with(&slowed.pod);
             settle(context).await?;
-            return Ok(Some(slowed));
+            return Ok(Affected { slowed: Some(slowed), ..Affected::default() });
         }
         Action::Kill(component) => {
             let cluster = access.require_lab(&action.to_string())?;
-            let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, kill(cluster, component)).await??;
-            step.done();
+            let killing = component::kill(cluster, component);
+            return on_component(context, cluster, action, component, killing).await;
         }
         Action::Pause(component, time) => {
             let cluster = access.require_lab(&action.to_string())?;
-            let step = progress.step(action.to_string());
-            shutdown::unless(shutdown, pause(cluster, component, *time)).await??;
-            step.done();
+            let pausing = component::pause(cluster, component, *time);
+            return on_component(context, cluster, action, component, pausing).await;
         }
+        Action::Node(node, action) => return Ok(Box::pin(node::perform(context, cordons, node, action)).await?.into()),
     }
-    Ok(None)
+    Ok(Affected::default())
 }
 
-async fn settle(context: &EventContext<'_>) -> Result<(), WorkloadError> {
+/// Performs an action on a component, and watches its node meanwhile.
+async fn on_component(
+    context: &EventContext<'_>,
+    cluster: &Cluster,
+    action: &Action,
+    component: &ComponentRef,
+    work: impl Future<Output = Result<(), WorkloadError>>,
+) -> Result<Affected, WorkloadError> {
+    let step = context.progress.step(action.to_string());
+    let watch = NodeWatch::begin(context, component::node_of(cluster, component)?).await;
+    shutdown::unless(context.shutdown, watch.during(work)).await??;
+    step.done();
+    Ok(watch.end().into())
+}
+
+pub(super) async fn settle(context: &EventContext<'_>) -> Result<(), WorkloadError> {
     scale::settle(context.access, context.subject, context.progress, context.shutdown).await
 }
 
@@ -140,48 +164,4 @@ pub async fn set_variable(context: &EventContext<'_>, name: &str, value: &str) -
 /// Sets the image of the workload's container, which the nodes must have, and waits for the rollout.
 async fn set_image(context: &EventContext<'_>, image: &str) -> Result<(), WorkloadError> {
     roll(context, &with_image(context.subject.require_container()?, image)).await
-}
-
-/// Kills a component, and waits until the supervisor has restarted it.
-async fn kill(cluster: &Cluster, component: &str) -> Result<(), WorkloadError> {
-    let process = cluster::component_process(cluster, component)?;
-    // A process that has just ended by itself is restarted, too.
-    process.signal_unless_ended(Signal::SIGKILL)?;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let (restarts, state) = restarts(cluster, component)?;
-        if restarts > process.restarts && state == ComponentState::Running {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            let why = format!("{component} is {state:?} after {restarts} restarts");
-            let what = format!("the restart of {component}");
-            return Err(WorkloadError::Deadline { what, seconds: PATIENCE.as_secs(), why });
-        }
-        sleep(REREAD).await;
-    }
-}
-
-fn restarts(cluster: &Cluster, component: &str) -> Result<(u32, ComponentState), WorkloadError> {
-    let status = cluster::component_status(cluster, component)?;
-    Ok(status.map_or((0, ComponentState::Waiting), |status| (status.restarts, status.state)))
-}
-
-/// Pauses a component for `time`.
-async fn pause(cluster: &Cluster, component: &str, time: Duration) -> Result<(), WorkloadError> {
-    let paused = Paused(cluster::component_process(cluster, component)?);
-    paused.0.signal(Signal::SIGSTOP)?;
-    sleep(time).await;
-    // If something killed the process during the pause, the supervisor has started another one.
-    Ok(paused.0.signal_unless_ended(Signal::SIGCONT)?)
-}
-
-/// A paused component. Dropped, it continues, so that an interrupted run leaves no component paused.
-struct Paused(ComponentProcess);
-
-impl Drop for Paused {
-    fn drop(&mut self) {
-        // The signal has no effect on a process that runs.
-        let _ = self.0.signal(Signal::SIGCONT);
-    }
 }

@@ -1,22 +1,46 @@
 //! Checks, before anything happens, that events can be performed.
 
-use super::{Action, Planned, Slowdown};
-use crate::cluster::{Access, check_packet_delay};
+use super::{Action, NodeAction, Planned, Slowdown, drain, nodes};
+use crate::cluster::{Access, check_component, check_packet_delay};
 use crate::workload::WorkloadError;
 
-/// Checks that the cluster has what the `events` need.
+/// Checks that the cluster has what the `events` need. Returns them with the names of the nodes instead of their indexes.
 ///
 /// # Errors
-/// [`WorkloadError::Cluster`] when an event acts on the nodes' processes and only the API server can be reached, or when it
-/// delays a pod and this machine cannot.
-pub async fn check(access: &Access, events: &[Planned]) -> Result<(), WorkloadError> {
+/// [`WorkloadError::Cluster`] when an event acts on the nodes' processes and only the API server can be reached, when there is
+/// no such component, or when an event delays a pod and this machine cannot; [`WorkloadError::UnknownNode`];
+/// [`WorkloadError::CannotEvict`]; [`WorkloadError::Kubernetes`].
+pub async fn check(access: &Access, events: &[Planned]) -> Result<Vec<Planned>, WorkloadError> {
     for event in events.iter().filter(|event| event.action.needs_nodes()) {
         access.require_lab(&event.action.to_string())?;
+    }
+    let mut named = Vec::new();
+    for event in events {
+        named.push(Planned { at: event.at, action: check_one(access, event.action.clone()).await? });
     }
     let delays = |event: &&Planned| matches!(event.action, Action::SlowPod(Slowdown::Delay(_), _));
     if let Some(event) = events.iter().find(delays) {
         let (_, toolbox) = access.require_kernels(&event.action.to_string())?;
         check_packet_delay(toolbox).await?;
     }
-    Ok(())
+    Ok(named)
+}
+
+/// Checks the node and the component of one event.
+async fn check_one(access: &Access, action: Action) -> Result<Action, WorkloadError> {
+    let action = match action.node() {
+        Some(node) => {
+            let node = nodes::find(&access.client, node).await?;
+            action.on_node(node)
+        }
+        None => action,
+    };
+    if let Some(component) = action.component() {
+        let cluster = access.require_lab(&action.to_string())?;
+        check_component(cluster, &component.name, component.node.as_deref())?;
+    }
+    if let Action::Node(node, NodeAction::Drain(_)) = &action {
+        drain::pods_to_evict(&access.client, node).await?;
+    }
+    Ok(action)
 }

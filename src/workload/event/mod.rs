@@ -2,7 +2,14 @@
 
 mod act;
 mod check;
+mod component;
+mod cordon;
+mod drain;
+mod node;
+mod node_watch;
+mod nodes;
 mod parse;
+mod parse_node;
 mod play;
 mod pods;
 mod slow_pod;
@@ -12,12 +19,16 @@ use std::time::Duration;
 
 pub use act::{EventContext, drained, restart, set_variable};
 pub use check::check;
+pub use component::ComponentRef;
+pub use cordon::undo_cordons;
+pub use node::NodeAction;
+pub use node_watch::{Absence, AffectedNode};
 pub use play::play;
 pub use slow_pod::SlowedPod;
 
 use crate::config::Replicas;
 
-/// An action on the workload or on a component.
+/// An action on the workload, on a component or on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Scale to this number of pods.
@@ -31,11 +42,13 @@ pub enum Action {
     /// Delete one pod, as `kubectl delete pod` does.
     DeletePod,
     /// SIGKILL to a component of the cluster.
-    Kill(String),
+    Kill(ComponentRef),
     /// SIGSTOP to a component, and SIGCONT after this time.
-    Pause(String, Duration),
+    Pause(ComponentRef, Duration),
     /// Make one pod slow for this time.
     SlowPod(Slowdown, Duration),
+    /// An action on a node, which is given by its name or its index.
+    Node(String, NodeAction),
 }
 
 /// How a pod is made slow. Its other containers are left alone, except that they share its network.
@@ -74,22 +87,49 @@ pub struct EventRecord {
     pub trouble: Option<String>,
     /// The pod that it made slow.
     pub slowed: Option<SlowedPod>,
+    /// The node that it acted on.
+    pub node: Option<AffectedNode>,
 }
 
 impl Action {
     /// The component that it acts on.
     #[must_use]
-    pub fn component(&self) -> Option<&str> {
+    pub fn component(&self) -> Option<&ComponentRef> {
         match self {
             Self::Kill(component) | Self::Pause(component, _) => Some(component),
             _ => None,
         }
     }
 
-    /// Whether it adds or removes pods, or makes them not ready for a while. A slow pod may stay ready.
+    /// The node that is given for it, by its name or its index.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::Node(node, _) => Some(node),
+            _ => self.component()?.node.as_deref(),
+        }
+    }
+
+    /// The same action, on the node of this name.
+    #[must_use]
+    fn on_node(mut self, name: String) -> Self {
+        match &mut self {
+            Self::Node(node, _) => *node = name,
+            Self::Kill(component) | Self::Pause(component, _) => component.node = Some(name),
+            _ => {}
+        }
+        self
+    }
+
+    /// Whether it adds or removes pods, or makes them not ready for a while. A slow pod may stay ready, and so may the pods of
+    /// a node.
     #[must_use]
     pub fn changes_pods(&self) -> bool {
-        !matches!(self, Self::Kill(_) | Self::Pause(..) | Self::SlowPod(..))
+        match self {
+            Self::Kill(_) | Self::Pause(..) | Self::SlowPod(..) => false,
+            Self::Node(_, action) => action.changes_pods(),
+            _ => true,
+        }
     }
 
     /// Whether it acts on the nodes' processes, which is only possible in a lab on this machine.
@@ -111,6 +151,7 @@ impl fmt::Display for Action {
             Self::Kill(component) => write!(formatter, "kill {component}"),
             Self::Pause(component, time) => write!(formatter, "pause {component} for {} s", time.as_secs_f64()),
             Self::SlowPod(how, time) => write!(formatter, "{how} for {} s", time.as_secs_f64()),
+            Self::Node(node, action) => action.describe(node, formatter),
         }
     }
 }

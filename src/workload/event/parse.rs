@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Action, Planned, Slowdown};
+use super::{Action, ComponentRef, Planned, Slowdown, parse_node};
 use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero};
 
 /// The kinds of events.
-const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, kill:COMPONENT, pause:COMPONENT=TIME, \
-                     throttle-pod:PERCENT=TIME, pause-pod=TIME or delay-pod:DELAY=TIME, each optionally followed by @TIME";
+const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, throttle-pod:PERCENT=TIME, pause-pod=TIME, \
+                     delay-pod:DELAY=TIME, kill:COMPONENT, pause:COMPONENT=TIME, drain:NODE, drain:NODE=TIME, cordon:NODE, \
+                     cordon:NODE=TIME or uncordon:NODE, each optionally followed by @TIME";
 /// The shortest and the longest delay of a pod's packets. TCP gives up new connections after a longer one.
 const SHORTEST_DELAY: Duration = Duration::from_millis(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
@@ -35,13 +36,16 @@ fn actions(kind: &str) -> Result<Vec<Action>, InvalidValue> {
     }
     let (name, rest) = kind.split_once(':').map_or((kind, None), |(name, rest)| (name, Some(rest)));
     let one = |action| Ok(vec![action]);
+    if let Some(action) = parse_node::parse(name, rest) {
+        return action.map(|action| vec![action]);
+    }
     match (name, rest) {
         ("scale", Some(counts)) => scale(counts),
         ("rollout" | "restart", None) => one(Action::Restart),
         ("rollout", Some(image)) if !image.is_empty() => one(Action::NewImage(image.to_owned())),
         ("kill-pod", None) => one(Action::KillPod),
         ("delete-pod", None) => one(Action::DeletePod),
-        ("kill", Some(component)) if !component.is_empty() => one(Action::Kill(component.to_owned())),
+        ("kill", Some(component)) => kill(component).map(|action| vec![action]),
         ("pause", Some(rest)) => pause(rest).map(|action| vec![action]),
         ("throttle-pod", Some(rest)) => throttle_pod(rest).map(|action| vec![action]),
         ("delay-pod", Some(rest)) => delay_pod(rest).map(|action| vec![action]),
@@ -60,11 +64,18 @@ fn scale(counts: &str) -> Result<Vec<Action>, InvalidValue> {
     Ok(steps)
 }
 
+fn kill(component: &str) -> Result<Action, InvalidValue> {
+    let wanted =
+        || InvalidValue::expected("a component, such as kill:kubelet, kill:kubelet@lab-1 or kill:kubelet@1@5s");
+    ComponentRef::parse(component).map(Action::Kill).ok_or_else(wanted)
+}
+
 fn pause(rest: &str) -> Result<Action, InvalidValue> {
-    let wanted = || InvalidValue::expected("a component and a time, such as pause:kube-apiserver=5s");
+    let wanted =
+        || InvalidValue::expected("a component and a time, such as pause:kube-apiserver=5s or pause:kubelet@lab-1=5s");
     let (component, time) = rest.split_once('=').ok_or_else(wanted)?;
     let time = parse_duration(time).map_err(|_| wanted())?;
-    if component.is_empty() { Err(wanted()) } else { Ok(Action::Pause(component.to_owned(), time)) }
+    Ok(Action::Pause(ComponentRef::parse(component).ok_or_else(wanted)?, time))
 }
 
 fn throttle_pod(rest: &str) -> Result<Action, InvalidValue> {
@@ -111,10 +122,26 @@ mod tests {
         assert_eq!(read("delete-pod@1500ms"), ["delete a pod at 1.5 s"]);
         assert_eq!(read("kill:etcd@2s"), ["kill etcd at 2 s"]);
         assert_eq!(read("pause:kube-apiserver=500ms@2s"), ["pause kube-apiserver for 0.5 s at 2 s"]);
+        assert_eq!(read("kill:kubelet@lab-1"), ["kill kubelet on lab-1"]);
+        assert_eq!(read("kill:kubelet@1@5s"), ["kill kubelet on 1 at 5 s"]);
+        assert_eq!(read("pause:kubelet@1=5s"), ["pause kubelet on 1 for 5 s"]);
+        assert_eq!(read("pause:kubelet@lab-1=5s@0"), ["pause kubelet on lab-1 for 5 s at 0 s"]);
+        assert_eq!(read("drain:1"), ["drain 1"]);
+        assert_eq!(read("drain:lab-1=10s@2s"), ["drain lab-1, and uncordon it after 10 s at 2 s"]);
+        assert_eq!(read("cordon:lab-1@2s"), ["cordon lab-1 at 2 s"]);
+        assert_eq!(read("cordon:1=500ms"), ["cordon 1, and uncordon it after 0.5 s"]);
+        assert_eq!(read("uncordon:1@9s"), ["uncordon 1 at 9 s"]);
         assert_eq!(read("throttle-pod:10%=10s"), ["throttle a pod to 10% of a CPU for 10 s"]);
         assert_eq!(read("throttle-pod:1%=1m@3s"), ["throttle a pod to 1% of a CPU for 60 s at 3 s"]);
         assert_eq!(read("delay-pod:50ms=10s@1s"), ["delay a pod by 50 ms for 10 s at 1 s"]);
         assert_eq!(read("pause-pod=1500ms@2s"), ["pause a pod for 1.5 s at 2 s"]);
+    }
+
+    /// It was a time before components could be chosen by their node.
+    #[test]
+    fn a_number_at_the_end_is_a_time_and_not_a_node() {
+        assert_eq!(read("kill:kubelet@1"), ["kill kubelet at 1 s"]);
+        assert_eq!(read("drain:1@1"), ["drain 1 at 1 s"]);
     }
 
     #[test]
@@ -167,6 +194,20 @@ mod tests {
             "throttle-pod:1.5%=10s",
             "throttle-pod:-1%=10s",
             "throttle-pod:10%=0",
+            "kill:@lab-1",
+            "kill:kubelet@",
+            "pause:@lab-1=5s",
+            "pause:kubelet@=5s",
+            "drain",
+            "drain:",
+            "drain:1=",
+            "drain:1=0",
+            "drain:=5s",
+            "drain:lab 1",
+            "cordon",
+            "cordon:=5s",
+            "uncordon:",
+            "uncordon:1=5s",
         ] {
             let error = Planned::parse(bad).unwrap_err().to_string();
             assert!(error.starts_with("expected "), "{bad:?}: {error}");

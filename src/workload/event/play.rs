@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::act::{EventContext, perform};
-use super::{EventRecord, Planned, SlowedPod};
+use super::act::{Affected, EventContext, perform};
+use super::cordon::Cordons;
+use super::{AffectedNode, EventRecord, Planned, SlowedPod};
 use crate::shutdown::Shutdown;
 use crate::workload::WorkloadError;
 
@@ -17,11 +18,14 @@ const GAP: Duration = Duration::from_secs(1);
 
 /// Plays `events` in a run that begins at `start`, until `over` is cancelled. Events that have not begun by then are dropped;
 /// events that have begun are completed. An event without a time follows the previous event, which makes chains of events;
-/// the chains are played concurrently.
+/// the chains are played concurrently. If the run is interrupted, the nodes that it cordoned are uncordoned.
 pub async fn play(events: &[Planned], start: Instant, context: &EventContext<'_>, over: &Shutdown) -> Vec<EventRecord> {
     let chains = chains(events).into_iter().enumerate();
-    let played = chains.map(|(number, (at, chain))| one_chain(number, at, chain, start, context, over));
-    join_all(played).await.into_iter().flatten().collect()
+    let cordons = Cordons::default();
+    let played = chains.map(|(number, (at, chain))| one_chain(number, at, chain, start, (context, &cordons), over));
+    let played = join_all(played).await;
+    cordons.end(context).await;
+    played.into_iter().flatten().collect()
 }
 
 /// The chains, each with the time when it begins.
@@ -42,7 +46,7 @@ async fn one_chain(
     at: Duration,
     chain: &[Planned],
     start: Instant,
-    context: &EventContext<'_>,
+    (context, cordons): (&EventContext<'_>, &Cordons),
     over: &Shutdown,
 ) -> Vec<EventRecord> {
     let mut records = Vec::new();
@@ -62,16 +66,22 @@ async fn one_chain(
             break;
         }
         let began = start.elapsed();
-        let done = Box::pin(perform(context, &event.action, number + step)).await;
-        let failed = done.is_err();
-        let slowed = done.as_ref().ok().cloned().flatten();
+        let done = Box::pin(perform(context, cordons, &event.action, number + step)).await;
+        let (affected, trouble) = match done {
+            Ok(affected) => (affected, None),
+            Err(error) => (Affected::default(), Some(said(&error))),
+        };
+        let failed = trouble.is_some();
+        let was_out_of_service = affected.slowed.as_ref().is_some_and(SlowedPod::was_out_of_service)
+            || affected.node.as_ref().is_some_and(AffectedNode::was_out_of_service);
         records.push(EventRecord {
             began,
             over: start.elapsed(),
             what: event.action.to_string(),
-            changes_pods: event.action.changes_pods() || slowed.as_ref().is_some_and(SlowedPod::was_out_of_service),
-            trouble: done.err().map(|error| said(&error)),
-            slowed,
+            changes_pods: event.action.changes_pods() || was_out_of_service,
+            trouble,
+            slowed: affected.slowed,
+            node: affected.node,
         });
         // The next events of the chain expect that this one succeeded.
         if failed {

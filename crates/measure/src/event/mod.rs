@@ -2,12 +2,14 @@
 
 mod dip;
 mod impact;
+mod node;
 mod slow_pod;
 
 use serde::{Deserialize, Serialize};
 
 pub use dip::{Around, Dip};
 pub use impact::{FailureKind, Impact};
+pub use node::{Gap, NodeEffect};
 pub use slow_pod::{RequestTimes, SlowPod, SlowPodLoad};
 
 use super::{ObservedEvent, RunData};
@@ -32,6 +34,9 @@ pub struct Event {
     /// The pod that it made slow.
     #[serde(default)]
     pub slow_pod: Option<SlowPod>,
+    /// The node that it acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeEffect>,
 }
 
 impl Event {
@@ -51,6 +56,7 @@ impl Event {
             over_second: event.trouble.is_none().then_some(event.over.as_secs_f64()),
             trouble: event.trouble.clone(),
             slow_pod: event.slow_pod.as_ref().map(SlowPod::of),
+            node: event.node.as_ref().map(NodeEffect::of),
             impact: (event.began < run.elapsed).then(|| Impact::of(run, event.began, end)),
         }
     }

@@ -75,6 +75,11 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
             "the workload may be left in the middle of its rollout",
             format!("deploy it again: {evenkeel} deploy; or remove the lab: {evenkeel} down"),
         ),
+        Verb::Node(_) => undo(
+            "undoing what was done to the node",
+            "a node may be left cordoned or half removed",
+            format!("uncordon it with kubectl, or remove it: {evenkeel} node remove NODE"),
+        ),
         Verb::Undeploy => {
             undo("stopping", "some of what was deployed may be left", format!("remove it: {evenkeel} undeploy"))
         }

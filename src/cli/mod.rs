@@ -19,6 +19,7 @@ pub mod load_flags;
 pub mod logs;
 mod manifest_flags;
 mod mix_flags;
+pub mod node;
 pub mod output;
 pub mod report;
 pub mod report_files;
@@ -107,6 +108,8 @@ enum Verb {
     Demo(demo::Args),
     /// Test under load that no request is lost, event by event
     Soak(soak::Args),
+    /// Add a node to the lab, or remove one without a lost request
+    Node(node::Args),
     /// Remove everything that the lab put on this machine
     Down,
     /// Print the completion script for a shell
@@ -131,6 +134,7 @@ impl Verb {
             Self::Doctor(_) => "doctor",
             Self::Demo(_) => "demo",
             Self::Soak(_) => "soak",
+            Self::Node(_) => "node",
             Self::Down => "down",
             Self::Sandbox(_) => "sandbox",
         })
@@ -204,6 +208,7 @@ async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
         Verb::Doctor(args) => doctor::run(&args, context).await,
         Verb::Demo(args) => args.run(context).await,
         Verb::Soak(args) => Box::pin(args.run(context)).await,
+        Verb::Node(args) => Box::pin(args.run(context)).await,
         Verb::Down => down::run(context).await,
         Verb::Completions(args) => args.run(),
         Verb::Report(args) => args.run(context.json),

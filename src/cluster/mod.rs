@@ -72,7 +72,7 @@ pub use packet_delay::{DelayedPod, check_packet_delay, delay_packets, try_to_del
 pub use plan::{BootPlan, ComponentState, ComponentStatus, Message};
 pub use pod_cgroup::PodCgroup;
 pub use residue::Removed;
-pub use router::{RouterKernel, RouterSettings, Routes, routed_nodes};
+pub use router::{RouterKernel, RouterSettings, Routes, connections_of, routed_nodes};
 pub use slow_container::{ContainerId, ContainerLimit, SlowContainer, end_all_slow_containers};
 pub use temporary_routes::TemporaryRoutes;
 

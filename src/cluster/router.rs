@@ -20,7 +20,7 @@ use crate::toolbox::{Program, Toolbox};
 
 use super::network::configure;
 use super::network_plan::{HOST_LINK, router_node_link};
-use super::node::{Node, Router};
+use super::node::{Cluster, Node, Router};
 
 /// What the router's component is started with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -244,6 +244,23 @@ pub async fn routed_nodes(router: &Router, toolbox: &Toolbox, ip: Ipv4Addr) -> R
     let show = Invocation::new(toolbox.path(Program::Nsenter), head.into_iter().chain(tail));
     let shown = show.run_async().await?;
     Ok(devices_in(&shown).iter().filter_map(|device| index_of_link(device)).collect())
+}
+
+/// How many connections that the router has sent to a node are established. A router that tracks no connections knows none.
+///
+/// # Errors
+/// [`ClusterError::Program`] when the connection tracking cannot be read.
+pub async fn connections_of(cluster: &Cluster, toolbox: &Toolbox, node: &Node) -> Result<usize, ClusterError> {
+    let Some(router) = &cluster.router else { return Ok(0) };
+    let (target, mark) = (format!("--target={}", router.pid), mark(node.index).to_string());
+    let program = toolbox.path(Program::Conntrack).as_os_str();
+    let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program];
+    // The machine's own connections to the kubelet and to the API server do not count: they go to no Service.
+    let tail = ["-L", "-p", "tcp", "--state", "ESTABLISHED", "--mark", &mark].map(OsStr::new);
+    let list = Invocation::new(toolbox.path(Program::Nsenter), head.into_iter().chain(tail));
+    let listed = list.run_async().await?;
+    let to_node = format!(" dst={} ", node.address);
+    Ok(String::from_utf8_lossy(&listed).lines().filter(|line| !line.contains(&to_node)).count())
 }
 
 /// The devices of the routes in the JSON of `ip`: of one next hop, of several, or of a group of next hops.

@@ -19,6 +19,7 @@ mod job;
 pub mod logs;
 pub mod manifest;
 pub mod memory;
+pub mod node_removal;
 mod observe;
 pub mod pod_counters;
 mod pod_events;

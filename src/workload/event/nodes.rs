@@ -17,7 +17,7 @@ async fn list(client: &Client) -> Result<Vec<Node>, WorkloadError> {
 ///
 /// # Errors
 /// [`WorkloadError::UnknownNode`] with the names of all nodes; [`WorkloadError::Kubernetes`].
-pub(super) async fn find(client: &Client, given: &str) -> Result<String, WorkloadError> {
+pub(in crate::workload) async fn find(client: &Client, given: &str) -> Result<String, WorkloadError> {
     let names = list(client).await?.iter().map(ResourceExt::name_any).collect();
     named(names, given)
 }
@@ -41,7 +41,7 @@ fn named(mut names: Vec<String>, given: &str) -> Result<String, WorkloadError> {
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
-pub(super) async fn is_last_schedulable(client: &Client, name: &str) -> Result<bool, WorkloadError> {
+pub(in crate::workload) async fn is_last_schedulable(client: &Client, name: &str) -> Result<bool, WorkloadError> {
     Ok(!list(client).await?.iter().any(|node| node.name_any() != name && can_run_pods(node)))
 }
 

@@ -1,0 +1,116 @@
+//! Takes a node out of a cluster, so that no request is lost: it gets no new connections and pods, its pods are evicted, and its
+//! connections end.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::event::{drain, nodes};
+use super::router::EXCLUDE_LABEL;
+use super::scale::some;
+use crate::cluster::{self, Cluster, RunningNode};
+use crate::kubernetes_error::KubernetesError;
+use crate::progress::Progress;
+use crate::shutdown::{self, Shutdown};
+use crate::toolbox::Toolbox;
+use crate::workload::WorkloadError;
+
+/// How often the connections are counted.
+const RECOUNT: Duration = Duration::from_millis(200);
+
+/// The running node that is given by its name or its index.
+///
+/// # Errors
+/// [`WorkloadError::UnknownNode`] with the names of all nodes; [`WorkloadError::Kubernetes`].
+pub async fn find_node(client: &Client, cluster: &Cluster, given: &str) -> Result<RunningNode, WorkloadError> {
+    let name = nodes::find(client, given).await?;
+    let names = || cluster.nodes.iter().map(|running| running.node.name.clone()).collect();
+    let found = cluster.nodes.iter().find(|running| running.node.name == name);
+    found.cloned().ok_or_else(|| WorkloadError::UnknownNode { given: given.to_owned(), nodes: names() })
+}
+
+/// Takes a node out of the cluster, and waits at most `grace` until the connections that the router has sent to it have ended;
+/// returns how many are left. If this is interrupted or fails, the node is used as before.
+///
+/// # Errors
+/// [`WorkloadError::CannotEvict`], [`WorkloadError::Deadline`], [`WorkloadError::Kubernetes`], [`WorkloadError::Interrupted`].
+pub async fn take_out(
+    client: &Client,
+    cluster: &Cluster,
+    toolbox: &Toolbox,
+    running: &RunningNode,
+    grace: Duration,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<usize, WorkloadError> {
+    let name = &running.node.name;
+    drain::pods_to_evict(client, name).await?;
+    set_out(client, name, true).await?;
+    let work = async {
+        let is_last = nodes::is_last_schedulable(client, name).await?;
+        let step = progress.step(format!("drain {name}"));
+        let evicted = drain::evict_all(client, name, is_last, &step).await?;
+        step.done_with(format!("{} evicted", some(usize::try_from(evicted).unwrap_or(usize::MAX), "pod")));
+        connections_ended(cluster, toolbox, running, grace, progress).await
+    };
+    let done = match shutdown::unless(shutdown, Box::pin(work)).await {
+        Ok(done) => done,
+        Err(interrupted) => Err(interrupted.into()),
+    };
+    if done.is_err() {
+        set_out(client, name, false).await?;
+    }
+    done
+}
+
+/// Removes the object of a node whose sandbox is gone. Kubernetes then removes the pods that were left there.
+///
+/// # Errors
+/// [`WorkloadError::Kubernetes`].
+pub async fn forget(client: &Client, name: &str) -> Result<(), WorkloadError> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    match nodes.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        deleted => {
+            Ok(deleted.map(drop).map_err(|source| KubernetesError::new(format!("delete Node {name}"), source))?)
+        }
+    }
+}
+
+/// Lets no new pod and no new connection reach a node, or allows both again.
+async fn set_out(client: &Client, name: &str, out: bool) -> Result<(), WorkloadError> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let label = if out { json!("") } else { json!(null) };
+    let patch = json!({ "metadata": { "labels": { EXCLUDE_LABEL: label } }, "spec": { "unschedulable": out } });
+    let patched = nodes.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    Ok(patched.map(drop).map_err(|source| KubernetesError::new(format!("cordon Node {name}"), source))?)
+}
+
+async fn connections_ended(
+    cluster: &Cluster,
+    toolbox: &Toolbox,
+    running: &RunningNode,
+    grace: Duration,
+    progress: &Progress,
+) -> Result<usize, WorkloadError> {
+    let step = progress.step("wait until its connections have ended");
+    let deadline = Instant::now() + grace;
+    loop {
+        match cluster::connections_of(cluster, toolbox, &running.node).await? {
+            0 => {
+                step.done();
+                return Ok(0);
+            }
+            left if Instant::now() >= deadline => {
+                step.done_with(format!("{} left", some(left, "connection")));
+                return Ok(left);
+            }
+            left => step.detail(some(left, "connection")),
+        }
+        sleep(RECOUNT).await;
+    }
+}

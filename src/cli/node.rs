@@ -6,9 +6,9 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
 use super::context::{CommandContext, RunningLab};
-use super::{output, up};
+use super::output;
 use crate::cli::error::Error;
-use crate::cluster::{self, BootRequest};
+use crate::cluster;
 use crate::config::parse_duration_or_zero;
 use crate::image;
 use crate::workload::node_removal;
@@ -68,19 +68,8 @@ impl Args {
 
 async fn add(context: &CommandContext, lab: &RunningLab) -> Result<(), Error> {
     let toolbox = context.toolbox(false).await?;
-    let pause = image::build_pause(&context.paths.cache, &context.progress, &context.shutdown).await?;
-    let request = BootRequest {
-        name: &context.name,
-        paths: &context.paths,
-        toolbox: &toolbox,
-        pause: &pause,
-        used_later: &up::used_by_deploy(),
-        proxy_mode: cluster::proxy_mode(&lab.cluster)?,
-        shape: cluster::shape(&lab.cluster)?,
-        environment: &image::read_variables(),
-        keep: false,
-    };
-    let added = cluster::add_node(&request, &lab.cluster, &context.progress, &context.shutdown).await?;
+    let (progress, shutdown) = (&context.progress, &context.shutdown);
+    let added = cluster::add_node(&lab.cluster, &toolbox, &image::read_variables(), progress, shutdown).await?;
     let (node, address) = (added.node.name.as_str(), added.node.address.to_string());
     if context.json {
         let address = Some(address);

@@ -11,6 +11,7 @@ use super::subject::SubjectFlag;
 use crate::cli::error::{Error, leave_link_alone};
 use crate::clock::now;
 use crate::cluster::{self, ComponentState, ComponentStatus};
+use crate::config::Subnet;
 use crate::report::{Align, plain_table};
 use crate::workload::status::{NodeComponents, SCHEMA_VERSION, Status, Workload};
 use crate::workload::view::{NodeRow, PodRow, ServiceRow, human_age};
@@ -84,18 +85,34 @@ fn text(status: &Status) -> String {
     let components: Vec<_> = status.components.iter().flat_map(of_node).collect();
     let header = ["COMPONENT", "NODE", "STATE", "PID", "RESTARTS", "UPTIME", "LAST EXIT"];
     let mode = status.proxy_mode.map(|mode| format!("\nkube-proxy mode: {mode}\n")).unwrap_or_default();
+    let mode = format!("{mode}{}", network(status));
     let log_lines: String = status.components.iter().flat_map(|of| &of.components).filter_map(last_log_line).collect();
     let space = if log_lines.is_empty() { "" } else { "\n" };
     let components = format!("{}{space}{log_lines}{mode}", table("components", &header, &components));
-    let nodes = status.nodes.as_ref().map(|nodes| {
-        let rows: Vec<_> = nodes.iter().map(node).collect();
-        table("nodes", &["NAME", "STATUS", "VERSION", "ADDRESS", "AGE"], &rows)
-    });
+    let nodes = status.nodes.as_ref().map(|nodes| nodes_text(nodes));
     // A lost address is the error of this verb.
     let changed = status.link_changes.as_ref().filter(|changes| changes.removed.is_none());
     let changed = changed.map(|changes| format!("warning: {changes}\nhint: {}\n", leave_link_alone(changes)));
     let parts = [changed, nodes, Some(components), status.workload.as_ref().map(workload_text)];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
+/// What differs from most labs: the addresses, and the router.
+fn network(status: &Status) -> String {
+    let subnet = (status.subnet != Subnet::default()).then(|| format!("addresses: {}\n", status.subnet));
+    let hash = status.router_hash.map(|hash| format!("router hash: {hash}\n"));
+    subnet.into_iter().chain(hash).collect()
+}
+
+/// The nodes. Only a lab with zones has their column.
+fn nodes_text(nodes: &[NodeRow]) -> String {
+    let zones = nodes.iter().any(|node| node.zone.is_some());
+    let row = |row: &NodeRow| {
+        let zone = zones.then(|| row.zone.clone().unwrap_or_else(none));
+        node(row).into_iter().chain(zone).collect::<Vec<_>>()
+    };
+    let header = ["NAME", "STATUS", "VERSION", "ADDRESS", "AGE", "ZONE"];
+    table("nodes", &header[..if zones { 6 } else { 5 }], &nodes.iter().map(row).collect::<Vec<_>>())
 }
 
 fn table(what: &str, header: &[&str], rows: &[Vec<String>]) -> String {

@@ -14,10 +14,9 @@ use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 use crate::toolbox::{Program, Toolbox};
 
-use super::boot::BootRequest;
 use super::boot_sandbox::BootingSandbox;
 use super::layout::Layout;
-use super::network_plan::{HOST_LINK, NODE_LINK, NetworkStep, Uplink, node_link};
+use super::network_plan::{HOST_LINK, NODE_LINK, NetworkStep, Uplink, node_link, router_node_link};
 use super::node::{Cluster, Node, Router, RunningNode, router_name};
 use super::node_ready::node_ready;
 use super::plan::BootPlan;
@@ -29,29 +28,31 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Adds a node to a lab, with the first name that is free, and waits until it is Ready and has the images of the first node. A
-/// lab without a router gets one first; the connections of the machine to the first node survive that.
+/// lab without a router gets one first; the connections of the machine to the first node survive that. `environment` has the
+/// variables that finding an image reads; see [`crate::image::read_variables`].
 ///
 /// # Errors
 /// As [`super::up`]. The new node is then removed again.
 pub async fn add_node(
-    request: &BootRequest<'_>,
     cluster: &Cluster,
+    toolbox: &Toolbox,
+    environment: &[(String, String)],
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<RunningNode, ClusterError> {
     memory::require_for_node()?;
     let node = free_node(cluster)?;
-    let preparation = Preparation::of_running(request)?;
+    let preparation = Preparation::of_running(cluster, toolbox, environment)?;
     let mut cluster = cluster.clone();
     if cluster.router.is_none() {
         let step = progress.step("put a router between this machine and the node");
         let plan = preparation.router(&[cluster.first().node.clone()])?;
-        cluster.router = Some(insert_router(&cluster, request.toolbox, &plan).await?);
+        cluster.router = Some(insert_router(&cluster, toolbox, &plan).await?);
         step.done();
     }
-    pki::add_node(&Layout::new(request.paths, &node).pki(""), &node)?;
+    pki::add_node(&Layout::new(&cluster.paths, &node).pki(""), &node)?;
     preparation.node(&node, Uplink::Router)?;
-    let started = start_node(&cluster, request.toolbox, &node, progress, shutdown).await;
+    let started = start_node(&cluster, toolbox, &node, progress, shutdown).await;
     if started.is_err() {
         let step = progress.step(format!("remove node {}", node.name));
         if remove_node(&cluster, &node).is_ok() {
@@ -90,6 +91,9 @@ pub async fn start_node(
     let mut sandbox = BootingSandbox::start(&layout).await?;
     let running = RunningNode { node: node.clone(), pid: sandbox.pid };
     network::connect_node(toolbox.path(Program::Ip), cluster, &running)?;
+    if let Some(router) = &cluster.router {
+        configure_inside(router.pid, toolbox, &layout, &router_node_link(node, cluster.subnet)).await?;
+    }
     sandbox.go().await?;
     let progress = progress.of(&node.name);
     shutdown::unless(shutdown, sandbox.follow(&plan, &progress)).await??;

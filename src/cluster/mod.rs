@@ -188,16 +188,30 @@ fn plan_of_first(cluster: &Cluster) -> Result<BootPlan, ClusterError> {
 /// [`ClusterError::Io`] when a supervisor's status file cannot be read.
 pub fn components(cluster: &Cluster) -> Result<Vec<(Node, Vec<ComponentStatus>)>, ClusterError> {
     let read = |running: &RunningNode| {
-        let path = Layout::new(&cluster.paths, &running.node).components();
-        let statuses = match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|source| IoError::file("parse", &path, source.into())),
-            // A boot that was interrupted may have started no component.
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound && !is_booted(cluster) => Ok(Vec::new()),
-            Err(source) => Err(IoError::file("read", &path, source)),
-        };
-        Ok((running.node.clone(), statuses?))
+        let statuses = component_statuses(cluster, &Layout::new(&cluster.paths, &running.node))?;
+        Ok((running.node.clone(), statuses))
     };
     cluster.nodes.iter().map(read).collect()
+}
+
+/// The name of the router and the status of its components; `None` in a lab without a router.
+///
+/// # Errors
+/// [`ClusterError::Io`] when the supervisor's status file cannot be read.
+pub fn router_components(cluster: &Cluster) -> Result<Option<(String, Vec<ComponentStatus>)>, ClusterError> {
+    let Some(router) = &cluster.router else { return Ok(None) };
+    let statuses = component_statuses(cluster, &Layout::of_sandbox(&cluster.paths, &router.name))?;
+    Ok(Some((router.name.clone(), statuses)))
+}
+
+fn component_statuses(cluster: &Cluster, layout: &Layout) -> Result<Vec<ComponentStatus>, IoError> {
+    let path = layout.components();
+    match fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|source| IoError::file("parse", &path, source.into())),
+        // A boot that was interrupted may have started no component.
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound && !is_booted(cluster) => Ok(Vec::new()),
+        Err(source) => Err(IoError::file("read", &path, source)),
+    }
 }
 
 /// The names of the cluster's components, each once, in the order in which they start.

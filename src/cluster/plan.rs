@@ -56,6 +56,9 @@ pub struct BootPlan {
     /// What the lab is made of.
     #[serde(default)]
     pub shape: LabShape,
+    /// The reference of the pause image.
+    #[serde(default)]
+    pub pause: String,
     /// Whether the sandbox is kept for inspection when the boot fails.
     pub keep: bool,
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cluster::ClusterError;
+use crate::config::{LabName, LabShape, Paths, ProxyMode};
 use crate::io_error::IoError;
 use crate::toolbox::{Program, Toolbox};
 
@@ -13,7 +14,7 @@ use super::boot::BootRequest;
 use super::component::{self, ComponentContext, ComponentSpec};
 use super::layout::Layout;
 use super::network_plan::{self, NetworkStep, Uplink};
-use super::node::{Node, router_name};
+use super::node::{Cluster, Node, router_name};
 use super::plan::{BootPlan, TlsIdentity};
 use super::{encryption, kubeconfig, pki};
 
@@ -23,11 +24,19 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// What the plans of all sandboxes of a lab have in common.
 pub(super) struct Preparation<'a> {
-    pub(super) request: &'a BootRequest<'a>,
+    name: &'a LabName,
+    paths: &'a Paths,
+    toolbox: &'a Toolbox,
+    environment: &'a [(String, String)],
+    /// The reference of the pause image.
+    pause: String,
+    proxy_mode: ProxyMode,
+    shape: LabShape,
+    keep: bool,
     /// The node that runs the control plane.
-    pub(super) control_plane: Node,
+    control_plane: Node,
     /// The directories of the programs.
-    pub(super) programs: Vec<PathBuf>,
+    programs: Vec<PathBuf>,
 }
 
 /// The plans of a lab that is booted.
@@ -48,7 +57,18 @@ pub(super) fn prepare(request: &BootRequest, nodes: &[Node]) -> Result<LabPlans,
     encryption::create(&shared.pki(encryption::FILE))?;
     let url = component::api_server(control_plane.address);
     kubeconfig::write(&request.paths.kubeconfig(), &url, &shared)?;
-    let preparation = Preparation { request, control_plane, programs };
+    let preparation = Preparation {
+        name: request.name,
+        paths: request.paths,
+        toolbox: request.toolbox,
+        environment: request.environment,
+        pause: request.pause.reference.clone(),
+        proxy_mode: request.proxy_mode,
+        shape: request.shape,
+        keep: request.keep,
+        control_plane,
+        programs,
+    };
     let several = nodes.len() > 1;
     let uplink = if several { Uplink::Router } else { Uplink::Machine };
     Ok(LabPlans {
@@ -58,34 +78,48 @@ pub(super) fn prepare(request: &BootRequest, nodes: &[Node]) -> Result<LabPlans,
 }
 
 impl<'a> Preparation<'a> {
-    /// What a lab that was booted with `request` has in common, for a sandbox that is added later.
-    pub(super) fn of_running(request: &'a BootRequest<'a>) -> Result<Self, ClusterError> {
-        let control_plane = Node::new(request.name, request.shape.subnet, 0);
-        let plan = BootPlan::read(&Layout::new(request.paths, &control_plane).plan())?;
-        let programs = plan.keep_visible.into_iter().filter(|path| *path != plan.state).collect();
-        Ok(Self { request, control_plane, programs })
+    /// What the plans of a running lab have in common, for a sandbox that is added.
+    pub(super) fn of_running(
+        cluster: &'a Cluster,
+        toolbox: &'a Toolbox,
+        environment: &'a [(String, String)],
+    ) -> Result<Self, ClusterError> {
+        let control_plane = cluster.first().node.clone();
+        let plan = BootPlan::read(&Layout::new(&cluster.paths, &control_plane).plan())?;
+        Ok(Self {
+            name: &cluster.name,
+            paths: &cluster.paths,
+            toolbox,
+            environment,
+            pause: plan.pause,
+            proxy_mode: plan.proxy_mode,
+            shape: plan.shape,
+            keep: false,
+            control_plane,
+            programs: plan.keep_visible.into_iter().filter(|path| *path != plan.state).collect(),
+        })
     }
 
     /// Writes what the sandbox of one node reads.
     pub(super) fn node(&self, node: &Node, uplink: Uplink) -> Result<BootPlan, ClusterError> {
-        let layout = Layout::new(self.request.paths, node);
+        let layout = Layout::new(self.paths, node);
         create_directories(&layout)?;
         for private in ["cni", "registries/_default"] {
             create_private(&layout.conf(private))?;
         }
         let token = encryption::random_key()?;
         let context = self.context(node, &node.name, &layout, &token);
-        let network = network_plan::of_node(node, self.request.shape.subnet, uplink);
+        let network = network_plan::of_node(node, self.shape.subnet, uplink);
         self.write_plan(&node.name, &layout, component::specs(&context), network)
     }
 
     /// Writes what the sandbox of the router reads.
     pub(super) fn router(&self, nodes: &[Node]) -> Result<BootPlan, ClusterError> {
-        let name = router_name(self.request.name);
-        let layout = Layout::of_sandbox(self.request.paths, &name);
+        let name = router_name(self.name);
+        let layout = Layout::of_sandbox(self.paths, &name);
         create_directories(&layout)?;
         let context = self.context(&self.control_plane, &name, &layout, "");
-        let network = network_plan::of_router(nodes, self.request.shape.subnet);
+        let network = network_plan::of_router(nodes, self.shape.subnet);
         self.write_plan(&name, &layout, component::router_specs(&context), network)
     }
 
@@ -96,20 +130,19 @@ impl<'a> Preparation<'a> {
         layout: &'b Layout,
         token: &'b str,
     ) -> ComponentContext<'b> {
-        let request = self.request;
         ComponentContext {
-            lab: request.name,
+            lab: self.name,
             node,
             control_plane: self.control_plane.address,
-            cgroup: format!("{}/{sandbox}", request.name.cgroup()),
-            toolbox: request.toolbox,
+            cgroup: format!("{}/{sandbox}", self.name.cgroup()),
+            toolbox: self.toolbox,
             layout,
-            pause: &request.pause.reference,
-            proxy_mode: request.proxy_mode,
-            shape: request.shape,
+            pause: &self.pause,
+            proxy_mode: self.proxy_mode,
+            shape: self.shape,
             mirror_token: token,
-            cache: &request.paths.cache,
-            environment: request.environment,
+            cache: &self.paths.cache,
+            environment: self.environment,
         }
     }
 
@@ -120,19 +153,18 @@ impl<'a> Preparation<'a> {
         components: Vec<ComponentSpec>,
         network: Vec<NetworkStep>,
     ) -> Result<BootPlan, ClusterError> {
-        let request = self.request;
         for file in components.iter().flat_map(|spec| &spec.files) {
             pki::write(&file.path, &file.content)?;
         }
         let plan = BootPlan {
             name: name.to_owned(),
             network,
-            cgroup: request.name.cgroup(),
+            cgroup: self.name.cgroup(),
             state: layout.state(),
             keep_visible: [&[layout.state()], self.programs.as_slice()].concat(),
             // The machine's own directories come last, for programs that the components call.
             path: format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", layout.bin().display()),
-            ip: request.toolbox.path(Program::Ip).to_owned(),
+            ip: self.toolbox.path(Program::Ip).to_owned(),
             logs: layout.logs(),
             status: layout.components(),
             identity: TlsIdentity {
@@ -144,9 +176,10 @@ impl<'a> Preparation<'a> {
             api_server: component::api_server(self.control_plane.address),
             components,
             deadline: DEADLINE,
-            proxy_mode: request.proxy_mode,
-            shape: request.shape,
-            keep: request.keep,
+            proxy_mode: self.proxy_mode,
+            shape: self.shape,
+            pause: self.pause.clone(),
+            keep: self.keep,
         };
         let text = serde_json::to_string(&plan).map_err(|source| IoError::new("write the plan", source.into()))?;
         pki::write(&layout.plan(), &text)?;

@@ -16,6 +16,7 @@ const SHORTEST: u8 = 8;
 /// A range of IPv4 addresses. Its first /24 is the link between the machine and the nodes, its second /24 holds the external
 /// IPs. Nothing uses the rest, which must be free nevertheless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Subnet {
     base: Ipv4Addr,
     prefix: u8,
@@ -113,6 +114,20 @@ impl FromStr for Subnet {
             }
             Some(other) => Err(InvalidValue::expected(format!("a range outside of {other}"))),
         }
+    }
+}
+
+impl From<Subnet> for String {
+    fn from(subnet: Subnet) -> Self {
+        subnet.to_string()
+    }
+}
+
+impl TryFrom<String> for Subnet {
+    type Error = InvalidValue;
+
+    fn try_from(text: String) -> Result<Self, InvalidValue> {
+        text.parse()
     }
 }
 

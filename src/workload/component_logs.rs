@@ -65,7 +65,8 @@ fn find(cluster: &Cluster, name: &str) -> Result<Vec<Log>, WorkloadError> {
     let directory = |node: &str| cluster.paths.logs().join(node);
     let mut there = BTreeSet::new();
     let mut logs = Vec::new();
-    for node in cluster.nodes.iter().map(|running| &running.node.name) {
+    let nodes = cluster.nodes.iter().map(|running| &running.node.name);
+    for node in nodes.chain(cluster.router.as_ref().map(|router| &router.name)) {
         let names = components(&directory(node))?;
         if names.contains(name) {
             let path = directory(node).join(format!("{name}.log"));

@@ -12,7 +12,7 @@ use super::pods::pods;
 use super::subject::{Subject, SubjectWish};
 use super::view::{NodeRow, PodRow, ServiceRow};
 use crate::cluster::{self, Cluster, ClusterError, ComponentState, ComponentStatus, LinkChanges};
-use crate::config::ProxyMode;
+use crate::config::{ProxyMode, RouterHash, Subnet};
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
 
@@ -33,11 +33,16 @@ pub struct Status {
     pub kubeconfig: String,
     /// The mode of kube-proxy, if it can be read: only root can.
     pub proxy_mode: Option<ProxyMode>,
+    /// The lab's addresses on this machine: its link and its external IPs.
+    pub subnet: Subnet,
+    /// How the router keeps connections on their nodes, in a lab that has a router.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub router_hash: Option<RouterHash>,
     /// What other programs changed on the lab's link on this machine.
     pub link_changes: Option<LinkChanges>,
     /// The nodes, if the API server answers.
     pub nodes: Option<Vec<NodeRow>>,
-    /// The components of each node.
+    /// The components of each node, and of the router.
     pub components: Vec<NodeComponents>,
     /// The workload, if the API server answers.
     #[serde(flatten)]
@@ -72,13 +77,17 @@ pub async fn status(
     client: Result<Client, ClusterError>,
     wanted: &SubjectWish,
 ) -> Result<(Status, Option<WorkloadError>), WorkloadError> {
-    let components = cluster::components(cluster)?.into_iter();
-    let components = components.map(|(node, components)| NodeComponents { node: node.name, components }).collect();
+    let components = cluster::components(cluster)?.into_iter().map(|(node, components)| (node.name, components));
+    let components = components.chain(cluster::router_components(cluster)?);
+    let components = components.map(|(node, components)| NodeComponents { node, components }).collect();
+    let shape = cluster::shape(cluster).ok();
     let mut status = Status {
         schema_version: SCHEMA_VERSION,
         lab: cluster.name.to_string(),
         kubeconfig: cluster.paths.kubeconfig().display().to_string(),
         proxy_mode: cluster::proxy_mode(cluster).ok(),
+        subnet: cluster.subnet,
+        router_hash: shape.filter(|_| cluster.router.is_some()).map(|shape| shape.router_hash),
         link_changes: cluster::link_changes(cluster)?,
         nodes: None,
         components,

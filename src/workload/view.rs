@@ -6,6 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde::Serialize;
 
+use crate::config::ZONE_LABEL;
+
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeRow {
@@ -17,6 +19,9 @@ pub struct NodeRow {
     pub version: String,
     /// Its address on the lab's link.
     pub address: Option<String>,
+    /// The zone that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Its age in seconds.
     pub age_seconds: u64,
 }
@@ -80,6 +85,7 @@ impl NodeRow {
         let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true);
         let address = status.addresses.into_iter().flatten().find(|address| address.type_ == "InternalIP");
         Self {
+            zone: node.labels().get(ZONE_LABEL).cloned(),
             name: node.name_any(),
             status: format!("{ready}{}", if cordoned { ",SchedulingDisabled" } else { "" }),
             version: status.node_info.map(|info| info.kubelet_version).unwrap_or_default(),

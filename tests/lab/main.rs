@@ -38,6 +38,7 @@ mod link_managers;
 mod lock;
 mod manifests;
 mod nix_store;
+mod nodes;
 mod other_state;
 mod podinfo;
 mod pods_seen;

@@ -183,7 +183,8 @@ fn cluster(error: &ClusterError) -> String {
              evenkeel up --install-tools"
         ),
         ClusterError::LittleMemory { .. } => {
-            "end a program that uses much memory, then try again; free -m shows the memory".into()
+            "ask for fewer nodes, or end a program that uses much memory, then try again; free -m shows the memory"
+                .into()
         }
         ClusterError::ImageTooLarge { .. } => {
             "end a program that uses memory, or empty the lab's memory: evenkeel down, then evenkeel up".into()
@@ -192,7 +193,7 @@ fn cluster(error: &ClusterError) -> String {
             format!("let the firewall pass the packets of the link {link}; nft list ruleset shows the firewall's rules")
         }
         ClusterError::LinkChanged(changes) => leave_link_alone(changes),
-        ClusterError::Taken { .. } => "remove it, then try again; the lab uses 198.18.0.0/15 (RFC 2544)".into(),
+        ClusterError::Taken { .. } => "remove it, or choose another range with evenkeel up --subnet".into(),
         ClusterError::Kubeconfig { .. } => "make a new lab: evenkeel down, then evenkeel up".into(),
         ClusterError::Residue { .. } => "run evenkeel down once more".into(),
         ClusterError::StateIsFile(error) => state_is_file(error),

@@ -48,7 +48,7 @@ pub async fn run(
     let mut changes = futures::stream::select_all([services.1, slices.1, nodes.1]);
     let mut incomplete = 3_u8;
     let mut links = tokio::time::interval(LINKS);
-    let mut unwritten = false;
+    let mut unwritten = None;
     loop {
         let is_due = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -57,18 +57,18 @@ pub async fn run(
                 Some(Change::Some) => true,
                 None => return Ok(()),
             },
-            _ = links.tick() => unwritten || kernel.links_changed(),
+            _ = links.tick() => unwritten.is_some() || kernel.links_changed(),
         };
         if !is_due || incomplete > 0 {
             continue;
         }
         let (services, slices, nodes) = (service_store.state(), slice_store.state(), node_store.state());
         let wanted = decide(&Seen { services: &services, slices: &slices, nodes: &nodes }, subnet);
-        let written = kernel.write(&wanted);
-        unwritten = written.is_err();
-        if let Err(error) = written {
+        let error = kernel.write(&wanted).err().map(|error| error.to_string());
+        if let Some(error) = error.as_ref().filter(|_| error != unwritten) {
             progress.note(format!("the routes could not be written: {error}"));
         }
+        unwritten = error;
     }
 }
 

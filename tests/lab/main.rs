@@ -39,6 +39,7 @@ mod lock;
 mod manifests;
 mod nix_store;
 mod nodes;
+mod node_events;
 mod other_state;
 mod podinfo;
 mod pods_seen;

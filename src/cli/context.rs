@@ -107,6 +107,9 @@ impl CommandContext {
             let pods = some(restored as u64, "pod");
             self.progress.note(format!("{pods} had been left slow by an interrupted test, and run as before again"));
         }
+        for node in cluster::end_all_node_faults(&lab.cluster)? {
+            self.progress.note(format!("{node} had been left faulty by an interrupted test, and runs as before again"));
+        }
         for node in crate::workload::event::undo_cordons(&lab.cluster, &lab.client).await? {
             self.progress.note(format!("{node} had been left cordoned by an interrupted test, and is uncordoned"));
         }

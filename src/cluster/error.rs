@@ -65,6 +65,24 @@ pub enum ClusterError {
         /// The names of its components.
         components: Vec<String>,
     },
+    /// The node does not run.
+    #[error("the node {node} does not run")]
+    NodeIsDown {
+        /// Its name.
+        node: String,
+    },
+    /// The first node cannot be killed.
+    #[error("the node {node} has the control plane, whose data would be lost with its processes")]
+    ControlPlaneNode {
+        /// Its name.
+        node: String,
+    },
+    /// An operation needs the router of a lab of several nodes.
+    #[error("{what} needs a lab of several nodes: this one has no router to which the node is linked")]
+    NoRouter {
+        /// The operation: "partition lab-0 for 10 s".
+        what: String,
+    },
     /// A component of the cluster exited or did not become ready.
     #[error("{component} {what}{}", indented(tail))]
     Component {

@@ -14,15 +14,24 @@ use crate::io_error::IoError;
 pub enum NodeChange {
     /// It is cordoned.
     Cordoned,
+    /// Its processes are stopped.
+    Paused,
+    /// Its link is down.
+    Partitioned,
+    /// It loses packets.
+    Lossy,
 }
 
 impl NodeChange {
-    const ALL: [Self; 1] = [Self::Cordoned];
+    const ALL: [Self; 4] = [Self::Cordoned, Self::Paused, Self::Partitioned, Self::Lossy];
 
     /// The prefix of the name of its record.
     fn prefix(self) -> &'static str {
         match self {
             Self::Cordoned => "cordoned-node",
+            Self::Paused => "paused-node",
+            Self::Partitioned => "partitioned-node",
+            Self::Lossy => "lossy-node",
         }
     }
 }
@@ -53,6 +62,12 @@ impl NodeRecord {
             }
             _ => Ok(record),
         }
+    }
+
+    /// Whether it was not removed yet.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.group.exists()
     }
 
     /// Removes the record.

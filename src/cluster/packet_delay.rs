@@ -17,7 +17,8 @@ use tokio::process::Child;
 use tokio::time::sleep;
 
 use super::cgroup;
-use super::node::Cluster;
+use super::network_plan::NODE_LINK;
+use super::node::{Cluster, RunningNode};
 use super::slow_container::{ContainerId, groups_of};
 use crate::cluster::ClusterError;
 use crate::io_error::IoError;
@@ -58,7 +59,7 @@ pub fn try_to_delay_packets(iptables: &Path) -> Result<(), ClusterError> {
     let unshared = platform::unshare(&[Namespace::Network]);
     unshared.map_err(|errno| IoError::new("make a network namespace", errno.into()))?;
     let queue = PacketQueue::bind(QUEUE).map_err(|source| IoError::new("make a netfilter queue", source))?;
-    with_own_lock(Invocation::new(iptables, rule("-A"))).run()?;
+    with_own_lock(Invocation::new(iptables, rule("-A", Delayed::Own))).run()?;
     drop(queue);
     Ok(())
 }
@@ -85,12 +86,26 @@ fn own_program() -> Result<PathBuf, IoError> {
     std::env::current_exe().map_err(|source| IoError::new("find this program", source))
 }
 
+/// Which packets of a network namespace are delayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delayed {
+    /// Those that its own programs send to others.
+    Own,
+    /// All that leave through the link of a node: those of its pods, too.
+    Leaving,
+}
+
 /// The arguments of iptables that add (`-A`) or delete (`-D`) the rule. Packets pass while nothing reads the queue.
-fn rule(action: &str) -> Vec<String> {
+fn rule(action: &str, delayed: Delayed) -> Vec<String> {
     let queue = QUEUE.to_string();
-    let matched = ["OUTPUT", "!", "-o", "lo", "-m", "comment", "--comment", "evenkeel-delay"];
+    let matched: &[&str] = match delayed {
+        Delayed::Own => &["OUTPUT", "!", "-o", "lo"],
+        Delayed::Leaving => &["POSTROUTING", "-o", NODE_LINK],
+    };
+    let table: &[&str] = if delayed == Delayed::Leaving { &["-t", "mangle"] } else { &[] };
+    let comment = ["-m", "comment", "--comment", "evenkeel-delay"];
     let target = ["-j", "NFQUEUE", "--queue-num", &queue, "--queue-bypass"];
-    std::iter::once(action).chain(matched).chain(target).map(str::to_owned).collect()
+    [table, &[action], matched, &comment, &target].concat().into_iter().map(str::to_owned).collect()
 }
 
 /// The legacy variant of iptables would make a lock file on the host.
@@ -101,9 +116,8 @@ fn with_own_lock(invocation: Invocation) -> Invocation {
 /// A pod that sends its packets late. It is as before when this value is dropped.
 #[derive(Debug)]
 pub struct DelayedPod {
-    network: PodNetwork,
-    delay: Duration,
-    program: Child,
+    packets: DelayedPackets,
+    group: PathBuf,
 }
 
 impl DelayedPod {
@@ -117,7 +131,62 @@ impl DelayedPod {
         container: ContainerId<'_>,
         delay: Duration,
     ) -> Result<Option<Self>, ClusterError> {
-        let Some(network) = PodNetwork::of(cluster, toolbox, container) else { return Ok(None) };
+        let found = groups_of(cluster, container).into_iter().find_map(|group| {
+            let process = cgroup::processes_below(&group.path).into_iter().next()?;
+            let namespace = File::open(format!("/proc/{process}/ns/net")).ok()?;
+            // If another process had taken over the id before, the group does not list it any more.
+            cgroup::processes_below(&group.path).contains(&process).then_some((namespace, group.path))
+        });
+        let Some((namespace, group)) = found else { return Ok(None) };
+        let network = DelayedNetwork::new(namespace, toolbox, Delayed::Own);
+        Ok(Some(Self { packets: DelayedPackets::begin(network, delay).await?, group }))
+    }
+
+    /// Ends the delay, without loss of a packet; returns whether the container was still there.
+    ///
+    /// # Errors
+    /// [`ClusterError::Program`].
+    pub async fn end(self) -> Result<bool, ClusterError> {
+        self.packets.end().await?;
+        Ok(!cgroup::processes_below(&self.group).is_empty())
+    }
+}
+
+/// A node whose packets leave late. It is as before when this value is dropped.
+#[derive(Debug)]
+pub struct DelayedNode(DelayedPackets);
+
+impl DelayedNode {
+    /// Delays every packet that leaves the node through its link.
+    ///
+    /// # Errors
+    /// [`ClusterError::Program`] and [`ClusterError::Io`].
+    pub async fn begin(node: &RunningNode, toolbox: &Toolbox, delay: Duration) -> Result<Self, ClusterError> {
+        let path = PathBuf::from(format!("/proc/{}/ns/net", node.pid));
+        let namespace = File::open(&path).map_err(|source| IoError::file("open", &path, source))?;
+        let network = DelayedNetwork::new(namespace, toolbox, Delayed::Leaving);
+        Ok(Self(DelayedPackets::begin(network, delay).await?))
+    }
+
+    /// Ends the delay, without loss of a packet.
+    ///
+    /// # Errors
+    /// [`ClusterError::Program`].
+    pub async fn end(self) -> Result<(), ClusterError> {
+        self.0.end().await
+    }
+}
+
+/// Packets that are delayed. They are not any more when this value is dropped.
+#[derive(Debug)]
+struct DelayedPackets {
+    network: DelayedNetwork,
+    delay: Duration,
+    program: Child,
+}
+
+impl DelayedPackets {
+    async fn begin(network: DelayedNetwork, delay: Duration) -> Result<Self, ClusterError> {
         // What a killed test left. There is none after one that ended.
         let _ = network.iptables("-D").run_async().await;
         let millis = delay.as_millis().to_string();
@@ -138,57 +207,43 @@ impl DelayedPod {
         // From here on, the rule is deleted when this is dropped.
         let delayed = Self { network, delay, program };
         delayed.network.iptables("-A").run_async().await?;
-        Ok(Some(delayed))
+        Ok(delayed)
     }
 
-    /// Ends the delay, without loss of a packet; returns whether the container was still there.
-    ///
-    /// # Errors
-    /// [`ClusterError::Program`].
-    pub async fn end(mut self) -> Result<bool, ClusterError> {
+    async fn end(mut self) -> Result<(), ClusterError> {
         self.network.iptables("-D").run_async().await?;
         // The packets in the queue would be dropped.
         sleep(self.delay).await;
         let is_running = self.program.try_wait().is_ok_and(|ended| ended.is_none());
-        if !is_running {
-            let why = io::Error::other("the program that delays packets has ended before");
-            return Err(IoError::new("delay packets", why).into());
+        if is_running {
+            return Ok(());
         }
-        Ok(self.network.is_there())
+        let why = io::Error::other("the program that delays packets has ended before");
+        Err(IoError::new("delay packets", why).into())
     }
 }
 
-impl Drop for DelayedPod {
+impl Drop for DelayedPackets {
     fn drop(&mut self) {
         // It was deleted if the delay was ended. A rule that stays has no effect, since the program is killed, too.
         let _ = self.network.iptables("-D").run();
     }
 }
 
-/// The network namespace of a pod.
+/// A network namespace whose packets are delayed.
 #[derive(Debug)]
-struct PodNetwork {
-    /// Keeps the namespace, whatever becomes of the pod's processes.
+struct DelayedNetwork {
+    /// Keeps the namespace, whatever becomes of its processes.
     namespace: File,
-    group: PathBuf,
+    delayed: Delayed,
     nsenter: PathBuf,
     iptables: PathBuf,
 }
 
-impl PodNetwork {
-    /// That of the pod of a container; `None` if the container has no process.
-    fn of(cluster: &Cluster, toolbox: &Toolbox, container: ContainerId<'_>) -> Option<Self> {
-        groups_of(cluster, container).into_iter().find_map(|group| {
-            let process = cgroup::processes_below(&group.path).into_iter().next()?;
-            let namespace = File::open(format!("/proc/{process}/ns/net")).ok()?;
-            // If another process had taken over the id before, the group does not list it any more.
-            cgroup::processes_below(&group.path).contains(&process).then(|| Self {
-                namespace,
-                group: group.path,
-                nsenter: toolbox.path(Program::Nsenter).to_owned(),
-                iptables: toolbox.path(Program::Iptables).to_owned(),
-            })
-        })
+impl DelayedNetwork {
+    fn new(namespace: File, toolbox: &Toolbox, delayed: Delayed) -> Self {
+        let path = |program| toolbox.path(program).to_owned();
+        Self { namespace, delayed, nsenter: path(Program::Nsenter), iptables: path(Program::Iptables) }
     }
 
     /// The command that runs a program of the host in it.
@@ -199,12 +254,7 @@ impl PodNetwork {
     }
 
     fn iptables(&self, action: &str) -> Invocation {
-        with_own_lock(self.inside(&self.iptables, &rule(action)))
-    }
-
-    /// Whether the container still has a process.
-    fn is_there(&self) -> bool {
-        !cgroup::processes_below(&self.group).is_empty()
+        with_own_lock(self.inside(&self.iptables, &rule(action, self.delayed)))
     }
 }
 
@@ -257,10 +307,12 @@ mod tests {
 
     #[test]
     fn the_rule_is_deleted_as_it_was_added() {
-        let (added, deleted) = (rule("-A"), rule("-D"));
-        assert_eq!((added[0].as_str(), deleted[0].as_str()), ("-A", "-D"));
-        assert_eq!(added[1..], deleted[1..]);
-        assert!(added.iter().any(|word| word == "--queue-bypass"), "packets pass when the program is killed");
+        for delayed in [Delayed::Own, Delayed::Leaving] {
+            let added: Vec<String> = rule("-A", delayed).into_iter().filter(|word| word != "-A").collect();
+            let deleted: Vec<String> = rule("-D", delayed).into_iter().filter(|word| word != "-D").collect();
+            assert_eq!(added, deleted);
+            assert!(added.iter().any(|word| word == "--queue-bypass"), "packets pass when the program is killed");
+        }
     }
 
     #[test]

@@ -172,6 +172,8 @@ fn observed_node(node: &AffectedNode) -> ObservedNode {
         evicted: node.evicted,
         not_ready: absence(node.not_ready),
         no_endpoints: absence(node.no_endpoints),
+        no_route: absence(node.no_route),
+        pods: node.pods.clone(),
     }
 }
 

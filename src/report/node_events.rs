@@ -1,15 +1,18 @@
 //! Nodes that events acted on: when Kubernetes and the load balancer noticed.
 
+use super::number::count;
 use super::pods::some;
-use evenkeel_measure::{Event, Gap};
+use evenkeel_measure::{Event, Gap, NodeEffect};
 
-/// "drain lab-1: 4 pods were evicted; the Service had no endpoint on lab-1 from 0.1 s on." `None` if nothing is known.
+/// "drain lab-1: 4 pods were evicted; the Service had no endpoint there from 0.1 s on." `None` if nothing is known.
 pub(super) fn told(event: &Event) -> Option<String> {
     let node = event.node.as_ref()?;
     let said: Vec<String> = [
         node.evicted_pods.map(evicted),
         gap(&format!("{} was not Ready", node.node), node.not_ready),
         gap(&format!("the Service had no endpoint on {}", node.node), node.no_endpoints),
+        gap(&format!("the router sent no new connection to {}", node.node), node.no_route),
+        failed(event, node),
     ]
     .into_iter()
     .flatten()
@@ -20,6 +23,12 @@ pub(super) fn told(event: &Event) -> Option<String> {
 fn evicted(pods: u64) -> String {
     let were = if pods == 1 { "was" } else { "were" };
     format!("{} {were} evicted", some(pods, "pod"))
+}
+
+/// How many of the failures were on the node's pods.
+fn failed(event: &Event, node: &NodeEffect) -> Option<String> {
+    let all = event.impact.as_ref().map(|impact| impact.failures).filter(|failures| *failures > 0)?;
+    Some(format!("{} of the {} were on connections to its pods", count(node.failures?), some(all, "failure")))
 }
 
 fn gap(what: &str, gap: Gap) -> Option<String> {
@@ -33,7 +42,7 @@ fn gap(what: &str, gap: Gap) -> Option<String> {
 /// An event with everything that can be known of its node.
 #[cfg(test)]
 pub(super) fn sample() -> Event {
-    use evenkeel_measure::NodeEffect;
+    use evenkeel_measure::Impact;
 
     let gap = |from, to| Gap { from_seconds: Some(from), to_seconds: to };
     Event {
@@ -45,7 +54,11 @@ pub(super) fn sample() -> Event {
             evicted_pods: Some(4),
             not_ready: gap(8.25, Some(12.0)),
             no_endpoints: gap(0.11, None),
+            no_route: gap(0.3, None),
+            pods: vec!["server-a".into(), "server-b".into()],
+            failures: Some(7),
         }),
+        impact: Some(Impact { failures: 9, ..Impact::default() }),
         ..Event::default()
     }
 }
@@ -53,13 +66,13 @@ pub(super) fn sample() -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenkeel_measure::NodeEffect;
 
     #[test]
     fn a_sentence_has_what_is_known_of_the_node() {
         let mut event = sample();
         let all = "drain lab-1, and uncordon it after 10 s: 4 pods were evicted; lab-1 was not Ready from 8.2 s to 12.0 s; \
-                   the Service had no endpoint on lab-1 from 0.1 s on.";
+                   the Service had no endpoint on lab-1 from 0.1 s on; the router sent no new connection to lab-1 from 0.3 s \
+                   on; 7 of the 9 failures were on connections to its pods.";
         assert_eq!(told(&event).as_deref(), Some(all));
         event.node = Some(NodeEffect { node: "lab-1".into(), evicted_pods: Some(1), ..NodeEffect::default() });
         assert!(told(&event).unwrap().ends_with(": 1 pod was evicted."));

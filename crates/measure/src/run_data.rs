@@ -169,6 +169,10 @@ pub struct ObservedNode {
     pub not_ready: Absence,
     /// When the Service had no ready endpoint there.
     pub no_endpoints: Absence,
+    /// When the router sent no new connection for the Service there.
+    pub no_route: Absence,
+    /// The Service's pods that were there when the event began.
+    pub pods: Vec<String>,
 }
 
 /// From when to when something was missing; each `None` if that did not happen.

@@ -70,7 +70,9 @@ fn cluster(error: &ClusterError) -> u8 {
         | ClusterError::NoPacketDelay { .. }
         | ClusterError::StateIsFile(_)
         | ClusterError::UnknownComponent { .. }
-        | ClusterError::NotOnNode { .. } => IMPOSSIBLE,
+        | ClusterError::NotOnNode { .. }
+        | ClusterError::ControlPlaneNode { .. }
+        | ClusterError::NoRouter { .. } => IMPOSSIBLE,
         error if error.is_interrupted() => INTERRUPTED,
         _ => FAILED,
     }

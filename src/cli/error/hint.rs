@@ -177,6 +177,11 @@ fn cluster(error: &ClusterError) -> String {
         ClusterError::UnknownComponent { .. } | ClusterError::NotOnNode { .. } | ClusterError::Interrupted(_) => {
             String::new()
         }
+        ClusterError::NodeIsDown { node } => format!("start it with the event restart-node:{node}, or make a new lab"),
+        ClusterError::ControlPlaneNode { .. } => {
+            "kill-control-plane and pause-control-plane=30s act on the control plane alone".into()
+        }
+        ClusterError::NoRouter { .. } => "make a lab of several nodes: evenkeel down, evenkeel up --nodes 3".into(),
         ClusterError::Component { log, .. } => format!("the whole log: {}", log.display()),
         ClusterError::RefusedFlags { kubernetes, .. } => format!(
             "put the programs of Kubernetes {kubernetes} on PATH; or remove the others from it, and build these: \

@@ -251,6 +251,9 @@ fn samples() -> Vec<Error> {
             components: vec!["containerd".into(), "kubelet".into()],
         }
         .into(),
+        ClusterError::NodeIsDown { node: "lab-1".into() }.into(),
+        ClusterError::ControlPlaneNode { node: "lab-0".into() }.into(),
+        ClusterError::NoRouter { what: "partition lab-0 for 10 s".into() }.into(),
         WorkloadError::UnknownNode { given: "3".into(), nodes: vec!["lab-0".into(), "lab-1".into()] }.into(),
         WorkloadError::CannotEvict { pod: "default/alone".into(), node: "lab-1".into() }.into(),
         WorkloadError::UnknownPod { given: "server-x".into(), pods: vec!["server-a".into(), "server-b".into()] }.into(),
@@ -332,6 +335,9 @@ fn of_cluster(error: &ClusterError) -> &'static str {
         ClusterError::NoPacketDelay { .. } => "cluster: NoPacketDelay",
         ClusterError::UnknownComponent { .. } => "cluster: UnknownComponent",
         ClusterError::NotOnNode { .. } => "cluster: NotOnNode",
+        ClusterError::NodeIsDown { .. } => "cluster: NodeIsDown",
+        ClusterError::ControlPlaneNode { .. } => "cluster: ControlPlaneNode",
+        ClusterError::NoRouter { .. } => "cluster: NoRouter",
         ClusterError::Component { .. } => "cluster: Component",
         ClusterError::RefusedFlags { .. } => "cluster: RefusedFlags",
         ClusterError::LittleMemory { .. } => "cluster: LittleMemory",
@@ -398,7 +404,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 66;
+const NAMES: usize = 69;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

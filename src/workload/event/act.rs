@@ -93,7 +93,19 @@ pub(super) async fn perform(
             let pausing = component::pause(cluster, component, *time);
             return on_component(context, cluster, action, component, pausing).await;
         }
-        Action::Node(node, action) => return Ok(Box::pin(node::perform(context, cordons, node, action)).await?.into()),
+        Action::KillControlPlane => {
+            let cluster = access.require_lab(&action.to_string())?;
+            let killing = component::kill_control_plane(cluster);
+            return watched(context, action, cluster.first().node.name.clone(), killing).await;
+        }
+        Action::PauseControlPlane(time) => {
+            let cluster = access.require_lab(&action.to_string())?;
+            let pausing = component::pause_control_plane(cluster, *time);
+            return watched(context, action, cluster.first().node.name.clone(), pausing).await;
+        }
+        Action::Node(node, action) => {
+            return Ok(Box::pin(node::perform(context, cordons, node, *action)).await?.into());
+        }
     }
     Ok(Affected::default())
 }
@@ -106,8 +118,18 @@ async fn on_component(
     component: &ComponentRef,
     work: impl Future<Output = Result<(), WorkloadError>>,
 ) -> Result<Affected, WorkloadError> {
+    watched(context, action, component::node_of(cluster, component)?, work).await
+}
+
+/// Performs an action, and watches a node meanwhile.
+async fn watched(
+    context: &EventContext<'_>,
+    action: &Action,
+    node: String,
+    work: impl Future<Output = Result<(), WorkloadError>>,
+) -> Result<Affected, WorkloadError> {
     let step = context.progress.step(action.to_string());
-    let watch = NodeWatch::begin(context, component::node_of(cluster, component)?).await;
+    let watch = NodeWatch::begin(context, node).await;
     shutdown::unless(context.shutdown, watch.during(work)).await??;
     step.done();
     Ok(watch.end().into())

@@ -1,14 +1,14 @@
 //! Checks, before anything happens, that events can be performed.
 
 use super::{Action, NodeAction, Planned, Slowdown, drain, nodes};
-use crate::cluster::{Access, check_component, check_packet_delay};
+use crate::cluster::{Access, ClusterError, NodeFault, check_component, check_packet_delay};
 use crate::workload::WorkloadError;
 
 /// Checks that the cluster has what the `events` need. Returns them with the names of the nodes instead of their indexes.
 ///
 /// # Errors
 /// [`WorkloadError::Cluster`] when an event acts on the nodes' processes and only the API server can be reached, when there is
-/// no such component, or when an event delays a pod and this machine cannot; [`WorkloadError::UnknownNode`];
+/// no such component, when an event is not possible on its node, or when it delays packets and this machine cannot; [`WorkloadError::UnknownNode`];
 /// [`WorkloadError::CannotEvict`]; [`WorkloadError::Kubernetes`].
 pub async fn check(access: &Access, events: &[Planned]) -> Result<Vec<Planned>, WorkloadError> {
     for event in events.iter().filter(|event| event.action.needs_nodes()) {
@@ -18,7 +18,9 @@ pub async fn check(access: &Access, events: &[Planned]) -> Result<Vec<Planned>, 
     for event in events {
         named.push(Planned { at: event.at, action: check_one(access, event.action.clone()).await? });
     }
-    let delays = |event: &&Planned| matches!(event.action, Action::SlowPod(Slowdown::Delay(_), _));
+    let delays = |event: &&Planned| {
+        matches!(event.action, Action::SlowPod(Slowdown::Delay(_), _) | Action::Node(_, NodeAction::Delay(..)))
+    };
     if let Some(event) = events.iter().find(delays) {
         let (_, toolbox) = access.require_kernels(&event.action.to_string())?;
         check_packet_delay(toolbox).await?;
@@ -39,8 +41,29 @@ async fn check_one(access: &Access, action: Action) -> Result<Action, WorkloadEr
         let cluster = access.require_lab(&action.to_string())?;
         check_component(cluster, &component.name, component.node.as_deref())?;
     }
-    if let Action::Node(node, NodeAction::Drain(_)) = &action {
-        drain::pods_to_evict(&access.client, node).await?;
+    if let Action::Node(node, of_node) = &action {
+        check_node(access, node, *of_node, &action.to_string()).await?;
     }
     Ok(action)
+}
+
+/// Checks that an action is possible on this node.
+async fn check_node(access: &Access, node: &str, action: NodeAction, what: &str) -> Result<(), WorkloadError> {
+    match action {
+        NodeAction::Drain(_) => {
+            drain::pods_to_evict(&access.client, node).await?;
+        }
+        NodeAction::Kill(_) | NodeAction::Restart => {
+            let cluster = access.require_lab(what)?;
+            access.require_kernels(what)?;
+            if cluster.first().node.name == node {
+                return Err(ClusterError::ControlPlaneNode { node: node.to_owned() }.into());
+            }
+        }
+        NodeAction::Fault(NodeFault::Partitioned, _) if access.require_lab(what)?.router.is_none() => {
+            return Err(ClusterError::NoRouter { what: what.to_owned() }.into());
+        }
+        _ => {}
+    }
+    Ok(())
 }

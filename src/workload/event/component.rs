@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
 
@@ -83,6 +84,21 @@ pub(super) async fn pause(cluster: &Cluster, component: &ComponentRef, time: Dur
     sleep(time).await;
     // If something killed the process during the pause, the supervisor has started another one.
     Ok(paused.0.signal_unless_ended(Signal::SIGCONT)?)
+}
+
+/// The components of the control plane, in the order in which they are paused.
+const CONTROL_PLANE: [&str; 4] = ["kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"];
+
+/// Kills every component of the control plane, and waits until the supervisor has restarted all of them.
+pub(super) async fn kill_control_plane(cluster: &Cluster) -> Result<(), WorkloadError> {
+    let components = CONTROL_PLANE.map(ComponentRef::named);
+    try_join_all(components.iter().map(|component| kill(cluster, component))).await.map(drop)
+}
+
+/// Pauses every component of the control plane for `time`.
+pub(super) async fn pause_control_plane(cluster: &Cluster, time: Duration) -> Result<(), WorkloadError> {
+    let components = CONTROL_PLANE.map(ComponentRef::named);
+    try_join_all(components.iter().map(|component| pause(cluster, component, time))).await.map(drop)
 }
 
 /// The name of the node whose component it is.

@@ -6,6 +6,7 @@ mod component;
 mod cordon;
 pub(super) mod drain;
 mod node;
+mod node_death;
 mod node_watch;
 pub(super) mod nodes;
 mod parse;
@@ -47,6 +48,10 @@ pub enum Action {
     Pause(ComponentRef, Duration),
     /// Make one pod slow for this time.
     SlowPod(Slowdown, Duration),
+    /// SIGKILL to every component of the control plane.
+    KillControlPlane,
+    /// SIGSTOP to every component of the control plane, and SIGCONT after this time.
+    PauseControlPlane(Duration),
     /// An action on a node, which is given by its name or its index.
     Node(String, NodeAction),
 }
@@ -126,7 +131,11 @@ impl Action {
     #[must_use]
     pub fn changes_pods(&self) -> bool {
         match self {
-            Self::Kill(_) | Self::Pause(..) | Self::SlowPod(..) => false,
+            Self::Kill(_)
+            | Self::Pause(..)
+            | Self::KillControlPlane
+            | Self::PauseControlPlane(_)
+            | Self::SlowPod(..) => false,
             Self::Node(_, action) => action.changes_pods(),
             _ => true,
         }
@@ -135,7 +144,16 @@ impl Action {
     /// Whether it acts on the nodes' processes, which is only possible in a lab on this machine.
     #[must_use]
     pub fn needs_nodes(&self) -> bool {
-        matches!(self, Self::KillPod | Self::Kill(_) | Self::Pause(..) | Self::SlowPod(..))
+        match self {
+            Self::KillPod
+            | Self::Kill(_)
+            | Self::Pause(..)
+            | Self::KillControlPlane
+            | Self::PauseControlPlane(_)
+            | Self::SlowPod(..) => true,
+            Self::Node(_, action) => action.needs_node(),
+            _ => false,
+        }
     }
 }
 
@@ -151,6 +169,8 @@ impl fmt::Display for Action {
             Self::Kill(component) => write!(formatter, "kill {component}"),
             Self::Pause(component, time) => write!(formatter, "pause {component} for {} s", time.as_secs_f64()),
             Self::SlowPod(how, time) => write!(formatter, "{how} for {} s", time.as_secs_f64()),
+            Self::KillControlPlane => write!(formatter, "kill the control plane"),
+            Self::PauseControlPlane(time) => write!(formatter, "pause the control plane for {} s", time.as_secs_f64()),
             Self::Node(node, action) => action.describe(node, formatter),
         }
     }

@@ -8,7 +8,8 @@ use tokio::time::sleep;
 use super::act::{EventContext, settle};
 use super::cordon::Cordons;
 use super::node_watch::{AffectedNode, NodeWatch};
-use super::{Action, drain, nodes};
+use super::{Action, drain, node_death, nodes};
+use crate::cluster::{ClusterError, DelayedNode, FaultyNode, NodeFault, RunningNode};
 use crate::progress::Step;
 use crate::shutdown;
 use crate::workload::WorkloadError;
@@ -24,26 +25,59 @@ pub enum NodeAction {
     Cordon(Option<Duration>),
     /// Let pods be scheduled there again.
     Uncordon,
+    /// SIGKILL to all of its processes; start it again after this time.
+    Kill(Option<Duration>),
+    /// SIGKILL to all of its processes, and start it again.
+    Restart,
+    /// A fault for this time.
+    Fault(NodeFault, Duration),
+    /// Every packet that leaves it is held back so long, for this time.
+    Delay(Duration, Duration),
 }
 
 impl NodeAction {
     /// Whether it adds or removes pods, or makes them not ready for a while.
     pub(super) fn changes_pods(self) -> bool {
-        matches!(self, Self::Drain(_))
+        matches!(self, Self::Drain(_) | Self::Kill(_) | Self::Restart)
+    }
+
+    /// Whether it acts on the node's processes or its link.
+    pub(super) fn needs_node(self) -> bool {
+        !matches!(self, Self::Drain(_) | Self::Cordon(_) | Self::Uncordon)
     }
 
     /// "drain lab-1, and uncordon it after 10 s".
     pub(super) fn describe(self, node: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let after = |formatter: &mut fmt::Formatter<'_>, what: &str, time: Option<Duration>| {
+            time.iter().try_for_each(|time| write!(formatter, ", and {what} it after {} s", time.as_secs_f64()))
+        };
         match self {
-            Self::Drain(_) => write!(formatter, "drain {node}")?,
-            Self::Cordon(_) => write!(formatter, "cordon {node}")?,
-            Self::Uncordon => write!(formatter, "uncordon {node}")?,
-        }
-        match self {
-            Self::Drain(Some(time)) | Self::Cordon(Some(time)) => {
-                write!(formatter, ", and uncordon it after {} s", time.as_secs_f64())
+            Self::Drain(time) => {
+                write!(formatter, "drain {node}")?;
+                after(formatter, "uncordon", time)
             }
-            _ => Ok(()),
+            Self::Cordon(time) => {
+                write!(formatter, "cordon {node}")?;
+                after(formatter, "uncordon", time)
+            }
+            Self::Uncordon => write!(formatter, "uncordon {node}"),
+            Self::Kill(time) => {
+                write!(formatter, "kill node {node}")?;
+                after(formatter, "start", time)
+            }
+            Self::Restart => write!(formatter, "restart node {node}"),
+            Self::Fault(NodeFault::Paused, time) => write!(formatter, "pause node {node} for {} s", time.as_secs_f64()),
+            Self::Fault(NodeFault::Partitioned, time) => {
+                write!(formatter, "partition {node} for {} s", time.as_secs_f64())
+            }
+            Self::Fault(NodeFault::Lossy(per_mille), time) => {
+                let percent = f64::from(per_mille) / 10.0;
+                write!(formatter, "lose {percent}% of the packets of {node} for {} s", time.as_secs_f64())
+            }
+            Self::Delay(delay, time) => {
+                let millis = delay.as_secs_f64() * 1000.0;
+                write!(formatter, "delay {node} by {millis} ms for {} s", time.as_secs_f64())
+            }
         }
     }
 }
@@ -53,11 +87,11 @@ pub(super) async fn perform(
     context: &EventContext<'_>,
     cordons: &Cordons,
     node: &str,
-    action: &NodeAction,
+    action: NodeAction,
 ) -> Result<AffectedNode, WorkloadError> {
     let node = nodes::find(&context.access.client, node).await?;
     let watch = NodeWatch::begin(context, node.clone()).await;
-    let work = watch.during(act(context, cordons, &node, *action));
+    let work = watch.during(act(context, cordons, &watch, &node, action));
     let evicted = shutdown::unless(context.shutdown, Box::pin(work)).await??;
     Ok(AffectedNode { evicted, ..watch.end() })
 }
@@ -66,10 +100,12 @@ pub(super) async fn perform(
 async fn act(
     context: &EventContext<'_>,
     cordons: &Cordons,
+    watch: &NodeWatch<'_>,
     node: &str,
     action: NodeAction,
 ) -> Result<Option<u64>, WorkloadError> {
-    let step = context.progress.step(Action::Node(node.to_owned(), action).to_string());
+    let what = Action::Node(node.to_owned(), action).to_string();
+    let step = context.progress.step(&what);
     match action {
         NodeAction::Drain(time) => return drained(context, cordons, node, time, step).await.map(Some),
         NodeAction::Cordon(time) => {
@@ -80,9 +116,42 @@ async fn act(
             }
         }
         NodeAction::Uncordon => cordons.uncordon(context.access, node).await?,
+        NodeAction::Kill(None) => {
+            node_death::kill(context, node)?;
+            watch.until_noticed().await?;
+        }
+        NodeAction::Kill(Some(time)) => {
+            let killed = node_death::kill(context, node)?;
+            sleep(time).await;
+            node_death::start(context, watch, &killed).await?;
+        }
+        NodeAction::Restart => {
+            let killed = node_death::kill_if_running(context, node)?;
+            node_death::start(context, watch, &killed).await?;
+        }
+        NodeAction::Fault(fault, time) => {
+            let faulty = FaultyNode::begin(context.access.require_lab(&what)?, node, fault)?;
+            sleep(time).await;
+            faulty.end()?;
+            watch.until_ready().await?;
+            settle(context).await?;
+        }
+        NodeAction::Delay(delay, time) => {
+            let (nodes, toolbox) = context.access.require_kernels(&what)?;
+            let running = running(&nodes, node)?;
+            let delayed = DelayedNode::begin(running, toolbox, delay).await?;
+            sleep(time).await;
+            delayed.end().await?;
+        }
     }
     step.done();
     Ok(None)
+}
+
+/// The sandbox of a node.
+pub(super) fn running<'a>(nodes: &'a [RunningNode], name: &str) -> Result<&'a RunningNode, WorkloadError> {
+    let found = nodes.iter().find(|running| running.node.name == name);
+    Ok(found.ok_or_else(|| ClusterError::NodeIsDown { node: name.to_owned() })?)
 }
 
 /// Drains a node, and uncordons it after `time`; returns how many pods were evicted.

@@ -1,23 +1,35 @@
 //! Watches a node during an event: when Kubernetes and the load balancer notice what was done to it, and when it is back.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::{self, Either};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{EventContext, nodes};
+use crate::cluster::{Router, routed_nodes};
+use crate::toolbox::Toolbox;
+use crate::workload::WorkloadError;
 use crate::workload::backends::{is_ready, slices};
+use crate::workload::endpoint::endpoint;
 use crate::workload::observe::ConstantBackoff;
+use crate::workload::pods::pods;
 
 /// How long to wait before a broken watch is opened again.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How often the router's routes are read, which takes two programs.
+const ROUTES: Duration = Duration::from_millis(200);
+/// How often it is looked whether a wait is over.
+const REREAD: Duration = Duration::from_millis(20);
+/// How long a dead node may seem alive, and how long a node may take to be Ready again.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// From when to when something was missing, since the begin of the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +51,10 @@ pub struct AffectedNode {
     pub not_ready: Absence,
     /// When the Service had no ready endpoint there.
     pub no_endpoints: Absence,
+    /// When the router sent no new connection for the Service there.
+    pub no_route: Absence,
+    /// The Service's pods that were there when the event began.
+    pub pods: Vec<String>,
 }
 
 impl AffectedNode {
@@ -54,6 +70,7 @@ impl AffectedNode {
 enum Watched {
     Ready,
     Endpoints,
+    Route,
 }
 
 /// What is known of one of them.
@@ -65,15 +82,15 @@ struct Presence {
 }
 
 impl Presence {
-    /// Notes whether it is there, so long after the begin of the event.
-    fn update(&mut self, is_there: bool, after: Duration) {
-        let was_there = self.now.replace(is_there);
-        let absence = &mut self.absence;
-        match (was_there, is_there) {
-            (Some(true), false) => *absence = Absence { began: absence.began.or(Some(after)), ended: None },
-            (Some(false), true) if absence.began.is_some() => absence.ended = Some(after),
-            _ => {}
-        }
+    /// The same after it was seen whether it is there, so long after the begin of the event.
+    fn updated(self, is_there: bool, after: Duration) -> Self {
+        let Absence { began, ended } = self.absence;
+        let absence = match (self.now, is_there) {
+            (Some(true), false) => Absence { began: began.or(Some(after)), ended: None },
+            (Some(false), true) if began.is_some() => Absence { began, ended: Some(after) },
+            _ => Absence { began, ended },
+        };
+        Self { now: Some(is_there), absence }
     }
 }
 
@@ -82,35 +99,108 @@ pub(super) struct NodeWatch<'a> {
     context: &'a EventContext<'a>,
     node: String,
     began: Instant,
-    ready: RefCell<Presence>,
-    endpoints: RefCell<Presence>,
+    ready: Cell<Presence>,
+    endpoints: Cell<Presence>,
+    route: Cell<Presence>,
+    pods: Vec<String>,
+    routed: Option<Routed<'a>>,
+}
+
+/// What is needed to see whether the router sends new connections for the Service to the node.
+struct Routed<'a> {
+    router: Router,
+    toolbox: &'a Toolbox,
+    ip: Ipv4Addr,
+    index: u8,
+}
+
+impl<'a> Routed<'a> {
+    /// `None` in a lab without a router, and for a Service without an external IP.
+    async fn find(context: &'a EventContext<'_>, node: &str) -> Option<Self> {
+        let (cluster, toolbox) = context.access.router_kernel()?;
+        let index = cluster.nodes.iter().find(|running| running.node.name == node)?.node.index;
+        let endpoint = endpoint(&context.access.client, context.subject).await.ok()?;
+        let IpAddr::V4(ip) = endpoint.target.address.ip() else { return None };
+        Some(Self { router: cluster.router?, toolbox, ip, index })
+    }
+
+    async fn is_routed(&self) -> Option<bool> {
+        let nodes = routed_nodes(&self.router, self.toolbox, self.ip).await.ok()?;
+        Some(nodes.contains(&self.index))
+    }
 }
 
 impl<'a> NodeWatch<'a> {
     /// Looks at the node before the event begins.
     pub(super) async fn begin(context: &'a EventContext<'a>, node: String) -> Self {
-        let watch =
-            Self { context, node, began: Instant::now(), ready: RefCell::default(), endpoints: RefCell::default() };
+        let routed = Routed::find(context, &node).await;
         let client = &context.access.client;
-        let nodes: Api<Node> = Api::all(client.clone());
         // What cannot be read now is read by the watches.
+        let is_there = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == Some(&node);
+        let pods = pods(client, context.subject).await.unwrap_or_default();
+        let pods = pods.iter().filter(|pod| is_there(pod)).map(ResourceExt::name_any).collect();
+        let watch = Self {
+            context,
+            node,
+            began: Instant::now(),
+            ready: Cell::default(),
+            endpoints: Cell::default(),
+            route: Cell::default(),
+            pods,
+            routed,
+        };
+        let nodes: Api<Node> = Api::all(client.clone());
         if let Ok(node) = nodes.get(&watch.node).await {
             watch.note(Watched::Ready, nodes::is_ready(&node));
         }
         if let Ok(slices) = slices(client, context.subject).await {
             watch.note(Watched::Endpoints, slices.iter().any(|slice| watch.has_endpoint(slice)));
         }
-        watch
+        if let Some(is_routed) = watch.is_routed().await {
+            watch.note(Watched::Route, is_routed);
+        }
+        Self { began: Instant::now(), ..watch }
     }
 
     /// Watches while the event's work is done.
     pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
-        let follow = std::pin::pin!(future::join(self.follow_ready(), self.follow_endpoints()));
-        match future::select(std::pin::pin!(work), follow).await {
+        let follow = future::join3(self.follow_ready(), self.follow_endpoints(), self.follow_route());
+        match future::select(std::pin::pin!(work), std::pin::pin!(follow)).await {
             Either::Left((done, _)) => done,
             // The watches have ended, which they never do.
             Either::Right((_, work)) => work.await,
         }
+    }
+
+    /// Waits until Kubernetes and the router have noticed that the node is dead: it is not Ready, has no endpoint, and gets no new
+    /// connection. Only while it watches.
+    pub(super) async fn until_noticed(&self) -> Result<(), WorkloadError> {
+        let is_there = |presence: &Cell<Presence>| presence.get().now == Some(true);
+        let left = || match () {
+            () if is_there(&self.ready) => Some("it still counts as Ready"),
+            () if is_there(&self.endpoints) => Some("the Service still has endpoints there"),
+            () if is_there(&self.route) => Some("the router still sends connections there"),
+            () => None,
+        };
+        self.until("the detection of its end", left).await
+    }
+
+    /// Waits until the node is Ready. Only while it watches.
+    pub(super) async fn until_ready(&self) -> Result<(), WorkloadError> {
+        let left = || (self.ready.get().now == Some(false)).then_some("it is not Ready");
+        self.until("its return", left).await
+    }
+
+    async fn until(&self, what: &str, left: impl Fn() -> Option<&'static str>) -> Result<(), WorkloadError> {
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(why) = left() {
+            if Instant::now() > deadline {
+                let what = format!("{}: {what}", self.node);
+                return Err(WorkloadError::Deadline { what, seconds: PATIENCE.as_secs(), why: why.into() });
+            }
+            sleep(REREAD).await;
+        }
+        Ok(())
     }
 
     /// What was seen.
@@ -118,8 +208,10 @@ impl<'a> NodeWatch<'a> {
         AffectedNode {
             name: self.node,
             evicted: None,
-            not_ready: self.ready.borrow().absence,
-            no_endpoints: self.endpoints.borrow().absence,
+            not_ready: self.ready.get().absence,
+            no_endpoints: self.endpoints.get().absence,
+            no_route: self.route.get().absence,
+            pods: self.pods,
         }
     }
 
@@ -127,8 +219,25 @@ impl<'a> NodeWatch<'a> {
         let presence = match what {
             Watched::Ready => &self.ready,
             Watched::Endpoints => &self.endpoints,
+            Watched::Route => &self.route,
         };
-        presence.borrow_mut().update(is_there, self.began.elapsed());
+        presence.set(presence.get().updated(is_there, self.began.elapsed()));
+    }
+
+    async fn is_routed(&self) -> Option<bool> {
+        self.routed.as_ref()?.is_routed().await
+    }
+
+    async fn follow_route(&self) {
+        if self.routed.is_none() {
+            future::pending::<()>().await;
+        }
+        loop {
+            sleep(ROUTES).await;
+            if let Some(is_routed) = self.is_routed().await {
+                self.note(Watched::Route, is_routed);
+            }
+        }
     }
 
     async fn follow_ready(&self) {
@@ -184,7 +293,7 @@ mod tests {
     fn absence(seen: &[(u64, bool)]) -> (Option<u64>, Option<u64>) {
         let mut presence = Presence::default();
         for (at, is_there) in seen {
-            presence.update(*is_there, Duration::from_secs(*at));
+            presence = presence.updated(*is_there, Duration::from_secs(*at));
         }
         let Absence { began, ended } = presence.absence;
         (began.map(|time| time.as_secs()), ended.map(|time| time.as_secs()))

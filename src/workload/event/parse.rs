@@ -8,7 +8,9 @@ use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero};
 /// The kinds of events.
 const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, throttle-pod:PERCENT=TIME, pause-pod=TIME, \
                      delay-pod:DELAY=TIME, kill:COMPONENT, pause:COMPONENT=TIME, drain:NODE, drain:NODE=TIME, cordon:NODE, \
-                     cordon:NODE=TIME or uncordon:NODE, each optionally followed by @TIME";
+                     cordon:NODE=TIME, uncordon:NODE, kill-node:NODE, kill-node:NODE=TIME, restart-node:NODE, \
+                     pause-node:NODE=TIME, partition:NODE=TIME, lose:NODE:PERCENT=TIME, delay:NODE:DELAY=TIME, \
+                     kill-control-plane or pause-control-plane=TIME, each optionally followed by @TIME";
 /// The shortest and the longest delay of a pod's packets. TCP gives up new connections after a longer one.
 const SHORTEST_DELAY: Duration = Duration::from_millis(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
@@ -34,6 +36,10 @@ fn actions(kind: &str) -> Result<Vec<Action>, InvalidValue> {
     if let Some(time) = kind.strip_prefix("pause-pod=") {
         return pause_pod(time).map(|action| vec![action]);
     }
+    if let Some(time) = kind.strip_prefix("pause-control-plane=") {
+        let expected = |_| InvalidValue::expected("a time, such as pause-control-plane=30s");
+        return parse_duration(time).map(|time| vec![Action::PauseControlPlane(time)]).map_err(expected);
+    }
     let (name, rest) = kind.split_once(':').map_or((kind, None), |(name, rest)| (name, Some(rest)));
     let one = |action| Ok(vec![action]);
     if let Some(action) = parse_node::parse(name, rest) {
@@ -45,6 +51,7 @@ fn actions(kind: &str) -> Result<Vec<Action>, InvalidValue> {
         ("rollout", Some(image)) if !image.is_empty() => one(Action::NewImage(image.to_owned())),
         ("kill-pod", None) => one(Action::KillPod),
         ("delete-pod", None) => one(Action::DeletePod),
+        ("kill-control-plane", None) => one(Action::KillControlPlane),
         ("kill", Some(component)) => kill(component).map(|action| vec![action]),
         ("pause", Some(rest)) => pause(rest).map(|action| vec![action]),
         ("throttle-pod", Some(rest)) => throttle_pod(rest).map(|action| vec![action]),
@@ -94,9 +101,14 @@ fn throttle_pod(rest: &str) -> Result<Action, InvalidValue> {
 fn delay_pod(rest: &str) -> Result<Action, InvalidValue> {
     let wanted = || InvalidValue::expected("a delay from 1ms to 10s, and a time, such as delay-pod:50ms=10s");
     let (delay, time) = rest.split_once('=').ok_or_else(wanted)?;
-    let delay = parse_duration(delay).ok().filter(|delay| (SHORTEST_DELAY..=LONGEST_DELAY).contains(delay));
+    let delay = self::delay(delay);
     let time = parse_duration(time).map_err(|_| wanted())?;
     Ok(Action::SlowPod(Slowdown::Delay(delay.ok_or_else(wanted)?), time))
+}
+
+/// A delay of packets.
+pub(super) fn delay(text: &str) -> Option<Duration> {
+    parse_duration(text).ok().filter(|delay| (SHORTEST_DELAY..=LONGEST_DELAY).contains(delay))
 }
 
 fn pause_pod(time: &str) -> Result<Action, InvalidValue> {
@@ -131,6 +143,16 @@ mod tests {
         assert_eq!(read("cordon:lab-1@2s"), ["cordon lab-1 at 2 s"]);
         assert_eq!(read("cordon:1=500ms"), ["cordon 1, and uncordon it after 0.5 s"]);
         assert_eq!(read("uncordon:1@9s"), ["uncordon 1 at 9 s"]);
+        assert_eq!(read("kill-node:1@2s"), ["kill node 1 at 2 s"]);
+        assert_eq!(read("kill-node:lab-1=20s"), ["kill node lab-1, and start it after 20 s"]);
+        assert_eq!(read("restart-node:lab-1"), ["restart node lab-1"]);
+        assert_eq!(read("pause-node:1=5s@1s"), ["pause node 1 for 5 s at 1 s"]);
+        assert_eq!(read("partition:lab-2=10s"), ["partition lab-2 for 10 s"]);
+        assert_eq!(read("lose:1:5%=10s@1s"), ["lose 5% of the packets of 1 for 10 s at 1 s"]);
+        assert_eq!(read("lose:lab-1:0.5%=1s"), ["lose 0.5% of the packets of lab-1 for 1 s"]);
+        assert_eq!(read("delay:1:20ms=10s"), ["delay 1 by 20 ms for 10 s"]);
+        assert_eq!(read("pause-control-plane=30s@1s"), ["pause the control plane for 30 s at 1 s"]);
+        assert_eq!(read("kill-control-plane"), ["kill the control plane"]);
         assert_eq!(read("throttle-pod:10%=10s"), ["throttle a pod to 10% of a CPU for 10 s"]);
         assert_eq!(read("throttle-pod:1%=1m@3s"), ["throttle a pod to 1% of a CPU for 60 s at 3 s"]);
         assert_eq!(read("delay-pod:50ms=10s@1s"), ["delay a pod by 50 ms for 10 s at 1 s"]);
@@ -208,6 +230,26 @@ mod tests {
             "cordon:=5s",
             "uncordon:",
             "uncordon:1=5s",
+            "kill-node",
+            "kill-node:1=x",
+            "restart-node:1=5s",
+            "pause-node:1",
+            "partition:1",
+            "partition:1=0",
+            "lose:1=5s",
+            "lose:1:5=5s",
+            "lose:1:0%=5s",
+            "lose:1:0.05%=5s",
+            "lose:1:101%=5s",
+            "lose:1:5%",
+            "delay:1:20ms",
+            "delay:1:0=5s",
+            "delay:1:11s=5s",
+            "delay:20ms=5s",
+            "pause-control-plane",
+            "pause-control-plane=",
+            "pause-control-plane=0",
+            "kill-control-plane:0",
         ] {
             let error = Planned::parse(bad).unwrap_err().to_string();
             assert!(error.starts_with("expected "), "{bad:?}: {error}");

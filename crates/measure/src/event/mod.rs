@@ -50,14 +50,15 @@ impl Event {
     }
 
     fn one(run: &RunData, event: &ObservedEvent, end: std::time::Duration) -> Self {
+        let impact = (event.began < run.elapsed).then(|| Impact::of(run, event.began, end));
         Self {
             second: event.began.as_secs_f64(),
             what: event.what.clone(),
             over_second: event.trouble.is_none().then_some(event.over.as_secs_f64()),
             trouble: event.trouble.clone(),
             slow_pod: event.slow_pod.as_ref().map(SlowPod::of),
-            node: event.node.as_ref().map(NodeEffect::of),
-            impact: (event.began < run.elapsed).then(|| Impact::of(run, event.began, end)),
+            node: event.node.as_ref().map(|node| NodeEffect::of(node, impact.as_ref())),
+            impact,
         }
     }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{AddressUse, Case, LONGEST_RUN, Place, Requirements, Series, Trial, Workplace, run_data};
-use crate::cluster;
+use crate::cluster::{self, ClusterError};
 use crate::config::Replicas;
 use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
@@ -27,6 +27,8 @@ use promise::Promise;
 
 /// The number of pods of which one is killed.
 const KILLED_OF: Replicas = Replicas::of::<10>();
+/// The number of pods while nodes are drained: several on each.
+const ON_NODES: Replicas = Replicas::of::<6>();
 /// The time between two kills of a container: enough for a new container and then two seconds of the usual load. The
 /// kubelet checks its containers each second, and ten kills are spread evenly over the tenths of that second.
 const BETWEEN_KILLS: Duration = Duration::from_millis(5300);
@@ -71,7 +73,7 @@ impl SoakPlan {
     #[must_use]
     pub fn requirements(&self) -> Requirements {
         let makes = |part| self.only.is_empty() || self.only.contains(&part);
-        let scaling = makes(Part::Pods) || makes(Part::KillPod);
+        let scaling = makes(Part::Pods) || makes(Part::KillPod) || makes(Part::Nodes);
         Requirements { address: AddressUse::Load, scaling, pods: !scaling }
     }
 }
@@ -143,12 +145,29 @@ impl Soak<'_> {
             }
             Part::Components => self.part(&promise::of_components(), rounds_of_kills).await,
             Part::Pause => self.part(&[promise::pause()], KEEPALIVE).await,
+            Part::Nodes => self.nodes().await,
             Part::Control => {
                 // Without a drain, requests must fail. This shows that the soak can detect a broken promise.
                 event::set_variable(&self.stage(), DRAIN, "0").await?;
                 self.part(&[promise::control()], rounds_of_kills).await
             }
         }
+    }
+
+    /// Needs several nodes. A soak of all parts leaves it out in other labs.
+    async fn nodes(&mut self) -> Result<(), ExperimentError> {
+        let what = "the part nodes of a soak";
+        let cluster = self.workplace.access.require_lab(what)?;
+        let nodes: Vec<String> = cluster.nodes.iter().map(|running| running.node.name.clone()).collect();
+        if nodes.len() < 2 {
+            let asked = !self.plan.only.is_empty();
+            return if asked { Err(ClusterError::NoRouter { what: what.to_owned() }.into()) } else { Ok(()) };
+        }
+        self.scale(ON_NODES).await?;
+        self.both_loads(&[promise::drain(&nodes)]).await?;
+        let rounds = self.plan.rounds.get().min(MOST_KILLS);
+        self.part(&[promise::kill_proxies(&nodes)], Rounds { count: rounds, ..KEEPALIVE }).await?;
+        self.part(&[promise::pause_control_plane()], KEEPALIVE).await
     }
 
     async fn pods(&mut self) -> Result<(), ExperimentError> {

@@ -15,13 +15,15 @@ pub enum Part {
     Components,
     /// A pause of the API server.
     Pause,
+    /// Drains, and kube-proxy and the control plane, in a lab of several nodes.
+    Nodes,
     /// A rolling restart without a drain, which must lose requests.
     Control,
 }
 
 impl Part {
     /// All parts, in their order.
-    pub const ALL: [Self; 5] = [Self::Pods, Self::KillPod, Self::Components, Self::Pause, Self::Control];
+    pub const ALL: [Self; 6] = [Self::Pods, Self::KillPod, Self::Components, Self::Pause, Self::Nodes, Self::Control];
 
     /// Its name.
     #[must_use]
@@ -31,6 +33,7 @@ impl Part {
             Self::KillPod => "kill-pod",
             Self::Components => "components",
             Self::Pause => "pause",
+            Self::Nodes => "nodes",
             Self::Control => "control",
         }
     }
@@ -43,6 +46,9 @@ impl Part {
             Self::KillPod => "SIGKILL of a container",
             Self::Components => "SIGKILL of each component",
             Self::Pause => "The API server paused for 30 s",
+            Self::Nodes => {
+                "Nodes drained, kube-proxy killed on each, and the control plane paused, in a lab of several nodes"
+            }
             Self::Control => "A rolling restart without a drain, which must lose requests",
         }
     }

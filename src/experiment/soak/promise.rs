@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Replicas;
-use crate::workload::event::{Action, ComponentRef, Planned};
+use crate::workload::event::{Action, ComponentRef, NodeAction, Planned};
 use evenkeel_measure::{Around, Measurement, some};
 
 /// The components, in the order in which they are killed.
@@ -11,6 +11,8 @@ const COMPONENTS: [&str; 7] =
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "containerd"];
 /// The length of the pause of the API server.
 const PAUSE: Duration = Duration::from_secs(30);
+/// How long a node stays cordoned after its drain.
+const DRAINED: Duration = Duration::from_secs(1);
 /// The longest time until a component is ready again, in seconds.
 const BACK: f64 = 5.0;
 /// The longest time until throughput is full again, in seconds.
@@ -83,6 +85,26 @@ pub(super) fn of_components() -> Vec<Promise> {
 pub(super) fn pause() -> Promise {
     let pause = Action::Pause(ComponentRef::named("kube-apiserver"), PAUSE);
     Promise::new("kube-apiserver paused 30 s", Guarantee::NoFailure, vec![vec![pause]])
+}
+
+/// Each of these nodes is drained in turn, one in each round, and its pods come back with a rolling restart.
+pub(super) fn drain(nodes: &[String]) -> Promise {
+    let drained = |node: &String| vec![Action::Node(node.clone(), NodeAction::Drain(Some(DRAINED))), Action::Restart];
+    Promise::new("drain of a node, uncordon", Guarantee::NoFailure, nodes.iter().map(drained).collect())
+}
+
+/// kube-proxy is killed on each of these nodes in turn.
+pub(super) fn kill_proxies(nodes: &[String]) -> Promise {
+    let kill =
+        |node: &String| Action::Kill(ComponentRef { node: Some(node.clone()), ..ComponentRef::named("kube-proxy") });
+    let name = "kube-proxy on each node";
+    Promise::new(name, Guarantee::ComponentReturns, vec![nodes.iter().map(kill).collect()])
+}
+
+/// The control plane is paused.
+pub(super) fn pause_control_plane() -> Promise {
+    let pause = Action::PauseControlPlane(PAUSE);
+    Promise::new("control plane paused 30 s", Guarantee::NoFailure, vec![vec![pause]])
 }
 
 /// A rolling restart in which requests must fail.
@@ -197,6 +219,19 @@ mod tests {
         assert_eq!(events(1, 1)[3], Action::NewImage("a:1".into()));
         assert!(promises[0].owns("scale to 10 pods") && !promises[0].owns("rolling restart"));
         assert_eq!(promises[0].events_a_round(), 2);
+    }
+
+    #[test]
+    fn rounds_drain_another_node_each_and_kill_every_proxy() {
+        let nodes = ["lab-0".to_owned(), "lab-1".to_owned()];
+        let said = |promise: Promise, rounds_now| -> Vec<String> {
+            rounds(&[promise], rounds_now, 0).iter().map(|event| event.action.to_string()).collect()
+        };
+        let drain = |node: &str| format!("drain {node}, and uncordon it after 1 s");
+        let restart = || "rolling restart".to_owned();
+        let thrice = [drain("lab-0"), restart(), drain("lab-1"), restart(), drain("lab-0"), restart()];
+        assert_eq!(said(super::drain(&nodes), 3), thrice);
+        assert_eq!(said(kill_proxies(&nodes), 1), ["kill kube-proxy on lab-0", "kill kube-proxy on lab-1"]);
     }
 
     #[test]

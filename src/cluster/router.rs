@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::ClusterError;
 use crate::config::{LabName, MOST_NODES, RouterHash, Subnet};
 use crate::io_error::IoError;
-use crate::process::Invocation;
+use crate::process::{Invocation, ProgramError};
 use crate::toolbox::{Program, Toolbox};
 
 use super::network::configure;
@@ -108,7 +108,10 @@ impl RouterKernel {
         // A failure must not leave the impression that everything is written.
         let before = std::mem::take(&mut self.written);
         for arguments in self.changes(&before, &wanted) {
-            Invocation::new(&self.settings.ip, &arguments).run()?;
+            match Invocation::new(&self.settings.ip, &arguments).run() {
+                Err(error) if is_known_rule(&arguments, &error) => {}
+                ran => drop(ran?),
+            }
         }
         self.written = wanted;
         Ok(())
@@ -173,6 +176,13 @@ impl RouterKernel {
         }
         vec![call]
     }
+}
+
+/// Whether a rule was to be added that is there already. Rules stay when a link goes, and when this program is killed, while
+/// what was written is then unknown.
+fn is_known_rule(arguments: &[String], error: &ProgramError) -> bool {
+    let is_added = matches!(arguments, [what, action, ..] if what == "rule" && action == "add");
+    is_added && error.tail.contains("File exists")
 }
 
 /// The number of buckets of a resilient group. Few enough that most of them are in use under load, and many times the nodes.
@@ -266,8 +276,8 @@ pub async fn connections_of(cluster: &Cluster, toolbox: &Toolbox, node: &Node) -
 /// The devices of the routes in the JSON of `ip`: of one next hop, of several, or of a group of next hops.
 fn devices_in(shown: &[u8]) -> Vec<String> {
     let routes: Vec<ShownRoute> = serde_json::from_slice(shown).unwrap_or_default();
-    let of_route = |route: ShownRoute| route.dev.into_iter().chain(route.nexthops.into_iter().map(|hop| hop.dev));
-    routes.into_iter().flat_map(of_route).collect()
+    let hops = |route: ShownRoute| route.nexthops.into_iter().filter(ShownHop::is_used).map(|hop| hop.dev);
+    routes.into_iter().flat_map(|mut route| route.dev.take().into_iter().chain(hops(route))).collect()
 }
 
 #[derive(Deserialize)]
@@ -280,6 +290,15 @@ struct ShownRoute {
 #[derive(Deserialize)]
 struct ShownHop {
     dev: String,
+    #[serde(default)]
+    flags: Vec<String>,
+}
+
+impl ShownHop {
+    /// Whether its link is up.
+    fn is_used(&self) -> bool {
+        !self.flags.iter().any(|flag| flag == "dead" || flag == "linkdown")
+    }
 }
 
 /// The index of the node whose link has this name.
@@ -345,6 +364,15 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_is_there_already_is_no_failure() {
+        let failed = |tail: &str| ProgramError { command: "ip".into(), outcome: "exit 2".into(), tail: tail.into() };
+        let (exists, other) = (failed("RTNETLINK answers: File exists"), failed("RTNETLINK answers: No such device"));
+        let add = words(&["rule", "add", "fwmark", "1", "lookup", "1000", "priority", "1000"]);
+        assert!(is_known_rule(&add, &exists) && !is_known_rule(&add, &other));
+        assert!(!is_known_rule(&words(&["route", "replace", "x"]), &exists));
+    }
+
+    #[test]
     fn routes_name_their_nodes_in_each_form() {
         let one = br#"[{"dst":"198.18.1.1","gateway":"198.18.0.3","dev":"node1","flags":[]}]"#;
         assert_eq!(devices_in(one), ["node1"]);
@@ -352,6 +380,9 @@ mod tests {
             "flags":[]},{"gateway":"198.18.0.3","dev":"node12","weight":1,"flags":[]}]}]"#;
         let indexes: Vec<_> = devices_in(two).iter().filter_map(|device| index_of_link(device)).collect();
         assert_eq!(indexes, [0, 12]);
+        let down = br#"[{"dst":"198.18.1.1","flags":[],"nexthops":[{"dev":"node0","weight":1,"flags":[]},
+            {"dev":"node1","weight":1,"flags":["dead","linkdown"]}]}]"#;
+        assert_eq!(devices_in(down), ["node0"], "a next hop whose link is down is not used");
         let none = br#"[{"type":"unreachable","dst":"198.18.1.1","dev":"lo","flags":[]}]"#;
         assert_eq!(devices_in(none).iter().filter_map(|device| index_of_link(device)).count(), 0);
         assert_eq!(devices_in(b""), Vec::<String>::new());

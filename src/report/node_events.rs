@@ -25,10 +25,16 @@ fn evicted(pods: u64) -> String {
     format!("{} {were} evicted", some(pods, "pod"))
 }
 
-/// How many of the failures were on the node's pods.
+/// How many of the failures were on the node's pods, among those whose pod is known.
 fn failed(event: &Event, node: &NodeEffect) -> Option<String> {
-    let all = event.impact.as_ref().map(|impact| impact.failures).filter(|failures| *failures > 0)?;
-    Some(format!("{} of the {} were on connections to its pods", count(node.failures?), some(all, "failure")))
+    let kinds = event.impact.iter().flat_map(|impact| &impact.kinds);
+    let known: u64 = kinds.filter(|kind| kind.pod.is_some()).map(|kind| kind.count).sum();
+    (known > 0).then_some(())?;
+    Some(format!(
+        "of {} on connections to known pods, {} were to its pods",
+        some(known, "failure"),
+        count(node.failures?)
+    ))
 }
 
 fn gap(what: &str, gap: Gap) -> Option<String> {
@@ -42,7 +48,7 @@ fn gap(what: &str, gap: Gap) -> Option<String> {
 /// An event with everything that can be known of its node.
 #[cfg(test)]
 pub(super) fn sample() -> Event {
-    use evenkeel_measure::Impact;
+    use evenkeel_measure::{FailureKind, Impact};
 
     let gap = |from, to| Gap { from_seconds: Some(from), to_seconds: to };
     Event {
@@ -58,7 +64,14 @@ pub(super) fn sample() -> Event {
             pods: vec!["server-a".into(), "server-b".into()],
             failures: Some(7),
         }),
-        impact: Some(Impact { failures: 9, ..Impact::default() }),
+        impact: Some(Impact {
+            failures: 12,
+            kinds: vec![
+                FailureKind { kind: "reset".into(), pod: Some("server-a".into()), count: 9 },
+                FailureKind { kind: "refused".into(), pod: None, count: 3 },
+            ],
+            ..Impact::default()
+        }),
         ..Event::default()
     }
 }
@@ -72,7 +85,7 @@ mod tests {
         let mut event = sample();
         let all = "drain lab-1, and uncordon it after 10 s: 4 pods were evicted; lab-1 was not Ready from 8.2 s to 12.0 s; \
                    the Service had no endpoint on lab-1 from 0.1 s on; the router sent no new connection to lab-1 from 0.3 s \
-                   on; 7 of the 9 failures were on connections to its pods.";
+                   on; of 9 failures on connections to known pods, 7 were to its pods.";
         assert_eq!(told(&event).as_deref(), Some(all));
         event.node = Some(NodeEffect { node: "lab-1".into(), evicted_pods: Some(1), ..NodeEffect::default() });
         assert!(told(&event).unwrap().ends_with(": 1 pod was evicted."));

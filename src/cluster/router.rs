@@ -227,6 +227,8 @@ fn mark_rules() -> String {
     let marks: Vec<String> = (0..MOST_NODES).map(|index| format!("\"node{index}\" : {}", mark(index))).collect();
     format!(
         "\
+table ip evenkeel
+flush table ip evenkeel
 table ip evenkeel {{
     chain remember {{
         type filter hook forward priority mangle; policy accept;

@@ -85,7 +85,8 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
         }
         Verb::Test(_) => undo(
             "ending the run",
-            "routes to pods or to a cluster IP may be left on this machine, and the workload in the middle of a change",
+            "routes to pods or to a cluster IP may be left on this machine, the workload in the middle of a change, and \
+             Services with the externalTrafficPolicy of a run",
             format!("deploy the workload again: {evenkeel} deploy; {evenkeel} down removes the lab and its routes"),
         ),
         Verb::Soak(_) => undo(

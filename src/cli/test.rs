@@ -105,6 +105,10 @@ impl Args {
         trial: Trial,
         checks: &Checks,
     ) -> Result<(), Error> {
+        if let Some(policy) = trial.cases.iter().find_map(|case| case.policy) {
+            let why = "the policy is set on a Service of the lab, so expected no --target".into();
+            return Err(Error::BadValue { what: "--compare", given: policy.to_string(), why });
+        }
         if trial.knows_pods() {
             let why = "the client can only choose between pods of the lab, not with --target".into();
             let by_client = |case: &Case| case.mode.filter(|mode| mode.is_by_client());
@@ -190,6 +194,7 @@ fn changes(trial: &Trial) -> Option<&'static str> {
     let reasons = [
         (!trial.counts().is_empty(), "test --replicas"),
         (trial.knows_pods(), "test --balance client"),
+        (trial.sets_policies(), "test --compare local,cluster"),
         (!trial.events.is_empty(), "test --during"),
     ];
     reasons.into_iter().find(|(given, _)| *given).map(|(_, verb)| verb)

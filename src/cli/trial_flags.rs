@@ -25,7 +25,8 @@ pub struct TrialFlags {
     #[arg(long, value_name = "WHO", default_value = "service", conflicts_with = "target")]
     balance: Balance,
     /// Compare ways to reach the same pods: keepalive, no-keepalive, client and round-robin, over HTTP/1.1 or the protocol of
-    /// --http2 or --grpc; or http2 and grpc, also as http2-client and so on, beside the others over HTTP/1.1
+    /// --http2 or --grpc; or http2 and grpc, also as http2-client and so on, beside the others over HTTP/1.1; local and cluster,
+    /// also as no-keepalive-local and so on, with this externalTrafficPolicy of the Service
     #[arg(long, value_name = "WAY,WAY,…", value_delimiter = ',', value_parser = way)]
     #[arg(conflicts_with_all = ["balance", "no_keepalive", "reconnect_every"])]
     compare: Vec<Way>,
@@ -97,13 +98,14 @@ impl TrialFlags {
             Balance::Client => Some(Mode::Client),
             Balance::RoundRobin => Some(Mode::RoundRobin),
         };
-        let of_way = |way: &Way| (by_protocol.then_some(way.protocol), Some(way.mode));
-        let ways = if self.compare.is_empty() { vec![(None, mode)] } else { self.compare.iter().map(of_way).collect() };
+        let of_way = |way: &Way| (by_protocol.then_some(way.protocol), Some(way.mode), way.policy);
+        let ways =
+            if self.compare.is_empty() { vec![(None, mode, None)] } else { self.compare.iter().map(of_way).collect() };
         let counts = or_none(&self.replicas);
         let mut cases = Vec::new();
         for service in 0..services {
-            for &(protocol, mode) in &ways {
-                cases.extend(counts.iter().map(|&replicas| Case { service, protocol, mode, replicas }));
+            for &(protocol, mode, policy) in &ways {
+                cases.extend(counts.iter().map(|&replicas| Case { service, protocol, mode, policy, replicas }));
             }
         }
         cases
@@ -150,7 +152,8 @@ pub(super) fn at_least_one_pod(text: &str) -> Result<Replicas, InvalidValue> {
 }
 
 fn way(text: &str) -> Result<Way, InvalidValue> {
-    let expected = "keepalive, no-keepalive, client, round-robin, http2, grpc, or both such as grpc-client";
+    let expected = "keepalive, no-keepalive, client, round-robin, http2, grpc, local, cluster, or some of them together such as \
+                    grpc-client and http2-local";
     text.trim().parse().map_err(|()| InvalidValue::expected(expected))
 }
 
@@ -161,6 +164,7 @@ mod tests {
     use crate::experiment::LONGEST_RUN;
     use clap::Parser;
     use evenkeel_load::{LoadPlan, RequestTemplate};
+    use evenkeel_measure::TrafficPolicy;
 
     #[derive(Parser)]
     struct Cli {
@@ -244,6 +248,28 @@ mod tests {
         assert!(error.contains("at one number of pods"), "{error}");
         let both = ["test", "--compare", "keepalive,client", "--no-keepalive"];
         assert!(Cli::try_parse_from(both).is_err());
+    }
+
+    #[test]
+    fn policies_are_ways_through_the_service() {
+        let ways = "keepalive,local,cluster,no-keepalive-local,client";
+        let trial = trial(&["--compare", ways], false).unwrap();
+        let (local, cluster) = (Some(TrafficPolicy::Local), Some(TrafficPolicy::Cluster));
+        let policies: Vec<_> = trial.cases.iter().map(|case| (case.mode.unwrap(), case.policy)).collect();
+        let kept = |policy| (Mode::Keepalive, policy);
+        assert_eq!(
+            policies,
+            [kept(None), kept(local), kept(cluster), (Mode::NoKeepalive, local), (Mode::Client, None)]
+        );
+        assert!(trial.sets_policies() && trial.requirements(0).external_policy && trial.rounds == 5);
+        assert_eq!(trial.plan_of(trial.cases[1]), trial.plan_of(trial.cases[2]));
+        let http2 = trial_of(&["--compare", "local,cluster", "--http2"], 1).unwrap();
+        assert!(http2.cases.iter().all(|case| case.protocol.is_none()));
+        let without = trial_of(&["--compare", "keepalive,client"], 1).unwrap();
+        assert!(!without.sets_policies() && !without.requirements(0).external_policy);
+        for bad in ["local", "local,local", "local,client-cluster", "Local,Cluster"] {
+            assert!(trial_of(&["--compare", bad], 1).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod error;
 mod grpc_call;
 mod live_line;
 mod place;
+mod policies;
 mod proxied;
 mod resolved_pods;
 mod route_guard;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::environment::Environment;
 use super::place::Place;
+use super::policies::Policies;
 use super::proxied::KnownPods;
 use super::single_run::SingleRun;
 use super::trial::{Case, Trial};
@@ -31,6 +32,8 @@ pub struct Series<'a> {
     before: Option<Baseline>,
     /// The last number of pods that the series scaled to.
     scaled: Option<Replicas>,
+    /// The external traffic policies before the first run, if the series sets some.
+    policies: Policies<'a>,
     runs: Vec<Measurement>,
 }
 
@@ -58,7 +61,8 @@ impl<'a> Series<'a> {
         shutdown: &Shutdown,
     ) -> Self {
         let (progress, shutdown) = (progress.clone(), shutdown.clone());
-        Self { subject, others, trial, progress, shutdown, before: None, scaled: None, runs: Vec::new() }
+        let (before, scaled, policies, runs) = (None, None, Policies::default(), Vec::new());
+        Self { subject, others, trial, progress, shutdown, before, scaled, policies, runs }
     }
 
     /// The URLs that are requested.
@@ -91,17 +95,32 @@ impl<'a> Series<'a> {
         Ok(())
     }
 
-    /// Makes all runs, and calls `finished` with each of them.
+    /// Makes all runs, and calls `finished` with each of them. External traffic policies that they set are put back, also
+    /// after an error or an interruption.
     ///
     /// # Errors
     /// Why the next run could not be made; the error of `finished`; [`ExperimentError::NoAnswer`],
-    /// [`ExperimentError::Event`] and [`ExperimentError::Interrupted`] after a run.
+    /// [`ExperimentError::Event`] and [`ExperimentError::Interrupted`] after a run; why a policy could not be put back.
     pub async fn run(
+        &mut self,
+        finished: impl FnMut(&Measurement) -> Result<(), IoError>,
+    ) -> Result<(), ExperimentError> {
+        if self.trial.sets_policies() {
+            let places = std::iter::once(&self.subject).chain(&self.others);
+            self.policies = Policies::remember(places.filter_map(|place| place.workplace)).await?;
+        }
+        let outcome = self.take_turns(finished).await;
+        let restored = self.policies.restore(&self.progress).await;
+        outcome.and(restored.map_err(ExperimentError::from))
+    }
+
+    async fn take_turns(
         &mut self,
         mut finished: impl FnMut(&Measurement) -> Result<(), IoError>,
     ) -> Result<(), ExperimentError> {
         let turns: Vec<(u32, Case)> = self.trial.turns().collect();
         for (round, case) in turns {
+            self.set_policy(case).await?;
             let url = self.trial.plan.url(&self.place(case).target);
             let pods = self.pods(case).await?;
             let step = self.progress.step(format!("test {}", self.description(round, case, pods)));
@@ -137,15 +156,25 @@ impl<'a> Series<'a> {
         case.service.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.subject)
     }
 
+    /// Sets the external traffic policy of a case.
+    async fn set_policy(&mut self, case: Case) -> Result<(), ExperimentError> {
+        let place = match case.service.checked_sub(1) {
+            Some(other) => self.others.get_mut(other),
+            None => None,
+        };
+        let place = place.unwrap_or(&mut self.subject);
+        self.policies.set(place, case.policy, &self.progress, &self.shutdown).await
+    }
+
     /// "gateway/envoy, http2, 10 pods, round 2 of 5"; "the target" if all runs are alike.
     fn description(&self, round: u32, case: Case, pods: KnownPods) -> String {
         let rounds = self.trial.rounds;
         let subject = |place: &Place<'_>| place.workplace.map(|workplace| workplace.subject.to_string());
         let service = if self.others.is_empty() { None } else { subject(self.place(case)) };
-        let way = match (case.protocol, case.mode) {
-            (Some(protocol), mode) => Some(Way { protocol, mode: mode.unwrap_or(Mode::Keepalive) }.to_string()),
-            (None, mode) => mode.map(|mode| mode.to_string()),
-        };
+        // The names of ways over HTTP/1.1 do not contain the protocol.
+        let (protocol, mode) = (case.protocol.unwrap_or_default(), case.mode.unwrap_or(Mode::Keepalive));
+        let way = (case.protocol, case.mode) != (None, None);
+        let way = way.then(|| Way { protocol, mode, policy: case.policy }.to_string());
         let parts = [
             service,
             way,
@@ -162,6 +191,8 @@ impl<'a> Series<'a> {
             subject: self.subject.workplace,
             plan: self.trial.plan_of(case),
             mode: case.mode,
+            policy: case.policy,
+            sees_client: self.trial.sets_policies() && !case.is_by_client(),
             events: &self.trial.events,
             ends_with_events: self.trial.ends_with_events,
             progress: &self.progress,

@@ -4,7 +4,7 @@ use super::workplace::Workplace;
 use crate::cluster::TemporaryRoutes;
 use crate::experiment::ExperimentError;
 use crate::progress::Progress;
-use crate::workload::{self, Endpoint, Exposure, WorkloadError};
+use crate::workload::{self, Endpoint, Exposure, OriginalPolicy, WorkloadError};
 use evenkeel_grpc::SchemaError;
 
 /// What the runs of an experiment need of the Service under test.
@@ -16,6 +16,8 @@ pub struct Requirements {
     pub scaling: bool,
     /// A pod that is ready before the first run.
     pub pods: bool,
+    /// An external traffic policy that can be set.
+    pub external_policy: bool,
 }
 
 /// What the address of the Service under test is needed for.
@@ -50,6 +52,9 @@ impl ServiceTarget {
     ) -> Result<Self, ExperimentError> {
         let Workplace { access, subject, link, ip } = workplace;
         let client = &access.client;
+        if requirements.external_policy {
+            OriginalPolicy::of(client, subject).await?;
+        }
         if requirements.scaling {
             workload::require_scalable(client, subject).await?;
         }

@@ -9,7 +9,7 @@ use super::live_line::line;
 use super::place::Place;
 use super::proxied::{KnownPods, ServicePods, ServiceUse, is_proxied, with_use};
 use super::run_data::{observed_events, policies, run_data};
-use super::tracking::Tracking;
+use super::tracking::{Tracked, Tracking};
 use super::workplace::Workplace;
 use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
@@ -17,7 +17,7 @@ use crate::shutdown::Shutdown;
 use crate::workload::conntrack_table::Destination;
 use crate::workload::event::{EventContext, EventRecord, Planned, drained, play};
 use evenkeel_load::{self as load, LoadPlan, PodWatches, RunProgress, RunResult};
-use evenkeel_measure::{Measurement, Mode};
+use evenkeel_measure::{Measurement, Mode, TrafficPolicy};
 
 /// How long a run continues after its events are over and the last old pod is gone.
 const AFTERMATH: Duration = Duration::from_secs(2);
@@ -32,6 +32,10 @@ pub(super) struct SingleRun<'a> {
     pub(super) plan: LoadPlan,
     /// How requests reach the pods; `None`: as in the plan.
     pub(super) mode: Option<Mode>,
+    /// The external traffic policy that was set for the run; `None`: the Service has its own.
+    pub(super) policy: Option<TrafficPolicy>,
+    /// Whether it is looked up which source address the pods see.
+    pub(super) sees_client: bool,
     /// The events during the run.
     pub(super) events: &'a [Planned],
     /// Whether the run ends when its events are over.
@@ -49,8 +53,8 @@ struct RunObservations {
     own: ServiceUse,
     /// What those of the Service under test used, where it is another one.
     subject: Option<ServiceUse>,
-    /// Connections by pod, from the nodes' connection tracking.
-    tracked: Vec<(String, u64)>,
+    /// What the nodes' connection tracking tells.
+    tracked: Tracked,
     events: Vec<EventRecord>,
 }
 
@@ -68,7 +72,7 @@ impl SingleRun<'_> {
         } else {
             let run = load::run(&self.place.target, &self.plan, self.shutdown, self.live_progress(step)).await?;
             let own = ServiceUse::default();
-            RunObservations { run, own, subject: None, tracked: Vec::new(), events: Vec::new() }
+            RunObservations { run, own, subject: None, tracked: Tracked::default(), events: Vec::new() }
         };
         let run = run_data(&observed.run);
         let proxied = is_proxied(&observed.run, &observed.own);
@@ -77,13 +81,15 @@ impl SingleRun<'_> {
             (true, Some(_)) => pods.subject,
             (true, None) => None,
         };
-        let measured = Measurement::new(&run, replicas).with_tracked(&observed.tracked).as_one_of(uniformity_tests);
+        let measured =
+            Measurement::new(&run, replicas).with_tracked(&observed.tracked.pods).as_one_of(uniformity_tests);
         let measured = measured.with_events(&run, &observed_events(&observed.events, &observed.run));
         let measured = with_use(measured, proxied, observed.own, observed.subject);
         let measured = match self.mode {
             Some(mode) if mode.is_by_client() => measured.in_mode(mode),
             _ => measured,
         };
+        let measured = measured.with_policy(self.policy).with_client_address(observed.tracked.client_address);
         Ok(measured.under(&policies(&self.place.policies)).sent_to(self.place.service()))
     }
 
@@ -137,8 +143,8 @@ impl SingleRun<'_> {
             run.plan.duration = whole_tenths(run.elapsed);
         }
         let tracked = match tracking {
-            Some(tracking) => tracking.end(&run).await,
-            None => Vec::new(),
+            Some(tracking) => tracking.end(&run, self.sees_client).await,
+            None => Tracked::default(),
         };
         let subject = match other {
             Some(other) => Some(other.end().await),

@@ -8,7 +8,7 @@ use super::service_target::{AddressUse, Requirements};
 use crate::config::Replicas;
 use crate::workload::event::{Action, Planned};
 use evenkeel_load::{self as load, LoadPlan, RequestTemplate};
-use evenkeel_measure::{Mode, Protocol};
+use evenkeel_measure::{Mode, Protocol, TrafficPolicy};
 
 /// The longest run. A run that ends after a number of requests or events may take so long.
 pub const LONGEST_RUN: Duration = Duration::from_secs(86_400);
@@ -25,6 +25,8 @@ pub struct Case {
     pub protocol: Option<Protocol>,
     /// How requests reach the pods; `None`: as in the plan.
     pub mode: Option<Mode>,
+    /// The external traffic policy of the Service; `None`: its own.
+    pub policy: Option<TrafficPolicy>,
     /// The number of pods to scale to; `None`: no scaling.
     pub replicas: Option<Replicas>,
 }
@@ -121,9 +123,16 @@ impl Trial {
                 AddressUse::None
             },
             scaling: is_scaled && service == 0,
+            external_policy: self.sets_policies(),
             // A run may begin without pods if an event starts some.
             pods: !is_scaled,
         }
+    }
+
+    /// Whether external traffic policies are compared, so that the runs change the Services.
+    #[must_use]
+    pub fn sets_policies(&self) -> bool {
+        self.cases.iter().any(|case| case.policy.is_some())
     }
 
     /// Whether the client chooses the pods in one of the runs.

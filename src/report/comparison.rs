@@ -8,7 +8,8 @@ use super::rounds;
 use super::text_table::{Align, Borders, Look, TextTable};
 use super::words::{self, went_wrong};
 use evenkeel_measure::{
-    ConfigurationSummary, Interval, Measurement, Naming, Ratio, compare, comparison_sentences, spread_sentence,
+    ConfigurationSummary, Interval, Measurement, Naming, Ratio, compare, comparison_sentences, policy_sentences,
+    spread_sentence,
 };
 
 /// A row for each configuration, and the comparison in sentences; empty for a single run.
@@ -33,7 +34,9 @@ pub(super) fn table(runs: &[Measurement], look: Look) -> String {
     let rows = cases.iter().enumerate().map(|(at, case)| row(case, naming, proxied, at == 0)).collect();
     let look = Look { width: look.width.or(Some(WIDTH)), ..look };
     let text = format!("{}{}\n", TextTable { columns, rows, borders: Borders::Frame }.draw(look), about(&cases));
-    let said: Vec<String> = comparison_sentences(&cases).into_iter().chain(spread_sentence(&cases)).collect();
+    let mut said = comparison_sentences(&cases);
+    said.extend(spread_sentence(&cases));
+    said.extend(policy_sentences(&cases));
     text + &sentences(&said)
 }
 

@@ -5,13 +5,14 @@ use std::fmt::Write;
 
 use super::{Exporter, Report};
 use crate::report::ReportError;
-use evenkeel_measure::{Configuration, FaultCount, Measurement, Mode};
+use evenkeel_measure::{ClientAddress, Configuration, FaultCount, Measurement, Mode, TrafficPolicy};
 
 /// Comma-separated values with a header: run (from 1), replicas (empty where not known), second (from 0), how much of
 /// it was measured, requests answered, bytes of the responses, errors, responses with an unexpected status (by default
 /// another than 2xx), mode; of the whole run: HTTP/2 streams, TLS handshakes, how many of them resumed a session, and the 50th
 /// and 99th percentile of their time in microseconds (each empty where there were none); messages of gRPC received (empty
-/// without streams); protocol, Service (empty outside of a cluster).
+/// without streams); protocol, Service (empty outside of a cluster), the external traffic policy that was set (empty where the
+/// Service had its own), and what happened to the client's address on the way to the pods (empty where that is not known).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Csv;
 
@@ -26,7 +27,7 @@ impl Exporter for Csv {
 }
 
 const HEADER: &str = "run,replicas,second,measured_seconds,requests,bytes,errors,non_2xx,mode,streams,tls_handshakes,\
-                      tls_resumed,tls_p50_us,tls_p99_us,messages,protocol,service\n";
+                      tls_resumed,tls_p50_us,tls_p99_us,messages,protocol,service,traffic_policy,client_address\n";
 
 #[derive(Default)]
 struct SecondCounts {
@@ -49,6 +50,7 @@ fn rows(number: usize, run: &Measurement, text: &mut String) {
     let replicas = run.replicas.map(|replicas| replicas.to_string()).unwrap_or_default();
     let mode = run.mode.map_or("", Mode::name);
     let transport = transport(run);
+    let policy = policy(run);
     let (protocol, service) = (Configuration::of(run).protocol, run.service.as_deref().unwrap_or_default());
     for (second, SecondCounts { requests, bytes, errors, non_2xx }) in rows {
         let measured = ((run.elapsed_seconds - f64::from(second)).clamp(0.0, 1.0) * 1000.0).round() / 1000.0;
@@ -57,7 +59,7 @@ fn rows(number: usize, run: &Measurement, text: &mut String) {
         let _ = writeln!(
             text,
             "{number},{replicas},{second},{measured},{requests},{bytes},{errors},{non_2xx},{mode},{transport},{messages},\
-             {protocol},{service}"
+             {protocol},{service},{policy}"
         );
     }
 }
@@ -70,6 +72,12 @@ fn transport(run: &Measurement) -> String {
         |tls| format!("{},{},{},{}", tls.time_us.count, tls.resumed, tls.time_us.p50, tls.time_us.p99),
     );
     format!("{streams},{tls}")
+}
+
+/// The columns of the external traffic policy, which are the same in all rows of a run.
+fn policy(run: &Measurement) -> String {
+    let policy = run.traffic_policy.map_or("", TrafficPolicy::name);
+    format!("{policy},{}", run.client_address.map_or("", ClientAddress::name))
 }
 
 /// Whether there was a response, with a bad status.
@@ -113,10 +121,20 @@ mod tests {
         report.runs[0].tls_handshakes = Some(Handshakes { time_us, resumed: 7 });
         let text = Csv.export(&report).unwrap();
         assert!(
-            text.lines().skip(1).all(|line| line.ends_with(",keepalive,3000,30,7,850,1900,,http2,web/server:http")),
+            text.lines().skip(1).all(|line| line.ends_with(",keepalive,3000,30,7,850,1900,,http2,web/server:http,,")),
             "{text}"
         );
         assert!(text.lines().all(|line| line.matches(',').count() == HEADER.matches(',').count()), "{text}");
+    }
+
+    #[test]
+    fn policies_are_in_every_row() {
+        let mut report = sample::report();
+        report.runs.truncate(1);
+        let run = &mut report.runs[0];
+        (run.traffic_policy, run.client_address) = (Some(TrafficPolicy::Local), Some(ClientAddress::Kept));
+        let text = Csv.export(&report).unwrap();
+        assert!(text.lines().skip(1).all(|line| line.ends_with(",http1,web/server:http,local,kept")), "{text}");
     }
 
     #[test]
@@ -125,7 +143,7 @@ mod tests {
         report.runs.truncate(1);
         report.runs[0].messages = Some(sample::messages());
         let text = Csv.export(&report).unwrap();
-        let last: Vec<&str> = text.lines().map(|line| line.rsplit(',').nth(2).unwrap()).collect();
+        let last: Vec<&str> = text.lines().map(|line| line.rsplit(',').nth(4).unwrap()).collect();
         assert_eq!(last, ["messages", "900000", "950000"]);
     }
 

@@ -1,7 +1,7 @@
 //! The figures of a run by name, as every format shows them. To add a figure, add one line here.
 
 use super::number::{bytes, count, grouped, max_milliseconds, mean, mean_milliseconds, milliseconds, to_f64};
-use evenkeel_measure::{Latency, Measurement, PodUse, Spread, USUAL_STATUSES};
+use evenkeel_measure::{Latency, Measurement, PodUse, Spread, USUAL_STATUSES, client_address_words};
 
 /// A figure: its name and its text.
 pub(super) type Figure = (&'static str, String);
@@ -64,6 +64,12 @@ pub(super) fn run(run: &Measurement) -> Vec<Figure> {
     }
     if run.expected_statuses != USUAL_STATUSES {
         figures.push(("Expected statuses", run.expected_statuses.clone()));
+    }
+    if let Some(policy) = run.traffic_policy {
+        figures.push(("externalTrafficPolicy that was set", policy.value().to_owned()));
+    }
+    if run.traffic_policy.is_some() || run.client_address.is_some() {
+        figures.push(("The client's address at the pods", client_address_words(run.client_address).to_owned()));
     }
     if run.generator_bound {
         figures.push(("The limit of this run", "the load generator".to_owned()));

@@ -27,6 +27,8 @@ pub(super) fn measurement() -> Measurement {
         mode: Some(Mode::Keepalive),
         protocol: Protocol::Http1,
         service: Some("web/server:http".into()),
+        traffic_policy: None,
+        client_address: None,
         proxy_use: Vec::new(),
         connections: 30,
         planned_seconds: 2.0,

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::number::{count, grouped, milliseconds, to_f64};
 use super::rounds::{self, names, shown};
 use super::{Report, pods};
-use evenkeel_measure::{Configuration, Measurement, Naming, compare, comparison_sentences, sentence, spread_sentence};
+use evenkeel_measure::{
+    Configuration, Measurement, Naming, compare, comparison_sentences, policy_sentences, sentence, spread_sentence,
+};
 
 /// The worst outcome of all runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +112,7 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
         sentences.extend(comparison_sentences(&cases));
     }
     sentences.extend(spread_sentence(&cases));
+    sentences.extend(policy_sentences(&cases));
     if !last.spread.pods.is_empty() {
         let way = Naming::of(shown.iter().map(Configuration::of)).way(&Configuration::of(last));
         let at = match (way, last.replicas.filter(|_| shown.len() > 1)) {

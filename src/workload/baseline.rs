@@ -16,9 +16,9 @@ use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
 
 /// How long requests to an API server that restarts are repeated.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait before a request is repeated.
-const RETRY: Duration = Duration::from_millis(250);
+pub(super) const RETRY: Duration = Duration::from_millis(250);
 
 /// The replicas of the controller, and the image and environment of the container behind the subject's port.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,7 +121,7 @@ impl Baseline {
 }
 
 /// Whether the API server could not be reached, or could not answer at the moment.
-fn is_unavailable(error: &WorkloadError) -> bool {
+pub(super) fn is_unavailable(error: &WorkloadError) -> bool {
     match error {
         WorkloadError::Kubernetes(KubernetesError { source, .. }) => match source.as_ref() {
             kube::Error::Api(status) => status.code >= 500 || status.code == 429,

@@ -24,6 +24,8 @@ const OVER: [&str; 5] = ["FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLO
 struct ConntrackEntry {
     /// The pod it was sent to.
     pod: IpAddr,
+    /// Where the pod answers to: the client's address, or one that the node set instead.
+    seen: IpAddr,
     /// Time until the kernel removes the entry, if no more packets come.
     left: Duration,
     /// Whether the connection is closed or closing.
@@ -85,16 +87,30 @@ impl ConntrackTable {
     /// that was closed after two minutes.
     #[must_use]
     pub fn opened_since(&self, before: &Self, elapsed: Duration) -> BTreeMap<IpAddr, u64> {
-        let is_new = |(flow, entry): &(&Flow, &ConntrackEntry)| match before.0.get(flow) {
+        let mut pods = BTreeMap::new();
+        for (_, entry) in self.new_since(before, elapsed) {
+            *pods.entry(entry.pod).or_default() += 1;
+        }
+        pods
+    }
+
+    /// How many of the same connections had the client's address when they reached their pods, and how many had another one,
+    /// which the node set.
+    #[must_use]
+    pub fn addresses_since(&self, before: &Self, elapsed: Duration) -> (u64, u64) {
+        let is_kept = |((client, _), entry): (&Flow, &ConntrackEntry)| client.ip() == entry.seen;
+        self.new_since(before, elapsed)
+            .map(is_kept)
+            .fold((0, 0), |(kept, replaced), is_kept| (kept + u64::from(is_kept), replaced + u64::from(!is_kept)))
+    }
+
+    fn new_since(&self, before: &Self, elapsed: Duration) -> impl Iterator<Item = (&Flow, &ConntrackEntry)> {
+        let is_new = move |(flow, entry): &(&Flow, &ConntrackEntry)| match before.0.get(*flow) {
             None => true,
             // The port was reused if the new entry lasts longer than the old one could.
             Some(old) => old.over && entry.left + elapsed > old.left + SLACK,
         };
-        let mut pods = BTreeMap::new();
-        for (_, entry) in self.0.iter().filter(is_new) {
-            *pods.entry(entry.pod).or_default() += 1;
-        }
-        pods
+        self.0.iter().filter(is_new)
     }
 }
 
@@ -108,7 +124,8 @@ fn entry(line: &str) -> Option<(Flow, ConntrackEntry)> {
     let client = SocketAddr::new(value("src=", 0)?.parse().ok()?, value("sport=", 0)?.parse().ok()?);
     let to = value("dst=", 0)?.parse().ok()?;
     let pod = value("src=", 1)?.parse().ok()?;
-    Some(((client, to), ConntrackEntry { pod, left: Duration::from_secs(left), over: OVER.contains(&state) }))
+    let seen = value("dst=", 1)?.parse().ok()?;
+    Some(((client, to), ConntrackEntry { pod, seen, left: Duration::from_secs(left), over: OVER.contains(&state) }))
 }
 
 /// The names of the subject's pods by address.
@@ -196,6 +213,15 @@ mod tests {
         let before = [line(40_001, 100, "TIME_WAIT", "10.244.0.5"), line(40_002, 8, "CLOSE", "10.244.0.5")];
         let after = [line(40_001, 118, "TIME_WAIT", "10.244.0.6"), line(40_002, 9, "CLOSE", "10.244.0.6")];
         assert_eq!(opened(&before, &after, 5), [("10.244.0.6".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn the_pod_answers_to_the_address_that_it_saw() {
+        let kept = line(40_001, 431_999, "ESTABLISHED", "10.244.0.5").replace("dst=198.18.0.2", "dst=198.18.0.1");
+        let replaced = line(40_002, 119, "TIME_WAIT", "10.244.0.5").replace("dst=198.18.0.2", "dst=10.244.0.1");
+        let (table, ten) = (tracked(&[&kept, &replaced]), Duration::from_secs(10));
+        assert_eq!(table.addresses_since(&tracked(&[]), ten), (1, 1));
+        assert_eq!(table.addresses_since(&tracked(&[&kept]), ten), (0, 1), "one is older");
     }
 
     #[test]

@@ -58,10 +58,7 @@ pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Endpoint, Wo
     let policies = exposure.policies(&service);
     let target = match exposure {
         Exposure::ExternalIp => external_ip(services, &service, subject).await?,
-        Exposure::NodePort(port) => {
-            let local = policies.contains(&ServicePolicy::ExternalLocal);
-            target((node(client, subject, local).await?, port).into())
-        }
+        Exposure::NodePort(port) => target((node(client, subject).await?, port).into()),
         Exposure::ClusterIp(ip) => target((ip, subject.port).into()),
         Exposure::Headless => {
             // Clients inside the cluster find the pods by this name.
@@ -73,15 +70,14 @@ pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Endpoint, Wo
     Ok(Endpoint { target, exposure, policies })
 }
 
-/// The address of a node, and if `local`, of one that has a ready pod of the subject: other nodes then drop connections.
-async fn node(client: &Client, subject: &Subject, local: bool) -> Result<IpAddr, WorkloadError> {
+/// The address of a node, if possible of one that has a ready pod of the subject: with the policy Local, other nodes drop
+/// connections.
+async fn node(client: &Client, subject: &Subject) -> Result<IpAddr, WorkloadError> {
     let nodes: Api<Node> = Api::all(client.clone());
     let listed = nodes.list(&ListParams::default()).await;
     let mut nodes = listed.map_err(|source| KubernetesError::new("list nodes", source))?.items;
-    if local {
-        let with_pods = nodes_with_backends(client, subject).await?;
-        nodes.sort_by_key(|node| !with_pods.contains(&node.name_any()));
-    }
+    let with_pods = nodes_with_backends(client, subject).await?;
+    nodes.sort_by_key(|node| !with_pods.contains(&node.name_any()));
     let found = nodes.iter().find_map(internal_ip);
     found
         .ok_or_else(|| WorkloadError::Unsuitable { service: subject.to_string(), why: "no node has an address".into() })

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use super::external_policy::ExternalPolicy;
 use super::subject::Subject;
 use crate::cluster::{self, RunningNode};
 use crate::toolbox::{Program, Toolbox};
@@ -17,6 +18,8 @@ pub struct Programmed {
     pub addresses: BTreeSet<IpAddr>,
     /// Its node ports.
     pub node_ports: BTreeSet<u16>,
+    /// The external traffic policy that they follow; `None` if nothing is reached from outside, or if there are no endpoints.
+    pub external_policy: Option<ExternalPolicy>,
 }
 
 /// What kube-proxy has programmed on `node` for the subject, in nftables or iptables mode.
@@ -46,7 +49,7 @@ fn parse_nftables(rules: &str, subject: &Subject) -> Programmed {
     let is_ours = |chain: &str| is_ours(chain) && chain.ends_with(&port);
     let mut reached = BTreeSet::new();
     let mut picked: BTreeMap<&str, BTreeSet<SocketAddr>> = BTreeMap::new();
-    let (mut addresses, mut node_ports) = (BTreeSet::new(), BTreeSet::new());
+    let (mut addresses, mut node_ports, mut external) = (BTreeSet::new(), BTreeSet::new(), ExternalRules::default());
     let mut here = "";
     for line in rules.lines().map(str::trim) {
         if let Some(name) = opened(line) {
@@ -55,6 +58,11 @@ fn parse_nftables(rules: &str, subject: &Subject) -> Programmed {
         }
         let separators = |c: char| c.is_whitespace() || ",\"{}".contains(c);
         let words: Vec<&str> = line.split(separators).filter(|word| !word.is_empty()).collect();
+        if here.starts_with("external-") && here.ends_with(&port) && !words.is_empty() {
+            external.add(
+                words.starts_with(&["meta", "mark", "set"]) || words.starts_with(&["jump", "mark-for-masquerade"]),
+            );
+        }
         let (mut ip, mut number): (Option<IpAddr>, Option<u16>) = (None, None);
         for (at, &word) in words.iter().enumerate() {
             let next = words.get(at + 1).copied().unwrap_or_default();
@@ -80,7 +88,28 @@ fn parse_nftables(rules: &str, subject: &Subject) -> Programmed {
         }
     }
     let ours = picked.into_iter().filter(|(chain, _)| is_ours(chain) && reached.contains(chain));
-    Programmed { backends: ours.flat_map(|(_, backends)| backends).collect(), addresses, node_ports }
+    let backends = ours.flat_map(|(_, backends)| backends).collect();
+    Programmed { backends, addresses, node_ports, external_policy: external.policy() }
+}
+
+/// The rules for connections from outside of the cluster. Under the policy Cluster, one of them gives every connection an
+/// address of the node; under Local, rules do so only for connections from pods and from the node itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct ExternalRules {
+    any: bool,
+    masquerades_all: bool,
+}
+
+impl ExternalRules {
+    fn add(&mut self, masquerades_all: bool) {
+        self.any = true;
+        self.masquerades_all |= masquerades_all;
+    }
+
+    fn policy(self) -> Option<ExternalPolicy> {
+        let policy = if self.masquerades_all { ExternalPolicy::Cluster } else { ExternalPolicy::Local };
+        self.any.then_some(policy)
+    }
 }
 
 /// The name of the chain, map or set that begins in this line.
@@ -102,6 +131,14 @@ fn parse_iptables(rules: &str, subject: &Subject) -> Programmed {
         Some(name) => format!("\"{subject}:{name}"),
         None => format!("\"{subject}"),
     };
+    let external = match &subject.port_name {
+        Some(name) => format!(" for {subject}:{name} external destinations\""),
+        None => format!(" for {subject} external destinations\""),
+    };
+    let mut external_rules = ExternalRules::default();
+    for rule in rules.lines().filter(|rule| rule.starts_with("-A ") && rule.contains(&external)) {
+        external_rules.add(rule.ends_with(" -j KUBE-MARK-MASQ") && !rule.contains(" --src-type "));
+    }
     let is_ours = |line: &&str| {
         let after = line.split_once(&port).map(|(_, after)| after);
         line.starts_with("-A ") && after.is_some_and(|after| after.starts_with([' ', '"']))
@@ -128,7 +165,7 @@ fn parse_iptables(rules: &str, subject: &Subject) -> Programmed {
         }
     }
     let backends = used.iter().filter_map(|chain| destinations.get(chain).copied()).collect();
-    Programmed { backends, addresses, node_ports }
+    Programmed { backends, addresses, node_ports, external_policy: external_rules.policy() }
 }
 
 #[cfg(test)]
@@ -183,6 +220,42 @@ mod tests {
 	}
 }
 "#;
+
+    #[test]
+    fn the_external_policy_of_nftables() {
+        let policy = |rules: &str| parse_nftables(rules, &own()).external_policy;
+        assert_eq!(policy(PICKS_ADDRESSES), Some(ExternalPolicy::Local));
+        let rules = |rules: &str| {
+            let external = "chain external-X-evenkeel/server/tcp/http";
+            format!("table ip kube-proxy {{\n\t{external} {{\n{rules}\n\t}}\n}}\n")
+        };
+        let cluster = "\t\tmeta mark set meta mark | 0x00004000 comment \"masquerade\"\n\t\tgoto service-X-evenkeel/server/tcp/http";
+        let older = "\t\tjump mark-for-masquerade\n\t\tgoto service-X-evenkeel/server/tcp/http";
+        let without_pods = "\t\tfib saddr type local meta mark set meta mark | 0x00004000 comment \"masquerade local traffic\"\n\
+                            \t\tfib saddr type local goto service-X-evenkeel/server/tcp/http";
+        assert_eq!(policy(&rules(cluster)), Some(ExternalPolicy::Cluster));
+        assert_eq!(policy(&rules(older)), Some(ExternalPolicy::Cluster));
+        assert_eq!(policy(&rules(without_pods)), Some(ExternalPolicy::Local), "the node has no pod of the Service");
+        assert_eq!(policy(&rules("")), None);
+        assert_eq!(policy(&rules(cluster).replace("/server/", "/other/")), None);
+    }
+
+    #[test]
+    fn the_external_policy_of_iptables() {
+        let policy = |rules: &str| parse_iptables(rules, &own()).external_policy;
+        let rule = |what: &str, rest: &str| {
+            format!(
+                "-A KUBE-EXT-S -m comment --comment \"{what} for evenkeel/server:http external destinations\" {rest}\n"
+            )
+        };
+        let cluster = rule("masquerade traffic", "-j KUBE-MARK-MASQ");
+        let local = rule("pod traffic", "-s 10.244.0.0/16 -j KUBE-SVC-S")
+            + &rule("masquerade LOCAL traffic", "-m addrtype --src-type LOCAL -j KUBE-MARK-MASQ");
+        assert_eq!(policy(&cluster), Some(ExternalPolicy::Cluster));
+        assert_eq!(policy(&local), Some(ExternalPolicy::Local));
+        assert_eq!(policy(&cluster.replace("server:http", "server:other")), None);
+        assert_eq!(policy(IPTABLES), None);
+    }
 
     #[test]
     fn nftables_chains_with_addresses() {

@@ -34,7 +34,7 @@ use crate::shutdown::Shutdown;
 use crate::workload::{ScaleObstacle, WorkloadError};
 
 /// How often the rules are read, since they cannot be watched.
-const REREAD: Duration = Duration::from_millis(20);
+pub(super) const REREAD: Duration = Duration::from_millis(20);
 
 /// The result of scaling.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -343,6 +343,7 @@ mod tests {
             backends: set(backends),
             addresses: ips.iter().copied().collect(),
             node_ports: node_port.into_iter().collect(),
+            external_policy: None,
         };
         let said = |rules: &Programmed| difference(rules, &wanted, &entries);
         assert_eq!(said(&rules(&["10.244.0.5:3000"], &[], None)).unwrap(), "1 of 2 endpoints programmed");

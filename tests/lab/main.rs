@@ -59,5 +59,6 @@ mod service_types;
 mod slow_pods;
 mod stale_state;
 mod supervision;
+mod traffic_policies;
 mod undone;
 mod walk;

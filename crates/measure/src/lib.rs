@@ -17,6 +17,7 @@ mod run_data;
 mod sample;
 mod spread;
 mod throughput;
+mod traffic_policy;
 mod transport;
 mod way;
 
@@ -27,7 +28,8 @@ use serde::{Deserialize, Serialize};
 pub use assertion::{Assertion, AssertionResult};
 pub use comparison::{
     Change, Configuration, ConfigurationSummary, Difference, Interval, Naming, Ratio, SlowPodSummary, against_baseline,
-    change_sentences, compare, comparison_sentences, median_rounds, slow_pod_summaries, spread_sentence,
+    change_sentences, compare, comparison_sentences, median_rounds, policy_sentences, slow_pod_summaries,
+    spread_sentence,
 };
 pub use digits::{grouped_count, grouped_digits, some};
 pub use error::AssertionError;
@@ -46,6 +48,7 @@ pub use spread::{
     Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Policy, Spread, Uniformity, sentence,
 };
 pub use throughput::{Throughput, samples};
+pub use traffic_policy::{ClientAddress, TrafficPolicy, client_address_words};
 pub use transport::{Handshakes, Http2, Messages};
 pub use way::{Protocol, Way};
 
@@ -116,6 +119,13 @@ pub struct Measurement {
     /// reports of older versions.
     #[serde(default)]
     pub service: Option<String>,
+    /// The external traffic policy that a comparison set for this run; `None` where the Service had its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic_policy: Option<TrafficPolicy>,
+    /// Which source address the pods of that Service saw; `None` where that is unknown. It is looked up only in comparisons
+    /// of policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_address: Option<ClientAddress>,
     /// Connections that were open.
     pub connections: u32,
     /// HTTP/2, if the requests were sent over it.
@@ -228,6 +238,8 @@ impl Measurement {
             mode: run.mode,
             protocol: run.protocol,
             service: None,
+            traffic_policy: None,
+            client_address: None,
             connections: run.connections,
             http2: run.http2,
             planned_seconds: run.planned.as_secs_f64(),
@@ -312,16 +324,6 @@ impl Measurement {
     #[must_use]
     pub fn through_proxy(self, proxy_use: Vec<PodUse>) -> Self {
         Self { proxy_use, spread: self.spread.chosen_by(Balancer::Proxy), ..self }
-    }
-
-    /// Processor time of the proxy's pods for each answered request, in microseconds; `None` if there was no proxy, or if
-    /// what it used is not known.
-    #[must_use]
-    #[allow(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
-    pub fn proxy_cpu_us(&self) -> Option<f64> {
-        let used: Vec<f64> = self.proxy_use.iter().filter_map(|pod| pod.cpu_seconds).collect();
-        let is_known = !used.is_empty() && self.requests.answered > 0;
-        is_known.then(|| used.iter().sum::<f64>() * 1e6 / self.requests.answered as f64)
     }
 
     /// The same, of a Service with these policies.

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PodReading;
+use super::{Measurement, PodReading};
 
 /// What one pod used, whether it answered or not. What is not known is left out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PodUse {
     /// Its name.
     pub name: String,
@@ -39,6 +39,28 @@ impl PodUse {
             }
         };
         after.iter().map(of).collect()
+    }
+}
+
+impl Measurement {
+    /// Processor time of the pods that answered for each answered request, in microseconds; `None` if it is not known.
+    #[must_use]
+    pub fn pod_cpu_us(&self) -> Option<f64> {
+        self.cpu_us(&self.pod_use)
+    }
+
+    /// Processor time of the proxy's pods for each answered request, in microseconds; `None` if there was no proxy, or if
+    /// what it used is not known.
+    #[must_use]
+    pub fn proxy_cpu_us(&self) -> Option<f64> {
+        self.cpu_us(&self.proxy_use)
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
+    fn cpu_us(&self, pods: &[PodUse]) -> Option<f64> {
+        let used: Vec<f64> = pods.iter().filter_map(|pod| pod.cpu_seconds).collect();
+        let is_known = !used.is_empty() && self.requests.answered > 0;
+        is_known.then(|| used.iter().sum::<f64>() * 1e6 / self.requests.answered as f64)
     }
 }
 

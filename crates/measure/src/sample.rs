@@ -12,6 +12,8 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         mode: Some(Mode::Keepalive),
         protocol: Protocol::Http1,
         service: None,
+        traffic_policy: None,
+        client_address: None,
         proxy_use: Vec::new(),
         connections: 3 * replicas,
         planned_requests: None,

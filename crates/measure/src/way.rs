@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Mode;
+use crate::{Mode, TrafficPolicy};
 
 /// What requests are sent over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,23 +49,39 @@ impl FromStr for Protocol {
     }
 }
 
-/// One of the ways that are compared: a protocol, and how its requests reach the pods.
+/// One of the ways that are compared: a protocol, how its requests reach the pods, and the policy of the Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
     /// What the requests are sent over.
     pub protocol: Protocol,
     /// How they reach the pods.
     pub mode: Mode,
+    /// The external traffic policy that the Service has for it; `None`: its own.
+    pub policy: Option<TrafficPolicy>,
 }
 
-/// "keepalive" and "client" are ways over HTTP/1.1; "http2" and "grpc" are kept connections; "grpc-client" is both.
+impl Way {
+    /// Every way. A policy only acts where the Service chooses the pods.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let modes = || Protocol::ALL.into_iter().flat_map(|protocol| Mode::ALL.map(|mode| (protocol, mode)));
+        let policies = std::iter::once(None).chain(TrafficPolicy::ALL.map(Some));
+        let ways =
+            policies.flat_map(move |policy| modes().map(move |(protocol, mode)| Self { protocol, mode, policy }));
+        ways.filter(|way| way.policy.is_none() || !way.mode.is_by_client())
+    }
+}
+
+/// "keepalive" and "client" are ways over HTTP/1.1; "http2" and "grpc" are kept connections; "grpc-client" is both. "local"
+/// and "cluster" are kept connections over HTTP/1.1 with this policy; "grpc-local" and "no-keepalive-local" are both.
 impl fmt::Display for Way {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.protocol, self.mode) {
-            (Protocol::Http1, mode) => formatter.write_str(mode.name()),
-            (protocol, Mode::Keepalive) => formatter.write_str(protocol.name()),
-            (protocol, mode) => write!(formatter, "{protocol}-{mode}"),
+        match (self.protocol, self.mode, self.policy) {
+            (Protocol::Http1, Mode::Keepalive, Some(policy)) => return formatter.write_str(policy.name()),
+            (Protocol::Http1, mode, _) => formatter.write_str(mode.name())?,
+            (protocol, Mode::Keepalive, _) => formatter.write_str(protocol.name())?,
+            (protocol, mode, _) => write!(formatter, "{protocol}-{mode}")?,
         }
+        self.policy.map_or(Ok(()), |policy| write!(formatter, "-{policy}"))
     }
 }
 
@@ -73,8 +89,7 @@ impl FromStr for Way {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let all = Protocol::ALL.into_iter().flat_map(|protocol| Mode::ALL.map(|mode| Self { protocol, mode }));
-        all.into_iter().find(|way| way.to_string() == text).ok_or(())
+        Self::all().find(|way| way.to_string() == text).ok_or(())
     }
 }
 
@@ -92,7 +107,8 @@ mod tests {
 
     #[test]
     fn ways_have_short_names() {
-        let way = |protocol, mode| Way { protocol, mode };
+        let way = |protocol, mode| Way { protocol, mode, policy: None };
+        let under = |policy, protocol, mode| Way { protocol, mode, policy: Some(policy) };
         let names = [
             ("keepalive", way(Protocol::Http1, Mode::Keepalive)),
             ("client", way(Protocol::Http1, Mode::Client)),
@@ -100,11 +116,17 @@ mod tests {
             ("http2-no-keepalive", way(Protocol::Http2, Mode::NoKeepalive)),
             ("grpc", way(Protocol::Grpc, Mode::Keepalive)),
             ("grpc-round-robin", way(Protocol::Grpc, Mode::RoundRobin)),
+            ("local", under(TrafficPolicy::Local, Protocol::Http1, Mode::Keepalive)),
+            ("no-keepalive-cluster", under(TrafficPolicy::Cluster, Protocol::Http1, Mode::NoKeepalive)),
+            ("grpc-cluster", under(TrafficPolicy::Cluster, Protocol::Grpc, Mode::Keepalive)),
+            ("http2-no-keepalive-local", under(TrafficPolicy::Local, Protocol::Http2, Mode::NoKeepalive)),
         ];
         for (name, way) in names {
             assert_eq!((way.to_string().as_str(), name.parse()), (name, Ok(way)));
         }
-        for bad in ["", "http1", "grpc-", "grpc-keepalive", "HTTP2", "client-grpc"] {
+        for bad in
+            ["", "http1", "grpc-", "grpc-keepalive", "HTTP2", "client-grpc", "client-local", "local-grpc", "Local"]
+        {
             assert!(bad.parse::<Way>().is_err(), "{bad}");
         }
     }

@@ -74,7 +74,7 @@ impl SoakPlan {
     pub fn requirements(&self) -> Requirements {
         let makes = |part| self.only.is_empty() || self.only.contains(&part);
         let scaling = makes(Part::Pods) || makes(Part::KillPod) || makes(Part::Nodes);
-        Requirements { address: AddressUse::Load, scaling, pods: !scaling }
+        Requirements { address: AddressUse::Load, scaling, pods: !scaling, external_policy: false }
     }
 }
 
@@ -226,7 +226,7 @@ impl Soak<'_> {
 
     /// The load in this mode.
     fn way(&self, mode: Mode) -> Way {
-        Way { protocol: run_data::protocol(&self.plan.load), mode }
+        Way { protocol: run_data::protocol(&self.plan.load), mode, policy: None }
     }
 
     /// Makes rounds of all `promises`, in turn, under one kind of load, and adds one result for each promise.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Measurement, Mode, Protocol, Way};
+use crate::{Measurement, Mode, Protocol, TrafficPolicy, Way};
 
 /// What the rounds of a comparison have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct Configuration {
     /// The Service that they were sent to, as `namespace/name:port`, where that is known.
     #[serde(default)]
     pub service: Option<String>,
+    /// The external traffic policy that the comparison set; `None`: the Service had its own.
+    #[serde(default)]
+    pub traffic_policy: Option<TrafficPolicy>,
 }
 
 impl Configuration {
@@ -30,11 +33,12 @@ impl Configuration {
             Protocol::Http1 if run.http2.is_some() => Protocol::Http2,
             protocol => protocol,
         };
-        Self { replicas: run.replicas, mode: run.mode, protocol, service: run.service.clone() }
+        let (service, traffic_policy) = (run.service.clone(), run.traffic_policy);
+        Self { replicas: run.replicas, mode: run.mode, protocol, service, traffic_policy }
     }
 
     fn way(&self) -> Option<Way> {
-        self.mode.map(|mode| Way { protocol: self.protocol, mode })
+        self.mode.map(|mode| Way { protocol: self.protocol, mode, policy: self.traffic_policy })
     }
 }
 
@@ -42,7 +46,7 @@ impl Configuration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a part of a name, which is there or not")]
 pub struct Naming {
-    /// Whether their protocols or modes differ.
+    /// Whether their protocols, modes or policies differ.
     pub ways: bool,
     /// Whether their protocols do.
     protocols: bool,
@@ -63,7 +67,7 @@ impl Naming {
         let services: BTreeSet<&str> = all.iter().filter_map(|one| one.service.as_deref()).collect();
         let protocols = differ(|a, b| a.protocol == b.protocol);
         Self {
-            ways: protocols || differ(|a, b| a.mode == b.mode),
+            ways: protocols || differ(|a, b| (a.mode, a.traffic_policy) == (b.mode, b.traffic_policy)),
             protocols,
             services: differ(|a, b| a.service == b.service),
             part: ServicePart::that_differs(&services),
@@ -108,10 +112,11 @@ impl Naming {
         let service = self
             .services
             .then(|| self.part.of(configuration.service.as_deref().unwrap_or("another target")).to_owned());
-        let way = self.ways.then(|| match (configuration.way(), configuration.mode) {
-            (Some(way), _) if self.protocols => way.to_string(),
-            (_, Some(mode)) => mode.to_string(),
-            _ => "another way".to_owned(),
+        let way = self.ways.then(|| match configuration.way() {
+            Some(way) if self.protocols => way.to_string(),
+            // The names of ways over HTTP/1.1 do not contain the protocol.
+            Some(way) => Way { protocol: Protocol::Http1, ..way }.to_string(),
+            None => "another way".to_owned(),
         });
         let parts: Vec<String> = service.into_iter().chain(way).collect();
         (!parts.is_empty()).then(|| parts.join(", "))
@@ -169,7 +174,8 @@ mod tests {
     use super::*;
 
     fn configuration(replicas: u32, mode: Mode) -> Configuration {
-        Configuration { replicas: Some(replicas), mode: Some(mode), protocol: Protocol::Http1, service: None }
+        let (replicas, mode) = (Some(replicas), Some(mode));
+        Configuration { replicas, mode, protocol: Protocol::Http1, service: None, traffic_policy: None }
     }
 
     fn name(configurations: &[Configuration]) -> String {
@@ -198,6 +204,19 @@ mod tests {
         let all =
             [Configuration { service: Some("a/b:1".into()), ..grpc }, to("c/d:1"), configuration(2, Mode::Client)];
         assert_eq!(name(&all), "b, grpc-client, 10 pods");
+    }
+
+    #[test]
+    fn policies_are_named_where_they_differ() {
+        let under = |policy, protocol| {
+            let own = configuration(10, Mode::Keepalive);
+            Configuration { traffic_policy: policy, protocol, ..own }
+        };
+        let (local, cluster) = (Some(TrafficPolicy::Local), Some(TrafficPolicy::Cluster));
+        let grpc = [under(local, Protocol::Grpc), under(cluster, Protocol::Grpc)];
+        assert_eq!(name(&grpc), "local", "all are over gRPC");
+        assert_eq!(name(&[under(cluster, Protocol::Grpc), under(cluster, Protocol::Http1)]), "grpc-cluster");
+        assert_eq!(name(&[under(None, Protocol::Http1), under(local, Protocol::Http1)]), "keepalive");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod baseline;
 mod configuration;
+mod policies;
 mod ratio;
 mod slow_pods;
 
@@ -9,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 pub use baseline::{Change, against_baseline, change_sentences};
 pub use configuration::{Configuration, Naming};
+pub use policies::policy_sentences;
 pub use ratio::{Difference, Interval, Ratio};
 pub use slow_pods::{SlowPodSummary, slow_pod_summaries};
 
-use super::Measurement;
+use super::{ClientAddress, Measurement};
 
 /// The summary of a configuration over all its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +42,12 @@ pub struct ConfigurationSummary {
     /// Processor time of a proxy's pods for each request, in microseconds, the mean of the rounds; `None` without a proxy.
     #[serde(default)]
     pub proxy_cpu_us: Option<f64>,
+    /// Processor time of the pods that answered for each request, in microseconds, the mean of the rounds in which it is known.
+    #[serde(default)]
+    pub pod_cpu_us: Option<f64>,
+    /// Which source address the pods of the Service saw in all rounds; `None` where that is unknown.
+    #[serde(default)]
+    pub client_address: Option<ClientAddress>,
     /// Requests per second against the first configuration, by rounds; `None` for the first configuration itself, and
     /// if a run served nothing.
     pub ratio: Option<Ratio>,
@@ -160,6 +168,8 @@ fn case(configuration: Configuration, rounds: &[&Measurement], ratio: Option<Rat
         non_2xx: rounds.iter().map(|run| run.requests.non_2xx).sum(),
         busiest: mean(named().map(|spread| spread.busiest)),
         proxy_cpu_us: mean(rounds.iter().filter_map(|run| run.proxy_cpu_us())),
+        pod_cpu_us: mean(rounds.iter().filter_map(|run| run.pod_cpu_us())),
+        client_address: ClientAddress::of_all(rounds.iter().map(|run| run.client_address)),
         jain_index: mean(named().filter_map(|spread| Some(spread.evenness_of_requests?.jain_index))),
         ratio,
     }

@@ -21,7 +21,7 @@ use super::node::{Cluster, Node, Router, RunningNode, router_name};
 use super::node_ready::node_ready;
 use super::plan::BootPlan;
 use super::prepare::Preparation;
-use super::{cgroup, client, component, memory, network, pki, residue};
+use super::{cgroup, client, component, inside_network_of, memory, network, pki, residue};
 
 /// How long killed processes may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -186,10 +186,7 @@ async fn run_inside(
     program: &std::path::Path,
     arguments: &[&str],
 ) -> Result<(), ClusterError> {
-    let target = format!("--target={pid}");
-    let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program.as_os_str()];
-    let all = head.into_iter().chain(arguments.iter().map(OsStr::new));
-    Invocation::new(toolbox.path(Program::Nsenter), all).run_async().await?;
+    inside_network_of(pid, toolbox, program, arguments).run_async().await?;
     Ok(())
 }
 

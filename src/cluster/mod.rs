@@ -158,7 +158,17 @@ pub fn inside<A: AsRef<OsStr>>(
     program: &Path,
     arguments: impl IntoIterator<Item = A>,
 ) -> Invocation {
-    let target = format!("--target={}", running.pid);
+    inside_network_of(running.pid, toolbox, program, arguments)
+}
+
+/// The same in the network namespace of any process.
+fn inside_network_of<A: AsRef<OsStr>>(
+    pid: i32,
+    toolbox: &Toolbox,
+    program: &Path,
+    arguments: impl IntoIterator<Item = A>,
+) -> Invocation {
+    let target = format!("--target={pid}");
     let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program.as_os_str()].map(OsStr::to_owned);
     let tail = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
     Invocation::new(toolbox.path(Program::Nsenter), head.into_iter().chain(tail))

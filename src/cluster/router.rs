@@ -3,7 +3,6 @@
 //! The functions run in the router's network namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use crate::io_error::IoError;
 use crate::process::{Invocation, ProgramError};
 use crate::toolbox::{Program, Toolbox};
 
+use super::inside_network_of;
 use super::network::configure;
 use super::network_plan::{HOST_LINK, router_node_link};
 use super::node::{Cluster, Node, Router};
@@ -249,11 +249,8 @@ table ip evenkeel {{
 /// # Errors
 /// [`ClusterError::Program`] when the routes cannot be read.
 pub async fn routed_nodes(router: &Router, toolbox: &Toolbox, ip: Ipv4Addr) -> Result<BTreeSet<u8>, ClusterError> {
-    let (target, to) = (format!("--target={}", router.pid), format!("{ip}/32"));
-    let program = toolbox.path(Program::Ip).as_os_str();
-    let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program];
-    let tail = ["-json", "route", "show", "exact", &to].map(OsStr::new);
-    let show = Invocation::new(toolbox.path(Program::Nsenter), head.into_iter().chain(tail));
+    let arguments = ["-json", "route", "show", "exact", &format!("{ip}/32")].map(str::to_owned);
+    let show = inside_network_of(router.pid, toolbox, toolbox.path(Program::Ip), arguments);
     let shown = show.run_async().await?;
     Ok(devices_in(&shown).iter().filter_map(|device| index_of_link(device)).collect())
 }
@@ -264,13 +261,11 @@ pub async fn routed_nodes(router: &Router, toolbox: &Toolbox, ip: Ipv4Addr) -> R
 /// [`ClusterError::Program`] when the connection tracking cannot be read.
 pub async fn connections_of(cluster: &Cluster, toolbox: &Toolbox, node: &Node) -> Result<usize, ClusterError> {
     let Some(router) = &cluster.router else { return Ok(0) };
-    let (target, mark) = (format!("--target={}", router.pid), mark(node.index).to_string());
-    let program = toolbox.path(Program::Conntrack).as_os_str();
-    let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program];
-    // The machine's own connections to the kubelet and to the API server do not count: they go to no Service.
-    let tail = ["-L", "-p", "tcp", "--state", "ESTABLISHED", "--mark", &mark].map(OsStr::new);
-    let list = Invocation::new(toolbox.path(Program::Nsenter), head.into_iter().chain(tail));
+    let mark = mark(node.index).to_string();
+    let arguments = ["-L", "-p", "tcp", "--state", "ESTABLISHED", "--mark", &mark];
+    let list = inside_network_of(router.pid, toolbox, toolbox.path(Program::Conntrack), arguments);
     let listed = list.run_async().await?;
+    // The machine's own connections to the kubelet and to the API server do not count: they go to no Service.
     let to_node = format!(" dst={} ", node.address);
     Ok(String::from_utf8_lossy(&listed).lines().filter(|line| !line.contains(&to_node)).count())
 }

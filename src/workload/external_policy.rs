@@ -12,6 +12,7 @@ use super::FIELD_MANAGER;
 use super::baseline::{PATIENCE, RETRY, is_unavailable};
 use super::exposure::{Exposure, ServicePolicy, is_headless};
 use super::proxy_rules::programmed;
+use super::router::unrouted_subject;
 use super::scale::REREAD;
 use super::subject::Subject;
 use crate::cluster::Access;
@@ -80,7 +81,7 @@ impl OriginalPolicy {
         self.policy
     }
 
-    /// Sets `policy`, and waits until the rules of every node follow it. Where the nodes' rules cannot be read, nothing is
+    /// Sets `policy`, and waits until the rules of every node and the routes of the router follow it. Where these cannot be read, nothing is
     /// waited for.
     ///
     /// # Errors
@@ -100,7 +101,7 @@ impl OriginalPolicy {
         Ok(())
     }
 
-    /// Puts this policy back, and waits until the rules of every node follow it, also after an interruption. A Service that
+    /// Puts this policy back, and waits until rules and routes follow it, also after an interruption. A Service that
     /// is gone, or of another type now, is left alone.
     ///
     /// # Errors
@@ -167,28 +168,36 @@ async fn service(client: &Client, subject: &Subject) -> Result<Option<Service>, 
     Ok(found.map_err(|source| KubernetesError::new(format!("get Service {subject}"), source))?)
 }
 
-/// Waits until the rules of every node follow `policy`. A node that has no endpoints for the Service has no rules that could.
+/// Waits until the rules of every node and the routes of the router follow `policy`.
 async fn followed(
     access: &Access,
     subject: &Subject,
     policy: ExternalPolicy,
     step: &Step,
 ) -> Result<(), WorkloadError> {
-    let Some((nodes, toolbox)) = access.kernels() else { return Ok(()) };
     let began = Instant::now();
-    for node in nodes {
-        // The rules cannot be watched.
-        while programmed(node, toolbox, subject).await?.external_policy.is_some_and(|found| found != policy) {
-            let why = format!("the rules on node {} do not follow it yet", node.node.name);
-            if began.elapsed() > PATIENCE {
-                let what = format!("externalTrafficPolicy {policy} of Service {subject}");
-                return Err(WorkloadError::Deadline { what, seconds: PATIENCE.as_secs(), why });
-            }
-            step.detail(why);
-            sleep(REREAD).await;
+    // Rules and routes cannot be watched.
+    while let Some(why) = lagging(access, subject, policy).await? {
+        if began.elapsed() > PATIENCE {
+            let what = format!("externalTrafficPolicy {policy} of Service {subject}");
+            return Err(WorkloadError::Deadline { what, seconds: PATIENCE.as_secs(), why });
         }
+        step.detail(why);
+        sleep(REREAD).await;
     }
     Ok(())
+}
+
+/// What does not follow `policy` yet. A node that has no endpoints for the Service has no rules that could.
+async fn lagging(access: &Access, subject: &Subject, policy: ExternalPolicy) -> Result<Option<String>, WorkloadError> {
+    let Some((nodes, toolbox)) = access.kernels() else { return Ok(None) };
+    for node in &nodes {
+        let rules = programmed(node, toolbox, subject).await?;
+        if rules.external_policy.is_some_and(|found| found != policy) {
+            return Ok(Some(format!("the rules on node {} do not follow it yet", node.node.name)));
+        }
+    }
+    unrouted_subject(access, subject).await
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::workload::endpoint::external_ips;
 pub const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
 /// The label of an EndpointSlice that names its Service.
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+pub(super) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// What the API server has.
 pub(super) struct Seen<'a> {

@@ -21,7 +21,7 @@ use crate::shutdown::Shutdown;
 use crate::workload::WorkloadError;
 
 pub use decide::EXCLUDE_LABEL;
-pub(super) use routed::unrouted;
+pub(super) use routed::{unrouted, unrouted_subject};
 
 /// How long to wait before a broken watch is opened again.
 const AGAIN: Duration = Duration::from_millis(250);

@@ -8,11 +8,11 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-use super::decide::{Seen, decide};
-use crate::cluster::{self, Cluster};
+use super::decide::{SERVICE_LABEL, Seen, decide};
+use crate::cluster::{self, Access, Cluster};
 use crate::kubernetes_error::KubernetesError;
 use crate::toolbox::Toolbox;
-use crate::workload::WorkloadError;
+use crate::workload::{Subject, WorkloadError};
 
 /// The first difference between the routes to the external IPs of a Service and those that it should have; `None` when they
 /// agree, and in a lab without a router.
@@ -41,4 +41,21 @@ pub(in crate::workload) async fn unrouted(
         }
     }
     Ok(None)
+}
+
+/// As [`unrouted`], for the Service of a subject as it is now.
+pub(in crate::workload) async fn unrouted_subject(
+    access: &Access,
+    subject: &Subject,
+) -> Result<Option<String>, WorkloadError> {
+    let Some((cluster, toolbox)) = access.router_kernel() else { return Ok(None) };
+    let services: Api<Service> = Api::namespaced(access.client.clone(), &subject.namespace);
+    let slices: Api<EndpointSlice> = Api::namespaced(access.client.clone(), &subject.namespace);
+    let service = services.get_opt(&subject.service).await;
+    let service = service.map_err(|source| KubernetesError::new(format!("get Service {subject}"), source))?;
+    let Some(service) = service.map(Arc::new) else { return Ok(None) };
+    let own = ListParams::default().labels(&format!("{SERVICE_LABEL}={}", subject.service));
+    let slices = slices.list(&own).await.map_err(|source| KubernetesError::new("list EndpointSlices", source))?;
+    let slices: Vec<_> = slices.items.into_iter().map(Arc::new).collect();
+    unrouted(&access.client, &cluster, toolbox, &service, &slices).await
 }

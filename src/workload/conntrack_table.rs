@@ -16,8 +16,10 @@ use crate::workload::WorkloadError;
 
 /// Tolerance when the timeouts of an entry are compared: the kernel reports whole seconds.
 const SLACK: Duration = Duration::from_secs(2);
-/// The states of connections that are closed or closing; connections in other states are still in use.
-const OVER: [&str; 5] = ["FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE"];
+/// The states of connections that are being closed.
+const CLOSING: [&str; 3] = ["FIN_WAIT", "CLOSE_WAIT", "LAST_ACK"];
+/// The states of connections that are closed. Those in other states are still in use.
+const CLOSED: [&str; 2] = ["TIME_WAIT", "CLOSE"];
 
 /// A connection in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +30,19 @@ struct ConntrackEntry {
     seen: IpAddr,
     /// Time until the kernel removes the entry, if no more packets come.
     left: Duration,
-    /// Whether the connection is closed or closing.
-    over: bool,
+    /// How far the connection is.
+    phase: Phase,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It is in use.
+    Open,
+    /// It is being closed. Each step sets the time that is left anew.
+    Closing,
+    /// It is closed. Only another connection of the same port sets the time anew.
+    Closed,
 }
 
 /// Which connections are read.
@@ -46,7 +59,11 @@ type Flow = (SocketAddr, IpAddr);
 
 /// The tracked connections to one destination at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConntrackTable(HashMap<Flow, ConntrackEntry>);
+pub struct ConntrackTable(HashMap<(NodeIndex, Flow), ConntrackEntry>);
+
+/// The index of a node. A port that is used again may be tracked on two nodes: by an old entry that has not ended on one, and by
+/// the new one on the other.
+type NodeIndex = u8;
 
 impl ConntrackTable {
     /// Reads the tables of all nodes for connections to `destination`.
@@ -77,7 +94,9 @@ impl ConntrackTable {
         for node in &nodes {
             let arguments = ["-L", "-p", "tcp"].into_iter().chain(filter.iter().map(String::as_str));
             let listed = cluster::inside(node, toolbox, conntrack, arguments).run_async().await?;
-            all.0.extend(String::from_utf8_lossy(&listed).lines().filter_map(entry).filter(is_wanted));
+            let text = String::from_utf8_lossy(&listed);
+            let found = text.lines().filter_map(entry).filter(is_wanted);
+            all.0.extend(found.map(|(flow, entry)| ((node.node.index, flow), entry)));
         }
         Ok(all)
     }
@@ -105,12 +124,16 @@ impl ConntrackTable {
     }
 
     fn new_since(&self, before: &Self, elapsed: Duration) -> impl Iterator<Item = (&Flow, &ConntrackEntry)> {
-        let is_new = move |(flow, entry): &(&Flow, &ConntrackEntry)| match before.0.get(*flow) {
+        let new = self.0.iter().filter(move |(at, entry)| match before.0.get(*at) {
             None => true,
-            // The port was reused if the new entry lasts longer than the old one could.
-            Some(old) => old.over && entry.left + elapsed > old.left + SLACK,
-        };
-        self.0.iter().filter(is_new)
+            Some(old) => match old.phase {
+                Phase::Open => false,
+                Phase::Closing => entry.phase == Phase::Open,
+                // The port was reused if the new entry lasts longer than the old one could.
+                Phase::Closed => entry.left + elapsed > old.left + SLACK,
+            },
+        });
+        new.map(|((_, flow), entry)| (flow, entry))
     }
 }
 
@@ -125,7 +148,12 @@ fn entry(line: &str) -> Option<(Flow, ConntrackEntry)> {
     let to = value("dst=", 0)?.parse().ok()?;
     let pod = value("src=", 1)?.parse().ok()?;
     let seen = value("dst=", 1)?.parse().ok()?;
-    Some(((client, to), ConntrackEntry { pod, seen, left: Duration::from_secs(left), over: OVER.contains(&state) }))
+    let phase = match state {
+        state if CLOSING.contains(&state) => Phase::Closing,
+        state if CLOSED.contains(&state) => Phase::Closed,
+        _ => Phase::Open,
+    };
+    Some(((client, to), ConntrackEntry { pod, seen, left: Duration::from_secs(left), phase }))
 }
 
 /// The names of the subject's pods by address.
@@ -148,7 +176,12 @@ mod tests {
     use super::*;
 
     fn tracked(lines: &[&str]) -> ConntrackTable {
-        ConntrackTable(lines.iter().filter_map(|line| entry(line)).collect())
+        on_node(0, lines)
+    }
+
+    fn on_node(at: NodeIndex, lines: &[&str]) -> ConntrackTable {
+        let entries = lines.iter().filter_map(|line| entry(line));
+        ConntrackTable(entries.map(|(flow, entry)| ((at, flow), entry)).collect())
     }
 
     fn line(port: u16, left: u32, state: &str, pod: &str) -> String {
@@ -213,6 +246,30 @@ mod tests {
         let before = [line(40_001, 100, "TIME_WAIT", "10.244.0.5"), line(40_002, 8, "CLOSE", "10.244.0.5")];
         let after = [line(40_001, 118, "TIME_WAIT", "10.244.0.6"), line(40_002, 9, "CLOSE", "10.244.0.6")];
         assert_eq!(opened(&before, &after, 5), [("10.244.0.6".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn closing_a_connection_does_not_make_a_new_one() {
+        for state in CLOSING {
+            let before = [line(40_001, 29, state, "10.244.0.5")];
+            assert_eq!(opened(&before, &[line(40_001, 118, "TIME_WAIT", "10.244.0.5")], 10), [], "{state}");
+            let reused = [line(40_001, 431_999, "ESTABLISHED", "10.244.0.6")];
+            assert_eq!(opened(&before, &reused, 10), [("10.244.0.6".to_owned(), 1)], "{state}");
+        }
+    }
+
+    #[test]
+    fn an_old_entry_on_another_node_is_not_a_new_connection() {
+        let both = |first: &[String], second: &[String]| {
+            let of = |at, lines: &[String]| on_node(at, &lines.iter().map(String::as_str).collect::<Vec<_>>()).0;
+            ConntrackTable(of(0, first).into_iter().chain(of(1, second)).collect())
+        };
+        let closed = |left| line(40_001, left, "TIME_WAIT", "10.244.0.5");
+        let ten = Duration::from_secs(10);
+        let before = both(&[closed(90)], &[closed(5)]);
+        let opened = |after: ConntrackTable| after.opened_since(&before, ten).values().sum::<u64>();
+        assert_eq!(opened(both(&[closed(80)], &[])), 0);
+        assert_eq!(opened(both(&[closed(80)], &[line(40_001, 431_999, "ESTABLISHED", "10.244.4.7")])), 1);
     }
 
     #[test]

@@ -37,15 +37,15 @@ impl<'a> Tracking<'a> {
 
     /// The connections of `run`, and if `sees_client`, which source address the pods saw.
     pub(super) async fn end(self, run: &RunResult, sees_client: bool) -> Tracked {
-        let named = run.pods.iter().any(|pod| !pod.name.is_empty());
-        if named && !sees_client {
+        let is_named = run.pods.iter().any(|pod| !pod.name.is_empty());
+        if is_named && !sees_client {
             return Tracked::default();
         }
         let Ok(after) = ConntrackTable::now(self.access, self.destination).await else { return Tracked::default() };
         let elapsed = self.at.elapsed();
         let (kept, replaced) = after.addresses_since(&self.before, elapsed);
         let client_address = ClientAddress::of(kept, replaced).filter(|_| sees_client);
-        if named {
+        if is_named {
             return Tracked { client_address, ..Tracked::default() };
         }
         let names = pod_names(&self.access.client, self.subject).await.unwrap_or_default();

@@ -13,7 +13,7 @@ pub(crate) struct Sample {
     /// CPU seconds of the generator per million requests.
     pub(crate) cpu_per_million: f64,
     pub(crate) p99_ms: f64,
-    /// Failed requests, and responses other than 2xx.
+    /// Failed requests, and responses with another status than those of success. They are not in the rate.
     pub(crate) failed: u64,
 }
 
@@ -26,11 +26,18 @@ pub(crate) struct Case {
     pub(crate) samples: Vec<Sample>,
     /// The memory of a pod or a process, in bytes.
     pub(crate) memory: Option<u64>,
+    /// The part of it that no other process shares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) private: Option<u64>,
 }
 
 impl Case {
     pub(crate) fn new(name: &str, group: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), group: group.into(), samples: Vec::new(), memory: None }
+        Self { name: name.to_owned(), group: group.into(), samples: Vec::new(), memory: None, private: None }
+    }
+
+    fn failed(&self) -> u64 {
+        self.samples.iter().map(|sample| sample.failed).sum()
     }
 
     fn values(&self, of: fn(&Sample) -> f64) -> Vec<f64> {
@@ -55,6 +62,8 @@ pub(crate) enum Column {
     CpuTo(&'static str),
     P99,
     Memory,
+    /// The part of the memory that no other process shares.
+    Private,
 }
 
 /// Cases that were measured together.
@@ -84,6 +93,11 @@ impl Comparison {
             Self { title: title.to_owned(), columns: columns.to_vec(), interleaved, cases, ratios: Vec::new() };
         comparison.ratios = comparison.all_ratios();
         comparison
+    }
+
+    /// How many requests failed in all its cases.
+    pub(crate) fn failed(&self) -> u64 {
+        self.cases.iter().map(Case::failed).sum()
     }
 
     fn all_ratios(&self) -> Vec<RatioTo> {
@@ -123,6 +137,7 @@ impl Comparison {
                 self.ratio(case, "cpu_per_million", to).map_or("1".into(), |ratio| with_interval(&ratio))
             }
             Column::Memory => case.memory.map_or_else(String::new, megabytes),
+            Column::Private => case.private.map_or_else(String::new, megabytes),
         }
     }
 }
@@ -135,6 +150,7 @@ impl fmt::Display for Comparison {
             Column::Cpu => "CPU s/M".to_owned(),
             Column::P99 => "p99 ms".to_owned(),
             Column::Memory => "MB".to_owned(),
+            Column::Private => "private MB".to_owned(),
         });
         let heads: Vec<String> = [String::new()].into_iter().chain(heads).collect();
         let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
@@ -155,7 +171,7 @@ impl fmt::Display for Comparison {
             writeln!(formatter, "{line}")?;
         }
         for case in &self.cases {
-            let failed: u64 = case.samples.iter().map(|sample| sample.failed).sum();
+            let failed = case.failed();
             if failed > 0 {
                 writeln!(formatter, "{}, {}: {failed} requests failed", case.group, case.name)?;
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel::cluster::{self, Cluster};
 use evenkeel::config::NAMESPACE;
-use evenkeel_load::Target;
+use evenkeel_load::{Target, Tls, TlsOptions};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -60,6 +60,14 @@ impl Lab {
         }
         let client = cluster::client(&self.cluster).await?;
         Ok(self.client.get_or_init(|| client).clone())
+    }
+
+    /// The external IP of a Service as a target over TLS. Its certificate is not checked.
+    pub(crate) async fn tls_endpoint(&self, service: &str) -> Result<Target> {
+        let mut target = self.endpoint(service).await?;
+        target.address.set_port(443);
+        target.tls = Some(Tls::new(&target.host, &TlsOptions { insecure: true, ..TlsOptions::default() })?);
+        Ok(target)
     }
 
     /// The external IP of a Service as a target.

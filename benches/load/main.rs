@@ -4,7 +4,7 @@
 //! than on the program. `docs/benchmarks.md` has the tables, and says what limits each.
 //!
 //! ```sh
-//! cargo bench --bench load                       # all of it, as root, about ten minutes
+//! cargo bench --bench load                       # all of it, as root, about twenty minutes
 //! cargo bench --bench load -- servers --rounds 3
 //! ```
 
@@ -17,11 +17,16 @@ mod images;
 mod lab;
 mod memory;
 mod paths;
+mod protocol_servers;
 mod protocols;
 mod proxy_modes;
+mod reports;
+mod server_memory;
 mod servers;
 mod side_by_side;
+mod tls;
 mod tools;
+mod workload;
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -48,14 +53,20 @@ enum Section {
     Generators,
     /// Evenkeel, h2load and oha over HTTP/2, and Evenkeel and ghz over gRPC, through the external IP
     Protocols,
+    /// Evenkeel, wrk and oha over TLS, with kept and with new connections
+    Tls,
     /// Evenkeel's server, Node's and a bare epoll loop, in pods
     Servers,
+    /// Evenkeel's server, Node's http2 and grpc-go's helloworld, in pods
+    ProtocolServers,
     /// Through the external IP, and straight to a pod
     Paths,
     /// kube-proxy with nftables and with iptables
     ProxyModes,
-    /// Memory of the load generator at growing numbers of requests
+    /// Memory of the load generator at growing numbers of requests, and with many streams
     Memory,
+    /// Memory of the server in a pod, idle and after load
+    ServerMemory,
 }
 
 /// Compares load generators, servers, network paths and kube-proxy's modes, each in one run
@@ -156,10 +167,13 @@ async fn run(options: Options) -> Result<ExitCode> {
         let compared = match section {
             Section::Generators => generators::compare(&bench).await,
             Section::Protocols => protocols::compare(&bench).await,
+            Section::Tls => tls::compare(&bench).await,
             Section::Servers => servers::compare(&bench).await,
+            Section::ProtocolServers => protocol_servers::compare(&bench).await,
             Section::Paths => paths::compare(&bench).await,
             Section::ProxyModes => proxy_modes::compare(&bench).await,
             Section::Memory => memory::compare(&bench).await,
+            Section::ServerMemory => server_memory::compare(&bench).await,
         };
         let measured = bench.measured.take();
         let compared = match compared {
@@ -178,12 +192,17 @@ async fn run(options: Options) -> Result<ExitCode> {
         }
         comparisons.extend(compared);
     }
+    let failed: u64 = comparisons.iter().map(Comparison::failed).sum();
     let (machine, Options { rounds, duration, connections, .. }) = (machine(), &bench.options);
     println!("{rounds} rounds of {} s, {connections} connections; {machine}", duration.as_secs_f64());
     if let Some(file) = &bench.options.json {
         let (rounds, connections, seconds) = (*rounds, *connections, duration.as_secs_f64());
         let report = Report { schema_version: 1, machine, rounds, seconds, connections, comparisons };
         fs::write(file, serde_json::to_string_pretty(&report)? + "\n")?;
+    }
+    if failed > 0 {
+        eprintln!("error: {failed} requests failed, so these measurements are not valid");
+        return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }

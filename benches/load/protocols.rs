@@ -1,15 +1,15 @@
 //! Compares load generators over HTTP/2 and gRPC, through the external IP.
 
 use super::comparison::{Case, Column, Comparison};
-use super::generator::{Generator, Load, Wire};
+use super::generator::{ECHO, Generator, Load, Wire};
 use super::lab::Lab;
 use super::{Bench, Result, side_by_side, tools};
 
 const HTTP2: &str = "Load generators over HTTP/2, through the external IP";
 const GRPC: &str = "Load generators over gRPC, unary, through the external IP";
 /// The requests in flight on each connection.
-const HTTP2_STREAMS: u32 = 100;
-const GRPC_STREAMS: u32 = 10;
+pub(crate) const HTTP2_STREAMS: u32 = 100;
+pub(crate) const GRPC_STREAMS: u32 = 10;
 
 pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     let lab = Lab::up(bench, "nftables")?;
@@ -19,7 +19,7 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     let mut all = Vec::new();
     for (title, wire, others, to) in [
         (HTTP2, Wire::Http2(HTTP2_STREAMS), tools::over_http2(), "h2load"),
-        (GRPC, Wire::Grpc(GRPC_STREAMS), tools::over_grpc(), "ghz"),
+        (GRPC, Wire::Grpc(GRPC_STREAMS, ECHO), tools::over_grpc(), "ghz"),
     ] {
         let generators: Vec<Generator> = [Generator::Evenkeel].into_iter().chain(others).collect();
         let load = Load::over(bench, endpoint.clone(), wire);

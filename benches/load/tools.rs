@@ -29,6 +29,11 @@ fn available<const N: usize>(all: [(&str, Find); N]) -> Vec<Generator> {
     available.collect()
 }
 
+/// The generators that send HTTP/1.1 over TLS and keep connections.
+pub(crate) fn over_tls() -> Vec<Generator> {
+    available([("wrk", wrk as Find), ("oha", oha)])
+}
+
 /// The generators that send HTTP/2.
 pub(crate) fn over_http2() -> Vec<Generator> {
     available([("h2load", h2load as Find), ("oha", oha)])
@@ -64,6 +69,15 @@ fn ghz() -> Option<Generator> {
     let program = programs.join("ghz");
     let install = || succeeds(Command::new("go").args(["install", GHZ]).env("GOBIN", &programs));
     on_path("ghz").or_else(|| (program.is_file() || install()).then_some(program)).map(Generator::Ghz)
+}
+
+/// Builds the server of gRPC's helloworld for Go, with the modules that its `go.sum` names.
+pub(crate) fn grpc_go_server() -> Option<PathBuf> {
+    let program = directory().join("grpc-go/grpc-go");
+    let mut build = Command::new("go");
+    build.args(["build", "-trimpath", "-ldflags", "-s -w", "-o"]).arg(&program).arg(".");
+    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/servers/grpc-go")).env("CGO_ENABLED", "0");
+    succeeds(&mut build).then_some(program)
 }
 
 fn autocannon() -> Option<Generator> {

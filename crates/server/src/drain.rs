@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use crate::connections::{Connections, listen};
-use crate::{Server, ServerError, Settings, tls};
+use crate::{Server, ServerError, Settings, memory, tls};
 
 /// The time that idle connections get to close, even with `FINISH_SECONDS=0` and after a second signal.
 const MIN_FINISH: Duration = Duration::from_millis(100);
@@ -40,6 +40,7 @@ pub(super) async fn serve(server: Arc<Server>, settings: &Settings) -> Result<()
         finish_seconds = settings.finish.as_secs_f64(),
         "started"
     );
+    tokio::spawn(memory::return_after_load(server.clone()));
     let mut connections = Connections::new(listener, server.clone(), tls);
 
     let signal = tokio::select! {

@@ -9,6 +9,7 @@ mod drain;
 mod error;
 mod grpc;
 mod http2;
+mod memory;
 mod metrics;
 mod probes;
 mod routes;

@@ -12,6 +12,7 @@ mod grpcurl {
 }
 mod http;
 mod http2;
+mod memory;
 mod process;
 mod running;
 mod tls;

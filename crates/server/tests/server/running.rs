@@ -49,6 +49,13 @@ impl Running {
         send(self.child.0.id(), signal);
     }
 
+    /// The memory that the process shares with no other one.
+    pub(crate) fn private_kilobytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().split(' ').next().unwrap().parse().unwrap()
+    }
+
     /// Waits until the server has ended. Returns the exit code and the lines of the log.
     pub(crate) fn ended(mut self) -> (Option<i32>, Vec<Value>) {
         let mut log = String::new();

@@ -53,6 +53,31 @@ fn messages_are_sent_back_and_name_the_pod() {
     assert!(server.connect().get("/metrics").body.contains("\nevenkeel_http2_requests_total 4\n"));
 }
 
+/// As grpc-js does, the end of the stream is a frame of its own. All frames arrive before the server reads the first message.
+#[test]
+fn many_small_messages_at_once_do_not_end_the_connection() {
+    let server = Running::start(&[]);
+    block_on(async {
+        let (mut send, _end) = connect(server.address).await.unwrap();
+        // The server's settings have arrived, so all calls are sent at once.
+        call(&mut send, "/evenkeel.v1.Echo/Echo", framed(b"first")).await;
+        let mut responses = Vec::new();
+        for _ in 0..200 {
+            let request = Request::post("http://test/evenkeel.v1.Echo/Echo").header("content-type", "application/grpc");
+            send = send.ready().await.unwrap();
+            let (response, mut stream) = send.send_request(request.body(()).unwrap(), false).unwrap();
+            stream.send_data(framed(b"small").into(), false).unwrap();
+            stream.send_data(Bytes::new(), true).unwrap();
+            responses.push(response);
+        }
+        for response in responses {
+            let mut body = response.await.unwrap().into_body();
+            while body.data().await.is_some_and(|data| data.is_ok()) {}
+            assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+        }
+    });
+}
+
 #[test]
 fn the_health_follows_the_drain() {
     let server = Running::start(&[("DRAIN_SECONDS", "3600")]);

@@ -32,8 +32,8 @@ const LONGEST_HEADERS: u32 = 16 * 1024;
 /// How many bytes of a connection's responses wait to be written. Streams of messages wait for less.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// How much memory small frames of messages may take that have arrived and are not read yet, as h2 counts it: up to 256 bytes for
-/// each. With h2's own limit, a client that sends a hundred small messages at once would lose its connection.
+/// How much memory small frames of messages may take that have arrived and are not read yet, as h2 counts it: up to 256
+/// bytes for each. With h2's own limit, a client that sends 128 small messages at once would lose its connection.
 const SMALL_FRAMES: usize = 4 * 256 * STREAMS as usize;
 
 /// How many requests are taken before they are answered. Their responses are written at once.

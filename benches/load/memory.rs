@@ -15,8 +15,8 @@ use super::workload::Certificate;
 use super::{Bench, Result, images};
 
 const REQUESTS: [u64; 3] = [100_000, 1_000_000, 5_000_000];
-/// What is sent over each of the streams: connections, streams of each, and requests in all.
-const STREAMS: (u32, u32, u64) = (100, 100, 1_000_000);
+/// Connections, streams of each, and requests in all. The difference of both is what the streams take.
+const STREAMS: [(u32, u32, u64); 2] = [(1, 1, 10_000), (100, 100, 1_000_000)];
 /// The flags of each protocol with streams.
 const PROTOCOLS: [(&str, &str, &[&str]); 3] = [
     ("HTTP/2", "http", &["--http2"]),
@@ -53,7 +53,6 @@ async fn growing(bench: &Bench) -> Result<Vec<Case>> {
 
 /// With many streams, over each protocol that has them.
 async fn streams(bench: &Bench) -> Result<Vec<Case>> {
-    let (connections, streams, requests) = STREAMS;
     let directory = tempfile::tempdir()?;
     let own = Certificate::new()?;
     let [certificate, key] = ["tls.crt", "tls.key"].map(|file| directory.path().join(file));
@@ -63,14 +62,16 @@ async fn streams(bench: &Bench) -> Result<Vec<Case>> {
     command.env("HOST", "127.0.0.1").env("TLS_CERT_FILE", certificate).env("TLS_KEY_FILE", key);
     let server = Server::start(command.stdout(Stdio::null())).await?;
     let mut cases = Vec::new();
-    for (name, scheme, flags) in PROTOCOLS {
-        let step = bench.progress.step(format!("{name}: {connections} × {streams} streams on loopback"));
-        let case = Case::new(name, format!("{connections} connections × {streams} streams"));
-        let numbers = [connections.to_string(), streams.to_string(), requests.to_string()];
-        let url = server.url(scheme);
-        let arguments = ["-c", &numbers[0], "--streams", &numbers[1], "--requests", &numbers[2], "--target", &url];
-        cases.push(once(case, &[&arguments, flags].concat()).await?);
-        step.done();
+    for (connections, streams, requests) in STREAMS {
+        for (name, scheme, flags) in PROTOCOLS {
+            let step = bench.progress.step(format!("{name}: {connections} × {streams} streams on loopback"));
+            let case = Case::new(name, format!("{connections} × {streams} streams"));
+            let numbers = [connections.to_string(), streams.to_string(), requests.to_string()];
+            let url = server.url(scheme);
+            let arguments = ["-c", &numbers[0], "--streams", &numbers[1], "--requests", &numbers[2], "--target", &url];
+            cases.push(once(case, &[&arguments, flags].concat()).await?);
+            step.done();
+        }
     }
     Ok(cases)
 }

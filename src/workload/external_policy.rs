@@ -204,13 +204,13 @@ async fn lagging(access: &Access, subject: &Subject, policy: ExternalPolicy) -> 
 mod tests {
     use super::*;
 
-    fn original(spec: Value) -> Result<OriginalPolicy, String> {
+    fn original(spec: &Value) -> Result<OriginalPolicy, String> {
         OriginalPolicy::in_service(&serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap())
     }
 
     #[test]
     fn the_port_for_health_checks_belongs_to_local() {
-        let local = original(json!({
+        let local = original(&json!({
             "type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 31_500,
         }));
         let local = local.unwrap();
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(local.policy(), ExternalPolicy::Local);
         assert_eq!(local.change_to(ExternalPolicy::Local), with_port);
         assert_eq!(local.change_to(ExternalPolicy::Cluster), cluster);
-        let node_port = original(json!({"type": "NodePort", "externalTrafficPolicy": "Cluster"})).unwrap();
+        let node_port = original(&json!({"type": "NodePort", "externalTrafficPolicy": "Cluster"})).unwrap();
         assert_eq!(node_port.policy(), ExternalPolicy::Cluster);
         assert_eq!(node_port.change_to(ExternalPolicy::Local), json!({"spec": {"externalTrafficPolicy": "Local"}}));
     }
@@ -230,7 +230,7 @@ mod tests {
             (json!({"clusterIP": "10.96.7.9"}), "it is of type ClusterIP, and"),
             (json!({"type": "ClusterIP", "clusterIP": "None"}), "it is headless, and"),
         ] {
-            let why = original(spec).unwrap_err();
+            let why = original(&spec).unwrap_err();
             assert!(why.starts_with(words), "{why}");
         }
     }

@@ -32,10 +32,10 @@ pub(in crate::workload) async fn unrouted(
     let running: BTreeSet<u8> = cluster.nodes.iter().map(|running| running.node.index).collect();
     for (ip, nodes) in wanted.external {
         let wanted = &nodes & &running;
-        let routed = cluster::routed_nodes(router, toolbox, ip).await?;
-        if routed != wanted {
-            let have = routed.intersection(&wanted).count();
-            let extra = routed.difference(&wanted).count();
+        let found = cluster::routed_nodes(router, toolbox, ip).await?;
+        if found != wanted {
+            let have = found.intersection(&wanted).count();
+            let extra = found.difference(&wanted).count();
             let extra = if extra > 0 { format!(", and to {extra} too many") } else { String::new() };
             return Ok(Some(format!("{ip} is routed to {have} of {} nodes{extra}", wanted.len())));
         }

@@ -39,8 +39,8 @@ fn nodes_come_and_go_and_no_request_is_lost() {
     assert_eq!(routed(&lab), [0, 2]);
     assert!(!lab.kube().exists("/api/v1/nodes/ci-1"));
     for run in [end(kept), end(new)] {
-        assert!(run["responses"].as_u64().unwrap() > 500, "{run:#}");
-        assert_eq!(run["failures"]["total"], 0, "{:#}", run["failures"]);
+        assert!(run["requests"]["answered"].as_u64().unwrap() > 500, "{:#}", run["requests"]);
+        assert_eq!((&run["errors"], &run["timeouts"]), (&json!(0), &json!(0)), "{:#}", run["faults"]);
     }
     assert_eq!(answering(address, 300), names(&lab));
 
@@ -67,7 +67,7 @@ fn a_lab_of_one_node_gets_a_router_with_its_second_node() {
     lab.ok(&["scale", "6"]);
     assert_eq!(routed(&lab), [0, 1]);
     let kept = end(kept);
-    assert_eq!(kept["failures"]["total"], 0, "connections survive the router and the new node: {:#}", kept["failures"]);
+    assert_eq!(kept["errors"], 0, "connections survive the router and the new node: {:#}", kept["faults"]);
     assert_eq!(answering(external_ip(&lab), 300), names(&lab));
     lab.down();
     Host::look().assert_same(&before);

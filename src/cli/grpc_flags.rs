@@ -20,7 +20,7 @@ use evenkeel_load::{GrpcMethod, RequestTemplate};
 pub struct GrpcFlags {
     /// Message for --grpc as JSON, or @FILE to read it from a file [default: {}]
     #[arg(long, value_name = "JSON|@FILE", value_parser = Json::read, allow_hyphen_values = true)]
-    #[arg(requires = "grpc", conflicts_with = "body")]
+    #[arg(requires = "grpc", conflicts_with_all = ["body", "requests_file"])]
     message: Option<Json>,
     /// File that defines the service of --grpc; may be repeated [default: ask the server by reflection]
     #[arg(long, value_name = "FILE", requires = "grpc")]
@@ -31,21 +31,26 @@ pub struct GrpcFlags {
 }
 
 impl GrpcFlags {
-    /// The call of the method that `load` names, checked as far as that is possible without the server. `request` is what
+    /// The call of the method that `load` names, checked as far as that is possible without the server. `requests` are what
     /// `load` describes.
     ///
     /// # Errors
     /// [`Error::BadValue`] for metadata, and [`ExperimentError::Schema`].
-    pub fn call(&self, load: &LoadFlags, request: &RequestTemplate) -> Result<Option<GrpcCall>, Error> {
+    pub fn call(&self, load: &LoadFlags, requests: &[RequestTemplate]) -> Result<Option<GrpcCall>, Error> {
         let Some(method) = load.grpc() else { return Ok(None) };
-        check_metadata(&request.http2_metadata())?;
-        Ok(Some(self.call_of(method.clone(), load.has_body()).map_err(ExperimentError::from)?))
+        for request in requests {
+            check_metadata(&request.http2_metadata())?;
+        }
+        Ok(Some(self.call_of(method.clone(), load).map_err(ExperimentError::from)?))
     }
 
-    fn call_of(&self, method: GrpcMethod, has_body: bool) -> Result<GrpcCall, SchemaError> {
+    fn call_of(&self, method: GrpcMethod, load: &LoadFlags) -> Result<GrpcCall, SchemaError> {
         let given = (!self.proto.is_empty()).then(|| Schema::compile(&self.proto, &self.proto_path));
         let schema = given.transpose()?;
-        if has_body {
+        if let Some(calls) = load.calls() {
+            return GrpcCall::with_lines(method, calls, schema.as_ref());
+        }
+        if load.has_body() {
             return GrpcCall::with_body(method, schema.as_ref());
         }
         let json = self.message.as_ref().map_or("{}", |json| &json.0);

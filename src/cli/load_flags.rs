@@ -10,8 +10,8 @@ use crate::cli::error::Error;
 use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero, parse_positive};
 use crate::experiment::LONGEST_RUN;
 use evenkeel_load::{
-    GrpcMethod, LoadPlan, Protocol, RequestHeader, RequestMethod, RequestPath, RequestTemplate, Schedule, StatusSet,
-    ThinkTime,
+    CallLine, GrpcMethod, LoadPlan, Protocol, RequestHeader, RequestMethod, RequestMix, RequestPath, RequestTemplate,
+    Schedule, StatusSet, ThinkTime,
 };
 
 /// Length of a run that no flag ends.
@@ -31,7 +31,7 @@ pub struct LoadFlags {
     #[arg(long, value_name = "N", value_parser = parse_positive::<NonZeroU32>, allow_negative_numbers = true)]
     streams: Option<NonZeroU32>,
     /// Call this method of gRPC over HTTP/2, with --timeout as its deadline
-    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with_all = ["requests_file", "expect"])]
+    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with = "expect")]
     grpc: Option<GrpcMethod>,
     /// Length of each run [default: 30s; 6s in each round of a comparison]
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
@@ -120,6 +120,7 @@ impl LoadFlags {
             let why = "a connection has several streams only over HTTP/2, so expected --http2 or --grpc with it";
             return Err(Error::BadValue { what: "--streams", given, why: why.into() });
         }
+        self.mix.check(self.grpc.is_some(), compares_protocols)?;
         let requests = (self.http_request()?, self.grpc_request());
         Ok(Load {
             plan: self.plan(&requests),
@@ -150,7 +151,7 @@ impl LoadFlags {
         };
         LoadPlan {
             protocol: self.protocol(),
-            mix: self.mix.mix(request, &self.paths, |request| self.add_to(request)),
+            mix: self.call_mix().or_else(|| self.mix.mix(request, &self.paths, |request| self.add_to(request))),
             seed: self.mix.seed(),
             requests: self.requests,
             schedule,
@@ -169,6 +170,12 @@ impl LoadFlags {
     #[must_use]
     pub fn grpc(&self) -> Option<&GrpcMethod> {
         self.grpc.as_ref()
+    }
+
+    /// The calls of gRPC in a file, if there are some.
+    #[must_use]
+    pub fn calls(&self) -> Option<&[CallLine]> {
+        self.mix.calls()
     }
 
     /// Whether the body of the request is given.
@@ -193,6 +200,16 @@ impl LoadFlags {
     fn add_to(&self, request: RequestTemplate) -> RequestTemplate {
         let request = request.default_headers(&self.headers);
         if self.no_keepalive { request.close() } else { request }
+    }
+
+    /// The calls of gRPC in a file, if there is one. Their messages are encoded later.
+    fn call_mix(&self) -> Option<RequestMix> {
+        let (method, calls) = (self.grpc.as_ref()?, self.mix.calls()?);
+        let call = |call: &CallLine| {
+            let request = RequestTemplate::default().grpc(method, self.timeout);
+            self.add_to(call.metadata.iter().cloned().fold(request, RequestTemplate::header))
+        };
+        RequestMix::new(calls.iter().map(call).collect(), self.mix.order())
     }
 
     /// The call of gRPC, if the flags have one.

@@ -5,8 +5,11 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::given_file::unreadable;
+use crate::cli::error::Error;
 use crate::config::InvalidValue;
-use evenkeel_load::{RequestMix, RequestOrder, RequestPath, RequestTemplate, parse_requests_file};
+use evenkeel_load::{
+    CallLine, RequestMix, RequestOrder, RequestPath, RequestTemplate, RequestsFile, parse_requests_file,
+};
 
 /// How large a file of requests may be, in bytes.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -15,9 +18,9 @@ const LARGEST_FILE: u64 = 64 << 20;
 #[derive(Debug, clap::Args)]
 pub(super) struct MixFlags {
     /// Send the requests of this file, one JSON object a line, or of the standard input for -
-    #[arg(long, value_name = "FILE", value_parser = RequestsFile::read, allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE", value_parser = GivenFile::read, allow_hyphen_values = true)]
     #[arg(conflicts_with_all = ["method", "body", "path"])]
-    requests_file: Option<RequestsFile>,
+    requests_file: Option<GivenFile>,
     /// Order of several requests
     #[arg(long, value_name = "ORDER", default_value = "in-order")]
     requests_order: Order,
@@ -44,16 +47,47 @@ impl MixFlags {
         paths: &[RequestPath],
         change: impl Fn(RequestTemplate) -> RequestTemplate,
     ) -> Option<RequestMix> {
-        let order = match self.requests_order {
-            Order::InOrder => RequestOrder::InOrder,
-            Order::Random => RequestOrder::Random,
-        };
-        let requests = match (&self.requests_file, paths) {
-            (Some(RequestsFile(file)), _) => file.iter().cloned().map(change).collect(),
-            (None, [] | [_]) => return None,
+        let requests = match (self.file(), paths) {
+            (Some(RequestsFile::Requests(file)), _) => file.iter().cloned().map(change).collect(),
+            (Some(RequestsFile::Calls(_)), _) | (None, [] | [_]) => return None,
             (None, paths) => paths.iter().map(|path| request.clone().path(path.clone())).collect(),
         };
-        RequestMix::new(requests, order)
+        RequestMix::new(requests, self.order())
+    }
+
+    /// The requests of the file, if there is one.
+    pub(super) fn file(&self) -> Option<&RequestsFile> {
+        self.requests_file.as_ref().map(|file| &*file.requests)
+    }
+
+    /// Refuses a file whose requests are not those that the other flags are about.
+    pub(super) fn check(&self, grpc: bool, compares_protocols: bool) -> Result<(), Error> {
+        let Some(file) = &self.requests_file else { return Ok(()) };
+        let why = match (&*file.requests, grpc) {
+            (RequestsFile::Calls(_), false) => "its lines are calls of gRPC, so expected --grpc with it",
+            (RequestsFile::Requests(_), true) => "with --grpc, expected lines with the fields message or metadata",
+            (RequestsFile::Calls(_), true) if compares_protocols => {
+                "calls of gRPC in a file cannot be compared with other protocols"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::BadValue { what: "--requests-file", given: file.name.clone(), why: why.into() })
+    }
+
+    /// The calls of gRPC of the file, if it has some.
+    pub(super) fn calls(&self) -> Option<&[CallLine]> {
+        match self.file()? {
+            RequestsFile::Calls(calls) => Some(calls),
+            RequestsFile::Requests(_) => None,
+        }
+    }
+
+    /// The order of several requests.
+    pub(super) fn order(&self) -> RequestOrder {
+        match self.requests_order {
+            Order::InOrder => RequestOrder::InOrder,
+            Order::Random => RequestOrder::Random,
+        }
     }
 
     /// From which random orders and numbers follow.
@@ -64,9 +98,13 @@ impl MixFlags {
 
 /// The requests of a file.
 #[derive(Clone)]
-struct RequestsFile(Arc<[RequestTemplate]>);
+struct GivenFile {
+    /// As it was given.
+    name: String,
+    requests: Arc<RequestsFile>,
+}
 
-impl RequestsFile {
+impl GivenFile {
     fn read(path: &str) -> Result<Self, InvalidValue> {
         let text = if path == "-" { read(io::stdin().lock()) } else { File::open(path).and_then(read) };
         let text = text.map_err(|source| unreadable(&source))?;
@@ -75,7 +113,7 @@ impl RequestsFile {
         }
         let requests = parse_requests_file(&text)
             .map_err(|why| InvalidValue::expected(format!("one JSON object with a request on each line, but {why}")))?;
-        Ok(Self(requests.into()))
+        Ok(Self { name: path.to_owned(), requests: Arc::new(requests) })
     }
 }
 
@@ -87,9 +125,9 @@ fn read(file: impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// Requests may be secret, and many.
-impl std::fmt::Debug for RequestsFile {
+impl std::fmt::Debug for GivenFile {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "RequestsFile({} requests)", self.0.len())
+        write!(formatter, "GivenFile({:?})", self.name)
     }
 }
 

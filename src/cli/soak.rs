@@ -1,7 +1,6 @@
 //! `evenkeel soak`.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
@@ -11,7 +10,7 @@ use super::output;
 use super::subject::SubjectFlag;
 use crate::cli::error::Error;
 use crate::config::parse_positive;
-use crate::experiment::soak::{Part, PromiseResult, Soak, SoakPlan};
+use crate::experiment::soak::{IndependentClient, Part, PromiseResult, Soak, SoakPlan};
 use crate::experiment::{LONGEST_RUN, ServiceTarget, Workplace};
 use crate::report::{Align, plain_table};
 use crate::toolbox::{self, Program, ToolboxError};
@@ -34,18 +33,19 @@ pub struct Args {
     #[arg(long, value_parser = part(), value_name = "PART,…", value_delimiter = ',')]
     only: Vec<Part>,
     /// Send the requests over HTTP/2
-    #[arg(long, conflicts_with = "wrk")]
+    #[arg(long)]
     http2: bool,
     /// Call this method of gRPC, with an empty message, such as grpc.health.v1.Health/Check
-    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with_all = ["wrk", "http2"])]
+    #[arg(long, value_name = "SERVICE/METHOD", conflicts_with = "http2")]
     grpc: Option<GrpcMethod>,
     /// Requests in flight on each connection over HTTP/2
     #[arg(long, value_name = "N", default_value = "10", value_parser = parse_positive::<NonZeroU32>)]
     #[arg(allow_negative_numbers = true)]
     streams: NonZeroU32,
-    /// Send the load of the part `pods` with wrk as well, which must be installed
+    /// Send the load of the part `pods` with an independent client as well, which must be installed: wrk, h2load over HTTP/2,
+    /// or ghz over gRPC
     #[arg(long)]
-    wrk: bool,
+    independent_client: bool,
     #[command(flatten)]
     subject: SubjectFlag,
 }
@@ -77,6 +77,30 @@ impl Args {
         plan
     }
 
+    /// The independent client, if it is asked for. It is needed only at the end of the first part, but must not be missed
+    /// then.
+    async fn find_client(&self, context: &CommandContext) -> Result<Option<IndependentClient>, Error> {
+        if !self.independent_client {
+            return Ok(None);
+        }
+        let program = match (&self.grpc, self.http2) {
+            (Some(_), _) => Program::Ghz,
+            (None, true) => Program::H2load,
+            (None, false) => Program::Wrk,
+        };
+        let found = toolbox::find_one(program, &context.paths.cache).await;
+        let missing = || ToolboxError::MissingPrograms {
+            missing: vec![program.name().to_owned()],
+            installation: toolbox::installation(program),
+        };
+        let path = found.path.ok_or_else(missing)?;
+        Ok(Some(match (&self.grpc, self.http2) {
+            (Some(method), _) => IndependentClient::Ghz(path, method.clone()),
+            (None, true) => IndependentClient::H2load(path),
+            (None, false) => IndependentClient::Wrk(path),
+        }))
+    }
+
     /// Makes all rounds, and prints the observations for each promise.
     ///
     /// # Errors
@@ -86,12 +110,12 @@ impl Args {
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         load::ensure_descriptors(self.connections)?;
         context.require_root("soak")?;
-        let wrk = if self.wrk { Some(find_wrk(context).await?) } else { None };
+        let independent_client = self.find_client(context).await?;
         let (lab, _lock) = context.lab_to_change("soak").await?;
         let toolbox = context.toolbox(false).await?;
         let (access, link, ip) = (lab.access(Some(&toolbox)), context.name.link(), toolbox.path(Program::Ip));
         let subject = self.subject.subject(context, &lab.client).await?;
-        let plan = SoakPlan { rounds: self.rounds, load: self.load(), only: self.only.clone(), wrk };
+        let plan = SoakPlan { rounds: self.rounds, load: self.load(), only: self.only.clone(), independent_client };
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip };
         // The route to it is removed when this is dropped, also after an error.
         let service = ServiceTarget::reach(workplace, plan.requirements(), &context.progress).await?;
@@ -110,16 +134,6 @@ impl Args {
         let broken: Vec<String> = results.iter().filter_map(PromiseResult::broken_sentence).collect();
         if broken.is_empty() { Ok(()) } else { Err(Error::PromisesBroken { broken }) }
     }
-}
-
-/// wrk, which is needed only at the end of the first part, but must not be missed then.
-async fn find_wrk(context: &CommandContext) -> Result<PathBuf, Error> {
-    let found = toolbox::find_one(Program::Wrk, &context.paths.cache).await;
-    let missing = || ToolboxError::MissingPrograms {
-        missing: vec![Program::Wrk.name().to_owned()],
-        installation: toolbox::installation(Program::Wrk),
-    };
-    Ok(found.path.ok_or_else(missing)?)
 }
 
 /// All results as a table; empty if there are none.

@@ -57,7 +57,7 @@ impl Args {
         self.subjects.check()?;
         let load = self.load.load(self.trial.compare_protocols())?;
         let mut trial = self.trial.trial(load, self.subjects.count())?;
-        trial.call = self.grpc.call(&self.load, trial.grpc.as_ref().unwrap_or(&trial.plan.request))?;
+        trial.call = self.grpc.call(&self.load, trial.calls())?;
         let checks = self.checks.checks(&trial.counts())?;
         self.files.check()?;
         if let Some(target) = &self.target {

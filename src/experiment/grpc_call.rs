@@ -9,7 +9,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::experiment::ExperimentError;
 use evenkeel_grpc::{Authority, Method, Schema, SchemaError, reflect};
-use evenkeel_load::{Fault, GrpcMethod, GrpcReply, RequestTemplate, Target};
+use evenkeel_load::{CallLine, Fault, GrpcMethod, GrpcReply, RequestTemplate, Target};
 
 /// The longest time for asking a server about its methods.
 const LONGEST_REFLECTION: Duration = Duration::from_secs(10);
@@ -18,17 +18,26 @@ const LONGEST_REFLECTION: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrpcCall {
     method: GrpcMethod,
-    message: CallMessage,
+    messages: CallMessages,
 }
 
-/// The message of a call.
+/// The messages of the calls of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum CallMessage {
+enum CallMessages {
     /// It is the body of the request already.
     Body(GrpcReply),
     /// JSON that the server's own description of the method says how to encode.
-    Json(String),
-    Encoded(Vec<u8>, GrpcReply),
+    Json(Vec<JsonMessage>),
+    /// One for each request.
+    Encoded(Vec<Vec<u8>>, GrpcReply),
+}
+
+/// A message as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct JsonMessage {
+    /// The number of its line, if it is from a file of calls.
+    line: Option<usize>,
+    json: String,
 }
 
 impl GrpcCall {
@@ -39,7 +48,7 @@ impl GrpcCall {
     /// [`SchemaError`] if the schema does not have the method.
     pub fn with_body(method: GrpcMethod, schema: Option<&Schema>) -> Result<Self, SchemaError> {
         let known = schema.map(|schema| schema.method(method.service(), method.name())).transpose()?;
-        Ok(Self { method, message: CallMessage::Body(known.as_ref().map_or(GrpcReply::Unknown, reply)) })
+        Ok(Self { method, messages: CallMessages::Body(known.as_ref().map_or(GrpcReply::Unknown, reply)) })
     }
 
     /// A call with a message as JSON. Without a schema, the server is asked for its own before the first run.
@@ -47,44 +56,80 @@ impl GrpcCall {
     /// # Errors
     /// [`SchemaError`] if the schema does not have the method, or the message does not fit it.
     pub fn with_json(method: GrpcMethod, json: &str, schema: Option<&Schema>) -> Result<Self, SchemaError> {
-        let message = match schema {
-            None => CallMessage::Json(json.to_owned()),
-            Some(schema) => encoded(schema, &method, json)?,
+        Self::with_messages(method, vec![JsonMessage { line: None, json: json.to_owned() }], schema)
+    }
+
+    /// Calls with the messages of these lines, as [`with_json`](Self::with_json).
+    ///
+    /// # Errors
+    /// The same; a message that does not fit is named with its line.
+    pub fn with_lines(method: GrpcMethod, lines: &[CallLine], schema: Option<&Schema>) -> Result<Self, SchemaError> {
+        let message = |call: &CallLine| JsonMessage { line: Some(call.line), json: call.message.clone() };
+        Self::with_messages(method, lines.iter().map(message).collect(), schema)
+    }
+
+    fn with_messages(
+        method: GrpcMethod,
+        messages: Vec<JsonMessage>,
+        schema: Option<&Schema>,
+    ) -> Result<Self, SchemaError> {
+        let messages = match schema {
+            None => CallMessages::Json(messages),
+            Some(schema) => encoded(schema, &method, &messages)?,
         };
-        Ok(Self { method, message })
+        Ok(Self { method, messages })
     }
 
     /// Whether the server has to be asked about the method.
     #[must_use]
     pub fn asks_server(&self) -> bool {
-        matches!(self.message, CallMessage::Json(_))
+        matches!(self.messages, CallMessages::Json(_))
     }
 
-    /// The request with its encoded message. Where that is necessary, `target` is asked about the method.
+    /// The requests with their encoded messages. Where that is necessary, `target` is asked about the method.
     ///
     /// # Errors
     /// [`ExperimentError::Schema`] and [`ExperimentError::NoAnswer`].
-    pub async fn request(&self, request: RequestTemplate, target: &Target) -> Result<RequestTemplate, ExperimentError> {
-        let asked = match &self.message {
-            CallMessage::Json(json) => {
-                let schema = timeout(LONGEST_REFLECTION, ask(target, &request, &self.method)).await;
+    pub async fn requests(
+        &self,
+        mut requests: Vec<RequestTemplate>,
+        target: &Target,
+    ) -> Result<Vec<RequestTemplate>, ExperimentError> {
+        let asked = match (&self.messages, requests.first()) {
+            (CallMessages::Json(messages), Some(request)) => {
+                let schema = timeout(LONGEST_REFLECTION, ask(target, request, &self.method)).await;
                 let seconds = LONGEST_REFLECTION.as_secs();
                 let late = |_| SchemaError::Reflection { why: format!("it did not answer within {seconds} s") };
-                encoded(&schema.map_err(late)??, &self.method, json)?
+                encoded(&schema.map_err(late)??, &self.method, messages)?
             }
-            message => message.clone(),
+            (messages, _) => messages.clone(),
         };
-        Ok(match asked {
-            CallMessage::Encoded(message, reply) => request.grpc_message(&message).grpc_reply(reply),
-            CallMessage::Body(reply) => request.grpc_reply(reply),
-            CallMessage::Json(_) => request,
-        })
+        match asked {
+            CallMessages::Encoded(messages, reply) => {
+                let both = requests.into_iter().zip(&messages);
+                requests = both.map(|(request, message)| request.grpc_message(message).grpc_reply(reply)).collect();
+            }
+            CallMessages::Body(reply) => {
+                requests = requests.into_iter().map(|request| request.grpc_reply(reply)).collect();
+            }
+            CallMessages::Json(_) => {}
+        }
+        Ok(requests)
     }
 }
 
-fn encoded(schema: &Schema, method: &GrpcMethod, json: &str) -> Result<CallMessage, SchemaError> {
+fn encoded(schema: &Schema, method: &GrpcMethod, messages: &[JsonMessage]) -> Result<CallMessages, SchemaError> {
     let method = schema.method(method.service(), method.name())?;
-    Ok(CallMessage::Encoded(method.encode(json)?, reply(&method)))
+    let encode = |JsonMessage { line, json }: &JsonMessage| {
+        method.encode(json).map_err(|error| match (error, line) {
+            (SchemaError::Message { message, why }, Some(line)) => {
+                SchemaError::Message { message, why: format!("line {line}: {why}") }
+            }
+            (error, _) => error,
+        })
+    };
+    let messages = messages.iter().map(encode).collect::<Result<_, _>>()?;
+    Ok(CallMessages::Encoded(messages, reply(&method)))
 }
 
 fn reply(method: &Method) -> GrpcReply {

@@ -85,12 +85,11 @@ impl<'a> Series<'a> {
     /// [`ExperimentError::Schema`], [`ExperimentError::NoAnswer`] and [`ExperimentError::Interrupted`].
     pub async fn prepare(&mut self) -> Result<(), ExperimentError> {
         let Some(call) = &self.trial.call else { return Ok(()) };
-        let Trial { plan, grpc, .. } = &self.trial;
-        let request = grpc.clone().unwrap_or_else(|| plan.request.clone());
-        let request = Box::pin(unless(&self.shutdown, call.request(request, &self.subject.target))).await??;
+        let requests = self.trial.calls().to_vec();
+        let requests = Box::pin(unless(&self.shutdown, call.requests(requests, &self.subject.target))).await??;
         match &mut self.trial.grpc {
-            Some(call) => *call = request,
-            None => self.trial.plan.request = request,
+            Some(call) => requests.into_iter().take(1).for_each(|request| *call = request),
+            None => self.trial.plan.replace_templates(requests),
         }
         Ok(())
     }

@@ -70,6 +70,12 @@ impl Trial {
         Self { plan, grpc, streams, cases, rounds: 1, events, ends_with_events: false, call }
     }
 
+    /// The requests of runs over gRPC.
+    #[must_use]
+    pub fn calls(&self) -> &[RequestTemplate] {
+        self.grpc.as_ref().map_or_else(|| self.plan.templates(), std::slice::from_ref)
+    }
+
     /// The same plan, ended by its events.
     #[must_use]
     pub fn ended_by_events(mut self) -> Self {

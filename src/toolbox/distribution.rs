@@ -76,6 +76,8 @@ impl Manager {
             (Package::Conntrack, _) => &["conntrack-tools"],
             (Package::Mount, Self::Apt) => &["mount"],
             (Package::Wrk, _) => &["wrk"],
+            (Package::Nghttp2, Self::Apt) => &["nghttp2-client"],
+            (Package::Nghttp2, _) => &["nghttp2"],
             (Package::UtilLinux | Package::Mount, _) => &["util-linux"],
             (Package::Compiler, Self::Apt) => &["gcc", "libc6-dev"],
             (Package::Compiler, Self::Apk) => &["gcc", "musl-dev"],

@@ -96,7 +96,7 @@ impl Places {
         let usual = if program.is_cni_plugin() { &self.plugins } else { &self.programs };
         let built = match program.source() {
             ProgramSource::Built(module) => self.built.get(&module),
-            ProgramSource::Packaged(_) => None,
+            ProgramSource::Packaged(_) | ProgramSource::GoPackage(_) => None,
         };
         usual.iter().chain(built).map(move |directory| directory.join(program.name()))
     }

@@ -72,7 +72,7 @@ fn modules(missing: &[Program]) -> Vec<Module> {
 fn packages(missing: &[Program]) -> Vec<Package> {
     let package = |program: &Program| match program.source() {
         ProgramSource::Packaged(package) => Some(package),
-        ProgramSource::Built(_) => None,
+        ProgramSource::Built(_) | ProgramSource::GoPackage(_) => None,
     };
     let mut packages: Vec<Package> = missing.iter().filter_map(package).collect();
     packages.sort_unstable();
@@ -132,6 +132,7 @@ fn packages_here(packages: &[Package]) -> Result<Packages, ToolboxError> {
 pub fn installation(program: Program) -> Installation {
     match (program.source(), Manager::of_this_machine()) {
         (ProgramSource::Built(_), _) => Installation::Toolbox,
+        (ProgramSource::GoPackage(package), _) => Installation::Command(format!("go install {package}")),
         (ProgramSource::Packaged(package), Ok((manager, _))) => {
             Installation::Command(manager.user_command(&manager.packages(&[package])))
         }

@@ -13,6 +13,8 @@ pub enum ProgramSource {
     Built(Module),
     /// Installed with the distribution's package manager.
     Packaged(Package),
+    /// Installed by the user with `go install` of this package.
+    GoPackage(&'static str),
 }
 
 /// A package; its name differs between distributions.
@@ -32,6 +34,8 @@ pub enum Package {
     Mount,
     /// wrk.
     Wrk,
+    /// h2load.
+    Nghttp2,
     /// A C compiler with the headers of the C library; only needed to build runc.
     Compiler,
     /// The headers of libseccomp; only needed to build runc.
@@ -101,6 +105,8 @@ programs! {
     Mount, "mount", ProgramSource::Packaged(Package::Mount), "mount, of util-linux.";
     Umount, "umount", ProgramSource::Packaged(Package::Mount), "umount, of util-linux.";
     Wrk, "wrk", ProgramSource::Packaged(Package::Wrk), "wrk, for a second load in the soak; everything else works without it.";
+    H2load, "h2load", ProgramSource::Packaged(Package::Nghttp2), "h2load, for the same over HTTP/2.";
+    Ghz, "ghz", ProgramSource::GoPackage("github.com/bojand/ghz/cmd/ghz@latest"), "ghz, for the same over gRPC.";
 }
 
 impl Program {
@@ -118,7 +124,7 @@ impl Program {
     /// Whether a lab works without it.
     #[must_use]
     pub fn is_optional(self) -> bool {
-        matches!(self, Self::Kubectl | Self::Wrk)
+        matches!(self, Self::Kubectl | Self::Wrk | Self::H2load | Self::Ghz)
     }
 
     /// The components of Kubernetes, which must all be of one minor version.

@@ -7,7 +7,9 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evenkeel_load::{LoadPlan, RequestMix, RequestOrder, RequestTemplate, Schedule, Template, parse_requests_file};
+use evenkeel_load::{
+    LoadPlan, RequestMix, RequestOrder, RequestTemplate, RequestsFile, Schedule, Template, parse_requests_file,
+};
 
 use super::cli::{evenkeel, texts};
 use super::server::Server;
@@ -64,7 +66,8 @@ fn more(stream: &mut impl Read, seen: &mut Vec<u8>) -> bool {
 }
 
 fn so_many(count: u64, connections: u32, file: &str, order: RequestOrder) -> LoadPlan {
-    let mix = RequestMix::new(parse_requests_file(file.as_bytes()).unwrap(), order);
+    let RequestsFile::Requests(requests) = parse_requests_file(file.as_bytes()).unwrap() else { panic!() };
+    let mix = RequestMix::new(requests, order);
     LoadPlan { requests: NonZeroU64::new(count), mix, ..plan(connections, 60_000) }
 }
 

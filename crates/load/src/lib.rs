@@ -117,7 +117,7 @@ pub use record::{FaultAt, Handshakes, Messages, Pod, Second};
 pub use request::RequestTemplate;
 pub use request_counts::RequestCounts;
 pub use request_parts::{RequestHeader, RequestMethod, RequestPath};
-pub use requests_file::{RequestsFileError, parse_requests_file};
+pub use requests_file::{CallLine, RequestsFile, RequestsFileError, parse_requests_file};
 pub use result::{PacedResult, RunResult};
 pub use run::{run, run_balanced, run_watched};
 pub use schedule::{RateStage, Schedule};

@@ -36,6 +36,11 @@ impl RequestMix {
         &self.requests
     }
 
+    /// Replaces the requests.
+    pub(super) fn replace(&mut self, requests: Vec<RequestTemplate>) {
+        self.requests = requests.into();
+    }
+
     /// The same with each request changed.
     #[must_use]
     pub(super) fn map(&self, change: impl Fn(RequestTemplate) -> RequestTemplate) -> Self {

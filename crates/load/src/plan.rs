@@ -103,6 +103,14 @@ impl LoadPlan {
         self.mix.as_ref().map_or(std::slice::from_ref(&self.request), RequestMix::requests)
     }
 
+    /// Replaces the requests by as many others.
+    pub fn replace_templates(&mut self, templates: Vec<RequestTemplate>) {
+        match &mut self.mix {
+            Some(mix) => mix.replace(templates),
+            None => templates.into_iter().take(1).for_each(|template| self.request = template),
+        }
+    }
+
     /// The URL that is requested from `target`. For several requests it has no path, and their number.
     #[must_use]
     pub fn url(&self, target: &Target) -> String {

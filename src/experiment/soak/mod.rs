@@ -1,15 +1,15 @@
 //! The soak: tests every promise under load, event by event, with any number of rounds.
 
+mod independent;
 mod part;
 mod promise;
 mod result;
-mod wrk;
 
+pub use independent::IndependentClient;
 pub use part::Part;
 pub use result::PromiseResult;
 
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{AddressUse, Case, LONGEST_RUN, Place, Requirements, Series, Trial, Workplace, run_data};
@@ -64,8 +64,8 @@ pub struct SoakPlan {
     pub load: LoadPlan,
     /// The parts to make; empty: all.
     pub only: Vec<Part>,
-    /// The program wrk, if it also sends the load of the first part.
-    pub wrk: Option<PathBuf>,
+    /// An independent client, if one also sends the load of the first part.
+    pub independent_client: Option<IndependentClient>,
 }
 
 impl SoakPlan {
@@ -177,8 +177,8 @@ impl Soak<'_> {
         cluster::tag_image(cluster, self.toolbox, &image, &again).await?;
         let promises = promise::of_pods([again.clone(), image]);
         let mut outcome = self.both_loads(&promises).await;
-        if let (true, Some(wrk)) = (outcome.is_ok(), self.plan.wrk.clone()) {
-            outcome = self.by_wrk(&wrk, &promises).await;
+        if let (true, Some(client)) = (outcome.is_ok(), self.plan.independent_client.clone()) {
+            outcome = self.by(&client, &promises).await;
         }
         // The tag is removed only after the Deployment is restored and no pod is created from it any more.
         let outcome = self.restore(outcome).await;
@@ -283,13 +283,15 @@ impl Soak<'_> {
         Box::pin(series.run_once(step)).await
     }
 
-    /// Makes the events of the first part under the load of wrk, an independent program.
-    async fn by_wrk(&mut self, wrk: &Path, promises: &[Promise]) -> Result<(), ExperimentError> {
-        for mode in [Mode::Keepalive, Mode::NoKeepalive] {
-            let rounds = self.plan.rounds.get();
-            let step = self.progress.step(format!("the same with wrk ({mode}, {rounds} rounds)"));
+    /// Makes the events of the first part under the load of an independent client.
+    async fn by(&mut self, client: &IndependentClient, promises: &[Promise]) -> Result<(), ExperimentError> {
+        for &mode in client.modes() {
+            let (rounds, way) = (self.plan.rounds.get(), self.way(mode));
+            let step =
+                self.progress.step(format!("the same with {} ({way}, {})", client.name(), some(rounds, "round")));
             let events = promise::rounds(promises, rounds, 0);
-            let row = wrk::run(wrk, &self.stage(), &self.target, self.plan.load.connections, mode, &events).await?;
+            let load = (&self.plan.load, way);
+            let row = independent::run(client, &self.stage(), &self.target, load, &events).await?;
             self.results.push(PromiseResult { rounds, ..row });
             step.done();
         }

@@ -10,7 +10,7 @@ use evenkeel_measure::{Event, Measurement, Way, some};
 pub struct PromiseResult {
     /// The event.
     pub event: String,
-    /// The way of the load: "keepalive" or "grpc-no-keepalive", with "by wrk" if wrk sent it.
+    /// The way of the load: "keepalive" or "grpc-no-keepalive", with "by wrk" if an independent client sent it.
     pub load: String,
     /// The number of rounds that were made.
     pub rounds: u32,

@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::cli::{evenkeel, texts};
 use crate::go_program::go_program;
@@ -134,6 +135,79 @@ fn a_stream_that_outlasts_the_run_is_in_flight_and_its_messages_count() {
     let run = server.run("testing.TestService/StreamingOutputCall", &["-d", "1s", "--message", &message]);
     assert_eq!((&run["requests"]["answered"], &run["requests"]["in_flight"]), (&0.into(), &2.into()));
     assert!(run["messages"]["received"].as_u64().unwrap() > 10 && run["bytes"].as_u64().unwrap() > 0, "{run}");
+}
+
+#[test]
+fn calls_of_a_file_have_their_own_messages_and_metadata() {
+    let server = Greeter::start(&[]);
+    let file = |lines: &[&str]| {
+        let file = NamedTempFile::new().unwrap();
+        fs::write(file.path(), lines.join("\n")).unwrap();
+        file
+    };
+    let with = |file: &NamedTempFile, method, flags: &[&str]| {
+        server.run(method, &[&["--requests-file", file.path().to_str().unwrap()], flags].concat())
+    };
+    // One and two messages in turn.
+    let parts = file(&[
+        r#"{"message": {"response_parameters": [{"size": 1}]}}"#,
+        r#"{"message": {"response_parameters": [{"size": 1}, {"size": 2}]}}"#,
+    ]);
+    let run = with(&parts, "testing.TestService/StreamingOutputCall", &["--requests", "20"]);
+    assert_eq!((&run["requests"]["answered"], &run["messages"]["received"]), (&20.into(), &30.into()));
+    let fails = file(&[r#"{"message": {}}"#, "{}", r#"{"metadata": {"fail-early": "5"}}"#]);
+    let run = with(&fails, "testing.TestService/EmptyCall", &["--requests", "30"]);
+    let fault = &run["faults"][0];
+    assert_eq!((&fault["kind"], &fault["count"]), (&"grpc-status NOT_FOUND".into(), &10.into()), "{run}");
+
+    let refused = |file: &NamedTempFile, flags: &[&str], says: &str| {
+        let flags = [&["--requests-file", file.path().to_str().unwrap()], flags].concat();
+        let (code, stderr) = server.refused("testing.TestService/UnaryCall", &flags);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains(says), "{stderr}");
+    };
+    let wrong = file(&[r#"{"message": {"responseSize": 1}}"#, "", r#"{"message": {"size": 1}}"#]);
+    refused(&wrong, &[], "SimpleRequest: line 3: ");
+    refused(&file(&[r#"{"message": {}}"#, r#"{"mesage": {}}"#]), &[], "line 2: unknown field \"mesage\"");
+    refused(&file(&[r#"{"path": "/"}"#]), &[], "with --grpc, expected lines with the fields message or metadata");
+    refused(&file(&[r#"{"metadata": {"token-bin": "not base64!"}}"#]), &[], "base64");
+    refused(&parts, &["--message", "{}"], "cannot be used with");
+    let output = evenkeel(&["--requests-file", parts.path().to_str().unwrap(), "--target", "http://127.0.0.1:1/"])
+        .output()
+        .unwrap();
+    let stderr = texts(&output).1;
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("its lines are calls of gRPC"), "{stderr}");
+}
+
+#[test]
+fn methods_are_found_by_reflection_over_tls() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let server = Greeter::start(&["-cert", certificate, "-key", key]);
+    let test = |flags: &[&str]| {
+        let url = format!("https://localhost:{}/", server.address.port());
+        let call =
+            ["--grpc", "testing.TestService/UnaryCall", "--message", r#"{"responseSize": 5}"#, "--requests", "50"];
+        let output = evenkeel(&[&call, &["--warmup", "0", "-c", "2", "--json", "--target", &url], flags].concat())
+            .output()
+            .unwrap();
+        let (stdout, stderr) = texts(&output);
+        (output.status.code(), stdout, stderr)
+    };
+    let (code, stdout, stderr) = test(&["--cacert", certificate]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let run = &report["runs"][0];
+    assert_eq!((&run["requests"]["answered"], &run["requests"]["non_2xx"]), (&50.into(), &0.into()), "{run}");
+    // The server is not asked for its methods over a connection that could not be used for the load.
+    let (code, stdout, stderr) = test(&[]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.contains("asking for its methods failed: ") && stderr.contains("certificate"), "{stderr}");
 }
 
 #[test]

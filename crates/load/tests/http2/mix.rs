@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use evenkeel_load::{RequestMix, RequestOrder, RequestTemplate, Template, parse_requests_file};
+use evenkeel_load::{RequestMix, RequestOrder, RequestTemplate, RequestsFile, Template, parse_requests_file};
 
 use crate::server::{Behaviour, start};
 use crate::{plan, run};
@@ -20,7 +20,8 @@ const FILE: &str = r#"{"path":"/a","headers":{"X-Same":"1","X-A":"a"}}
 fn any_request_may_begin_a_connection_and_arrives_as_it_is() {
     let (address, server) = start(Behaviour { keeps: true, ..Behaviour::default() });
     let mut plan = plan(2, 3, 20_000);
-    plan.mix = RequestMix::new(parse_requests_file(FILE.as_bytes()).unwrap(), RequestOrder::Random);
+    let RequestsFile::Requests(requests) = parse_requests_file(FILE.as_bytes()).unwrap() else { panic!() };
+    plan.mix = RequestMix::new(requests, RequestOrder::Random);
     plan.requests = NonZeroU64::new(400);
     plan.responses_per_connection = NonZeroU32::new(7);
     let run = run(address, &plan);

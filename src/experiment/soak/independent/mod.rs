@@ -42,7 +42,7 @@ pub enum IndependentClient {
 struct ClientLoad<'a> {
     target: &'a Target,
     connections: u32,
-    /// Requests in flight on each connection.
+    /// Requests in flight on each connection over HTTP/2.
     streams: u32,
     mode: Mode,
 }

@@ -109,7 +109,11 @@ impl Socket {
     /// Resets the connection, so that the socket can be used for the next one. A connection that is closed instead keeps its
     /// local port for a minute (`TIME_WAIT`), and at full speed the ports would be used up before.
     pub(super) fn reset(&self) -> io::Result<()> {
-        Ok(connect_unspec(&self.stream)?)
+        connect_unspec(&self.stream)?;
+        // Linux keeps what a router said about the old connection (an ICMP error such as "host unreachable"), and would
+        // report it as an error of the next one while that is being opened.
+        while self.stream.take_error()?.is_some() {}
+        Ok(())
     }
 
     /// The same where the server does not close the connection by itself: this side is closed before. A node's connection

@@ -10,6 +10,7 @@ let
     test = "Send load, and report throughput, latency, failures and the spread over the pods";
     logs = "Show the logs of the pods, or of a component of the cluster";
     status = "Show nodes, components, pods and Service";
+    node = "Add a node to the lab, or remove one without a lost request";
     down = "Remove everything the lab put on this machine";
     demo = "Boot, deploy, send load at 2, 5 and 10 pods, report, remove";
     soak = "Play faults under load, and check that no request is lost";

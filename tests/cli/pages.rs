@@ -44,15 +44,24 @@ fn flags_of_help(help: &str) -> BTreeSet<String> {
     options.filter_map(|line| flags(line.split("  ").next().unwrap()).into_iter().next()).collect()
 }
 
-/// The flags of each command, from its own help.
+/// The commands in a help text.
+fn commands_of_help(help: &str) -> Vec<&str> {
+    let list = help.split("Commands:\n").nth(1).unwrap_or_default().split("\n\n").next().unwrap();
+    let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    names.filter(|name| !name.is_empty() && *name != "help").collect()
+}
+
+/// The flags of each command and of the commands below it, from their own help.
 fn commands() -> BTreeMap<String, BTreeSet<String>> {
     let world = World::new();
     let help = world.run(&["--help"]).stdout;
-    let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
-    let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
-    let names = names.filter(|name| !name.is_empty() && *name != "help");
-    let commands: BTreeMap<_, _> =
-        names.map(|name| (name.to_owned(), flags_of_help(&world.run(&[name, "--help"]).stdout))).collect();
+    let of_command = |name: &&str| {
+        let own = world.run(&[name, "--help"]).stdout;
+        let below = commands_of_help(&own).into_iter().map(|below| world.run(&[name, below, "--help"]).stdout);
+        let flags = below.flat_map(|help| flags_of_help(&help)).chain(flags_of_help(&own)).collect();
+        ((*name).to_owned(), flags)
+    };
+    let commands: BTreeMap<_, BTreeSet<String>> = commands_of_help(&help).iter().map(of_command).collect();
     assert!(commands.len() > 10 && commands["test"].contains("--expect"), "{commands:?}");
     commands
 }

@@ -39,7 +39,7 @@ fn the_only_node_is_drained_and_cordoned_and_back_afterwards() {
 
 /// The only event of a run with these arguments, in which nothing but the event may fail.
 fn event_of(lab: &Lab, arguments: &[&str]) -> Value {
-    let report = lab.json(&[&["test", "--warmup", "0"], arguments].concat());
+    let report = lab.json(&[&["test", "--warmup", "0", "-d", "5s"], arguments].concat());
     let event = report["runs"][0]["events"][0].clone();
     assert_eq!(event["trouble"], Value::Null, "{event}");
     event
@@ -58,7 +58,7 @@ fn a_drain_moves_the_pods_and_loses_nothing(lab: &Lab) {
     assert_eq!(node["not_ready"]["from_seconds"], Value::Null, "{event}");
     assert!(!is_cordoned(lab, "ci-1"));
     // The pods come back to a node only when new ones are created.
-    lab.ok(&["test", "--warmup", "0", "--during", "rollout@0"]);
+    lab.ok(&["test", "--warmup", "0", "-d", "2s", "--during", "rollout@0"]);
     assert!(pods_on(lab, "ci-1") > 0);
 }
 
@@ -70,7 +70,8 @@ fn faults_of_a_node_are_real_and_end(lab: &Lab) {
         ("delay:2:20ms=3s@500ms", &is_delayed),
     ] {
         assert!(!fault(lab), "{event}");
-        let mut test = begun(lab, &["test", "--warmup", "0", "--no-keepalive", "--timeout", "1s", "--during", event]);
+        let mut test =
+            begun(lab, &["test", "--warmup", "0", "-d", "5s", "--no-keepalive", "--timeout", "1s", "--during", event]);
         eventually(event, || fault(lab).then_some(()));
         assert_eq!(test.ends(), Some(0), "{event}");
         assert!(!fault(lab), "{event}");
@@ -110,7 +111,7 @@ fn a_dead_node_is_noticed_and_starts_again(lab: &Lab) {
         assert!(seconds("from_seconds") < 20.0 && seconds("to_seconds") > 20.0, "{gap}: {event}");
     }
     assert!(pods_on(lab, "ci-2") > 0);
-    assert_eq!(lab.json(&["status"])["components"].as_array().unwrap().len(), 3);
+    assert_eq!(lab.json(&["status"])["components"].as_array().unwrap().len(), 4, "three nodes and the router");
 }
 
 fn the_control_plane_is_paused_without_loss(lab: &Lab) {

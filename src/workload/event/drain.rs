@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{EvictParams, ListParams};
 use kube::{Api, Client, ResourceExt};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::kubernetes_error::KubernetesError;
 use crate::progress::Step;
@@ -16,6 +16,8 @@ use crate::workload::scale::some;
 
 /// How long to wait before an eviction is requested again that a PodDisruptionBudget does not allow.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long an eviction may wait for an answer other than a refusal.
+const ANSWER: Duration = Duration::from_secs(2);
 /// How often it is looked which pods are gone.
 const REREAD: Duration = Duration::from_millis(200);
 /// How long a PodDisruptionBudget may refuse all evictions in a row.
@@ -126,15 +128,14 @@ enum Answer {
 async fn evict(client: &Client, pod: &Pod) -> Result<Answer, WorkloadError> {
     let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    match pods.evict(&name, &EvictParams::default()).await {
-        Ok(_) => Ok(Answer::Accepted),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Answer::Gone),
-        Err(kube::Error::Api(status)) if status.code == 429 => {
-            let causes = status.details.iter().flat_map(|details| &details.causes);
-            let cause = causes.map(|cause| cause.message.clone()).find(|message| !message.is_empty());
-            Ok(Answer::Refused(cause.unwrap_or_else(|| status.message.clone())))
-        }
-        Err(source) => Err(KubernetesError::new(format!("evict Pod {namespace}/{name}"), source).into()),
+    let params = EvictParams::default();
+    let asked = pods.evict(&name, &params);
+    // The client repeats a request that is refused for now, for minutes.
+    match timeout(ANSWER, asked).await {
+        Err(_) => Ok(Answer::Refused("a PodDisruptionBudget does not allow it now".into())),
+        Ok(Ok(_)) => Ok(Answer::Accepted),
+        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(Answer::Gone),
+        Ok(Err(source)) => Err(KubernetesError::new(format!("evict Pod {namespace}/{name}"), source).into()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cluster::ClusterError;
 use crate::io_error::IoError;
 
 /// The group below a node's group that holds the sandbox's first process and the components.
-const INIT: &str = "init";
+pub(super) const INIT: &str = "init";
 
 /// The shares that the kubelet gives the group of all pods, for each processor.
 const PODS_SHARES: u64 = 1024;

@@ -1,4 +1,4 @@
-//! The counters of one pod, read from its cgroups: these are current, while the kubelet's summary is up to ten seconds old.
+//! The counters of one pod, or of another group, read from its cgroups: these are current, while the kubelet's summary is up to ten seconds old.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,8 @@ use std::str::FromStr;
 use super::cgroup;
 use super::node::Cluster;
 
+/// The kubelet's group for all pods, below a node's group.
+pub(super) const PODS: &str = "kubepods";
 /// The kubelet's groups for the classes of quality of service. Guaranteed pods have no group of their class.
 const QUALITIES: [&str; 3] = ["burstable", "besteffort", ""];
 
@@ -29,7 +31,7 @@ impl PodCgroup {
     }
 
     /// Reads the pod's groups, one in each hierarchy, of version 1 or 2.
-    fn of(groups: &[PathBuf]) -> Self {
+    pub(super) fn of(groups: &[PathBuf]) -> Self {
         let first = |of: fn(&Path) -> Option<u64>| groups.iter().find_map(|group| of(group));
         Self { cpu_us: first(cpu_us), throttled_periods: first(throttled_periods), memory_bytes: first(memory_bytes) }
     }
@@ -39,7 +41,7 @@ impl PodCgroup {
 pub(super) fn pod_groups(cluster: &Cluster, uid: &str) -> Vec<PathBuf> {
     let roots = cgroup::roots(&cluster.name.cgroup()).unwrap_or_default();
     let nodes = || cluster.nodes.iter().map(|running| running.node.name.as_str());
-    let groups = roots.iter().flat_map(|root| nodes().map(move |node| root.join(node).join("kubepods")));
+    let groups = roots.iter().flat_map(|root| nodes().map(move |node| root.join(node).join(PODS)));
     groups.filter_map(|pods| group_of(&pods, uid)).collect()
 }
 

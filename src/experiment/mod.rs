@@ -8,6 +8,7 @@ mod error;
 mod grpc_call;
 mod live_line;
 mod place;
+mod places;
 mod policies;
 mod proxied;
 mod resolved_pods;

@@ -4,15 +4,16 @@
 
 use std::num::NonZeroU32;
 
+use crate::cluster::NodeCgroup;
 use crate::workload::event::{self, AffectedNode, EventRecord, SlowedPod};
 use crate::workload::{PodCounters, ServicePolicy};
 use evenkeel_load::{
     Fault, FaultAt, LoadPlan, Pod, PodTimes, Protocol, RequestCounts, RequestTemplate, RunResult, Times,
 };
 use evenkeel_measure::{
-    Absence, Failure, FailureClass, Handshakes, Http2, Latency, Messages, Mode, ObservedEvent, ObservedNode,
-    ObservedSlowPod, PodLatency, PodLoad, PodReading, Policy, RequestResult, RequestTimes, RunData, ScheduledRun,
-    SlowPodRequests, ThreadUsage, TimelineSecond, percentile_curve,
+    Absence, Failure, FailureClass, Handshakes, Http2, Latency, Messages, Mode, NodeReading, ObservedEvent,
+    ObservedNode, ObservedSlowPod, PodLatency, PodLoad, PodReading, Policy, RequestResult, RequestTimes, RunData,
+    ScheduledRun, SlowPodRequests, ThreadUsage, TimelineSecond, percentile_curve,
 };
 
 /// The counts and times of a run.
@@ -214,6 +215,19 @@ pub fn pod_readings(pods: &[PodCounters]) -> Vec<PodReading> {
         memory_bytes: pod.cgroup.memory_bytes,
     };
     pods.iter().map(reading).collect()
+}
+
+/// The counters of nodes.
+#[must_use]
+pub fn node_readings(nodes: &[NodeCgroup]) -> Vec<NodeReading> {
+    let reading = |node: &NodeCgroup| NodeReading {
+        name: node.name.clone(),
+        components_cpu_us: node.components.cpu_us,
+        pods_cpu_us: node.pods.cpu_us,
+        components_memory_bytes: node.components.memory_bytes,
+        pods_memory_bytes: node.pods.memory_bytes,
+    };
+    nodes.iter().map(reading).collect()
 }
 
 #[cfg(test)]

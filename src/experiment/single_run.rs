@@ -7,17 +7,19 @@ use tokio::time::{Instant, sleep};
 use super::client_pods::ClientPods;
 use super::live_line::line;
 use super::place::Place;
+use super::places::Places;
 use super::proxied::{KnownPods, ServicePods, ServiceUse, is_proxied, with_use};
-use super::run_data::{observed_events, policies, run_data};
-use super::tracking::{Tracked, Tracking};
+use super::run_data::{node_readings, observed_events, policies, run_data};
+use super::tracking::{Tracked, Tracking, Wanted};
 use super::workplace::Workplace;
+use crate::cluster::{Access, NodeCgroup};
 use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::workload::conntrack_table::Destination;
 use crate::workload::event::{EventContext, EventRecord, Planned, drained, play};
 use evenkeel_load::{self as load, LoadPlan, PodWatches, RunProgress, RunResult};
-use evenkeel_measure::{Measurement, Mode, TrafficPolicy};
+use evenkeel_measure::{Measurement, Mode, NodeReading, NodeUse, Topology, TrafficPolicy};
 
 /// How long a run continues after its events are over and the last old pod is gone.
 const AFTERMATH: Duration = Duration::from_secs(2);
@@ -56,6 +58,27 @@ struct RunObservations {
     /// What the nodes' connection tracking tells.
     tracked: Tracked,
     events: Vec<EventRecord>,
+    /// Whether pods answered that are not those of the Service that the load was sent to.
+    proxied: bool,
+    /// The nodes of the pods; without nodes if there is only one.
+    topology: Topology,
+    node_use: Vec<NodeUse>,
+}
+
+impl RunObservations {
+    /// A run against a target outside of a cluster, of which nothing else is known.
+    fn outside(run: RunResult) -> Self {
+        Self {
+            run,
+            own: ServiceUse::default(),
+            subject: None,
+            tracked: Tracked::default(),
+            events: Vec::new(),
+            proxied: false,
+            topology: Topology::default(),
+            node_use: Vec::new(),
+        }
+    }
 }
 
 impl SingleRun<'_> {
@@ -71,11 +94,10 @@ impl SingleRun<'_> {
             Box::pin(self.in_cluster(workplace, subject, step)).await?
         } else {
             let run = load::run(&self.place.target, &self.plan, self.shutdown, self.live_progress(step)).await?;
-            let own = ServiceUse::default();
-            RunObservations { run, own, subject: None, tracked: Tracked::default(), events: Vec::new() }
+            RunObservations::outside(run)
         };
         let run = run_data(&observed.run);
-        let proxied = is_proxied(&observed.run, &observed.own);
+        let proxied = observed.proxied;
         let replicas = match (proxied, &observed.subject) {
             (false, _) => pods.own,
             (true, Some(_)) => pods.subject,
@@ -90,7 +112,8 @@ impl SingleRun<'_> {
             _ => measured,
         };
         let measured = measured.with_policy(self.policy).with_client_address(observed.tracked.client_address);
-        Ok(measured.under(&policies(&self.place.policies)).sent_to(self.place.service()))
+        let measured = measured.under(&policies(&self.place.policies)).on_nodes(&observed.topology);
+        Ok(measured.with_node_use(observed.node_use).sent_to(self.place.service()))
     }
 
     fn live_progress(&self, step: &Step) -> impl FnMut(RunProgress) {
@@ -118,6 +141,7 @@ impl SingleRun<'_> {
             other if other == subject => None,
             other => Some(ServicePods::find(access, other).await),
         };
+        let places = Places::find(self.place, (events_on.subject != subject).then_some(events_on.subject)).await;
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {
             let run = self.load(pods, &watches, &enough, step).await;
@@ -126,7 +150,7 @@ impl SingleRun<'_> {
         };
         let before = async {
             self.after_warm_up().await;
-            (own.again(), other.map(ServicePods::again))
+            (own.again(), other.map(ServicePods::again), nodes_now(access))
         };
         let stage = EventContext {
             access,
@@ -136,21 +160,29 @@ impl SingleRun<'_> {
             watches: Some(&watches),
         };
         let events = self.play_events(&stage, Instant::now() + plan.warm_up, &enough, &over);
-        let (run, (own, other), events) = futures::join!(run, before, events);
+        let (run, (own, other, nodes), events) = futures::join!(run, before, events);
         let mut run = run?;
         if self.ends_with_events && !shutdown.is_cancelled() {
             run.interrupted = false;
             run.plan.duration = whole_tenths(run.elapsed);
         }
-        let tracked = match tracking {
-            Some(tracking) => tracking.end(&run, self.sees_client).await,
+        let node_use = NodeUse::between(&nodes, &nodes_now(access));
+        let wanted = Wanted { entries: places.is_some(), client_address: self.sees_client };
+        let mut tracked = match tracking {
+            Some(tracking) => tracking.end(&run, wanted).await,
             None => Tracked::default(),
         };
         let subject = match other {
             Some(other) => Some(other.end().await),
             None => None,
         };
-        Ok(RunObservations { run, own: own.end().await, subject, tracked, events })
+        let own = own.end().await;
+        let proxied = is_proxied(&run, &own);
+        let topology = match places {
+            Some(places) => places.end(proxied, tracked.entered.take()).await,
+            None => Topology::default(),
+        };
+        Ok(RunObservations { run, own, subject, tracked, events, proxied, topology, node_use })
     }
 
     /// Waits for the end of the warm-up, which does not belong to the run.
@@ -210,6 +242,11 @@ impl SingleRun<'_> {
             },
         }
     }
+}
+
+/// The counters of the lab's nodes; none if they cannot be read.
+fn nodes_now(access: &Access) -> Vec<NodeReading> {
+    access.lab().map(|cluster| node_readings(&NodeCgroup::all(cluster))).unwrap_or_default()
 }
 
 fn whole_tenths(time: Duration) -> Duration {

@@ -1,13 +1,15 @@
-//! The connections of a run in the nodes' connection tracking: their pods, for images whose responses do not name them, and
-//! which source address the pods saw.
+//! The connections of a run in the nodes' connection tracking: their pods, for images whose responses do not name them, the
+//! nodes at which they entered the cluster, where there are several, and which source address the pods saw.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::cluster::Access;
 use crate::workload::Subject;
-use crate::workload::conntrack_table::{ConntrackTable, Destination, pod_names};
+use crate::workload::conntrack_table::{ConntrackTable, Destination, NodePath, pod_names};
 use evenkeel_load::RunResult;
-use evenkeel_measure::ClientAddress;
+use evenkeel_measure::{ClientAddress, EnteredConnections};
 
 /// The connections to the Service or its pods that the nodes tracked before a run.
 pub(super) struct Tracking<'a> {
@@ -18,12 +20,24 @@ pub(super) struct Tracking<'a> {
     at: Instant,
 }
 
+/// What is to be known of the connections of a run, besides the pods that responses do not name.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// The nodes at which they entered the cluster.
+    pub(super) entries: bool,
+    /// Which source address the pods saw.
+    pub(super) client_address: bool,
+}
+
 /// What the tables tell of a run.
 #[derive(Default)]
 pub(super) struct Tracked {
     /// The connections to each pod, by name. Empty if responses named their pods, or if the tables cannot be read. A pod that
     /// is gone is named by its address.
     pub(super) pods: Vec<(String, u64)>,
+    /// The same by node and pod, if that was asked for; `None` too if the tables cannot be read, or if the connections went
+    /// straight to pods.
+    pub(super) entered: Option<Vec<EnteredConnections>>,
     /// Which source address the pods saw, if that was asked for.
     pub(super) client_address: Option<ClientAddress>,
 }
@@ -35,22 +49,59 @@ impl<'a> Tracking<'a> {
         Some(Self { access, subject, destination, before, at: Instant::now() })
     }
 
-    /// The connections of `run`, and if `sees_client`, which source address the pods saw.
-    pub(super) async fn end(self, run: &RunResult, sees_client: bool) -> Tracked {
+    /// The connections of `run`. The tables are read only if responses did not name their pods, or if more is `wanted`.
+    pub(super) async fn end(self, run: &RunResult, wanted: Wanted) -> Tracked {
         let is_named = run.pods.iter().any(|pod| !pod.name.is_empty());
-        if is_named && !sees_client {
+        let entries = wanted.entries && matches!(self.destination, Destination::Service(_));
+        if is_named && !entries && !wanted.client_address {
             return Tracked::default();
         }
         let Ok(after) = ConntrackTable::now(self.access, self.destination).await else { return Tracked::default() };
         let elapsed = self.at.elapsed();
         let (kept, replaced) = after.addresses_since(&self.before, elapsed);
-        let client_address = ClientAddress::of(kept, replaced).filter(|_| sees_client);
-        if is_named {
+        let client_address = ClientAddress::of(kept, replaced).filter(|_| wanted.client_address);
+        if is_named && !entries {
             return Tracked { client_address, ..Tracked::default() };
         }
         let names = pod_names(&self.access.client, self.subject).await.unwrap_or_default();
-        let by_name = |(pod, count)| (names.get(&pod).cloned().unwrap_or_else(|| pod.to_string()), count);
-        let pods = after.opened_since(&self.before, elapsed).into_iter().map(by_name).collect();
-        Tracked { pods, client_address }
+        let name = |pod: IpAddr| names.get(&pod).cloned().unwrap_or_else(|| pod.to_string());
+        let opened = after.opened_since(&self.before, elapsed);
+        let of_pods = if is_named { BTreeMap::new() } else { by_pod(&opened) };
+        Tracked {
+            pods: of_pods.into_iter().map(|(pod, count)| (name(pod), count)).collect(),
+            entered: entries.then(|| self.by_node(&opened, name)),
+            client_address,
+        }
+    }
+
+    fn by_node(&self, found: &BTreeMap<NodePath, u64>, name: impl Fn(IpAddr) -> String) -> Vec<EnteredConnections> {
+        let nodes = self.access.lab().map(|cluster| cluster.nodes.as_slice()).unwrap_or_default();
+        let named = |(path, connections): (&NodePath, &u64)| {
+            let node = nodes.iter().find(|running| running.node.index == path.node)?.node.name.clone();
+            Some(EnteredConnections { node, pod: name(path.pod), connections: *connections })
+        };
+        found.iter().filter_map(named).collect()
+    }
+}
+
+/// The connections of all nodes to each pod.
+fn by_pod(found: &BTreeMap<NodePath, u64>) -> BTreeMap<IpAddr, u64> {
+    let mut pods = BTreeMap::new();
+    for (path, connections) in found {
+        *pods.entry(path.pod).or_default() += connections;
+    }
+    pods
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_has_the_connections_of_all_nodes() {
+        let [first, second] = ["10.244.0.5", "10.244.4.5"].map(|pod| pod.parse::<IpAddr>().unwrap());
+        let path = |node, pod| NodePath { node, pod };
+        let found = BTreeMap::from([(path(0, first), 3), (path(0, second), 1), (path(1, first), 4)]);
+        assert_eq!(by_pod(&found), BTreeMap::from([(first, 7), (second, 1)]));
     }
 }

@@ -1,17 +1,18 @@
-//! Connections to the Service in the connection tracking of the nodes: which pod each connection was sent to, even when
-//! responses do not name it.
+//! Connections to the Service in the connection tracking of the nodes: at which node each connection entered the cluster,
+//! and which pod it was sent to, even when responses do not name it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, ResourceExt};
 
 use super::pods::{has_ended, pods};
 use super::subject::Subject;
-use crate::cluster::{self, Access};
-use crate::toolbox::Program;
+use crate::cluster::{self, Access, RunningNode};
+use crate::toolbox::{Program, Toolbox};
 use crate::workload::WorkloadError;
 
 /// Tolerance when the timeouts of an entry are compared: the kernel reports whole seconds.
@@ -56,25 +57,36 @@ pub enum Destination {
 
 /// The client's address and port, and the address that it connected to.
 type Flow = (SocketAddr, IpAddr);
+/// A flow, and the index of the node that tracks it.
+type TrackedFlow = (NodeIndex, Flow);
 
 /// The tracked connections to one destination at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConntrackTable(HashMap<(NodeIndex, Flow), ConntrackEntry>);
+pub struct ConntrackTable(HashMap<TrackedFlow, ConntrackEntry>);
 
 /// The index of a node. A port that is used again may be tracked on two nodes: by an old entry that has not ended on one, and by
 /// the new one on the other.
 type NodeIndex = u8;
 
+/// Connections from one node to one pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodePath {
+    /// The index of the node at which the connections entered the cluster.
+    pub node: NodeIndex,
+    /// The address of the pod to which it sent them.
+    pub pod: IpAddr,
+}
+
 impl ConntrackTable {
-    /// Reads the tables of all nodes for connections to `destination`.
+    /// Reads the tables of all nodes for connections to `destination`. A node whose table cannot be read, perhaps because
+    /// it was killed, is left out if that of another one can be.
     ///
     /// # Errors
     /// [`ClusterError::NoDataPlane`](crate::cluster::ClusterError::NoDataPlane) when the nodes cannot be reached,
-    /// [`WorkloadError::Program`] when the table of one cannot be read: only root can.
+    /// [`WorkloadError::Program`] when no table can be read: only root can.
     pub async fn now(access: &Access, destination: Destination) -> Result<Self, WorkloadError> {
         let (nodes, toolbox) = access.require_kernels("reading the connection tracking")?;
-        let conntrack = toolbox.path(Program::Conntrack);
-        let filter = match destination {
+        let filter: Vec<String> = match destination {
             Destination::Service(service) => {
                 ["--orig-dst".into(), service.ip().to_string(), "--orig-port-dst".into(), service.port().to_string()]
                     .to_vec()
@@ -90,41 +102,45 @@ impl ConntrackTable {
             Destination::Service(_) => true,
             Destination::Pods => *to == entry.pod && !ends_at_node(*to),
         };
-        let mut all = Self::default();
-        for node in &nodes {
-            let arguments = ["-L", "-p", "tcp"].into_iter().chain(filter.iter().map(String::as_str));
-            let listed = cluster::inside(node, toolbox, conntrack, arguments).run_async().await?;
-            let text = String::from_utf8_lossy(&listed);
-            let found = text.lines().filter_map(entry).filter(is_wanted);
-            all.0.extend(found.map(|(flow, entry)| ((node.node.index, flow), entry)));
+        let (mut all, mut read, mut error) = (Self::default(), 0, None);
+        let tables = join_all(nodes.iter().map(|node| listed(node, toolbox, &filter))).await;
+        for (node, table) in nodes.iter().zip(tables) {
+            match table {
+                Ok(text) => {
+                    read += 1;
+                    let found = text.lines().filter_map(entry).filter(is_wanted);
+                    all.0.extend(found.map(|(flow, entry)| ((node.node.index, flow), entry)));
+                }
+                Err(why) => error = Some(why),
+            }
         }
-        Ok(all)
+        error.filter(|_| read == 0).map_or(Ok(all), Err)
     }
 
-    /// The number of connections to each pod's address that were opened since `before`, which was read `elapsed` ago. Entries
-    /// that the kernel has removed since then are missing: it removes a connection that was reset after ten seconds, and one
-    /// that was closed after two minutes.
+    /// The number of connections from each node to each pod's address that were opened since `before`, which was read
+    /// `elapsed` ago. Entries that the kernel has removed since then are missing: it removes a connection that was reset after
+    /// ten seconds, and one that was closed after two minutes.
     #[must_use]
-    pub fn opened_since(&self, before: &Self, elapsed: Duration) -> BTreeMap<IpAddr, u64> {
-        let mut pods = BTreeMap::new();
-        for (_, entry) in self.new_since(before, elapsed) {
-            *pods.entry(entry.pod).or_default() += 1;
+    pub fn opened_since(&self, before: &Self, elapsed: Duration) -> BTreeMap<NodePath, u64> {
+        let mut paths = BTreeMap::new();
+        for ((node, _), entry) in self.new_since(before, elapsed) {
+            *paths.entry(NodePath { node: *node, pod: entry.pod }).or_default() += 1;
         }
-        pods
+        paths
     }
 
     /// How many of the same connections had the client's address when they reached their pods, and how many had another one,
     /// which the node set.
     #[must_use]
     pub fn addresses_since(&self, before: &Self, elapsed: Duration) -> (u64, u64) {
-        let is_kept = |((client, _), entry): (&Flow, &ConntrackEntry)| client.ip() == entry.seen;
+        let is_kept = |((_, (client, _)), entry): (&TrackedFlow, &ConntrackEntry)| client.ip() == entry.seen;
         self.new_since(before, elapsed)
             .map(is_kept)
             .fold((0, 0), |(kept, replaced), is_kept| (kept + u64::from(is_kept), replaced + u64::from(!is_kept)))
     }
 
-    fn new_since(&self, before: &Self, elapsed: Duration) -> impl Iterator<Item = (&Flow, &ConntrackEntry)> {
-        let new = self.0.iter().filter(move |(at, entry)| match before.0.get(*at) {
+    fn new_since(&self, before: &Self, elapsed: Duration) -> impl Iterator<Item = (&TrackedFlow, &ConntrackEntry)> {
+        self.0.iter().filter(move |(at, entry)| match before.0.get(*at) {
             None => true,
             Some(old) => match old.phase {
                 Phase::Open => false,
@@ -132,9 +148,15 @@ impl ConntrackTable {
                 // The port was reused if the new entry lasts longer than the old one could.
                 Phase::Closed => entry.left + elapsed > old.left + SLACK,
             },
-        });
-        new.map(|((_, flow), entry)| (flow, entry))
+        })
     }
+}
+
+/// The table of one node, as `conntrack -L` prints it.
+async fn listed(node: &RunningNode, toolbox: &Toolbox, filter: &[String]) -> Result<String, WorkloadError> {
+    let arguments = ["-L", "-p", "tcp"].into_iter().chain(filter.iter().map(String::as_str));
+    let listed = cluster::inside(node, toolbox, toolbox.path(Program::Conntrack), arguments).run_async().await?;
+    Ok(String::from_utf8_lossy(&listed).into_owned())
 }
 
 /// Parses a line of `conntrack -L`:
@@ -194,7 +216,7 @@ mod tests {
     fn opened(before: &[String], after: &[String], seconds: u64) -> Vec<(String, u64)> {
         let of = |lines: &[String]| tracked(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         let opened = of(after).opened_since(&of(before), Duration::from_secs(seconds));
-        opened.into_iter().map(|(pod, count)| (pod.to_string(), count)).collect()
+        opened.into_iter().map(|(path, count)| (path.pod.to_string(), count)).collect()
     }
 
     #[test]
@@ -217,6 +239,20 @@ mod tests {
             line(40_003, 9, "CLOSE", "10.244.0.5"),
         ];
         assert_eq!(opened(&[], &after, 10), [("10.244.0.5".to_owned(), 2), ("10.244.0.6".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn the_node_at_which_a_connection_entered_is_kept() {
+        let to = |port, pod| line(port, 431_999, "ESTABLISHED", pod);
+        let first = on_node(0, &[&to(1, "10.244.0.5"), &to(2, "10.244.4.5")]);
+        let second = on_node(1, &[&to(3, "10.244.4.5"), &to(4, "10.244.4.5")]);
+        let opened = ConntrackTable(first.0.into_iter().chain(second.0).collect())
+            .opened_since(&ConntrackTable::default(), Duration::ZERO);
+        let paths: Vec<_> = opened.iter().map(|(path, count)| (path.node, path.pod.to_string(), *count)).collect();
+        assert_eq!(
+            paths,
+            [(0, "10.244.0.5".to_owned(), 1), (0, "10.244.4.5".to_owned(), 1), (1, "10.244.4.5".to_owned(), 2)]
+        );
     }
 
     #[test]

@@ -83,7 +83,7 @@ async fn node(client: &Client, subject: &Subject) -> Result<IpAddr, WorkloadErro
         .ok_or_else(|| WorkloadError::Unsuitable { service: subject.to_string(), why: "no node has an address".into() })
 }
 
-fn internal_ip(node: &Node) -> Option<IpAddr> {
+pub(super) fn internal_ip(node: &Node) -> Option<IpAddr> {
     let addresses = node.status.as_ref()?.addresses.as_ref()?;
     addresses.iter().find(|address| address.type_ == "InternalIP")?.address.parse().ok()
 }

@@ -9,6 +9,7 @@ mod event;
 mod generator;
 mod latency;
 mod mode;
+mod node_use;
 mod over_time;
 mod percentile_curve;
 mod pod_use;
@@ -17,6 +18,7 @@ mod run_data;
 mod sample;
 mod spread;
 mod throughput;
+mod topology;
 mod traffic_policy;
 mod transport;
 mod way;
@@ -37,6 +39,7 @@ pub use event::{Around, Dip, Event, FailureKind, Gap, Impact, NodeEffect, Reques
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
 pub use mode::Mode;
+pub use node_use::{NodeReading, NodeUse};
 pub use over_time::{OverTime, PodOverTime};
 pub use percentile_curve::{PercentilePoint, percentile_curve};
 pub use pod_use::PodUse;
@@ -45,9 +48,11 @@ pub use run_data::{
     ScheduledRun, SlowPodRequests, ThreadUsage,
 };
 pub use spread::{
-    Balancer, Band, Chance, CountedBy, Evenness, PodLatency, PodShare, Policy, Spread, Uniformity, sentence,
+    Balancer, Band, Chance, CountedBy, Crossing, Evenness, NodeShare, PodLatency, PodShare, Policy, Spread, Uniformity,
+    ZoneShare, sentence,
 };
 pub use throughput::{Throughput, samples};
+pub use topology::{ClusterNode, EnteredConnections, PlacedPod, Topology};
 pub use traffic_policy::{ClientAddress, TrafficPolicy, client_address_words};
 pub use transport::{Handshakes, Http2, Messages};
 pub use way::{Protocol, Way};
@@ -207,6 +212,9 @@ pub struct Measurement {
     /// What the pods of a proxy used: pods of the Service that the load was sent to, where other pods answered.
     #[serde(default)]
     pub proxy_use: Vec<PodUse>,
+    /// What each node of a lab used, where that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_use: Vec<NodeUse>,
     /// Processor time of the load generator, in seconds.
     pub generator_cpu_seconds: f64,
     /// The part of the run that the busiest thread of the generator was on a processor, 0 to 1.
@@ -282,6 +290,7 @@ impl Measurement {
             events: Vec::new(),
             pod_use: Vec::new(),
             proxy_use: Vec::new(),
+            node_use: Vec::new(),
         }
     }
 
@@ -330,6 +339,19 @@ impl Measurement {
     #[must_use]
     pub fn under(self, policies: &[Policy]) -> Self {
         Self { spread: self.spread.under(policies), ..self }
+    }
+
+    /// The same with the node and zone of each pod, and what is to be expected of these under the policies, which have to
+    /// be known before.
+    #[must_use]
+    pub fn on_nodes(self, topology: &Topology) -> Self {
+        Self { spread: self.spread.on_nodes(topology, self.connections_opened), ..self }
+    }
+
+    /// The same, with what each node used.
+    #[must_use]
+    pub fn with_node_use(self, node_use: Vec<NodeUse>) -> Self {
+        Self { node_use, ..self }
     }
 
     /// The same as one of `tests` runs of an invocation that are tested for a uniform choice: the more there are, the

@@ -46,6 +46,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         latency_histogram: None,
         events: Vec::new(),
         pod_use: Vec::new(),
+        node_use: Vec::new(),
         generator_cpu_seconds: 0.0,
         generator_busiest: 0.0,
         generator_bound: false,

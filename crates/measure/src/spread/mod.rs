@@ -2,18 +2,24 @@
 //! docs/spread.md.
 
 mod chance;
+mod choice;
+mod crossing;
 mod evenness;
+mod nodes;
 mod occupancy;
 mod pairs;
 mod policy;
 mod sentence;
+mod squares;
 mod tracked;
 mod uniformity;
 
 use serde::{Deserialize, Serialize};
 
 pub use chance::{Band, Chance};
+pub use crossing::Crossing;
 pub use evenness::Evenness;
+pub use nodes::{NodeShare, ZoneShare};
 pub use policy::Policy;
 pub use sentence::sentence;
 pub use tracked::CountedBy;
@@ -32,7 +38,7 @@ pub struct PodShare {
     pub connections: u64,
     /// Its part of all requests whose response named a pod, 0 to 1.
     pub share: f64,
-    /// How many connections a uniform choice gives one pod, where the number of pods is known. The bands of several
+    /// How many connections a random choice gives this pod, where the number of pods is known. The bands of several
     /// pods are not simultaneous.
     #[serde(default)]
     pub expected_connections: Option<Band>,
@@ -42,6 +48,15 @@ pub struct PodShare {
     /// How long its responses took; `None` from the 513th pod on.
     #[serde(default)]
     pub latency_us: Option<PodLatency>,
+    /// The node on which it runs, where that is known and there is more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The zone of that node, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// The share of the connections that it should have, 0 to 1, where that is known and there is more than one node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_share: Option<f64>,
 }
 
 /// How long the responses of a pod took, in microseconds, with an error of at most 1%.
@@ -104,16 +119,26 @@ pub struct Spread {
     /// The policies of the Service that decided between which pods kube-proxy chose, where they are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Policy>,
+    /// The nodes, by zone and name, if there is more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeShare>,
+    /// The zones, if there is more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<ZoneShare>,
+    /// How many connections were sent on to another node or zone, where that is known and there is more than one node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crossing: Option<Crossing>,
     /// How even the requests are, over all expected pods.
     #[serde(default)]
     pub evenness_of_requests: Option<Evenness>,
     /// How even the connections are, over all expected pods.
     #[serde(default)]
     pub evenness_of_connections: Option<Evenness>,
-    /// Whether the connections are distributed as by a uniform choice; only if there were as many pods as replicas.
+    /// Whether the connections are distributed as by a random choice, which is uniform unless pods have their own expected
+    /// shares; only if there were as many pods as replicas.
     #[serde(default)]
     pub uniformity: Option<Uniformity>,
-    /// What a uniform choice of as many connections over as many pods gives on average.
+    /// What a random choice of as many connections over as many pods gives on average.
     #[serde(default)]
     pub chance: Option<Chance>,
 }
@@ -140,9 +165,12 @@ impl Spread {
             requests: pod.requests,
             connections: pod.connections,
             share: share(pod.requests),
-            expected_connections: chance.map(|chance| chance.pod),
+            expected_connections: chance.and_then(|chance| chance.pod),
             restarts: None,
             latency_us: pod.latency,
+            node: None,
+            zone: None,
+            expected_share: None,
         };
         let evenness_of_requests = Evenness::of(&requests, expected);
         Self {
@@ -158,6 +186,9 @@ impl Spread {
             busiest: evenness_of_requests.map_or(0.0, |evenness| evenness.busiest),
             balancer: if replicas.is_some() { Balancer::KubeProxy } else { Balancer::Unknown },
             policies: Vec::new(),
+            nodes: Vec::new(),
+            zones: Vec::new(),
+            crossing: None,
             evenness_of_requests,
             evenness_of_connections: Evenness::of(&connections, expected),
             uniformity: if steady { Uniformity::of(&connections, expected) } else { None },
@@ -196,7 +227,7 @@ impl Spread {
     pub fn of_changing_pods(mut self) -> Self {
         (self.uniformity, self.chance) = (None, None);
         for pod in &mut self.pods {
-            pod.expected_connections = None;
+            (pod.expected_connections, pod.expected_share) = (None, None);
         }
         self
     }
@@ -240,7 +271,7 @@ mod tests {
     fn chance_is_told_where_the_pods_are_known() {
         let pods = [pod("a", 100, 20), pod("b", 100, 10)];
         let known = Spread::new(&pods, Some(3));
-        assert_eq!(known.pods[1].expected_connections, Some(known.chance.unwrap().pod));
+        assert_eq!(known.pods[1].expected_connections, known.chance.unwrap().pod);
         assert_eq!(known.uniformity.unwrap().degrees_of_freedom, 2);
         assert!((known.evenness_of_connections.unwrap().busiest - 2.0).abs() < 1e-9);
         assert!((known.evenness_of_requests.unwrap().busiest - 1.5).abs() < 1e-9);

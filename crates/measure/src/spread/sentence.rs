@@ -103,8 +103,16 @@ fn busiest(spread: &Spread) -> Option<String> {
         ("has", spread.evenness_of_connections?.busiest)
     };
     let told = spread.expected > 1 && (even(spread).is_none() || busiest >= NEARLY_EVEN);
-    let decimals = if busiest < 1.995 { 2 } else { 1 };
-    told.then(|| format!("the busiest {does} {busiest:.decimals$} × its share"))
+    let times = |ratio: f64| format!("{ratio:.*} ×", if ratio < 1.995 { 2 } else { 1 });
+    let expected = spread.chance.filter(|_| spread.has_unequal_shares()).map(|chance| times(chance.busiest));
+    told.then(|| match expected {
+        None => format!("the busiest {does} {} its share", times(busiest)),
+        Some(expected) => format!(
+            "the busiest {does} {} the even share, and {expected} are to be expected, because nodes have different \
+             numbers of pods",
+            times(busiest)
+        ),
+    })
 }
 
 /// Who chose the pods, and whether the choice looks uniform.
@@ -112,7 +120,7 @@ fn choice(spread: &Spread) -> Option<String> {
     match (spread.balancer, &spread.uniformity) {
         (Balancer::Client, _) if spread.expected > 1 => Some("the client itself chose the pods".to_owned()),
         (Balancer::Proxy, _) if spread.expected > 1 => Some("a proxy chose the pods".to_owned()),
-        (Balancer::KubeProxy, Some(test)) => Some(kube_proxy(test, &policies(spread))),
+        (Balancer::KubeProxy, Some(test)) => Some(at_random(spread, test)),
         (Balancer::KubeProxy, None) if spread.expected > 1 && spread.policies.contains(&Policy::ClientIpAffinity) => {
             Some(format!("kube-proxy sends all connections of a client to one pod{}", policies(spread)))
         }
@@ -129,15 +137,19 @@ fn policies(spread: &Spread) -> String {
     if policies.is_empty() { String::new() } else { format!(" ({})", policies.join(", ")) }
 }
 
-fn kube_proxy(test: &Uniformity, policies: &str) -> String {
+/// The choice of kube-proxy, and of the router where it decides between which pods kube-proxy chooses.
+fn at_random(spread: &Spread, test: &Uniformity) -> String {
+    let by_router = spread.nodes.len() > 1 && spread.policies.contains(&Policy::ExternalLocal);
+    let choice = if by_router { "the choice of the router and of kube-proxy" } else { "kube-proxy's own choice" };
+    let uniform = if spread.has_unequal_shares() { "random" } else { "uniform" };
     let (finding, p) = if test.is_too_uneven() {
-        ("does not look uniform", test.p)
+        (format!("does not look {uniform}"), test.p)
     } else if test.is_too_even() {
-        ("is more even than a uniform choice", test.p_of_evenness)
+        (format!("is more even than a {uniform} choice"), test.p_of_evenness)
     } else {
-        ("looks uniform", test.p)
+        (format!("looks {uniform}"), test.p)
     };
-    format!("kube-proxy's own choice{policies} {finding} (p {}{})", probability(p), correction(test))
+    format!("{choice}{} {finding} (p {}{})", policies(spread), probability(p), correction(test))
 }
 
 /// What is corrected, where more than one run is tested.

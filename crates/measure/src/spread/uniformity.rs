@@ -1,14 +1,17 @@
-//! Whether connections are distributed as a uniform choice would distribute them, corrected for the number of tests.
+//! Whether connections are distributed as a random choice would distribute them, corrected for the number of tests.
 
 use serde::{Deserialize, Serialize};
 
+use super::choice::Choice;
 use super::evenness::sums;
 use super::pairs::Pairs;
+use super::squares::Squares;
 use crate::distribution::{chi_square_tails, nine_digits};
 use crate::some;
 
 /// Pearson's chi-square test (Philosophical Magazine 50, 1900) of connections against a choice of pod that is uniform
-/// and independent for each, as kube-proxy's is in its nftables and iptables modes.
+/// and independent for each, as kube-proxy's is in its nftables and iptables modes. Where pods are not equally likely, it
+/// is the test against a choice with the probability p of each, and n p takes the place of n/k.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Uniformity {
     /// Σ (x − n/k)² / (n/k), over all k pods.
@@ -55,6 +58,35 @@ impl Uniformity {
         })
     }
 
+    /// The test of the connections of all pods against a choice with the probability of each; `None` if there was no
+    /// choice.
+    #[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+    pub(super) fn of_choice(pods: &[(u64, f64)]) -> Option<Self> {
+        let probabilities: Vec<f64> = pods.iter().map(|(_, probability)| *probability).collect();
+        let counts: Vec<u64> = pods.iter().map(|(count, _)| *count).collect();
+        let choice = Choice::of(&probabilities)?;
+        if choice.is_uniform() {
+            return Self::of(&counts, choice.pods());
+        }
+        let connections: u64 = counts.iter().sum();
+        let n = connections as f64;
+        if connections == 0 {
+            return None;
+        }
+        let squares = pods.iter().map(|(count, probability)| (*count as f64).powi(2) / probability).sum::<f64>();
+        let chi_square = (squares / n - n).max(0.0);
+        let exact = exact_tails(connections, &choice, squares);
+        let (p_of_evenness, p) = exact.unwrap_or_else(|| moment_tails(chi_square, n, &choice));
+        Some(Self {
+            chi_square: nine_digits(chi_square),
+            degrees_of_freedom: choice.pods() - 1,
+            p: nine_digits(p),
+            p_of_evenness: nine_digits(p_of_evenness),
+            exact: exact.is_some(),
+            tests: 0,
+        })
+    }
+
     /// The probability below which `p` or `p_of_evenness` is significant.
     ///
     /// Runs are independent, so of m tests at the level 1 − (1 − α)^(1/m) at least one is a false alarm with
@@ -88,6 +120,25 @@ impl Uniformity {
     pub fn is_too_even(&self) -> bool {
         self.p_of_evenness < self.significance_level()
     }
+}
+
+/// The probabilities that Σ x²/p is at most, and at least, this: Σ w x² with whole numbers w in the ratios of 1/p.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number above 0")]
+fn exact_tails(connections: u64, choice: &Choice, squares: f64) -> Option<(f64, f64)> {
+    let (weights, unit) = choice.inverse_ratios()?;
+    let distribution = Squares::new(connections, choice, &weights)?;
+    Some(distribution.tails((squares / unit).round() as u128))
+}
+
+/// The same from a gamma distribution with the mean and the variance of chi-square, which is larger than that of the
+/// chi-square distribution where pods are seldom chosen (Haldane, Biometrika 29, 1937).
+fn moment_tails(chi_square: f64, n: f64, choice: &Choice) -> (f64, f64) {
+    let k = f64::from(choice.pods());
+    let mean = k - 1.0;
+    let variance = 2.0 * mean + (choice.sum(|probability| 1.0 / probability) - k * k - 2.0 * k + 2.0) / n;
+    let scale = variance / mean;
+    // Twice a gamma variable of scale 1 is a chi-square with twice its shape.
+    chi_square_tails(2.0 * chi_square / scale, 2.0 * mean / scale)
 }
 
 fn without_sign(p: f64) -> String {
@@ -206,5 +257,70 @@ mod tests {
     fn without_a_choice_there_is_no_test() {
         assert_eq!(Uniformity::of(&[30], 1), None);
         assert_eq!(Uniformity::of(&[], 10), None);
+    }
+
+    /// Two nodes with 1 and 9 pods, whose connections are divided evenly over the nodes.
+    fn one_and_nine(alone: u64, others: [u64; 9]) -> Vec<(u64, f64)> {
+        [(alone, 0.5)].into_iter().chain(others.map(|count| (count, 0.5 / 9.0))).collect()
+    }
+
+    #[test]
+    fn pods_have_the_share_of_their_node() {
+        let expected = Uniformity::of_choice(&one_and_nine(15, [2, 2, 2, 2, 2, 2, 1, 1, 1])).unwrap();
+        // n p is 15 and 5/3: 6 (1/3)² / (5/3) + 3 (2/3)² / (5/3).
+        assert!((expected.chi_square - 1.2).abs() < 1e-9 && expected.degrees_of_freedom == 9, "{expected:?}");
+        assert!(expected.exact && !expected.is_too_uneven());
+        // With equal probabilities this would be a clear sign of something wrong, and an even spread would be none.
+        let counts = [15, 2, 2, 2, 2, 2, 2, 1, 1, 1];
+        assert!(Uniformity::of(&counts, 10).unwrap().is_too_uneven());
+        assert!(Uniformity::of_choice(&one_and_nine(6, [6; 9])).unwrap().is_too_uneven());
+        assert_eq!(
+            Uniformity::of_choice(&[(20, 0.5), (10, 0.5)]),
+            Uniformity::of(&[20, 10], 2),
+            "equal probabilities are the uniform choice"
+        );
+        assert_eq!(Uniformity::of_choice(&[(3, 0.5), (2, 0.5), (1, 0.0)]), None, "a pod that cannot be chosen");
+    }
+
+    #[test]
+    fn two_unequal_pods_are_a_binomial() {
+        // Of 3 connections with probabilities 3/4 and 1/4, none is on the first with 1/64, which is the most uneven.
+        let test = Uniformity::of_choice(&[(0, 0.75), (3, 0.25)]).unwrap();
+        assert!((test.p - 1.0 / 64.0).abs() < 1e-9 && (test.chi_square - 9.0).abs() < 1e-9, "{test:?}");
+    }
+
+    #[test]
+    fn uneven_nodes_give_no_false_alarms() {
+        let pods = one_and_nine(0, [0; 9]);
+        let choice = Choice::of(&pods.iter().map(|(_, probability)| *probability).collect::<Vec<_>>()).unwrap();
+        let (weights, _) = choice.inverse_ratios().unwrap();
+        let squares = Squares::new(30, &choice, &weights).unwrap();
+        let test = Uniformity::of_choice(&one_and_nine(15, [2, 2, 2, 2, 2, 2, 1, 1, 1])).unwrap();
+        let alarm = |sum: f64| {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small whole number")]
+            let (p_of_evenness, p) = squares.tails(sum as u128);
+            let test = Uniformity { p, p_of_evenness, ..test };
+            f64::from(u8::from(test.is_too_uneven() || test.is_too_even()))
+        };
+        let rate = squares.mean(alarm);
+        assert!(rate <= 0.01, "{rate}");
+    }
+
+    #[test]
+    fn many_connections_on_uneven_nodes_give_few_false_alarms() {
+        const RUNS: u32 = 2_000;
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut alarms = 0;
+        for _ in 0..RUNS {
+            let (mut alone, mut others) = (0, [0; 9]);
+            for _ in 0..300 {
+                if random.bool() { alone += 1 } else { others[random.usize(0..9)] += 1 }
+            }
+            let test = Uniformity::of_choice(&one_and_nine(alone, others)).unwrap();
+            assert!(!test.exact);
+            alarms += u32::from(test.is_too_uneven() || test.is_too_even());
+        }
+        // 20 are promised at most on average; three standard errors above that.
+        assert!(alarms <= 33, "{alarms} of {RUNS}");
     }
 }

@@ -1,5 +1,6 @@
 //! The figures of a run by name, as every format shows them. To add a figure, add one line here.
 
+use super::nodes;
 use super::number::{bytes, count, grouped, max_milliseconds, mean, mean_milliseconds, milliseconds, to_f64};
 use evenkeel_measure::{Latency, Measurement, PodUse, Spread, USUAL_STATUSES, client_address_words};
 
@@ -80,6 +81,7 @@ pub(super) fn run(run: &Measurement) -> Vec<Figure> {
         figures.push(("Requests due but never sent", count(rate.unsent)));
     }
     figures.extend(pods(run));
+    figures.extend(nodes::only_node(run).map(|used| ("Used by the node", used)));
     figures
 }
 
@@ -105,6 +107,11 @@ fn pods(run: &Measurement) -> Vec<Figure> {
     ]
 }
 
+/// What the busiest pod is compared with.
+fn share(of: &Spread) -> &'static str {
+    if of.has_unequal_shares() { "the even share" } else { "its share" }
+}
+
 /// How the run was distributed over pods; empty if no pod is known.
 pub(super) fn spread(of: &Spread) -> Vec<Figure> {
     if of.pods.is_empty() {
@@ -112,7 +119,7 @@ pub(super) fn spread(of: &Spread) -> Vec<Figure> {
     }
     let reached = format!("{} of {}", of.pods.len(), of.expected);
     let mut figures = if of.knows_requests() {
-        vec![("Pods that answered", reached), ("Busiest pod", format!("{:.2} × its share", of.busiest))]
+        vec![("Pods that answered", reached), ("Busiest pod", format!("{:.2} × {}", of.busiest, share(of)))]
     } else {
         vec![("Pods with a connection", reached), ("Counted by", "the node's connection tracking".to_owned())]
     };
@@ -127,11 +134,17 @@ pub(super) fn spread(of: &Spread) -> Vec<Figure> {
     }
     if let Some(uniformity) = of.uniformity {
         figures.push(("Chi-square of the connections", format!("{:.2}", uniformity.chi_square)));
-        figures.push(("p-value against a uniform choice", uniformity.p_text()));
+        let choice = if of.has_unequal_shares() {
+            "p-value against a random choice with the expected shares"
+        } else {
+            "p-value against a uniform choice"
+        };
+        figures.push((choice, uniformity.p_text()));
         figures.push(("Significance level, corrected for the number of runs", uniformity.significance_text()));
     }
     if let Some(chance) = of.chance {
-        figures.push(("Busiest pod by chance alone, on average", format!("{:.2} × its share", chance.busiest)));
+        let share = share(of);
+        figures.push(("Busiest pod by chance alone, on average", format!("{:.2} × {share}", chance.busiest)));
         figures.push(("Some pod idle by chance alone", format!("{:.0}% of runs", chance.some_idle * 100.0)));
     }
     figures

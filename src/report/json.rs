@@ -59,9 +59,10 @@ mod tests {
         let validator = jsonschema::draft202012::new(&schema).unwrap();
         let mut streams = sample::report();
         streams.runs[0].messages = Some(sample::messages());
-        let mut nodes = sample::report();
-        nodes.runs[0].events = vec![node_events::sample()];
-        for report in [sample::report(), sample::three_runs(), streams, nodes, Report::new("x", vec![])] {
+        let mut events = sample::report();
+        events.runs[0].events = vec![node_events::sample()];
+        let several = [sample::report(), sample::three_runs(), sample::three_nodes(), sample::uneven_nodes()];
+        for report in several.into_iter().chain([streams, events, Report::new("x", vec![])]) {
             let value = exported(&report);
             let wrong: Vec<String> =
                 validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();

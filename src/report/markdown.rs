@@ -6,7 +6,7 @@ use super::figures::{self, Figure};
 use super::number::{count, grouped, milliseconds};
 use super::over_time::PodRates;
 use super::words::{self, went_wrong};
-use super::{Exporter, Report, events, pods, requests, rounds, slow_pods};
+use super::{Exporter, Report, events, nodes, pods, requests, rounds, slow_pods};
 use crate::report::ReportError;
 use evenkeel_measure::Measurement;
 
@@ -86,15 +86,33 @@ fn detail(run: &Measurement) -> String {
     }
     text += &figures("Spread", figures::spread(&run.spread));
     let (first, last) = pods::shown(&run.spread.pods);
+    let columns = pods::columns(&run.spread);
     let row = |pod| pods::cells(pod, &run.spread);
     let left_out = run.spread.pods.len() - first.len() - last.len();
     let gap = (left_out > 0).then(|| {
-        std::iter::once(format!("… {left_out} more …")).chain(vec![String::new(); pods::COLUMNS.len() - 1]).collect()
+        std::iter::once(format!("… {left_out} more …")).chain(vec![String::new(); columns.len() - 1]).collect()
     });
     let rows = first.iter().map(row).chain(gap).chain(last.iter().map(row));
-    text += &table(&pods::COLUMNS, rows);
+    text += &table(&columns, rows);
+    text += &nodes(run);
     let shown: Vec<&str> = first.iter().chain(last).map(|pod| pod.name.as_str()).collect();
     text + &over_time(run, &shown)
+}
+
+/// The nodes and zones, what crossed between them, and what nodes used; empty with one node.
+fn nodes(run: &Measurement) -> String {
+    if run.spread.nodes.is_empty() {
+        return String::new();
+    }
+    let mut text = table(&nodes::columns(&run.spread), nodes::rows(&run.spread, nodes::MOST_ROWS));
+    let crossed = run.spread.crossing_sentence();
+    if !crossed.is_empty() {
+        let _ = writeln!(text, "\n{}", escape(&crossed));
+    }
+    if !run.node_use.is_empty() {
+        text += &table(&nodes::USE_COLUMNS, nodes::use_rows(run, nodes::MOST_ROWS));
+    }
+    text
 }
 
 /// Requests per second of these pods over time; empty if that is not known.
@@ -149,6 +167,11 @@ mod tests {
     #[test]
     fn a_report_of_two_runs() {
         sample::pinned("report_markdown", &Markdown.export(&sample::report()).unwrap());
+    }
+
+    #[test]
+    fn a_report_of_three_nodes() {
+        sample::pinned("report_nodes_markdown", &Markdown.export(&sample::three_nodes()).unwrap());
     }
 
     #[test]

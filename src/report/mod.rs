@@ -15,6 +15,7 @@ mod html;
 mod json;
 mod markdown;
 mod node_events;
+mod nodes;
 mod number;
 mod over_time;
 mod pods;

@@ -8,9 +8,9 @@ use super::Report;
 use crate::experiment::run_data::run_data;
 use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, TimeBins, Times};
 use evenkeel_measure::{
-    ContextSwitches, Event, FaultCount, Latency, Measurement, Messages, Mode, OverTime, PercentilePoint, PodLatency,
-    PodLoad, PodOverTime, PodUse, Protocol, RequestResult, RequestTimes, Requests, SlowPod, SlowPodLoad, Spread,
-    Throughput, TimelineSecond, USUAL_STATUSES,
+    ClusterNode, ContextSwitches, EnteredConnections, Event, FaultCount, Latency, Measurement, Messages, Mode, NodeUse,
+    OverTime, PercentilePoint, PlacedPod, PodLatency, PodLoad, PodOverTime, PodUse, Policy, Protocol, RequestResult,
+    RequestTimes, Requests, SlowPod, SlowPodLoad, Spread, Throughput, TimelineSecond, Topology, USUAL_STATUSES,
 };
 
 /// A run of two seconds against two pods.
@@ -76,6 +76,7 @@ pub(super) fn measurement() -> Measurement {
         events: Vec::new(),
         by_request: Vec::new(),
         pod_use: Vec::new(),
+        node_use: Vec::new(),
         generator_cpu_seconds: 1.25,
         generator_busiest: 0.625,
         generator_bound: false,
@@ -174,6 +175,57 @@ pub(super) fn three_runs() -> Report {
     let environment = [("kernel", "Linux 6.18.5"), ("CPU", "2 × made-up processor"), ("kube-proxy mode", "nftables")];
     report.environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     report
+}
+
+/// A run of half a minute at five pods on three nodes in two zones, with externalTrafficPolicy: Cluster.
+pub(super) fn three_nodes() -> Report {
+    on_nodes(&[9, 8, 6, 4, 3], &[0, 1, 1, 2, 2], &[Policy::ExternalCluster], |pod, connections| {
+        let first = connections / 3;
+        vec![(pod % 3, first), ((pod + 1) % 3, connections - first)]
+    })
+}
+
+/// The same at ten pods, one of them alone on its node, with externalTrafficPolicy: Local. No node counted connections.
+pub(super) fn uneven_nodes() -> Report {
+    let nodes = [0, 1, 1, 1, 1, 2, 2, 2, 2, 2];
+    on_nodes(&[9, 4, 3, 3, 2, 3, 2, 2, 1, 1], &nodes, &[Policy::ExternalLocal], |_, _| Vec::new())
+}
+
+/// A run with these connections on each pod, which is on the node with this number, and with the connections that entered
+/// at each node on their way to the pod.
+fn on_nodes(
+    connections: &[u64],
+    nodes: &[usize],
+    policies: &[Policy],
+    entered: impl Fn(usize, u64) -> Vec<(usize, u64)>,
+) -> Report {
+    let (result, replicas) = run(connections, 8_900, 3_350, None);
+    let name = |node: usize| format!("evenkeel-{node}");
+    let pod = |(pod, node): (&Pod, &usize)| PlacedPod { name: pod.name.clone(), node: name(*node), ready: true };
+    let mut paths = Vec::new();
+    for (at, pod) in result.pods.iter().enumerate() {
+        for (node, connections) in entered(at, pod.connections) {
+            paths.push(EnteredConnections { node: name(node), pod: pod.name.clone(), connections });
+        }
+    }
+    let zone = |node: usize| Some(if node < 2 { "zone-a" } else { "zone-b" }.to_owned());
+    let topology = Topology {
+        nodes: (0..3).map(|node| ClusterNode { name: name(node), zone: zone(node) }).collect(),
+        pods: result.pods.iter().zip(nodes).map(pod).collect(),
+        entries: Some((0..3).map(name).collect()),
+        entered: (!paths.is_empty()).then_some(paths),
+    };
+    let used = (0_u32..3).map(|node| NodeUse {
+        name: name(node as usize),
+        components_cpu_seconds: Some(if node == 0 { 9.6 } else { 3.3 }),
+        pods_cpu_seconds: Some(f64::from(node + 1) * 4.5),
+        components_memory_bytes: Some(if node == 0 { 412_000_000 } else { 148_000_000 }),
+        pods_memory_bytes: (node > 0).then_some(5_100_000),
+    });
+    let mut measured = Measurement::new(&run_data(&result), Some(replicas));
+    measured.over_time.iter_mut().for_each(|over_time| over_time.bin_seconds = 0.3);
+    let measured = measured.under(policies).on_nodes(&topology).with_node_use(used.collect());
+    Report { evenkeel_version: "0.0.0".into(), ..Report::new("http://198.18.1.1/", vec![measured]) }
 }
 
 fn throttled_event() -> Event {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::number::count;
 use super::text_table::Look;
 use super::{
-    Exporter, Report, autocannon, comparison, events, generator, pods, requests, rounds, slow_pods, tail, words,
+    Exporter, Report, autocannon, comparison, events, generator, nodes, pods, requests, rounds, slow_pods, tail, words,
 };
 use crate::report::ReportError;
 use evenkeel_measure::{Measurement, Mode};
@@ -43,6 +43,7 @@ impl Table {
             tail::text(run, self.look),
             events::text(run, self.look),
             pods::spread(&run.spread, self.look),
+            nodes::text(run, self.look),
         ];
         below.iter().filter(|part| !part.is_empty()).fold(text, |text, part| format!("{text}\n{part}"))
     }
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_terminal_of_80_columns_is_enough() {
-        for report in [sample::report(), sample::three_runs()] {
+        for report in [sample::report(), sample::three_runs(), sample::three_nodes()] {
             let text = Table::new(Look { colour: false, width: Some(80) }).export(&report).unwrap();
             for line in text.lines() {
                 assert!(measure_text_width(line) <= 80, "{} columns: {line}\n{text}", measure_text_width(line));

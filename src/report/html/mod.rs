@@ -8,6 +8,7 @@ mod heat_map;
 mod key_numbers;
 mod legend;
 mod markup;
+mod nodes_chart;
 mod page;
 mod percentile_chart;
 mod pods_chart;
@@ -29,6 +30,8 @@ const ALL_BINS: usize = 600;
 const MOST_BINS: usize = 150;
 /// Pods on the whole page.
 const ALL_PODS: usize = 440;
+/// Nodes on the whole page.
+const ALL_NODES: usize = 72;
 /// Cells of the maps of pods over time, on the whole page.
 const ALL_CELLS: usize = 10_000;
 
@@ -54,6 +57,7 @@ impl Exporter for Html {
             happened(runs, drawn_names),
             slow_pods_compared(&report.runs),
             pods_chart::section(runs, drawn_names, ALL_PODS / drawn.max(1)),
+            nodes_chart::section(runs, drawn_names, ALL_NODES / drawn.max(1)),
             heat_map::section(runs, drawn_names, ALL_PODS / drawn.max(1), ALL_CELLS / drawn.max(1)),
             details(runs, drawn_names),
             environment(report),

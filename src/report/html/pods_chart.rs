@@ -57,7 +57,7 @@ fn panel(spread: &Spread, at: usize, name: &str, most: usize) -> String {
     }
     let facts = terms(&figures::spread(spread));
     let what = if spread.knows_requests() { "Requests" } else { "Connections" };
-    let table = table(&format!("{what} per pod, {name}"), &pods::COLUMNS, rows);
+    let table = table(&format!("{what} per pod, {name}"), &pods::columns(spread), rows);
     if !spread.knows_requests() {
         return format!("<p>{}</p><dl class=\"facts\">{facts}</dl>{table}", escape(&sentence(spread)));
     }

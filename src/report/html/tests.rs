@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::report::sample;
-use evenkeel_measure::{Measurement, OverTime, PodLatency, PodOverTime, PodShare, PodUse, TimelineSecond};
+use evenkeel_measure::{
+    Measurement, NodeShare, NodeUse, OverTime, PodLatency, PodOverTime, PodShare, PodUse, TimelineSecond,
+};
 
 fn page(report: &Report) -> String {
     Html.export(report).unwrap()
@@ -36,7 +38,8 @@ fn unbalanced(page: &str) -> Vec<String> {
 
 #[test]
 fn every_tag_is_closed() {
-    for report in [sample::report(), sample::three_runs(), Report::new("x", vec![])] {
+    let several = [sample::report(), sample::three_runs(), sample::three_nodes(), sample::uneven_nodes()];
+    for report in several.into_iter().chain([Report::new("x", vec![])]) {
         assert_eq!(unbalanced(&page(&report)), Vec::<String>::new());
     }
 }
@@ -77,6 +80,10 @@ fn names_from_outside_stay_text() {
     report.evenkeel_version = evil.into();
     for run in &mut report.runs {
         run.spread.pods[0].name = evil.into();
+        let node = NodeShare { name: evil.into(), zone: Some(evil.into()), ..NodeShare::default() };
+        run.spread.nodes = vec![node];
+        run.spread.pods[0].node = Some(evil.into());
+        run.node_use = vec![NodeUse { name: evil.into(), ..NodeUse::default() }; 2];
         run.over_time.as_mut().unwrap().pods[0].name = evil.into();
         run.events = vec![evenkeel_measure::Event {
             second: 1.0,
@@ -127,7 +134,12 @@ fn the_largest_report_stays_below_a_megabyte() {
         expected_connections: None,
         restarts: None,
         latency_us: None,
+        node: Some("n".repeat(60)),
+        zone: Some("z".repeat(60)),
+        expected_share: Some(0.001),
     };
+    let node = NodeShare { name: "n".repeat(60), zone: Some("z".repeat(60)), ..NodeShare::default() };
+    run.spread.nodes = vec![node; 63];
     run.spread.pods = vec![pod; 1025];
     // The worst case: no two neighbours have the same colour.
     let over_time = |number: usize| PodOverTime {
@@ -280,6 +292,9 @@ fn nonsense_is_drawn_without_a_panic() {
         run.spread.expected = 0;
         run.faults.iter_mut().for_each(|fault| (fault.second, fault.count) = (u32::MAX, u64::MAX));
         run.spread.pods.iter_mut().for_each(|pod| (pod.requests, pod.share) = (u64::MAX, f64::NAN));
+        let node =
+            |share| NodeShare { share, expected_share: Some(f64::NAN), requests: u64::MAX, ..NodeShare::default() };
+        run.spread.nodes = vec![node(f64::NAN), node(f64::INFINITY), node(-1.0)];
         let pod = |requests| PodOverTime { name: "a".into(), requests };
         run.over_time = Some(OverTime {
             bin_seconds: [f64::MAX, 1e-300][usize::from(run.interrupted)],

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Balancer, Spread};
+use super::{Balancer, Policy, Spread};
 use crate::{EnteredConnections, Topology, grouped_count};
 
 /// How many connections crossed from the node at which they entered the cluster to another one.
@@ -48,6 +48,10 @@ impl Spread {
             return String::new();
         }
         let Some(crossing) = self.crossing else {
+            let local = [Policy::ExternalLocal, Policy::InternalLocal];
+            if let Some(policy) = self.policies.iter().find(|policy| local.contains(policy)) {
+                return format!("With {policy} no connection crosses to another node.");
+            }
             return "It is not known how many connections crossed to another node.".to_owned();
         };
         let Crossing { connections, to_another_node, to_another_zone, uncounted } = crossing;

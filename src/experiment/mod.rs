@@ -7,6 +7,7 @@ pub mod environment;
 mod error;
 mod grpc_call;
 mod live_line;
+mod observation;
 mod place;
 mod places;
 mod policies;

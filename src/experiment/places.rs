@@ -77,14 +77,14 @@ impl<'a> Places<'a> {
 }
 
 /// The names of the nodes to which connections to this address are sent in a lab: one node for a node port, and for an
-/// external IP all that are ready, over which the router divides them evenly. `None` for other addresses.
+/// external IP all that take connections, over which the router divides them evenly. `None` for other addresses.
 fn entries(nodes: &[NodePlace], to: IpAddr, policies: &[ServicePolicy]) -> Option<Vec<String>> {
     if let Some(node) = nodes.iter().find(|node| node.address == Some(to)) {
         return Some(vec![node.name.clone()]);
     }
     let external = [ServicePolicy::ExternalCluster, ServicePolicy::ExternalLocal];
     let is_external = policies.iter().any(|policy| external.contains(policy));
-    is_external.then(|| nodes.iter().filter(|node| node.ready).map(|node| node.name.clone()).collect())
+    is_external.then(|| nodes.iter().filter(|node| node.takes_connections).map(|node| node.name.clone()).collect())
 }
 
 #[cfg(test)]
@@ -93,10 +93,10 @@ mod tests {
 
     #[test]
     fn connections_enter_at_all_ready_nodes_or_at_the_one_that_is_addressed() {
-        let node = |number: u8, ready| NodePlace {
+        let node = |number: u8, takes_connections| NodePlace {
             name: format!("lab-{number}"),
             address: Some(IpAddr::from([198, 18, 0, 2 + number])),
-            ready,
+            takes_connections,
             ..NodePlace::default()
         };
         let nodes = [node(0, true), node(1, false), node(2, true)];

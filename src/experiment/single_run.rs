@@ -6,20 +6,18 @@ use tokio::time::{Instant, sleep};
 
 use super::client_pods::ClientPods;
 use super::live_line::line;
+use super::observation::{Observed, Observer, RunObservations};
 use super::place::Place;
-use super::places::Places;
-use super::proxied::{KnownPods, ServicePods, ServiceUse, is_proxied, with_use};
-use super::run_data::{node_readings, observed_events, policies, run_data};
-use super::tracking::{Tracked, Tracking, Wanted};
+use super::proxied::{KnownPods, with_use};
+use super::run_data::{observed_events, policies, run_data};
 use super::workplace::Workplace;
-use crate::cluster::{Access, NodeCgroup};
 use crate::experiment::ExperimentError;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::workload::conntrack_table::Destination;
 use crate::workload::event::{EventContext, EventRecord, Planned, drained, play};
 use evenkeel_load::{self as load, LoadPlan, PodWatches, RunProgress, RunResult};
-use evenkeel_measure::{Measurement, Mode, NodeReading, NodeUse, Topology, TrafficPolicy};
+use evenkeel_measure::{Measurement, Mode, TrafficPolicy};
 
 /// How long a run continues after its events are over and the last old pod is gone.
 const AFTERMATH: Duration = Duration::from_secs(2);
@@ -48,39 +46,6 @@ pub(super) struct SingleRun<'a> {
     pub(super) shutdown: &'a Shutdown,
 }
 
-/// The results of a run.
-struct RunObservations {
-    run: RunResult,
-    /// What the pods of the Service that the load was sent to used.
-    own: ServiceUse,
-    /// What those of the Service under test used, where it is another one.
-    subject: Option<ServiceUse>,
-    /// What the nodes' connection tracking tells.
-    tracked: Tracked,
-    events: Vec<EventRecord>,
-    /// Whether pods answered that are not those of the Service that the load was sent to.
-    proxied: bool,
-    /// The nodes of the pods; without nodes if there is only one.
-    topology: Topology,
-    node_use: Vec<NodeUse>,
-}
-
-impl RunObservations {
-    /// A run against a target outside of a cluster, of which nothing else is known.
-    fn outside(run: RunResult) -> Self {
-        Self {
-            run,
-            own: ServiceUse::default(),
-            subject: None,
-            tracked: Tracked::default(),
-            events: Vec::new(),
-            proxied: false,
-            topology: Topology::default(),
-            node_use: Vec::new(),
-        }
-    }
-}
-
 impl SingleRun<'_> {
     /// Makes the run, at these `pods`, as one of `uniformity_tests` runs that are tested for a uniform
     /// choice of pods. Its progress goes to `step`.
@@ -90,13 +55,15 @@ impl SingleRun<'_> {
         uniformity_tests: u32,
         step: &Step,
     ) -> Result<Measurement, ExperimentError> {
-        let observed = if let Some((workplace, subject)) = self.place.workplace.zip(self.subject) {
-            Box::pin(self.in_cluster(workplace, subject, step)).await?
-        } else {
-            let run = load::run(&self.place.target, &self.plan, self.shutdown, self.live_progress(step)).await?;
-            RunObservations::outside(run)
-        };
-        let run = run_data(&observed.run);
+        let RunObservations { run, observed } =
+            if let Some((workplace, subject)) = self.place.workplace.zip(self.subject) {
+                Box::pin(self.in_cluster(workplace, subject, step)).await?
+            } else {
+                let run = load::run(&self.place.target, &self.plan, self.shutdown, self.live_progress(step)).await?;
+                RunObservations { run, observed: Observed::default() }
+            };
+        let events = observed_events(&observed.events, &run);
+        let run = run_data(&run);
         let proxied = observed.proxied;
         let replicas = match (proxied, &observed.subject) {
             (false, _) => pods.own,
@@ -105,7 +72,7 @@ impl SingleRun<'_> {
         };
         let measured =
             Measurement::new(&run, replicas).with_tracked(&observed.tracked.pods).as_one_of(uniformity_tests);
-        let measured = measured.with_events(&run, &observed_events(&observed.events, &observed.run));
+        let measured = measured.with_events(&run, &events);
         let measured = with_use(measured, proxied, observed.own, observed.subject);
         let measured = match self.mode {
             Some(mode) if mode.is_by_client() => measured.in_mode(mode),
@@ -128,20 +95,14 @@ impl SingleRun<'_> {
         step: &Step,
     ) -> Result<RunObservations, ExperimentError> {
         let Self { plan, shutdown, .. } = self;
-        let Workplace { access, subject, .. } = workplace;
+        let access = workplace.access;
         let pods = ClientPods::find(self.mode, workplace, self.progress).await?;
         let watches = PodWatches::default();
         let destination = match pods {
             Some(_) => Destination::Pods,
             None => Destination::Service(self.place.target.address),
         };
-        let tracking = Tracking::begin(access, subject, destination).await;
-        let own = ServicePods::find(access, subject).await;
-        let other = match events_on.subject {
-            other if other == subject => None,
-            other => Some(ServicePods::find(access, other).await),
-        };
-        let places = Places::find(self.place, (events_on.subject != subject).then_some(events_on.subject)).await;
+        let observer = Observer::begin(self.place, workplace, events_on.subject, destination).await;
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {
             let run = self.load(pods, &watches, &enough, step).await;
@@ -150,7 +111,7 @@ impl SingleRun<'_> {
         };
         let before = async {
             self.after_warm_up().await;
-            (own.again(), other.map(ServicePods::again), nodes_now(access))
+            observer.again()
         };
         let stage = EventContext {
             access,
@@ -160,29 +121,13 @@ impl SingleRun<'_> {
             watches: Some(&watches),
         };
         let events = self.play_events(&stage, Instant::now() + plan.warm_up, &enough, &over);
-        let (run, (own, other, nodes), events) = futures::join!(run, before, events);
+        let (run, observer, events) = futures::join!(run, before, events);
         let mut run = run?;
         if self.ends_with_events && !shutdown.is_cancelled() {
             run.interrupted = false;
             run.plan.duration = whole_tenths(run.elapsed);
         }
-        let node_use = NodeUse::between(&nodes, &nodes_now(access));
-        let wanted = Wanted { entries: places.is_some(), client_address: self.sees_client };
-        let mut tracked = match tracking {
-            Some(tracking) => tracking.end(&run, wanted).await,
-            None => Tracked::default(),
-        };
-        let subject = match other {
-            Some(other) => Some(other.end().await),
-            None => None,
-        };
-        let own = own.end().await;
-        let proxied = is_proxied(&run, &own);
-        let topology = match places {
-            Some(places) => places.end(proxied, tracked.entered.take()).await,
-            None => Topology::default(),
-        };
-        Ok(RunObservations { run, own, subject, tracked, events, proxied, topology, node_use })
+        Ok(observer.end(run, events, self.sees_client).await)
     }
 
     /// Waits for the end of the warm-up, which does not belong to the run.
@@ -242,11 +187,6 @@ impl SingleRun<'_> {
             },
         }
     }
-}
-
-/// The counters of the lab's nodes; none if they cannot be read.
-fn nodes_now(access: &Access) -> Vec<NodeReading> {
-    access.lab().map(|cluster| node_readings(&NodeCgroup::all(cluster))).unwrap_or_default()
 }
 
 fn whole_tenths(time: Duration) -> Duration {

@@ -11,6 +11,7 @@ use kube::{Api, Client, ResourceExt};
 use super::backends::{is_ready, slices};
 use super::endpoint::internal_ip;
 use super::pods::{has_ended, pods};
+use super::router::EXCLUDE_LABEL;
 use super::subject::Subject;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
@@ -27,8 +28,8 @@ pub struct NodePlace {
     pub zone: Option<String>,
     /// Its address, if it has one.
     pub address: Option<IpAddr>,
-    /// Whether it is ready.
-    pub ready: bool,
+    /// Whether the router sends it new connections: it is ready and not excluded.
+    pub takes_connections: bool,
 }
 
 /// A pod, and the node on which it runs.
@@ -58,11 +59,12 @@ pub async fn node_places(client: &Client) -> Result<Vec<NodePlace>, WorkloadErro
 
 fn node_place(node: &Node) -> NodePlace {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let is_ready = conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     NodePlace {
         name: node.name_any(),
         zone: node.labels().get(ZONE).filter(|zone| !zone.is_empty()).cloned(),
         address: internal_ip(node),
-        ready: conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+        takes_connections: is_ready && !node.labels().contains_key(EXCLUDE_LABEL),
     }
 }
 
@@ -142,9 +144,12 @@ mod tests {
         let node = serde_json::json!({"metadata": {"name": "lab-1", "labels": {ZONE: "zone-b"}}, "status": {
             "addresses": [{"type": "Hostname", "address": "lab-1"}, {"type": "InternalIP", "address": "198.18.0.3"}],
             "conditions": [{"type": "Ready", "status": "True"}]}});
-        let place = node_place(&serde_json::from_value(node).unwrap());
+        let mut node: Node = serde_json::from_value(node).unwrap();
         let address = Some("198.18.0.3".parse().unwrap());
-        assert_eq!(place, NodePlace { name: "lab-1".into(), zone: Some("zone-b".into()), address, ready: true });
+        let wanted = NodePlace { name: "lab-1".into(), zone: Some("zone-b".into()), address, takes_connections: true };
+        assert_eq!(node_place(&node), wanted);
+        node.metadata.labels.as_mut().unwrap().insert(EXCLUDE_LABEL.into(), String::new());
+        assert_eq!(node_place(&node), NodePlace { takes_connections: false, ..wanted });
         let bare = serde_json::from_value(serde_json::json!({"metadata": {"name": "lab-2"}})).unwrap();
         assert_eq!(node_place(&bare), NodePlace { name: "lab-2".into(), ..NodePlace::default() });
     }

@@ -28,10 +28,11 @@ const MOST_RUNS: usize = 12;
 const ALL_BINS: usize = 600;
 /// The maximum number of bins of time for one run: more cannot be distinguished.
 const MOST_BINS: usize = 150;
-/// Pods on the whole page.
+/// Pods on the whole page, and where there are several nodes, which take room of their own.
 const ALL_PODS: usize = 440;
+const ALL_PODS_ON_NODES: usize = 280;
 /// Nodes on the whole page.
-const ALL_NODES: usize = 72;
+const ALL_NODES: usize = 48;
 /// Cells of the maps of pods over time, on the whole page.
 const ALL_CELLS: usize = 10_000;
 
@@ -45,6 +46,8 @@ impl Exporter for Html {
         let names = rounds::names(&shown);
         let drawn = shown.len().min(MOST_RUNS);
         let (runs, drawn_names) = (&shown[..drawn], &names[..drawn]);
+        let several_nodes = runs.iter().any(|run| !run.spread.nodes.is_empty());
+        let pods = if several_nodes { ALL_PODS_ON_NODES } else { ALL_PODS } / drawn.max(1);
         let bins = (ALL_BINS / drawn.max(1)).min(MOST_BINS);
         let sections = [
             key_numbers::cards(runs, drawn_names),
@@ -56,9 +59,9 @@ impl Exporter for Html {
             requested(runs, drawn_names),
             happened(runs, drawn_names),
             slow_pods_compared(&report.runs),
-            pods_chart::section(runs, drawn_names, ALL_PODS / drawn.max(1)),
+            pods_chart::section(runs, drawn_names, pods),
             nodes_chart::section(runs, drawn_names, ALL_NODES / drawn.max(1)),
-            heat_map::section(runs, drawn_names, ALL_PODS / drawn.max(1), ALL_CELLS / drawn.max(1)),
+            heat_map::section(runs, drawn_names, pods, ALL_CELLS / drawn.max(1)),
             details(runs, drawn_names),
             environment(report),
         ];

@@ -22,7 +22,7 @@ pub(super) fn columns(spread: &Spread) -> Vec<&'static str> {
 }
 
 /// Whether a node has a zone.
-pub(super) fn has_zones(spread: &Spread) -> bool {
+fn has_zones(spread: &Spread) -> bool {
     spread.nodes.iter().any(|node| node.zone.is_some())
 }
 

@@ -1,6 +1,5 @@
 //! How requests were distributed over pods.
 
-use super::nodes;
 use super::number::{count, milliseconds};
 use super::text_table::{Align, Borders, Look, TextTable};
 use evenkeel_load::POD_HEADER;
@@ -18,17 +17,10 @@ pub(super) const WIDTH: usize = 80;
 /// The length of the bar of the busiest pod.
 const BAR: usize = 6;
 
-/// The columns of a pod where the width is not limited. Its node is only there if there are several, and its zone if they
-/// have zones.
+/// The columns of a pod where the width is not limited. Its node is only there if there are several.
 pub(super) fn columns(spread: &Spread) -> Vec<&'static str> {
-    let (node, zone) = placed(spread);
-    let places = node.then_some("Node").into_iter().chain(zone.then_some("Zone"));
-    ["Pod", "Requests", "Share", "Connections", "50%", "99%"].into_iter().chain(places).collect()
-}
-
-/// Whether pods have a node to show, and a zone.
-fn placed(spread: &Spread) -> (bool, bool) {
-    (!spread.nodes.is_empty(), nodes::has_zones(spread))
+    let node = (!spread.nodes.is_empty()).then_some("Node");
+    ["Pod", "Requests", "Share", "Connections", "50%", "99%"].into_iter().chain(node).collect()
 }
 
 /// The 50th and the 99th percentile of the latency of a pod.
@@ -40,10 +32,8 @@ fn latencies(pod: &PodShare) -> [String; 2] {
 pub(super) fn cells(pod: &PodShare, spread: &Spread) -> Vec<String> {
     let [half, most] = latencies(pod);
     let [requests, share] = requests(pod, spread);
-    let (node, zone) = placed(spread);
-    let told = |place: &Option<String>| place.clone().unwrap_or_else(|| "-".into());
-    let places = node.then(|| told(&pod.node)).into_iter().chain(zone.then(|| told(&pod.zone)));
-    [pod.name.clone(), requests, share, count(pod.connections), half, most].into_iter().chain(places).collect()
+    let node = (!spread.nodes.is_empty()).then(|| pod.node.clone().unwrap_or_else(|| "-".into()));
+    [pod.name.clone(), requests, share, count(pod.connections), half, most].into_iter().chain(node).collect()
 }
 
 /// The number of requests that a pod answered, and its share.

@@ -28,13 +28,15 @@ const MOST_RUNS: usize = 12;
 const ALL_BINS: usize = 600;
 /// The maximum number of bins of time for one run: more cannot be distinguished.
 const MOST_BINS: usize = 150;
-/// Pods on the whole page, and where there are several nodes, which take room of their own.
+/// Pods on the whole page, and where there are several nodes, which take room of their own. Of 12 runs each still has more
+/// pods than are drawn with names, which take more room.
 const ALL_PODS: usize = 440;
-const ALL_PODS_ON_NODES: usize = 280;
+const ALL_PODS_ON_NODES: usize = 324;
 /// Nodes on the whole page.
-const ALL_NODES: usize = 48;
-/// Cells of the maps of pods over time, on the whole page.
+const ALL_NODES: usize = 36;
+/// Cells of the maps of pods over time, on the whole page, and where there are several nodes, which take room of their own.
 const ALL_CELLS: usize = 10_000;
+const ALL_CELLS_ON_NODES: usize = 4_000;
 
 /// The page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl Exporter for Html {
         let drawn = shown.len().min(MOST_RUNS);
         let (runs, drawn_names) = (&shown[..drawn], &names[..drawn]);
         let several_nodes = runs.iter().any(|run| !run.spread.nodes.is_empty());
+        let cells = if several_nodes { ALL_CELLS_ON_NODES } else { ALL_CELLS } / drawn.max(1);
         let pods = if several_nodes { ALL_PODS_ON_NODES } else { ALL_PODS } / drawn.max(1);
         let bins = (ALL_BINS / drawn.max(1)).min(MOST_BINS);
         let sections = [
@@ -61,7 +64,7 @@ impl Exporter for Html {
             slow_pods_compared(&report.runs),
             pods_chart::section(runs, drawn_names, pods),
             nodes_chart::section(runs, drawn_names, ALL_NODES / drawn.max(1)),
-            heat_map::section(runs, drawn_names, pods, ALL_CELLS / drawn.max(1)),
+            heat_map::section(runs, drawn_names, pods, cells),
             details(runs, drawn_names),
             environment(report),
         ];

@@ -12,6 +12,8 @@ use crate::report::number::count;
 use crate::report::pods::{shortened, some};
 use evenkeel_measure::{Measurement, NodeShare, Spread};
 
+/// The distance between bars in a wide chart.
+const STEP: f64 = 28.0;
 /// The height of the name of a zone.
 const ZONE: f64 = 26.0;
 
@@ -83,7 +85,7 @@ fn rows(spread: &Spread, most: usize) -> Vec<Row<'_>> {
 
 fn draw(room: Viewport, spread: &Spread, at: usize, most: usize) -> Canvas {
     let rows = rows(spread, most);
-    let step = room.pick(28.0, 40.0);
+    let step = room.pick(STEP, 40.0);
     let height = |row: &Row| if matches!(row, Row::Zone(_)) { ZONE } else { step };
     let total: f64 = rows.iter().map(height).sum();
     let left_out = spread.nodes.len().saturating_sub(most);
@@ -137,12 +139,15 @@ fn draw_node(
         canvas.text("pod", Anchor::Start, (left, bar - 6.0), &format!("{name} · {pods}"));
         canvas.text("value", Anchor::End, (right, bar - 6.0), &told);
     }
+    if room == Viewport::Narrow {
+        return;
+    }
     let expected = node.expected_share.map(|share| format!(", {} expected", percent(share))).unwrap_or_default();
     let entered = node.entered.map(|entered| format!("  ·  {} connections entered here", count(entered)));
     let entered = entered.unwrap_or_default();
     let share = percent(node.share);
     let tip = format!("{}: {pods}, {} {what} ({share}{expected}){entered}", node.name, count(number));
-    canvas.place((0.0, top), (room.width(), room.pick(28.0, 40.0)), &tip);
+    canvas.place((0.0, top), (room.width(), STEP), &tip);
 }
 
 #[cfg(test)]

@@ -105,7 +105,9 @@ impl Topology {
         let mut shares: BTreeMap<&str, f64> = ready.iter().map(|pod| (pod.name.as_str(), 0.0)).collect();
         for pods in &chosen {
             let each = 1.0 / (chosen.len() * pods.len()) as f64;
-            pods.iter().for_each(|pod| *shares.entry(&pod.name).or_default() += each);
+            for pod in pods {
+                *shares.entry(&pod.name).or_default() += each;
+            }
         }
         Some(shares)
     }

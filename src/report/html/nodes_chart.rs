@@ -125,7 +125,9 @@ fn draw_node(
     let (bar, thick) = (top + room.pick(7.0, 22.0), room.pick(16.0, 12.0));
     canvas.rect(&format!("bar {}", legend::class(at)), (left, bar), (x.at(node.share) - left, thick));
     if let Some(expected) = node.expected_share {
-        canvas.line_over("even", (x.at(expected), bar - 3.0), (x.at(expected), bar + thick + 3.0));
+        // In a narrow chart, names and numbers are between the bars.
+        let beyond = room.pick(3.0, 1.0);
+        canvas.line_over("even", (x.at(expected), bar - beyond), (x.at(expected), bar + thick + beyond));
     }
     let (name, pods) = (shortened(&node.name), some(node.pods, "pod"));
     let (what, number) =

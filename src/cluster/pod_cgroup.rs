@@ -1,4 +1,5 @@
-//! The counters of one pod, or of another group, read from its cgroups: these are current, while the kubelet's summary is up to ten seconds old.
+//! The counters of one pod, or of another group, read from its cgroups: these are current, while the kubelet's summary is up
+//! to ten seconds old.
 
 use std::fs;
 use std::path::{Path, PathBuf};

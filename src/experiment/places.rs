@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::place::Place;
 use crate::cluster::Access;
 use crate::workload::{NodePlace, PodPlace, ServicePolicy, Subject, node_places, pod_places, with_later};
-use evenkeel_measure::{ClusterNode, EnteredConnections, PlacedPod, Topology};
+use evenkeel_measure::{ClusterNode, EntryCounts, PlacedPod, Topology};
 
 /// The nodes of a cluster with more than one, and its pods before a run.
 pub(super) struct Places<'a> {
@@ -58,8 +58,10 @@ impl<'a> Places<'a> {
 
     /// The topology of the run, with the connections that `entered` at each node. If a proxy chose the pods, they are those of
     /// the Service under test.
-    pub(super) async fn end(self, proxied: bool, entered: Option<Vec<EnteredConnections>>) -> Topology {
+    pub(super) async fn end(self, proxied: bool, entered: Option<EntryCounts>) -> Topology {
         let Self { access, nodes, own, subject, entries } = self;
+        let later = node_places(&access.client).await.unwrap_or_default();
+        let nodes = with_later_nodes(nodes, later);
         let own = own.end(access).await;
         let pods = match subject {
             Some(subject) if proxied => with_later(subject.end(access).await, own),
@@ -76,6 +78,14 @@ impl<'a> Places<'a> {
     }
 }
 
+/// Adds the nodes of `later` that are not among `nodes`: those that were added during the run.
+fn with_later_nodes(mut nodes: Vec<NodePlace>, later: Vec<NodePlace>) -> Vec<NodePlace> {
+    let is_known = |of: &NodePlace| nodes.iter().any(|node| node.name == of.name);
+    let new: Vec<NodePlace> = later.into_iter().filter(|node| !is_known(node)).collect();
+    nodes.extend(new);
+    nodes
+}
+
 /// The names of the nodes to which connections to this address are sent in a lab: one node for a node port, and for an
 /// external IP all that take connections, over which the router divides them evenly. `None` for other addresses.
 fn entries(nodes: &[NodePlace], to: IpAddr, policies: &[ServicePolicy]) -> Option<Vec<String>> {
@@ -90,6 +100,16 @@ fn entries(nodes: &[NodePlace], to: IpAddr, policies: &[ServicePolicy]) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nodes_that_were_added_during_the_run_are_shown() {
+        let node =
+            |name: &str, zone: &str| NodePlace { name: name.into(), zone: Some(zone.into()), ..NodePlace::default() };
+        let before = vec![node("lab-0", "zone-a"), node("lab-1", "zone-b")];
+        let after = vec![node("lab-1", "zone-x"), node("lab-2", "zone-a")];
+        let all = with_later_nodes(before.clone(), after);
+        assert_eq!(all, [before, vec![node("lab-2", "zone-a")]].concat());
+    }
 
     #[test]
     fn connections_enter_at_all_ready_nodes_or_at_the_one_that_is_addressed() {

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use crate::cluster::Access;
 use crate::workload::Subject;
-use crate::workload::conntrack_table::{ConntrackTable, Destination, NodePath, pod_names};
+use crate::workload::conntrack_table::{ConntrackTable, Destination, NodeIndex, NodePath, pod_names};
 use evenkeel_load::RunResult;
-use evenkeel_measure::{ClientAddress, EnteredConnections};
+use evenkeel_measure::{ClientAddress, EnteredConnections, EntryCounts};
 
 /// The connections to the Service or its pods that the nodes tracked before a run.
 pub(super) struct Tracking<'a> {
@@ -37,7 +37,7 @@ pub(super) struct Tracked {
     pub(super) pods: Vec<(String, u64)>,
     /// The same by node and pod, if that was asked for; `None` too if the tables cannot be read, or if the connections went
     /// straight to pods.
-    pub(super) entered: Option<Vec<EnteredConnections>>,
+    pub(super) entered: Option<EntryCounts>,
     /// Which source address the pods saw, if that was asked for.
     pub(super) client_address: Option<ClientAddress>,
 }
@@ -69,19 +69,23 @@ impl<'a> Tracking<'a> {
         let of_pods = if is_named { BTreeMap::new() } else { by_pod(&opened) };
         Tracked {
             pods: of_pods.into_iter().map(|(pod, count)| (name(pod), count)).collect(),
-            entered: entries.then(|| self.by_node(&opened, name)),
+            entered: entries.then(|| by_node(after.nodes(), &opened, name)),
             client_address,
         }
     }
+}
 
-    fn by_node(&self, found: &BTreeMap<NodePath, u64>, name: impl Fn(IpAddr) -> String) -> Vec<EnteredConnections> {
-        let nodes = self.access.lab().map(|cluster| cluster.nodes.as_slice()).unwrap_or_default();
-        let named = |(path, connections): (&NodePath, &u64)| {
-            let node = nodes.iter().find(|running| running.node.index == path.node)?.node.name.clone();
-            Some(EnteredConnections { node, pod: name(path.pod), connections: *connections })
-        };
-        found.iter().filter_map(named).collect()
-    }
+/// The connections of each of these nodes, with their pods by name.
+fn by_node(
+    nodes: &BTreeMap<NodeIndex, String>,
+    found: &BTreeMap<NodePath, u64>,
+    pod_name: impl Fn(IpAddr) -> String,
+) -> EntryCounts {
+    let named = |(path, connections): (&NodePath, &u64)| {
+        let node = nodes.get(&path.node)?.clone();
+        Some(EnteredConnections { node, pod: pod_name(path.pod), connections: *connections })
+    };
+    EntryCounts { nodes: nodes.values().cloned().collect(), connections: found.iter().filter_map(named).collect() }
 }
 
 /// The connections of all nodes to each pod.

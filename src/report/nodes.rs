@@ -26,12 +26,13 @@ fn has_zones(spread: &Spread) -> bool {
     spread.nodes.iter().any(|node| node.zone.is_some())
 }
 
-/// The nodes in these columns, and below them the zones, if there is more than one.
+/// The nodes in these columns, and below them the zones, unless each of them has only one node.
 /// At most `most` nodes are shown.
 pub(super) fn rows(spread: &Spread, most: usize) -> Vec<Vec<String>> {
     let nodes = spread.nodes.iter().take(most).map(|node| node_cells(node, spread));
     let left_out = left_out(spread.nodes.len(), most, columns(spread).len());
-    nodes.chain(left_out).chain(spread.zones.iter().map(|zone| zone_cells(zone, spread))).collect()
+    let zones = spread.zones.iter().filter(|_| spread.zones.iter().any(|zone| zone.nodes > 1));
+    nodes.chain(left_out).chain(zones.map(|zone| zone_cells(zone, spread))).collect()
 }
 
 /// A row for those of `all` nodes that are not shown.
@@ -69,8 +70,15 @@ fn figures(
         percent(share),
         expected.map_or_else(unknown, percent),
         count(connections),
-        entered.map_or_else(unknown, count),
+        entered_share(spread, entered).map_or_else(unknown, percent),
     ]
+}
+
+/// The part of the connections that `entered` the cluster at a node, of those that all nodes counted. There may be more of them
+/// than the run opened, because those of the warm-up are among them, and fewer, because kernels forget connections.
+pub(super) fn entered_share(spread: &Spread, entered: Option<u64>) -> Option<f64> {
+    let all: u64 = spread.nodes.iter().filter_map(|node| node.entered).sum();
+    entered.filter(|_| all > 0).map(|entered| to_f64(entered) / to_f64(all))
 }
 
 /// "33.3%".
@@ -170,6 +178,14 @@ mod tests {
     fn three_nodes_in_two_zones() {
         let report = sample::three_nodes();
         sample::pinned("report_nodes", &text(&report.runs[0], Look::default()));
+    }
+
+    #[test]
+    fn zones_of_one_node_each_have_no_rows_of_their_own() {
+        let mut run = sample::three_nodes().runs.remove(0);
+        assert_eq!(rows(&run.spread, 9).len(), 3 + 2);
+        run.spread.zones.iter_mut().for_each(|zone| zone.nodes = 1);
+        assert_eq!(rows(&run.spread, 9).len(), 3);
     }
 
     #[test]

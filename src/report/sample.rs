@@ -8,9 +8,10 @@ use super::Report;
 use crate::experiment::run_data::run_data;
 use evenkeel_load::{Fault, FaultAt, LoadPlan, Pod, RunResult, Second, ThreadUsage, TimeBins, Times};
 use evenkeel_measure::{
-    ClusterNode, ContextSwitches, EnteredConnections, Event, FaultCount, Latency, Measurement, Messages, Mode, NodeUse,
-    OverTime, PercentilePoint, PlacedPod, PodLatency, PodLoad, PodOverTime, PodUse, Policy, Protocol, RequestResult,
-    RequestTimes, Requests, SlowPod, SlowPodLoad, Spread, Throughput, TimelineSecond, Topology, USUAL_STATUSES,
+    ClusterNode, ContextSwitches, EnteredConnections, EntryCounts, Event, FaultCount, Latency, Measurement, Messages,
+    Mode, NodeUse, OverTime, PercentilePoint, PlacedPod, PodLatency, PodLoad, PodOverTime, PodUse, Policy, Protocol,
+    RequestResult, RequestTimes, Requests, SlowPod, SlowPodLoad, Spread, Throughput, TimelineSecond, Topology,
+    USUAL_STATUSES,
 };
 
 /// A run of two seconds against two pods.
@@ -213,7 +214,7 @@ fn on_nodes(
         nodes: (0..3).map(|node| ClusterNode { name: name(node), zone: zone(node) }).collect(),
         pods: result.pods.iter().zip(nodes).map(pod).collect(),
         entries: Some((0..3).map(name).collect()),
-        entered: (!paths.is_empty()).then_some(paths),
+        entered: (!paths.is_empty()).then(|| EntryCounts { nodes: (0..3).map(name).collect(), connections: paths }),
     };
     let used = (0_u32..3).map(|node| NodeUse {
         name: name(node as usize),

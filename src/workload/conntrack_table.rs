@@ -62,11 +62,15 @@ type TrackedFlow = (NodeIndex, Flow);
 
 /// The tracked connections to one destination at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConntrackTable(HashMap<TrackedFlow, ConntrackEntry>);
+pub struct ConntrackTable {
+    /// The nodes whose tables were read, by name.
+    nodes: BTreeMap<NodeIndex, String>,
+    entries: HashMap<TrackedFlow, ConntrackEntry>,
+}
 
 /// The index of a node. A port that is used again may be tracked on two nodes: by an old entry that has not ended on one, and by
 /// the new one on the other.
-type NodeIndex = u8;
+pub type NodeIndex = u8;
 
 /// Connections from one node to one pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,19 +106,25 @@ impl ConntrackTable {
             Destination::Service(_) => true,
             Destination::Pods => *to == entry.pod && !ends_at_node(*to),
         };
-        let (mut all, mut read, mut error) = (Self::default(), 0, None);
+        let (mut all, mut error) = (Self::default(), None);
         let tables = join_all(nodes.iter().map(|node| listed(node, toolbox, &filter))).await;
         for (node, table) in nodes.iter().zip(tables) {
             match table {
                 Ok(text) => {
-                    read += 1;
+                    all.nodes.insert(node.node.index, node.node.name.clone());
                     let found = text.lines().filter_map(entry).filter(is_wanted);
-                    all.0.extend(found.map(|(flow, entry)| ((node.node.index, flow), entry)));
+                    all.entries.extend(found.map(|(flow, entry)| ((node.node.index, flow), entry)));
                 }
                 Err(why) => error = Some(why),
             }
         }
-        error.filter(|_| read == 0).map_or(Ok(all), Err)
+        error.filter(|_| all.nodes.is_empty()).map_or(Ok(all), Err)
+    }
+
+    /// The nodes whose tables were read, by index.
+    #[must_use]
+    pub fn nodes(&self) -> &BTreeMap<NodeIndex, String> {
+        &self.nodes
     }
 
     /// The number of connections from each node to each pod's address that were opened since `before`, which was read
@@ -140,7 +150,7 @@ impl ConntrackTable {
     }
 
     fn new_since(&self, before: &Self, elapsed: Duration) -> impl Iterator<Item = (&TrackedFlow, &ConntrackEntry)> {
-        self.0.iter().filter(move |(at, entry)| match before.0.get(*at) {
+        self.entries.iter().filter(move |(at, entry)| match before.entries.get(*at) {
             None => true,
             Some(old) => match old.phase {
                 Phase::Open => false,
@@ -203,7 +213,14 @@ mod tests {
 
     fn on_node(at: NodeIndex, lines: &[&str]) -> ConntrackTable {
         let entries = lines.iter().filter_map(|line| entry(line));
-        ConntrackTable(entries.map(|(flow, entry)| ((at, flow), entry)).collect())
+        let nodes = BTreeMap::from([(at, format!("lab-{at}"))]);
+        ConntrackTable { nodes, entries: entries.map(|(flow, entry)| ((at, flow), entry)).collect() }
+    }
+
+    /// The tables of two nodes.
+    fn both(first: ConntrackTable, second: ConntrackTable) -> ConntrackTable {
+        let nodes = first.nodes.into_iter().chain(second.nodes).collect();
+        ConntrackTable { nodes, entries: first.entries.into_iter().chain(second.entries).collect() }
     }
 
     fn line(port: u16, left: u32, state: &str, pod: &str) -> String {
@@ -246,8 +263,7 @@ mod tests {
         let to = |port, pod| line(port, 431_999, "ESTABLISHED", pod);
         let first = on_node(0, &[&to(1, "10.244.0.5"), &to(2, "10.244.4.5")]);
         let second = on_node(1, &[&to(3, "10.244.4.5"), &to(4, "10.244.4.5")]);
-        let opened = ConntrackTable(first.0.into_iter().chain(second.0).collect())
-            .opened_since(&ConntrackTable::default(), Duration::ZERO);
+        let opened = both(first, second).opened_since(&ConntrackTable::default(), Duration::ZERO);
         let paths: Vec<_> = opened.iter().map(|(path, count)| (path.node, path.pod.to_string(), *count)).collect();
         assert_eq!(
             paths,
@@ -297,8 +313,8 @@ mod tests {
     #[test]
     fn an_old_entry_on_another_node_is_not_a_new_connection() {
         let both = |first: &[String], second: &[String]| {
-            let of = |at, lines: &[String]| on_node(at, &lines.iter().map(String::as_str).collect::<Vec<_>>()).0;
-            ConntrackTable(of(0, first).into_iter().chain(of(1, second)).collect())
+            let of = |at, lines: &[String]| on_node(at, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+            both(of(0, first), of(1, second))
         };
         let closed = |left| line(40_001, left, "TIME_WAIT", "10.244.0.5");
         let ten = Duration::from_secs(10);
@@ -321,6 +337,6 @@ mod tests {
     fn what_is_no_entry_is_passed_over() {
         let udp = "udp      17 29 src=198.18.0.1 dst=198.18.1.1 sport=1 dport=80 src=10.244.0.5 dst=198.18.0.2 sport=3 dport=1";
         let cut = "tcp      6 119 TIME_WAIT src=198.18.0.1 dst=198.18.1.1 sport=40001 dport=80";
-        assert_eq!(tracked(&["", udp, cut, "tcp 6 x ESTABLISHED src=1 dst=2"]), ConntrackTable::default());
+        assert_eq!(tracked(&["", udp, cut, "tcp 6 x ESTABLISHED src=1 dst=2"]).entries, HashMap::new());
     }
 }

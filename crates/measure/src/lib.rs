@@ -52,7 +52,7 @@ pub use spread::{
     ZoneShare, sentence,
 };
 pub use throughput::{Throughput, samples};
-pub use topology::{ClusterNode, EnteredConnections, PlacedPod, Topology};
+pub use topology::{ClusterNode, EnteredConnections, EntryCounts, PlacedPod, Topology};
 pub use traffic_policy::{ClientAddress, TrafficPolicy, client_address_words};
 pub use transport::{Handshakes, Http2, Messages};
 pub use way::{Protocol, Way};

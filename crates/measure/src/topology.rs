@@ -35,6 +35,15 @@ pub struct EnteredConnections {
     pub connections: u64,
 }
 
+/// What the nodes' connection tracking counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryCounts {
+    /// The names of the nodes whose connection tracking was read.
+    pub nodes: Vec<String>,
+    /// The connections that entered at these nodes.
+    pub connections: Vec<EnteredConnections>,
+}
+
 /// Where the pods of a run were, and where its connections entered the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology {
@@ -46,7 +55,7 @@ pub struct Topology {
     /// that is not known.
     pub entries: Option<Vec<String>>,
     /// What the nodes' connection tracking counted; `None` where it could not be read.
-    pub entered: Option<Vec<EnteredConnections>>,
+    pub entered: Option<EntryCounts>,
 }
 
 /// Between which pods kube-proxy chooses on a node.

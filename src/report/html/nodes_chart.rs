@@ -145,7 +145,8 @@ fn draw_node(
         return;
     }
     let expected = node.expected_share.map(|share| format!(", {} expected", percent(share))).unwrap_or_default();
-    let entered = node.entered.map(|entered| format!("  ·  {} connections entered here", count(entered)));
+    let entered = nodes::entered_share(spread, node.entered);
+    let entered = entered.map(|share| format!("  ·  {} of the connections entered here", percent(share)));
     let entered = entered.unwrap_or_default();
     let share = percent(node.share);
     let tip = format!("{}: {pods}, {} {what} ({share}{expected}){entered}", node.name, count(number));

@@ -72,7 +72,8 @@ impl Spread {
         let spread = if by_chance { self.with_shares(shares.as_ref()) } else { self };
         let known = shares.filter(|_| spread.chance.is_some());
         let nodes = node_shares(&spread, topology, known.as_ref());
-        let crossing = topology.entered.as_ref().and_then(|entered| Crossing::of(topology, entered, opened));
+        let crossing = topology.entered.as_ref();
+        let crossing = crossing.and_then(|entered| Crossing::of(topology, &entered.connections, opened));
         Self { zones: zone_shares(&nodes), nodes, crossing, ..spread }
     }
 
@@ -114,7 +115,7 @@ impl Spread {
 
 /// The nodes, by zone and name.
 fn node_shares(spread: &Spread, topology: &Topology, shares: Option<&BTreeMap<&str, f64>>) -> Vec<NodeShare> {
-    let entered = topology.entered.as_ref().filter(|entered| !entered.is_empty());
+    let counts = topology.entered.as_ref().filter(|counts| !counts.connections.is_empty());
     let node = |name: &str, zone: Option<&str>| {
         let pods = || spread.pods.iter().filter(|pod| pod.node.as_deref() == Some(name));
         let ready = || topology.pods.iter().filter(|pod| pod.ready && pod.node == name);
@@ -128,8 +129,9 @@ fn node_shares(spread: &Spread, topology: &Topology, shares: Option<&BTreeMap<&s
             connections: pods().map(|pod| pod.connections).sum(),
             share: nine_digits(pods().map(|pod| part(spread, pod.requests, pod.connections)).sum()),
             expected_share: shares.map(|shares| nine_digits(share_of(shares))),
-            entered: entered
-                .map(|all| all.iter().filter(|entered| entered.node == name).map(|entered| entered.connections).sum()),
+            entered: counts
+                .filter(|counts| counts.nodes.iter().any(|node| node == name))
+                .map(|counts| counts.connections.iter().filter(|of| of.node == name).map(|of| of.connections).sum()),
         }
     };
     let mut nodes: Vec<NodeShare> = topology.nodes.iter().map(|of| node(&of.name, of.zone.as_deref())).collect();
@@ -179,7 +181,7 @@ fn zone_shares(nodes: &[NodeShare]) -> Vec<ZoneShare> {
 mod tests {
     use super::*;
     use crate::topology::tests::cluster;
-    use crate::{ClusterNode, EnteredConnections, PlacedPod, PodLoad, Policy, sentence};
+    use crate::{ClusterNode, EnteredConnections, EntryCounts, PlacedPod, PodLoad, Policy, sentence};
 
     /// Each ready pod with these connections, and a hundred requests on each of them; a pod without any is idle.
     fn spread(topology: &Topology, connections: &[u64]) -> Spread {
@@ -274,19 +276,20 @@ mod tests {
         assert_eq!(found(&topology, 30).0, "It is not known how many connections crossed to another node.");
         let entered =
             |node: &str, pod: &str, connections| EnteredConnections { node: node.into(), pod: pod.into(), connections };
-        topology.entered = Some(vec![
-            entered("lab-0", "pod-0-0", 10),
-            entered("lab-0", "pod-1-0", 10),
-            entered("lab-1", "pod-2-0", 10),
-        ]);
+        let counts = |nodes: &[&str], connections| {
+            Some(EntryCounts { nodes: nodes.iter().map(|node| (*node).to_owned()).collect(), connections })
+        };
+        topology.entered = counts(
+            &["lab-0", "lab-1", "lab-2"],
+            vec![entered("lab-0", "pod-0-0", 10), entered("lab-0", "pod-1-0", 10), entered("lab-1", "pod-2-0", 10)],
+        );
         let (said, entered_at) = found(&topology, 30);
         assert_eq!(said, "67% of the connections crossed to another node, 33% to another zone.");
         assert_eq!(entered_at, [Some(20), Some(10), Some(0)]);
-        topology.entered = Some(vec![entered("lab-0", "pod-0-0", 10)]);
-        assert_eq!(
-            found(&topology, 12_345).0,
-            "No connection crossed to another node; 12,335 more could not be counted."
-        );
+        topology.entered = counts(&["lab-0", "lab-1"], vec![entered("lab-0", "pod-0-0", 10)]);
+        let (said, entered_at) = found(&topology, 12_345);
+        assert_eq!(said, "No connection crossed to another node; 12,335 more could not be counted.");
+        assert_eq!(entered_at, [Some(10), Some(0), None], "the last node was not read");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::proxied::{ServicePods, ServiceUse, is_proxied};
 use super::run_data::node_readings;
 use super::tracking::{Tracked, Tracking, Wanted};
 use super::workplace::Workplace;
-use crate::cluster::{Access, NodeCgroup, RunningNode};
+use crate::cluster::{Access, NodeCgroup};
 use crate::workload::Subject;
 use crate::workload::conntrack_table::Destination;
 use crate::workload::event::EventRecord;
@@ -101,12 +101,7 @@ impl<'a> Observer<'a> {
     }
 }
 
-/// The counters of the lab's nodes, with those that were added since it was found; none if they cannot be read.
+/// The counters of the lab's nodes; none if they cannot be read.
 fn nodes_now(access: &Access) -> Vec<NodeReading> {
-    let Some(known) = access.lab() else { return Vec::new() };
-    let mut cluster = known.clone();
-    let running = access.kernels().map(|(nodes, _)| nodes).unwrap_or_default();
-    let is_known = |node: &RunningNode| known.nodes.iter().any(|of| of.node.index == node.node.index);
-    cluster.nodes.extend(running.into_iter().filter(|node| !is_known(node)));
-    node_readings(&NodeCgroup::all(&cluster))
+    access.lab().map(|cluster| node_readings(&NodeCgroup::all(&cluster.name))).unwrap_or_default()
 }

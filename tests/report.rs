@@ -68,7 +68,7 @@ fn every_format_is_made_from_the_json() {
         (&["--html"], "<!doctype html>", "Requests per pod"),
         (&["--md"], "## 2 → 5 pods", "| 5 pods | 76,500 |"),
         (&["--csv"], "run,replicas,second,", "\n2,5,1,0.25,92000,"),
-        (&["--pods-csv"], "run,replicas,mode,pod,", "\n1,2,keepalive,server-6c9f5d7b8-w8n2j,1,0.5,0\n"),
+        (&["--pods-csv"], "run,replicas,mode,pod,", "\n1,2,keepalive,server-6c9f5d7b8-w8n2j,1,0.5,0,,\n"),
         (&["--hgrm"], "# 2 pods\n", "1/(1-Percentile)"),
         (&["--json"], "{\n", "\"schema_version\": 2"),
     ];

@@ -19,6 +19,7 @@ use crate::config::{ProxyMode, Replicas, parse_duration, parse_positive};
 use crate::experiment::{Trial, Workplace};
 use crate::image::{self, Image};
 use crate::toolbox::{Program, Toolbox, kernel};
+use crate::workload::event::{Action, NodeAction, Planned};
 use crate::workload::memory::{PodMemory, memory};
 use crate::workload::{Subject, SubjectWish};
 use evenkeel_load::LoadPlan;
@@ -160,8 +161,15 @@ impl Args {
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: toolbox.path(Program::Ip) };
         let checks = Checks::default();
         let tls = TlsFlags::default();
+        let nodes = (cluster.nodes.len() > 1 && !context.json).then(|| of_nodes(&trial));
         let load = test::in_lab(context, workplace, &[], &tls, trial, &self.files, &checks);
         times.measure("load", Box::pin(load)).await?;
+        if let Some(trial) = nodes {
+            output::text("\nThe same pods while a node is drained, and then killed:\n\n")?;
+            let files = ReportFiles::default();
+            let load = test::in_lab(context, workplace, &[], &tls, trial, &files, &checks);
+            times.measure("load with events on nodes", Box::pin(load)).await?;
+        }
         // The memory is only informative, so an error is ignored.
         Ok(memory(cluster, &lab.client, &subject.namespace).await.ok().and_then(per_pod).unwrap_or_default())
     }
@@ -176,6 +184,16 @@ async fn images(context: &CommandContext, with_server: bool) -> Result<(ImageSou
         ImageSource::OfManifests
     };
     Ok((server, image::build_pause(&paths.cache, progress, shutdown).await?))
+}
+
+/// A run at the last number of pods, in which the second node is drained and then killed, each for a while.
+fn of_nodes(trial: &Trial) -> Trial {
+    let planned = |node: &str, action| Planned { at: None, action: Action::Node(node.to_owned(), action) };
+    let drain = NodeAction::Drain(Some(Duration::from_secs(1)));
+    let kill = NodeAction::Kill(Some(Duration::from_secs(3)));
+    let last = trial.cases.last().copied().into_iter().collect();
+    let events = vec![planned("1", drain), planned("1", kill)];
+    Trial { cases: last, events, ..trial.clone() }.ended_by_events()
 }
 
 fn per_pod(memory: PodMemory) -> Option<String> {

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use nix::ifaddrs::getifaddrs;
-use nix::net::if_::InterfaceFlags;
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterError;
@@ -21,6 +21,9 @@ use super::inside_network_of;
 use super::network::configure;
 use super::network_plan::{HOST_LINK, router_node_link};
 use super::node::{Cluster, Node, Router};
+
+/// The kernel's IPv4 routes of this network namespace.
+const ROUTES: &str = "/proc/net/route";
 
 /// What the router's component is started with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,8 +64,8 @@ pub struct RouterKernel {
     settings: RouterSettings,
     lab: LabName,
     written: Routes,
-    /// The nodes whose links are up, and whose routes are configured.
-    linked: BTreeSet<u8>,
+    /// The nodes whose links are up, and whose routes are configured, with the kernel's index of the link.
+    linked: BTreeMap<u8, u32>,
 }
 
 impl RouterKernel {
@@ -78,13 +81,21 @@ impl RouterKernel {
             fs::write(file, mark_rules()).map_err(|source| IoError::file("write", file, source))?;
             Invocation::new(&settings.nft, [Path::new("-f"), file]).run()?;
         }
-        Ok(Self { settings, lab, written: Routes::default(), linked: BTreeSet::new() })
+        Ok(Self { settings, lab, written: Routes::default(), linked: BTreeMap::new() })
     }
 
-    /// Whether links of nodes came up or went down since the routes were written.
+    /// Whether links of nodes came up, went down or were replaced since the routes were written.
     #[must_use]
     pub fn links_changed(&self) -> bool {
-        links_up().is_some_and(|up| up != self.linked)
+        links_up().is_some_and(|up| up != self.linked) || !self.are_routed()
+    }
+
+    /// Whether each node has its route. A link that was down has lost its routes, even if it was down only for a moment.
+    fn are_routed(&self) -> bool {
+        let Ok(table) = fs::read_to_string(ROUTES) else { return true };
+        let routes: BTreeSet<(&str, Ipv4Addr)> = table.lines().skip(1).filter_map(route_in).collect();
+        let is_routed = |node: &Node| routes.contains(&(node.router_link().as_str(), node.address));
+        self.linked.keys().all(|index| is_routed(&self.node(*index)))
     }
 
     /// Writes the routes, as far as the links of the nodes are up. The kernel itself stops using routes through a link that
@@ -94,15 +105,17 @@ impl RouterKernel {
     /// [`ClusterError::Program`]. The routes are then written again with the next change.
     pub fn write(&mut self, wanted: &Routes) -> Result<(), ClusterError> {
         let up = links_up().unwrap_or_else(|| self.linked.clone());
-        if up != self.linked {
-            for index in up.difference(&self.linked) {
-                configure(&self.settings.ip, &router_node_link(&self.node(*index), self.settings.subnet))?;
-            }
+        if up != self.linked || !self.are_routed() {
             // With a link, its routes are gone.
             self.written = Routes::default();
+            self.linked.clear();
+            for index in up.keys() {
+                configure(&self.settings.ip, &router_node_link(&self.node(*index), self.settings.subnet))?;
+            }
             self.linked = up;
         }
-        let reachable = |nodes: &BTreeSet<u8>| nodes & &self.linked;
+        let reachable =
+            |nodes: &BTreeSet<u8>| nodes.iter().copied().filter(|index| self.linked.contains_key(index)).collect();
         let external = wanted.external.iter().map(|(ip, nodes)| (*ip, reachable(nodes))).collect();
         let wanted = Routes { external, keeping: reachable(&wanted.keeping) };
         // A failure must not leave the impression that everything is written.
@@ -303,11 +316,20 @@ fn index_of_link(name: &str) -> Option<u8> {
     name.strip_prefix("node")?.parse().ok().filter(|index| *index < MOST_NODES)
 }
 
-/// The nodes whose links are up and have a carrier. `None` if the kernel does not say it.
-fn links_up() -> Option<BTreeSet<u8>> {
+/// The nodes whose links are up and have a carrier, with the kernel's index of the link. `None` if the kernel does not say it.
+fn links_up() -> Option<BTreeMap<u8, u32>> {
     let up = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
     let links = getifaddrs().ok()?.filter(|link| link.flags.contains(up));
-    Some(links.filter_map(|link| index_of_link(&link.interface_name)).collect())
+    let of_node = |name: String| Some((index_of_link(&name)?, if_nametoindex(name.as_str()).ok()?));
+    Some(links.filter_map(|link| of_node(link.interface_name)).collect())
+}
+
+/// The link and the destination of a route in the kernel's table: the first two fields. The destination is hexadecimal, in the
+/// byte order of the machine.
+fn route_in(row: &str) -> Option<(&str, Ipv4Addr)> {
+    let mut fields = row.split_whitespace();
+    let (link, to) = (fields.next()?, u32::from_str_radix(fields.next()?, 16).ok()?);
+    Some((link, Ipv4Addr::from(to.to_ne_bytes())))
 }
 
 #[cfg(test)]
@@ -317,7 +339,7 @@ mod tests {
     fn kernel(hash: RouterHash) -> RouterKernel {
         let (lab, subnet) = ("lab".to_owned(), Subnet::default());
         let settings = RouterSettings { lab, subnet, hash, ip: "ip".into(), nft: "nft".into() };
-        RouterKernel { settings, lab: "lab".parse().unwrap(), written: Routes::default(), linked: BTreeSet::new() }
+        RouterKernel { settings, lab: "lab".parse().unwrap(), written: Routes::default(), linked: BTreeMap::new() }
     }
 
     fn routes(nodes: &[u8], keeping: &[u8]) -> Routes {
@@ -358,6 +380,14 @@ mod tests {
                 "rule add fwmark 2 lookup 1001 priority 1001"
             ]
         );
+    }
+
+    #[test]
+    fn routes_are_read_from_the_kernels_table() {
+        let hex = format!("{:08X}", u32::from_ne_bytes([198, 18, 0, 3]));
+        let row = format!("node1\t{hex}\t00000000\t0001\t0\t0\t0\tFFFFFFFF\t0\t0\t0");
+        assert_eq!(route_in(&row), Some(("node1", Ipv4Addr::new(198, 18, 0, 3))));
+        assert_eq!(route_in("node1"), None);
     }
 
     #[test]

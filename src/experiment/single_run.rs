@@ -147,7 +147,7 @@ impl SingleRun<'_> {
         enough: &Shutdown,
         over: &Shutdown,
     ) -> Vec<EventRecord> {
-        let records = play(self.events, start, stage, over).await;
+        let records = play(self.events, start, stage, over, self.ends_with_events).await;
         if self.ends_with_events {
             // Draining pods still respond, and a rollout may fail at its end.
             let drained = async {

@@ -46,7 +46,7 @@ fn without_the_nodes_scaling_works_and_other_actions_say_what_they_need() {
             [("delete-pod@0", true), ("kill-pod@0", false), ("kill:etcd@0", false), ("pause-pod=1s@0", false)]
         {
             let planned = Planned::parse(event).unwrap();
-            let records = play(&planned, Instant::now(), &context, &shutdown).await;
+            let records = play(&planned, Instant::now(), &context, &shutdown, true).await;
             assert_eq!(check(&access, &planned).await.is_ok(), possible, "{event}");
             let trouble = records[0].trouble.clone().unwrap_or_default();
             assert_eq!(trouble.is_empty(), possible, "{event}: {trouble}");

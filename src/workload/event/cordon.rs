@@ -55,6 +55,11 @@ impl Cordons {
         if is_new { self.uncordon(access, node).await } else { Ok(()) }
     }
 
+    /// Whether the run has cordoned nodes that are still cordoned.
+    pub(super) fn are_there(&self) -> bool {
+        !self.0.borrow().is_empty()
+    }
+
     /// Ends the run: the nodes stay cordoned, unless it was interrupted.
     pub(super) async fn end(self, context: &EventContext<'_>) {
         for Cordoned { node, record } in self.0.into_inner() {

@@ -18,12 +18,22 @@ const GAP: Duration = Duration::from_secs(1);
 
 /// Plays `events` in a run that begins at `start`, until `over` is cancelled. Events that have not begun by then are dropped;
 /// events that have begun are completed. An event without a time follows the previous event, which makes chains of events;
-/// the chains are played concurrently. If the run is interrupted, the nodes that it cordoned are uncordoned.
-pub async fn play(events: &[Planned], start: Instant, context: &EventContext<'_>, over: &Shutdown) -> Vec<EventRecord> {
+/// the chains are played concurrently. If the run is interrupted, the nodes that it cordoned are uncordoned: if there are any,
+/// and the run does not end with its events, this returns only at the end of the run.
+pub async fn play(
+    events: &[Planned],
+    start: Instant,
+    context: &EventContext<'_>,
+    over: &Shutdown,
+    ends_with_events: bool,
+) -> Vec<EventRecord> {
     let chains = chains(events).into_iter().enumerate();
     let cordons = Cordons::default();
     let played = chains.map(|(number, (at, chain))| one_chain(number, at, chain, start, (context, &cordons), over));
     let played = join_all(played).await;
+    if !ends_with_events && cordons.are_there() {
+        over.cancelled().await;
+    }
     cordons.end(context).await;
     played.into_iter().flatten().collect()
 }

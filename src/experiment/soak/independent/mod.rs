@@ -144,7 +144,7 @@ pub(super) async fn run(
 /// Plays `events`, and waits until their pods are gone and a while longer.
 async fn played(events: &[Planned], stage: &EventContext<'_>) -> Result<Vec<EventRecord>, ExperimentError> {
     let never = stage.shutdown.child_token();
-    let happened = play(events, Instant::now(), stage, &never).await;
+    let happened = play(events, Instant::now(), stage, &never, true).await;
     unless(stage.shutdown, drained(stage)).await??;
     sleep(AFTERMATH).await;
     Ok(happened)

@@ -40,6 +40,7 @@ mod read_only;
 mod readiness;
 mod residue;
 mod router;
+mod router_view;
 pub mod sandbox;
 mod slow_container;
 mod supervision;
@@ -76,7 +77,8 @@ pub use packet_delay::{DelayedNode, DelayedPod, check_packet_delay, delay_packet
 pub use plan::{BootPlan, ComponentState, ComponentStatus, Message};
 pub use pod_cgroup::PodCgroup;
 pub use residue::Removed;
-pub use router::{RouterKernel, RouterSettings, Routes, connections_of, routed_nodes};
+pub use router::{RouterKernel, RouterSettings, Routes};
+pub use router_view::{connections_of, routed_nodes};
 pub use slow_container::{ContainerId, ContainerLimit, SlowContainer, end_all_slow_containers};
 pub use temporary_routes::TemporaryRoutes;
 

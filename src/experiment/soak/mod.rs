@@ -167,6 +167,11 @@ impl Soak<'_> {
         self.both_loads(&[promise::drain(&nodes)]).await?;
         let rounds = self.plan.rounds.get().min(MOST_KILLS);
         self.part(&[promise::kill_proxies(&nodes)], Rounds { count: rounds, ..KEEPALIVE }).await?;
+        // The first node has the control plane, whose data would be lost with it.
+        let (others, connections) = (&nodes[1..], self.plan.load.connections.get());
+        for promise in [promise::partition_node(others, connections), promise::kill_node(others, connections)] {
+            self.both_loads(&[promise]).await?;
+        }
         self.part(&[promise::pause_control_plane()], KEEPALIVE).await
     }
 

@@ -47,7 +47,7 @@ impl Part {
             Self::Components => "SIGKILL of each component",
             Self::Pause => "The API server paused for 30 s",
             Self::Nodes => {
-                "Nodes drained, kube-proxy killed on each, and the control plane paused, in a lab of several nodes"
+                "Nodes drained, cut off and killed, kube-proxy killed on each, and the control plane paused, in a lab of several nodes"
             }
             Self::Control => "A rolling restart without a drain, which must lose requests",
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cluster::NodeFault;
 use crate::config::Replicas;
 use crate::workload::event::{Action, ComponentRef, NodeAction, Planned};
 use evenkeel_measure::{Around, Measurement, some};
@@ -15,6 +16,13 @@ const PAUSE: Duration = Duration::from_secs(30);
 const DRAINED: Duration = Duration::from_secs(1);
 /// The longest time until a component is ready again, in seconds.
 const BACK: f64 = 5.0;
+/// How long a node stays dead: longer than Kubernetes needs to notice it.
+const LOST: Duration = Duration::from_secs(15);
+/// How long a node is cut off.
+const CUT_OFF: Duration = Duration::from_secs(10);
+/// The longest time until throughput is full again after the loss of a node, in seconds: until the node is not Ready, and its pods
+/// are no endpoints.
+const NOTICED: f64 = 12.0;
 /// The longest time until throughput is full again, in seconds.
 const FULL_AGAIN: f64 = 1.5;
 
@@ -28,6 +36,15 @@ pub(super) enum Guarantee {
     /// At most two requests fail for each connection to the pod, and the throughput, added up over all rounds, is full
     /// again in time. In a single round on a busy machine, noise alone exceeds the tenth that "full" allows.
     FewFailures,
+    /// At most two requests fail for each connection of the load, none on a connection to a pod of another node, and throughput,
+    /// added up over all rounds, is full again within the time in which the node is noticed: each connection has one request in
+    /// flight, and may be opened once more through the node before the router stops that.
+    NodeIsLost {
+        /// The connections of the load.
+        connections: u32,
+        /// Whether pods may be restarted.
+        restarts: bool,
+    },
     /// At least one request fails.
     SomeFailure,
 }
@@ -107,6 +124,20 @@ pub(super) fn pause_control_plane() -> Promise {
     Promise::new("control plane paused 30 s", Guarantee::NoFailure, vec![vec![pause]])
 }
 
+/// Each of these nodes is killed in turn, one in each round, and started again when Kubernetes has noticed it.
+pub(super) fn kill_node(nodes: &[String], connections: u32) -> Promise {
+    let kill = |node: &String| vec![Action::Node(node.clone(), NodeAction::Kill(Some(LOST)))];
+    let guarantee = Guarantee::NodeIsLost { connections, restarts: true };
+    Promise::new("SIGKILL of a node, started again", guarantee, nodes.iter().map(kill).collect())
+}
+
+/// The link of each of these nodes is down in turn, one in each round.
+pub(super) fn partition_node(nodes: &[String], connections: u32) -> Promise {
+    let fault = |node: &String| vec![Action::Node(node.clone(), NodeAction::Fault(NodeFault::Partitioned, CUT_OFF))];
+    let guarantee = Guarantee::NodeIsLost { connections, restarts: false };
+    Promise::new("partition of a node for 10 s", guarantee, nodes.iter().map(fault).collect())
+}
+
 /// A rolling restart in which requests must fail.
 pub(super) fn control() -> Promise {
     Promise::new("restart without a drain", Guarantee::SomeFailure, vec![vec![Action::Restart]])
@@ -140,6 +171,8 @@ pub(super) struct Observation {
     /// Events that did not finish.
     pub(super) unfinished: usize,
     restarts: u32,
+    /// Failures on connections to pods that were not on the node of the event.
+    elsewhere: u64,
 }
 
 impl Observation {
@@ -158,6 +191,11 @@ impl Observation {
             observed.failed += impact.failures;
             let on_a_pod = impact.kinds.iter().filter(|kind| kind.pod.is_some() && kind.kind != "refused");
             observed.broken += on_a_pod.map(|kind| kind.count).sum::<u64>();
+            if let Some(node) = &event.node {
+                let known = impact.kinds.iter().filter_map(|kind| Some((kind.pod.as_ref()?, kind.count)));
+                observed.elsewhere +=
+                    known.filter(|(pod, _)| !node.pods.contains(pod)).map(|(_, count)| count).sum::<u64>();
+            }
         }
         observed
     }
@@ -177,23 +215,32 @@ impl Observation {
             Guarantee::ComponentReturns if self.took > BACK => {
                 Some(format!("the component was ready after {:.1} s", self.took))
             }
-            Guarantee::ComponentReturns if self.restarts > 0 => {
-                Some(format!("{} of pods", some(self.restarts, "restart")))
-            }
             Guarantee::FewFailures if self.failed > 2 * self.broken => Some(format!(
                 "{} failed, but only {} to the pods were open",
                 some(self.failed, "request"),
                 some(self.broken, "connection")
             )),
-            Guarantee::FewFailures => self.stayed_low(),
+            Guarantee::FewFailures => self.stayed_low(FULL_AGAIN),
+            Guarantee::NodeIsLost { connections, .. }
+                if self.failed > 2 * u64::from(connections) * self.events as u64 =>
+            {
+                Some(format!("{} failed, more than two for each connection", some(self.failed, "request")))
+            }
+            Guarantee::NodeIsLost { .. } if self.elsewhere > 0 => {
+                Some(format!("{} failed on other nodes", some(self.elsewhere, "request")))
+            }
+            Guarantee::ComponentReturns | Guarantee::NodeIsLost { restarts: false, .. } if self.restarts > 0 => {
+                Some(format!("{} of pods", some(self.restarts, "restart")))
+            }
+            Guarantee::NodeIsLost { .. } => self.stayed_low(NOTICED),
             Guarantee::SomeFailure if self.failed == 0 => Some("no request failed".into()),
             _ => None,
         }
     }
 
-    fn stayed_low(&self) -> Option<String> {
+    fn stayed_low(&self, limit: f64) -> Option<String> {
         match self.full_again {
-            Some(seconds) if seconds <= FULL_AGAIN => None,
+            Some(seconds) if seconds <= limit => None,
             Some(seconds) => Some(format!("throughput was full again after {seconds:.1} s")),
             None => Some("throughput was not full again".into()),
         }
@@ -250,6 +297,19 @@ mod tests {
         }
         assert!(Observation { took: 5.1, ..observed }.broke(Guarantee::ComponentReturns).is_some());
         assert!(Observation { restarts: 1, ..observed }.broke(Guarantee::ComponentReturns).is_some());
+        let lost = Guarantee::NodeIsLost { connections: 2, restarts: false };
+        let dead = Observation { failed: 12, full_again: Some(11.0), ..observed };
+        assert_eq!(dead.broke(lost), None);
+        for worse in [
+            Observation { failed: 13, ..dead },
+            Observation { elsewhere: 1, ..dead },
+            Observation { restarts: 1, ..dead },
+            Observation { full_again: Some(12.5), ..dead },
+        ] {
+            assert!(worse.broke(lost).is_some(), "{worse:?}");
+        }
+        let restarted = Observation { restarts: 1, ..dead };
+        assert_eq!(restarted.broke(Guarantee::NodeIsLost { connections: 2, restarts: true }), None);
         for guarantee in [Guarantee::NoFailure, Guarantee::SomeFailure] {
             assert!(Observation { unfinished: 1, failed: 1, ..observed }.broke(guarantee).is_some());
             assert!(Observation::default().broke(guarantee).is_some());

@@ -33,7 +33,9 @@ impl PromiseResult {
     /// The result for a promise.
     pub(super) fn new(promise: &Promise, way: Way, runs: &[Measurement]) -> Self {
         let observed = Observation::of(promise, runs);
-        let full_again = observed.full_again.filter(|_| promise.guarantee == Guarantee::FewFailures);
+        let full_again = observed
+            .full_again
+            .filter(|_| matches!(promise.guarantee, Guarantee::FewFailures | Guarantee::NodeIsLost { .. }));
         Self {
             event: promise.name.into(),
             load: way.to_string(),

@@ -203,15 +203,17 @@ const IDLE_SECONDS: &str = "5";
 
 /// A group of next hops for each external IP, as its number of buckets cannot be shared. The identifiers of next hops follow
 /// from the nodes' indexes, those of groups from the address.
+///
+/// Each node has two next hops. The kernel notes the use of buckets only in a group of several, so with one next hop for the
+/// first node, all of its buckets would count as idle when the second node comes.
 fn resilient(ip: Ipv4Addr, nodes: &BTreeSet<u8>, hops: &[(String, String)]) -> Vec<Vec<String>> {
-    let id = |index: &u8| (u32::from(*index) + 1).to_string();
+    let ids = |index: &u8| [1, 101].map(|first| (first + u32::from(*index)).to_string());
     let group = (1000 + u32::from(ip.octets()[3])).to_string();
-    let members: Vec<String> = nodes.iter().map(id).collect();
-    let mut calls: Vec<Vec<String>> = nodes
-        .iter()
-        .zip(hops)
-        .map(|(index, (via, link))| words(&["nexthop", "replace", "id", &id(index), "via", via, "dev", link]))
-        .collect();
+    let members: Vec<String> = nodes.iter().flat_map(ids).collect();
+    let replace = |(index, (via, link)): (&u8, &(String, String))| {
+        ids(index).map(|id| words(&["nexthop", "replace", "id", &id, "via", via, "dev", link]))
+    };
+    let mut calls: Vec<Vec<String>> = nodes.iter().zip(hops).flat_map(replace).collect();
     let kind = ["type", "resilient", "buckets", BUCKETS, "idle_timer", IDLE_SECONDS];
     calls.push([words(&["nexthop", "replace", "id", &group, "group", &members.join("/")]), words(&kind)].concat());
     calls.push(words(&["route", "replace", &format!("{ip}/32"), "nhid", &group]));
@@ -350,8 +352,10 @@ mod tests {
             changed,
             [
                 "nexthop replace id 1 via 198.18.0.2 dev node0",
+                "nexthop replace id 101 via 198.18.0.2 dev node0",
                 "nexthop replace id 2 via 198.18.0.3 dev node1",
-                "nexthop replace id 1007 group 1/2 type resilient buckets 256 idle_timer 5",
+                "nexthop replace id 102 via 198.18.0.3 dev node1",
+                "nexthop replace id 1007 group 1/101/2/102 type resilient buckets 256 idle_timer 5",
                 "route replace 198.18.1.7/32 nhid 1007",
             ]
         );

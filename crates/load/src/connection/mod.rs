@@ -3,7 +3,7 @@
 mod opening;
 mod receiving;
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::time::Instant;
 
 use mio::Token;
@@ -288,9 +288,9 @@ impl Connection {
     }
 
     /// Ends the connection after a complete response.
-    fn end(&mut self, reset: impl FnOnce(&Socket) -> io::Result<()>) {
+    fn end(&mut self) {
         // A socket that cannot be used again is closed.
-        self.spare = self.socket.take().filter(|socket| reset(socket).is_ok());
+        self.spare = self.socket.take().filter(|socket| socket.reset().is_ok());
     }
 
     /// The socket is readable while no request is in flight. The server may close an idle connection that has been used, and

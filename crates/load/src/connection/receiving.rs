@@ -9,7 +9,6 @@ use super::super::record::PodIndex;
 use super::super::request_source::ScheduledRequest;
 use super::super::response::Response;
 use super::super::shared::Shared;
-use super::super::socket::Socket;
 use super::{Connection, ConnectionPhase};
 
 /// How often one connection is read before the others have their turn.
@@ -65,10 +64,8 @@ impl Connection {
         // A server that closes the connection after its response, announced or not, has lost no request. One that responds
         // before it has the whole request cannot be sent another one.
         let ends = response.close || self.state.closing || self.phase == ConnectionPhase::Sending;
-        if ends {
-            self.end(Socket::reset);
-        } else if self.state.responses >= shared.responses_per_connection {
-            self.end(Socket::close_and_reset);
+        if ends || self.state.responses >= shared.responses_per_connection {
+            self.end();
         }
         self.thinking = shared.think(self.token, now);
         self.continue_idle(shared, now);

@@ -55,13 +55,13 @@ impl Access {
     /// The nodes that run now, and the programs that read their rules and connection tracking, for optional information.
     #[must_use]
     pub fn kernels(&self) -> Option<(Vec<RunningNode>, &Toolbox)> {
-        let (cluster, toolbox) = self.router_kernel()?;
+        let (cluster, toolbox) = self.lab_now()?;
         Some((cluster.nodes, toolbox))
     }
 
-    /// The lab as it is now, and the programs that read the routes of its router.
+    /// The lab with its nodes and router as they run now, and the programs that read their kernels.
     #[must_use]
-    pub fn router_kernel(&self) -> Option<(Cluster, &Toolbox)> {
+    pub fn lab_now(&self) -> Option<(Cluster, &Toolbox)> {
         let data_plane = self.data_plane.as_ref()?;
         let toolbox = data_plane.toolbox.as_ref()?;
         // Nodes may have been added, removed, killed or restarted since the verb began.

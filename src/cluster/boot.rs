@@ -19,7 +19,7 @@ use super::node_ready::node_ready;
 use super::plan::BootPlan;
 use super::prepare::prepare;
 use super::residue::{self, Keep};
-use super::{apparmor, cgroup, find, gc_roots, link_changes, memory, network, pki, reach};
+use super::{apparmor, find, gc_roots, link_changes, memory, network, pki, reach};
 
 /// What `up` needs.
 pub struct BootRequest<'a> {
@@ -92,13 +92,12 @@ async fn boot(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdow
     apparmor::note_absence(request.name)?;
     step.done();
 
-    // This must not be interrupted half-way: a process must be in the lab's cgroup before it can be undone.
     let several = nodes.len() > 1;
     let step = progress.step(if several { "make the sandboxes" } else { "make the sandbox" });
     let all: Vec<&BootPlan> = plans.nodes.iter().chain(&plans.router).collect();
     let mut sandboxes = Vec::new();
     for plan in &all {
-        sandboxes.push(start_sandbox(request, plan).await?);
+        sandboxes.push(BootingSandbox::start(&Layout::of_sandbox(request.paths, &plan.name), plan).await?);
     }
     let running =
         nodes.iter().zip(&sandboxes).map(|(node, sandbox)| RunningNode { node: node.clone(), pid: sandbox.pid });
@@ -145,12 +144,6 @@ async fn boot(request: &BootRequest<'_>, progress: &Progress, shutdown: &Shutdow
         progress.note(changes.to_string());
     }
     Ok(cluster)
-}
-
-/// Makes the namespaces of a sandbox, whose first process then waits.
-pub(super) async fn start_sandbox(request: &BootRequest<'_>, plan: &BootPlan) -> Result<BootingSandbox, ClusterError> {
-    cgroup::create(&plan.cgroup, &plan.name)?;
-    BootingSandbox::start(&Layout::of_sandbox(request.paths, &plan.name)).await
 }
 
 /// Keeps Nix's garbage collector from deleting what the lab uses. The lab works without, so a failure is only reported.

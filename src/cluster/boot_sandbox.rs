@@ -13,6 +13,7 @@ use crate::io_error::IoError;
 use crate::process::{self, Invocation};
 use crate::progress::Progress;
 
+use super::cgroup;
 use super::layout::Layout;
 use super::plan::{BootPlan, Message};
 
@@ -26,12 +27,15 @@ pub(super) struct BootingSandbox {
 }
 
 impl BootingSandbox {
-    /// Makes the namespaces; the first process then waits for [`BootingSandbox::go`].
-    pub(super) async fn start(layout: &Layout) -> Result<Self, ClusterError> {
+    /// Makes the cgroup and the namespaces of the sandbox whose plan is in `layout`; the first process then waits for
+    /// [`BootingSandbox::go`]. This must not be interrupted half-way: a process must be in the lab's cgroup before it can be
+    /// undone.
+    pub(super) async fn start(layout: &Layout, plan: &BootPlan) -> Result<Self, ClusterError> {
+        cgroup::create(&plan.cgroup, &plan.name)?;
         let log = layout.log("sandbox");
         let log_file = fs::File::create(&log).map_err(|source| IoError::file("create", &log, source))?;
-        let plan = layout.plan();
-        let enter = Invocation::new(layout.evenkeel(), ["sandbox".as_ref(), "enter".as_ref(), plan.as_os_str()]);
+        let file = layout.plan();
+        let enter = Invocation::new(layout.evenkeel(), ["sandbox".as_ref(), "enter".as_ref(), file.as_os_str()]);
         // This process ends with `up`. The sandbox's first process, which it starts, does not.
         let mut command = tokio::process::Command::from(enter.command());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log_file);

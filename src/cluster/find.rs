@@ -9,7 +9,7 @@ use super::node::{Cluster, Node, Router, RunningNode, router_name};
 use super::plan::BootPlan;
 use super::{Layout, cgroup};
 use crate::cluster::ClusterError;
-use crate::config::{LabName, MOST_NODES, Paths, Subnet};
+use crate::config::{LabName, Paths, Subnet};
 
 /// Finds the running cluster of this name.
 ///
@@ -70,8 +70,7 @@ struct RunningSandbox {
 impl RunningSandbox {
     /// The node whose sandbox this is, by its name.
     fn node(&self, lab: &LabName, subnet: Subnet) -> Option<RunningNode> {
-        let index = self.name.rsplit('-').next()?.parse().ok().filter(|index| *index < MOST_NODES)?;
-        Some(RunningNode { node: Node::new(lab, subnet, index), pid: self.pid })
+        Some(RunningNode { node: Node::new(lab, subnet, Node::index_in(&self.name)?), pid: self.pid })
     }
 }
 

@@ -1,15 +1,13 @@
 //! Nodes that are added to a lab that is up, started again, or removed from it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use crate::cluster::ClusterError;
 use crate::config::MOST_NODES;
 use crate::io_error::IoError;
-use crate::process::Invocation;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 use crate::toolbox::{Program, Toolbox};
@@ -21,11 +19,7 @@ use super::node::{Cluster, Node, Router, RunningNode, router_name};
 use super::node_ready::node_ready;
 use super::plan::BootPlan;
 use super::prepare::Preparation;
-use super::{cgroup, client, component, inside_network_of, memory, network, pki, residue};
-
-/// How long killed processes may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(2);
+use super::{cgroup, client, images_on, inside_network_of, memory, network, pki, residue};
 
 /// Adds a node to a lab, with the first name that is free, and waits until it is Ready and has the images of the first node. A
 /// lab without a router gets one first; the connections of the machine to the first node survive that. `environment` has the
@@ -86,9 +80,7 @@ pub async fn start_node(
     let plan = BootPlan { caller: std::process::id(), ..BootPlan::read(&layout.plan())? };
     let text = serde_json::to_string(&plan).map_err(|source| IoError::new("write the plan", source.into()))?;
     pki::write(&layout.plan(), &text)?;
-    // This must not be interrupted half-way: a process must be in the lab's cgroup before it can be undone.
-    cgroup::create(&plan.cgroup, &plan.name)?;
-    let mut sandbox = BootingSandbox::start(&layout).await?;
+    let mut sandbox = BootingSandbox::start(&layout, &plan).await?;
     let running = RunningNode { node: node.clone(), pid: sandbox.pid };
     network::connect_node(toolbox.path(Program::Ip), cluster, &running)?;
     if let Some(router) = &cluster.router {
@@ -119,12 +111,12 @@ async fn copy_images(
     toolbox: &Toolbox,
     progress: &Progress,
 ) -> Result<(), ClusterError> {
-    let listed = ctr(from, toolbox, ["ls", "--quiet"]).run_async().await?;
+    let listed = images_on(from, toolbox, &["ls", "--quiet"]).run_async().await?;
     let listed = String::from_utf8_lossy(&listed);
     let archive = layout.node().join("image.tar");
     for name in listed.lines().filter(|name| !name.starts_with("sha256:")) {
-        let export = ctr(from, toolbox, [OsStr::new("export"), archive.as_os_str(), OsStr::new(name)]);
-        let import = ctr(to, toolbox, [OsStr::new("import"), archive.as_os_str()]);
+        let export = images_on(from, toolbox, &[OsStr::new("export"), archive.as_os_str(), OsStr::new(name)]);
+        let import = images_on(to, toolbox, &[OsStr::new("import"), archive.as_os_str()]);
         let copied = async {
             export.run_async().await?;
             import.run_async().await
@@ -141,20 +133,12 @@ async fn copy_images(
     }
 }
 
-fn ctr<A: AsRef<OsStr>>(on: &RunningNode, toolbox: &Toolbox, arguments: impl IntoIterator<Item = A>) -> Invocation {
-    let socket = format!("/proc/{}/root{}", on.pid, component::CONTAINERD_SOCKET);
-    let head = ["--address", &socket, "--namespace", "k8s.io", "images"].map(OsString::from);
-    let tail = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
-    Invocation::new(toolbox.path(Program::Ctr), head.into_iter().chain(tail))
-}
-
 /// Puts a router between the machine and the only node. The node's end of the link moves to the router, so that the machine's end
 /// stays as it is; the node gets a link to the router, with its old address.
 async fn insert_router(cluster: &Cluster, toolbox: &Toolbox, plan: &BootPlan) -> Result<Router, ClusterError> {
     let (ip, first) = (toolbox.path(Program::Ip), cluster.first());
     let layout = Layout::of_sandbox(&cluster.paths, &router_name(&cluster.name));
-    cgroup::create(&plan.cgroup, &plan.name)?;
-    let mut sandbox = BootingSandbox::start(&layout).await?;
+    let mut sandbox = BootingSandbox::start(&layout, plan).await?;
     let router = Router { name: plan.name.clone(), pid: sandbox.pid };
     let with_router = Cluster { router: Some(router.clone()), ..cluster.clone() };
     let pid = router.pid.to_string();
@@ -186,7 +170,7 @@ async fn run_inside(
     program: &std::path::Path,
     arguments: &[&str],
 ) -> Result<(), ClusterError> {
-    inside_network_of(pid, toolbox, program, arguments).run_async().await?;
+    inside_network_of(pid, toolbox.path(Program::Nsenter), program, arguments).run_async().await?;
     Ok(())
 }
 
@@ -205,17 +189,7 @@ pub fn configure_network(ip: &std::path::Path, steps: &str) -> Result<(), Cluste
 /// # Errors
 /// [`ClusterError::Io`] when they do not end.
 pub fn kill_node(cluster: &Cluster, node: &Node) -> Result<(), ClusterError> {
-    let deadline = Instant::now() + PATIENCE;
-    let group = format!("{}/{}", cluster.name.cgroup(), node.name);
-    while cgroup::members(&group)?.count() > 0 {
-        if Instant::now() > deadline {
-            let late = io::Error::new(io::ErrorKind::TimedOut, "its processes did not end");
-            return Err(IoError::new(format!("end node {}", node.name), late).into());
-        }
-        cgroup::kill(&group)?;
-        std::thread::sleep(PAUSE);
-    }
-    Ok(())
+    residue::end_processes(&node.cgroup(&cluster.name)).map(drop)
 }
 
 /// Removes a node's processes, cgroups and files. The Node object in the API server is another matter.
@@ -224,7 +198,7 @@ pub fn kill_node(cluster: &Cluster, node: &Node) -> Result<(), ClusterError> {
 /// [`ClusterError::Io`].
 pub fn remove_node(cluster: &Cluster, node: &Node) -> Result<(), ClusterError> {
     kill_node(cluster, node)?;
-    for root in cgroup::roots(&format!("{}/{}", cluster.name.cgroup(), node.name))? {
+    for root in cgroup::roots(&node.cgroup(&cluster.name))? {
         residue::remove_cgroup(&root)?;
     }
     let layout = Layout::new(&cluster.paths, node);

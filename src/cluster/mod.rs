@@ -145,13 +145,15 @@ async fn images<A: AsRef<OsStr>>(
     toolbox: &Toolbox,
     arguments: &[A],
 ) -> Result<Vec<Vec<u8>>, ClusterError> {
-    let on_node = |running: &RunningNode| {
-        let socket = format!("/proc/{}/root{}", running.pid, component::CONTAINERD_SOCKET);
-        let head = ["--address", &socket, "--namespace", "k8s.io", "images"].map(OsStr::new);
-        let all = head.into_iter().chain(arguments.iter().map(AsRef::as_ref));
-        Invocation::new(toolbox.path(Program::Ctr), all)
-    };
+    let on_node = |running: &RunningNode| images_on(running, toolbox, arguments);
     try_join_all(cluster.nodes.iter().map(|running| async { Ok(on_node(running).run_async().await?) })).await
+}
+
+/// `ctr images` with these arguments on one node.
+fn images_on<A: AsRef<OsStr>>(running: &RunningNode, toolbox: &Toolbox, arguments: &[A]) -> Invocation {
+    let socket = format!("/proc/{}/root{}", running.pid, component::CONTAINERD_SOCKET);
+    let head = ["--address", &socket, "--namespace", "k8s.io", "images"].map(OsStr::new);
+    Invocation::new(toolbox.path(Program::Ctr), head.into_iter().chain(arguments.iter().map(AsRef::as_ref)))
 }
 
 /// The command that runs a program of the host in the network namespace of a node.
@@ -162,20 +164,20 @@ pub fn inside<A: AsRef<OsStr>>(
     program: &Path,
     arguments: impl IntoIterator<Item = A>,
 ) -> Invocation {
-    inside_network_of(running.pid, toolbox, program, arguments)
+    inside_network_of(running.pid, toolbox.path(Program::Nsenter), program, arguments)
 }
 
 /// The same in the network namespace of any process.
 fn inside_network_of<A: AsRef<OsStr>>(
     pid: i32,
-    toolbox: &Toolbox,
+    nsenter: &Path,
     program: &Path,
     arguments: impl IntoIterator<Item = A>,
 ) -> Invocation {
     let target = format!("--target={pid}");
     let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program.as_os_str()].map(OsStr::to_owned);
     let tail = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
-    Invocation::new(toolbox.path(Program::Nsenter), head.into_iter().chain(tail))
+    Invocation::new(nsenter, head.into_iter().chain(tail))
 }
 
 /// How the cluster's kube-proxy balances, by the plan it was booted from.

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{LabName, Paths, Subnet};
+use crate::config::{LabName, MOST_NODES, Paths, Subnet};
 
 /// One node: a sandbox with kubelet, containerd and kube-proxy; the first also runs the control plane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,17 @@ impl Node {
             address: subnet.node(index),
             pod_cidr: format!("10.244.{}.0/22", index * 4),
         }
+    }
+
+    /// The index in the name of a node: 2 in `lab-2`. `None` for another name, such as that of the router.
+    #[must_use]
+    pub fn index_in(name: &str) -> Option<u8> {
+        name.rsplit('-').next()?.parse().ok().filter(|index| *index < MOST_NODES)
+    }
+
+    /// Its cgroup, below the root of every hierarchy.
+    pub(super) fn cgroup(&self, lab: &LabName) -> String {
+        format!("{}/{}", lab.cgroup(), self.name)
     }
 
     /// The last address of its pods' range, at which its DNS server listens. Other nodes reach it like a pod.

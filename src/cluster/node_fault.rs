@@ -4,7 +4,6 @@
 //! killed meanwhile.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
@@ -12,13 +11,13 @@ use nix::sys::signal::Signal;
 
 use super::cgroup;
 use super::find::find;
+use super::inside_network_of;
 use super::layout::Layout;
 use super::network_plan::NODE_LINK;
 use super::node::{Cluster, RunningNode};
 use super::node_record::{NodeChange, NodeRecord, node_records};
 use crate::cluster::ClusterError;
 use crate::io_error::IoError;
-use crate::process::Invocation;
 
 /// How often processes are looked for that were started while the others were being stopped.
 const PASSES: usize = 10;
@@ -161,10 +160,7 @@ fn packet_filter(cluster: &Cluster, running: &RunningNode, rules: &str) -> Resul
 /// Runs a program of the toolbox in the network namespace of a process.
 fn run_in_network(cluster: &Cluster, pid: i32, program: &str, arguments: &[&str]) -> Result<(), ClusterError> {
     let programs = Layout::new(&cluster.paths, &cluster.first().node).bin();
-    let (target, program) = (format!("--target={pid}"), programs.join(program));
-    let head = [OsStr::new(&target), OsStr::new("--net"), OsStr::new("--"), program.as_os_str()];
-    let all = head.into_iter().chain(arguments.iter().map(OsStr::new));
-    Invocation::new(programs.join("nsenter"), all).run()?;
+    inside_network_of(pid, &programs.join("nsenter"), &programs.join(program), arguments).run()?;
     Ok(())
 }
 

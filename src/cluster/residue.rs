@@ -74,7 +74,7 @@ pub(super) fn remove(
     // A state directory in another place can only be found as long as the processes run.
     let other_states = find::states_elsewhere(name, paths).unwrap_or_default();
     let step = progress.step("end the processes");
-    attempt("processes", end_processes(name).map(|count| removed.processes = count));
+    attempt("processes", end_processes(&name.cgroup()).map(|count| removed.processes = count));
     step.done_with(format!("{} ended", removed.processes));
 
     let link_exists = network::link_exists(ip, name);
@@ -102,13 +102,13 @@ pub(super) fn remove(
     if left.is_empty() { Ok(removed) } else { Err(ClusterError::Residue { left }) }
 }
 
-/// Kills every process in the lab's cgroups, and waits until all of them are gone.
-fn end_processes(name: &LabName) -> Result<usize, ClusterError> {
-    let lab = name.cgroup();
-    let count = cgroup::members(&lab)?.count();
+/// Kills every process of a group below the root of every hierarchy, and waits until all of them are gone; returns how many
+/// there were.
+pub(super) fn end_processes(group: &str) -> Result<usize, ClusterError> {
+    let count = cgroup::members(group)?.count();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let alive = cgroup::members(&lab)?;
+        let alive = cgroup::members(group)?;
         if alive.count() == 0 {
             return Ok(count);
         }
@@ -117,10 +117,10 @@ fn end_processes(name: &LabName) -> Result<usize, ClusterError> {
                 0 => String::new(),
                 hidden => format!(", of which {hidden} cannot be seen from this PID namespace"),
             };
-            let text = format!("{} processes of {lab} did not end{hidden}", alive.count());
+            let text = format!("{} processes of {group} did not end{hidden}", alive.count());
             return Err(IoError::new("end the sandbox", io::Error::new(io::ErrorKind::TimedOut, text)).into());
         }
-        cgroup::kill(&lab)?;
+        cgroup::kill(group)?;
         std::thread::sleep(PAUSE);
     }
 }

@@ -18,7 +18,7 @@ use super::router::{index_of_link, mark};
 /// [`ClusterError::Program`] when the routes cannot be read.
 pub async fn routed_nodes(router: &Router, toolbox: &Toolbox, ip: Ipv4Addr) -> Result<BTreeSet<u8>, ClusterError> {
     let arguments = ["-json", "route", "show", "exact", &format!("{ip}/32")].map(str::to_owned);
-    let show = inside_network_of(router.pid, toolbox, toolbox.path(Program::Ip), arguments);
+    let show = inside_network_of(router.pid, toolbox.path(Program::Nsenter), toolbox.path(Program::Ip), arguments);
     let shown = show.run_async().await?;
     Ok(devices_in(&shown).iter().filter_map(|device| index_of_link(device)).collect())
 }
@@ -31,7 +31,8 @@ pub async fn connections_of(cluster: &Cluster, toolbox: &Toolbox, node: &Node) -
     let Some(router) = &cluster.router else { return Ok(0) };
     let mark = mark(node.index).to_string();
     let arguments = ["-L", "-p", "tcp", "--state", "ESTABLISHED", "--mark", &mark];
-    let list = inside_network_of(router.pid, toolbox, toolbox.path(Program::Conntrack), arguments);
+    let list =
+        inside_network_of(router.pid, toolbox.path(Program::Nsenter), toolbox.path(Program::Conntrack), arguments);
     let listed = list.run_async().await?;
     // The machine's own connections to the kubelet and to the API server do not count: they go to no Service.
     let to_node = format!(" dst={} ", node.address);

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{Node, Service};
-use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 
 use super::backends::nodes_with_backends;
 use super::exposure::{Exposure, ServicePolicy};
+use super::nodes;
 use super::subject::Subject;
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
@@ -49,15 +49,12 @@ pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Endpoint, Wo
         let port = subject.port_name.clone().unwrap_or_else(|| subject.port.to_string());
         return Err(unsuitable(format!("its port {port} is a {} port, and load is sent over TCP", subject.protocol)));
     }
-    let services: Api<Service> = Api::namespaced(client.clone(), &subject.namespace);
-    let found = services.get_opt(&subject.service).await;
-    let found = found.map_err(|source| KubernetesError::new(format!("get Service {subject}"), source))?;
-    let service = found.ok_or(WorkloadError::NoWorkload)?;
+    let service = service(client, subject).await?.ok_or(WorkloadError::NoWorkload)?;
     let exposure = Exposure::of(&service, subject.port);
     let exposure = exposure.ok_or_else(|| unsuitable("it has no cluster IP or node port for this port".into()))?;
     let policies = exposure.policies(&service);
     let target = match exposure {
-        Exposure::ExternalIp => external_ip(services, &service, subject).await?,
+        Exposure::ExternalIp => external_ip(client, &service, subject).await?,
         Exposure::NodePort(port) => target((node(client, subject).await?, port).into()),
         Exposure::ClusterIp(ip) => target((ip, subject.port).into()),
         Exposure::Headless => {
@@ -70,12 +67,20 @@ pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Endpoint, Wo
     Ok(Endpoint { target, exposure, policies })
 }
 
+/// The Service of a subject; `None` when there is none.
+///
+/// # Errors
+/// [`WorkloadError::Kubernetes`].
+pub(super) async fn service(client: &Client, subject: &Subject) -> Result<Option<Service>, WorkloadError> {
+    let services: Api<Service> = Api::namespaced(client.clone(), &subject.namespace);
+    let found = services.get_opt(&subject.service).await;
+    Ok(found.map_err(|source| KubernetesError::new(format!("get Service {subject}"), source))?)
+}
+
 /// The address of a node, if possible of one that has a ready pod of the subject: with the policy Local, other nodes drop
 /// connections.
 async fn node(client: &Client, subject: &Subject) -> Result<IpAddr, WorkloadError> {
-    let nodes: Api<Node> = Api::all(client.clone());
-    let listed = nodes.list(&ListParams::default()).await;
-    let mut nodes = listed.map_err(|source| KubernetesError::new("list nodes", source))?.items;
+    let mut nodes = nodes::list(client).await?;
     let with_pods = nodes_with_backends(client, subject).await?;
     nodes.sort_by_key(|node| !with_pods.contains(&node.name_any()));
     let found = nodes.iter().find_map(internal_ip);
@@ -88,10 +93,11 @@ pub(super) fn internal_ip(node: &Node) -> Option<IpAddr> {
     addresses.iter().find(|address| address.type_ == "InternalIP")?.address.parse().ok()
 }
 
-async fn external_ip(services: Api<Service>, service: &Service, subject: &Subject) -> Result<Target, WorkloadError> {
+async fn external_ip(client: &Client, service: &Service, subject: &Subject) -> Result<Target, WorkloadError> {
     if let Some(target) = of_service(service, subject.port) {
         return Ok(target);
     }
+    let services: Api<Service> = Api::namespaced(client.clone(), &subject.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", subject.service));
     let changes = watcher(services, config).default_backoff().applied_objects();
     let waiting = async {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::FIELD_MANAGER;
 use super::baseline::{PATIENCE, RETRY, is_unavailable};
+use super::endpoint::service;
 use super::exposure::{Exposure, ServicePolicy, is_headless};
 use super::proxy_rules::programmed;
 use super::router::unrouted_subject;
@@ -160,12 +161,6 @@ impl OriginalPolicy {
 pub async fn acting_policies(client: &Client, subject: &Subject) -> Result<Vec<ServicePolicy>, WorkloadError> {
     let service = service(client, subject).await?.ok_or(WorkloadError::NoWorkload)?;
     Ok(Exposure::of(&service, subject.port).map(|exposure| exposure.policies(&service)).unwrap_or_default())
-}
-
-async fn service(client: &Client, subject: &Subject) -> Result<Option<Service>, WorkloadError> {
-    let services: Api<Service> = Api::namespaced(client.clone(), &subject.namespace);
-    let found = services.get_opt(&subject.service).await;
-    Ok(found.map_err(|source| KubernetesError::new(format!("get Service {subject}"), source))?)
 }
 
 /// Waits until the rules of every node and the routes of the router follow `policy`.

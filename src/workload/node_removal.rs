@@ -9,9 +9,9 @@ use kube::{Api, Client};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::event::{drain, nodes};
 use super::router::EXCLUDE_LABEL;
 use super::scale::some;
+use super::{drain, nodes};
 use crate::cluster::{self, Cluster, RunningNode};
 use crate::kubernetes_error::KubernetesError;
 use crate::progress::Progress;

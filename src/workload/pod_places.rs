@@ -5,19 +5,16 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt};
+use kube::{Client, ResourceExt};
 
 use super::backends::{is_ready, slices};
 use super::endpoint::internal_ip;
+use super::nodes;
 use super::pods::{has_ended, pods};
-use super::router::EXCLUDE_LABEL;
+use super::router::takes_connections;
 use super::subject::Subject;
-use crate::kubernetes_error::KubernetesError;
+use crate::config::ZONE_LABEL;
 use crate::workload::WorkloadError;
-
-/// The label of a node with its zone.
-const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// A node of the cluster, as far as load reaches it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,21 +47,17 @@ pub struct PodPlace {
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
 pub async fn node_places(client: &Client) -> Result<Vec<NodePlace>, WorkloadError> {
-    let listed = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
-    let nodes = listed.map_err(|source| KubernetesError::new("list nodes", source))?.items;
-    let mut places: Vec<NodePlace> = nodes.iter().map(node_place).collect();
+    let mut places: Vec<NodePlace> = nodes::list(client).await?.iter().map(node_place).collect();
     places.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(places)
 }
 
 fn node_place(node: &Node) -> NodePlace {
-    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let is_ready = conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     NodePlace {
         name: node.name_any(),
-        zone: node.labels().get(ZONE).filter(|zone| !zone.is_empty()).cloned(),
+        zone: node.labels().get(ZONE_LABEL).filter(|zone| !zone.is_empty()).cloned(),
         address: internal_ip(node),
-        takes_connections: is_ready && !node.labels().contains_key(EXCLUDE_LABEL),
+        takes_connections: takes_connections(node),
     }
 }
 
@@ -111,6 +104,7 @@ pub fn with_later(places: Vec<PodPlace>, later: Vec<PodPlace>) -> Vec<PodPlace> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::router::EXCLUDE_LABEL;
 
     fn pod(name: &str, node: Option<&str>, phase: &str) -> Pod {
         let spec = serde_json::json!({"nodeName": node, "containers": []});
@@ -141,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_node_has_the_zone_of_its_label() {
-        let node = serde_json::json!({"metadata": {"name": "lab-1", "labels": {ZONE: "zone-b"}}, "status": {
+        let node = serde_json::json!({"metadata": {"name": "lab-1", "labels": {ZONE_LABEL: "zone-b"}}, "status": {
             "addresses": [{"type": "Hostname", "address": "lab-1"}, {"type": "InternalIP", "address": "198.18.0.3"}],
             "conditions": [{"type": "Ready", "status": "True"}]}});
         let mut node: Node = serde_json::from_value(node).unwrap();

@@ -204,7 +204,7 @@ fn lacks_address(service: &Service) -> bool {
 
 /// The first difference between `view` and the rules of a node; `None` when all agree, or when no rules can be read.
 async fn unprogrammed(access: &Access, subject: &Subject, view: &View) -> Result<Option<String>, WorkloadError> {
-    let Some((cluster, toolbox)) = access.router_kernel() else { return Ok(None) };
+    let Some((cluster, toolbox)) = access.lab_now() else { return Ok(None) };
     if view.service.as_ref().is_some_and(|service| is_headless(service)) {
         return Ok(None);
     }

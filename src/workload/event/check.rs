@@ -1,8 +1,8 @@
 //! Checks, before anything happens, that events can be performed.
 
-use super::{Action, NodeAction, Planned, Slowdown, drain, nodes};
+use super::{Action, NodeAction, Planned, Slowdown};
 use crate::cluster::{Access, ClusterError, NodeFault, check_component, check_packet_delay};
-use crate::workload::WorkloadError;
+use crate::workload::{WorkloadError, drain, nodes};
 
 /// Checks that the cluster has what the `events` need. Returns them with the names of the nodes instead of their indexes.
 ///

@@ -8,12 +8,13 @@ use tokio::time::sleep;
 use super::act::{EventContext, settle};
 use super::cordon::Cordons;
 use super::node_watch::{AffectedNode, NodeWatch};
-use super::{Action, drain, node_death, nodes};
+use super::{Action, node_death};
 use crate::cluster::{ClusterError, DelayedNode, FaultyNode, NodeFault, RunningNode};
 use crate::progress::Step;
 use crate::shutdown;
 use crate::workload::WorkloadError;
 use crate::workload::scale::some;
+use crate::workload::{drain, nodes};
 
 /// An action on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,8 +44,7 @@ pub(super) fn kill_if_running(context: &EventContext<'_>, name: &str) -> Result<
         Err(WorkloadError::Cluster(ClusterError::NodeIsDown { .. })) => {}
         killed => return killed,
     }
-    let index = name.rsplit('-').next().and_then(|index| index.parse().ok());
-    let index: u8 = index.ok_or_else(|| ClusterError::NodeIsDown { node: name.to_owned() })?;
+    let index = Node::index_in(name).ok_or_else(|| ClusterError::NodeIsDown { node: name.to_owned() })?;
     Ok(KilledNode { node: Node::new(&cluster.name, cluster.subnet, index), at: Timestamp::now() })
 }
 

@@ -13,14 +13,14 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use tokio::time::{Instant, sleep};
 
-use super::{EventContext, nodes};
+use super::EventContext;
 use crate::cluster::{Router, routed_nodes};
 use crate::toolbox::Toolbox;
-use crate::workload::WorkloadError;
 use crate::workload::backends::{is_ready, slices};
 use crate::workload::endpoint::endpoint;
 use crate::workload::observe::ConstantBackoff;
 use crate::workload::pods::pods;
+use crate::workload::{WorkloadError, nodes};
 
 /// How long to wait before a broken watch is opened again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -117,7 +117,7 @@ struct Routed<'a> {
 impl<'a> Routed<'a> {
     /// `None` in a lab without a router, and for a Service without an external IP.
     async fn find(context: &'a EventContext<'_>, node: &str) -> Option<Self> {
-        let (cluster, toolbox) = context.access.router_kernel()?;
+        let (cluster, toolbox) = context.access.lab_now()?;
         let index = cluster.nodes.iter().find(|running| running.node.name == node)?.node.index;
         let endpoint = endpoint(&context.access.client, context.subject).await.ok()?;
         let IpAddr::V4(ip) = endpoint.target.address.ip() else { return None };

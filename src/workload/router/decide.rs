@@ -8,9 +8,11 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt;
 
-use crate::cluster::Routes;
-use crate::config::{MOST_NODES, Subnet};
+use crate::cluster::{self, Routes};
+use crate::config::Subnet;
+use crate::workload::backends;
 use crate::workload::endpoint::external_ips;
+use crate::workload::nodes::is_ready;
 
 /// A node with this label gets no new connections from load balancers (Kubernetes' own label).
 pub const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
@@ -32,17 +34,14 @@ pub(super) struct Seen<'a> {
 /// ready endpoint are used, and if there is none, those with an endpoint that terminates and still serves, as kube-proxy does
 /// (KEP-1669).
 pub(super) fn decide(seen: &Seen<'_>, subnet: Subnet) -> Routes {
-    let ready: BTreeSet<u8> = seen.nodes.iter().filter(|node| is_ready(node)).filter_map(|node| index(node)).collect();
-    let excluded = seen.nodes.iter().filter(|node| node.labels().contains_key(EXCLUDE_LABEL));
-    let excluded: BTreeSet<u8> = excluded.filter_map(|node| index(node)).collect();
-    let used = &ready - &excluded;
+    let (ready, used) = (indexes(seen.nodes, is_ready), indexes(seen.nodes, takes_connections));
     let mut external = BTreeMap::new();
     for service in seen.services {
         let ips: Vec<Ipv4Addr> = external_ips(service).filter_map(|ip| in_range(ip, subnet)).collect();
         if ips.is_empty() {
             continue;
         }
-        let nodes = if is_local(service) { &local(service, seen, &used) & &used } else { used.clone() };
+        let nodes = if is_local(service) { local(service, seen, &used) } else { used.clone() };
         external.extend(ips.into_iter().map(|ip| (ip, nodes.clone())));
     }
     Routes { external, keeping: ready }
@@ -69,9 +68,9 @@ fn local(service: &Service, seen: &Seen<'_>, used: &BTreeSet<u8>) -> BTreeSet<u8
     let on_nodes = |usable: fn(&Endpoint) -> bool| -> BTreeSet<u8> {
         let names =
             endpoints.iter().filter(|endpoint| usable(endpoint)).filter_map(|endpoint| endpoint.node_name.as_deref());
-        names.filter_map(index_in).filter(|index| used.contains(index)).collect()
+        names.filter_map(cluster::Node::index_in).filter(|index| used.contains(index)).collect()
     };
-    let ready = on_nodes(|endpoint| condition(endpoint, |all| all.ready, true));
+    let ready = on_nodes(backends::is_ready);
     if !ready.is_empty() {
         return ready;
     }
@@ -89,18 +88,14 @@ fn condition(
     endpoint.conditions.as_ref().and_then(which).unwrap_or(missing)
 }
 
-fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+/// Whether a node is used for new connections.
+pub(in crate::workload) fn takes_connections(node: &Node) -> bool {
+    is_ready(node) && !node.labels().contains_key(EXCLUDE_LABEL)
 }
 
-fn index(node: &Node) -> Option<u8> {
-    index_in(&node.name_any())
-}
-
-/// The index in a node's name: 2 in `lab-2`.
-fn index_in(name: &str) -> Option<u8> {
-    name.rsplit('-').next()?.parse().ok().filter(|index| *index < MOST_NODES)
+/// The indexes of the nodes for which this is true.
+fn indexes(nodes: &[Arc<Node>], is_wanted: fn(&Node) -> bool) -> BTreeSet<u8> {
+    nodes.iter().filter(|node| is_wanted(node)).filter_map(|node| cluster::Node::index_in(&node.name_any())).collect()
 }
 
 #[cfg(test)]

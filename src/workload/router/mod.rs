@@ -21,6 +21,7 @@ use crate::shutdown::Shutdown;
 use crate::workload::WorkloadError;
 
 pub use decide::EXCLUDE_LABEL;
+pub(super) use decide::takes_connections;
 pub(super) use routed::{unrouted, unrouted_subject};
 
 /// How long to wait before a broken watch is opened again.

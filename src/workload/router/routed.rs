@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::Client;
 
-use super::decide::{SERVICE_LABEL, Seen, decide};
+use super::decide::{Seen, decide};
 use crate::cluster::{self, Access, Cluster};
-use crate::kubernetes_error::KubernetesError;
 use crate::toolbox::Toolbox;
-use crate::workload::{Subject, WorkloadError};
+use crate::workload::backends::slices;
+use crate::workload::endpoint::service;
+use crate::workload::{Subject, WorkloadError, nodes};
 
 /// The first difference between the routes to the external IPs of a Service and those that it should have; `None` when they
 /// agree, and in a lab without a router.
@@ -24,10 +24,7 @@ pub(in crate::workload) async fn unrouted(
     slices: &[Arc<EndpointSlice>],
 ) -> Result<Option<String>, WorkloadError> {
     let Some(router) = &cluster.router else { return Ok(None) };
-    let nodes: Api<Node> = Api::all(client.clone());
-    let listed = nodes.list(&ListParams::default()).await;
-    let listed = listed.map_err(|source| KubernetesError::new("list nodes", source))?.items;
-    let nodes: Vec<Arc<Node>> = listed.into_iter().map(Arc::new).collect();
+    let nodes: Vec<Arc<Node>> = nodes::list(client).await?.into_iter().map(Arc::new).collect();
     let wanted = decide(&Seen { services: std::slice::from_ref(service), slices, nodes: &nodes }, cluster.subnet);
     let running: BTreeSet<u8> = cluster.nodes.iter().map(|running| running.node.index).collect();
     for (ip, nodes) in wanted.external {
@@ -48,14 +45,8 @@ pub(in crate::workload) async fn unrouted_subject(
     access: &Access,
     subject: &Subject,
 ) -> Result<Option<String>, WorkloadError> {
-    let Some((cluster, toolbox)) = access.router_kernel() else { return Ok(None) };
-    let services: Api<Service> = Api::namespaced(access.client.clone(), &subject.namespace);
-    let slices: Api<EndpointSlice> = Api::namespaced(access.client.clone(), &subject.namespace);
-    let service = services.get_opt(&subject.service).await;
-    let service = service.map_err(|source| KubernetesError::new(format!("get Service {subject}"), source))?;
-    let Some(service) = service.map(Arc::new) else { return Ok(None) };
-    let own = ListParams::default().labels(&format!("{SERVICE_LABEL}={}", subject.service));
-    let slices = slices.list(&own).await.map_err(|source| KubernetesError::new("list EndpointSlices", source))?;
-    let slices: Vec<_> = slices.items.into_iter().map(Arc::new).collect();
+    let Some((cluster, toolbox)) = access.lab_now() else { return Ok(None) };
+    let Some(service) = service(&access.client, subject).await?.map(Arc::new) else { return Ok(None) };
+    let slices: Vec<_> = slices(&access.client, subject).await?.into_iter().map(Arc::new).collect();
     unrouted(&access.client, &cluster, toolbox, &service, &slices).await
 }

@@ -57,7 +57,7 @@ fn fate(pod: &Pod) -> Fate {
 ///
 /// # Errors
 /// [`WorkloadError::CannotEvict`] for a pod without a controller; [`WorkloadError::Kubernetes`].
-pub(in crate::workload) async fn pods_to_evict(client: &Client, node: &str) -> Result<Vec<Pod>, WorkloadError> {
+pub(super) async fn pods_to_evict(client: &Client, node: &str) -> Result<Vec<Pod>, WorkloadError> {
     let mut pods = on_node(client, node).await?;
     if let Some(pod) = pods.iter().find(|pod| fate(pod) == Fate::Lost) {
         let pod = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
@@ -79,12 +79,7 @@ async fn on_node(client: &Client, node: &str) -> Result<Vec<Pod>, WorkloadError>
 /// # Errors
 /// As [`pods_to_evict`]; [`WorkloadError::Deadline`] when a PodDisruptionBudget refuses evictions for too long, or when pods do
 /// not end.
-pub(in crate::workload) async fn evict_all(
-    client: &Client,
-    node: &str,
-    is_last: bool,
-    step: &Step,
-) -> Result<u64, WorkloadError> {
+pub(super) async fn evict_all(client: &Client, node: &str, is_last: bool, step: &Step) -> Result<u64, WorkloadError> {
     let pods = pods_to_evict(client, node).await?;
     let patience = if is_last { NO_HOPE } else { PATIENCE };
     let mut waiting: Vec<&Pod> = pods.iter().collect();

@@ -1,4 +1,4 @@
-//! The nodes of the cluster, as events name them.
+//! The nodes of the cluster, as the API server has them.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
@@ -7,17 +7,21 @@ use kube::{Api, Client, ResourceExt};
 use crate::kubernetes_error::KubernetesError;
 use crate::workload::WorkloadError;
 
-async fn list(client: &Client) -> Result<Vec<Node>, WorkloadError> {
+/// All nodes.
+///
+/// # Errors
+/// [`WorkloadError::Kubernetes`].
+pub(super) async fn list(client: &Client) -> Result<Vec<Node>, WorkloadError> {
     let nodes: Api<Node> = Api::all(client.clone());
     let listed = nodes.list(&ListParams::default()).await;
-    Ok(listed.map_err(|source| KubernetesError::new("list Nodes", source))?.items)
+    Ok(listed.map_err(|source| KubernetesError::new("list nodes", source))?.items)
 }
 
 /// The name of the node that is given by its name or its index.
 ///
 /// # Errors
 /// [`WorkloadError::UnknownNode`] with the names of all nodes; [`WorkloadError::Kubernetes`].
-pub(in crate::workload) async fn find(client: &Client, given: &str) -> Result<String, WorkloadError> {
+pub(super) async fn find(client: &Client, given: &str) -> Result<String, WorkloadError> {
     let names = list(client).await?.iter().map(ResourceExt::name_any).collect();
     named(names, given)
 }
@@ -41,7 +45,7 @@ fn named(mut names: Vec<String>, given: &str) -> Result<String, WorkloadError> {
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
-pub(in crate::workload) async fn is_last_schedulable(client: &Client, name: &str) -> Result<bool, WorkloadError> {
+pub(super) async fn is_last_schedulable(client: &Client, name: &str) -> Result<bool, WorkloadError> {
     Ok(!list(client).await?.iter().any(|node| node.name_any() != name && can_run_pods(node)))
 }
 

@@ -3,7 +3,10 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
 
 use crate::cluster::ClusterError;
 use crate::config::MOST_NODES;
@@ -19,7 +22,14 @@ use super::node::{Cluster, Node, Router, RunningNode, router_name};
 use super::node_ready::node_ready;
 use super::plan::BootPlan;
 use super::prepare::Preparation;
-use super::{cgroup, client, images_on, inside_network_of, memory, network, pki, residue};
+use super::{
+    cgroup, client, containerd_socket, images_on, inside_network_of, memory, network, pki, residue, runtime_images,
+};
+
+/// How long to wait before containerd is asked again.
+const AGAIN: Duration = Duration::from_millis(20);
+/// How long the kubelet may not find an image that was imported.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Adds a node to a lab, with the first name that is free, and waits until it is Ready and has the images of the first node. A
 /// lab without a router gets one first; the connections of the machine to the first node survive that. `environment` has the
@@ -77,7 +87,10 @@ pub async fn start_node(
 ) -> Result<RunningNode, ClusterError> {
     let layout = Layout::new(&cluster.paths, node);
     // The sandbox takes the machine's namespaces from its caller.
-    let plan = BootPlan { caller: std::process::id(), ..BootPlan::read(&layout.plan())? };
+    let images_copied = layout.node().join("images-copied");
+    remove_file(&images_copied)?;
+    let plan = BootPlan::read(&layout.plan())?;
+    let plan = BootPlan { caller: std::process::id(), images_copied: Some(images_copied.clone()), ..plan };
     let text = serde_json::to_string(&plan).map_err(|source| IoError::new("write the plan", source.into()))?;
     pki::write(&layout.plan(), &text)?;
     let mut sandbox = BootingSandbox::start(&layout, &plan).await?;
@@ -88,22 +101,22 @@ pub async fn start_node(
     }
     sandbox.go().await?;
     let progress = progress.of(&node.name);
-    shutdown::unless(shutdown, sandbox.follow(&plan, &progress)).await??;
+    let images = async {
+        copy_images(cluster.first(), &running, &layout, toolbox, &progress).await?;
+        Ok(pki::write(&images_copied, "")?)
+    };
+    let booted = async { tokio::try_join!(sandbox.follow(&plan, &progress), images) };
+    shutdown::unless(shutdown, booted).await??;
     let step = progress.step("wait for the node to be Ready");
     let client = client(cluster).await?;
-    let ready = async {
-        tokio::try_join!(
-            node_ready(&client, &plan),
-            copy_images(cluster.first(), &running, &layout, toolbox, &progress)
-        )
-    };
-    shutdown::unless(shutdown, ready).await??;
+    shutdown::unless(shutdown, node_ready(&client, &plan)).await??;
     step.done();
     pki::write(&layout.booted(), "")?;
     Ok(running)
 }
 
-/// Copies the images of one node to another. An image that cannot be copied is pulled by the kubelet when a pod needs it.
+/// Copies the images of one node to another, as soon as containerd runs there. An image that cannot be copied is pulled by the
+/// kubelet when a pod needs it.
 async fn copy_images(
     from: &RunningNode,
     to: &RunningNode,
@@ -111,24 +124,47 @@ async fn copy_images(
     toolbox: &Toolbox,
     progress: &Progress,
 ) -> Result<(), ClusterError> {
+    // Its containerd is being started. If it does not start, its supervisor reports why.
+    while runtime_images::names(&containerd_socket(to)).await.is_err() {
+        sleep(AGAIN).await;
+    }
+    let archive = layout.node().join("image.tar");
     let listed = images_on(from, toolbox, &["ls", "--quiet"]).run_async().await?;
     let listed = String::from_utf8_lossy(&listed);
-    let archive = layout.node().join("image.tar");
     for name in listed.lines().filter(|name| !name.starts_with("sha256:")) {
-        let export = images_on(from, toolbox, &[OsStr::new("export"), archive.as_os_str(), OsStr::new(name)]);
+        // Without --local, ctr may end before it has written the whole archive.
+        let export = [OsStr::new("export"), OsStr::new("--local"), archive.as_os_str(), OsStr::new(name)];
+        let export = images_on(from, toolbox, &export);
         let import = images_on(to, toolbox, &[OsStr::new("import"), archive.as_os_str()]);
         let copied = async {
             export.run_async().await?;
-            import.run_async().await
+            import.run_async().await?;
+            found_by_kubelet(to, name).await
         };
         if let Err(error) = copied.await {
             progress.note(format!("the image {name} could not be copied: {error}"));
         }
     }
-    match fs::remove_file(&archive) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(IoError::file("remove", &archive, source).into())
+    Ok(remove_file(&archive)?)
+}
+
+/// Waits until the kubelet of a node finds an image there.
+async fn found_by_kubelet(node: &RunningNode, name: &str) -> Result<(), ClusterError> {
+    let socket = containerd_socket(node);
+    let found = async {
+        while !runtime_images::names(&socket).await?.iter().any(|found| found == name) {
+            sleep(AGAIN).await;
         }
+        Ok(())
+    };
+    let found = timeout(PATIENCE, found).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    found.map_err(|source| IoError::new(format!("find {name} among the images of the kubelet"), source).into())
+}
+
+/// Removes a file, if it is there.
+fn remove_file(path: &Path) -> Result<(), IoError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IoError::file("remove", path, source)),
         _ => Ok(()),
     }
 }
@@ -164,12 +200,7 @@ async fn configure_inside(
     run_inside(pid, toolbox, &layout.evenkeel(), &["sandbox", "configure-network", &ip, &steps]).await
 }
 
-async fn run_inside(
-    pid: i32,
-    toolbox: &Toolbox,
-    program: &std::path::Path,
-    arguments: &[&str],
-) -> Result<(), ClusterError> {
+async fn run_inside(pid: i32, toolbox: &Toolbox, program: &Path, arguments: &[&str]) -> Result<(), ClusterError> {
     inside_network_of(pid, toolbox.path(Program::Nsenter), program, arguments).run_async().await?;
     Ok(())
 }
@@ -178,7 +209,7 @@ async fn run_inside(
 ///
 /// # Errors
 /// [`ClusterError::Io`] or [`ClusterError::Program`], naming what the kernel refused.
-pub fn configure_network(ip: &std::path::Path, steps: &str) -> Result<(), ClusterError> {
+pub fn configure_network(ip: &Path, steps: &str) -> Result<(), ClusterError> {
     let steps: Vec<NetworkStep> =
         serde_json::from_str(steps).map_err(|source| IoError::new("read network steps", source.into()))?;
     network::configure(ip, &steps)

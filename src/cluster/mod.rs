@@ -41,6 +41,7 @@ mod readiness;
 mod residue;
 mod router;
 mod router_view;
+mod runtime_images;
 pub mod sandbox;
 mod slow_container;
 mod supervision;
@@ -52,7 +53,7 @@ pub use error::ClusterError;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures::future::try_join_all;
 use kube::Client;
@@ -151,9 +152,15 @@ async fn images<A: AsRef<OsStr>>(
 
 /// `ctr images` with these arguments on one node.
 fn images_on<A: AsRef<OsStr>>(running: &RunningNode, toolbox: &Toolbox, arguments: &[A]) -> Invocation {
-    let socket = format!("/proc/{}/root{}", running.pid, component::CONTAINERD_SOCKET);
-    let head = ["--address", &socket, "--namespace", "k8s.io", "images"].map(OsStr::new);
-    Invocation::new(toolbox.path(Program::Ctr), head.into_iter().chain(arguments.iter().map(AsRef::as_ref)))
+    let socket = containerd_socket(running);
+    let head = [OsStr::new("--address"), socket.as_os_str()];
+    let head = head.into_iter().chain(["--namespace", "k8s.io", "images"].map(OsStr::new));
+    Invocation::new(toolbox.path(Program::Ctr), head.chain(arguments.iter().map(AsRef::as_ref)))
+}
+
+/// The socket of a node's containerd, as the machine sees it.
+fn containerd_socket(running: &RunningNode) -> PathBuf {
+    format!("/proc/{}/root{}", running.pid, component::CONTAINERD_SOCKET).into()
 }
 
 /// The command that runs a program of the host in the network namespace of a node.

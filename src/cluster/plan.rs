@@ -56,6 +56,10 @@ pub struct BootPlan {
     /// What the lab is made of.
     #[serde(default)]
     pub shape: LabShape,
+    /// A file that exists when the node has its images. The kubelet starts only then: a pod that needs an image which is not there
+    /// yet would wait for the kubelet's next attempt. `None` if no pod can be waiting for the node.
+    #[serde(default)]
+    pub images_copied: Option<PathBuf>,
     /// The reference of the pause image.
     #[serde(default)]
     pub pause: String,

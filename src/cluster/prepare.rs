@@ -178,6 +178,7 @@ impl<'a> Preparation<'a> {
             deadline: DEADLINE,
             proxy_mode: self.proxy_mode,
             shape: self.shape,
+            images_copied: None,
             pause: self.pause.clone(),
             keep: self.keep,
         };

@@ -61,6 +61,8 @@ async fn ask(ready: &Ready, identity: &TlsIdentity, kept: &mut Option<Client>) -
     match ready {
         Ready::Started => Ok(()),
         Ready::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|source| source.to_string()),
+        Ready::File(path) if path.exists() => Ok(()),
+        Ready::File(path) => Err(format!("there is no {}", path.display())),
         Ready::Get(url) => {
             let uri: http::Uri = url.parse().map_err(|source| format!("{url}: {source}"))?;
             let client = match kept.take() {

@@ -98,6 +98,7 @@ impl<'a> Supervisor<'a> {
         let deadline = tokio::time::Instant::now() + self.plan.deadline;
         if phase == BootPhase::Cluster {
             self.api_server_of_another_sandbox(deadline).await?;
+            self.images(deadline).await?;
         }
         let mut phase: Vec<usize> =
             (0..self.components.len()).filter(|&index| self.components[index].spec.phase == phase).collect();
@@ -137,6 +138,13 @@ impl<'a> Supervisor<'a> {
         let ready = Ready::Get(format!("{}/readyz", self.plan.api_server));
         let waited = readiness::wait(&ready, &self.plan.identity, deadline).await;
         waited.map_err(|why| self.plan.failure(API_SERVER, format!("was not ready for {} ({why})", self.plan.name)))
+    }
+
+    /// Waits until the images of other nodes were copied to this one, if they are.
+    async fn images(&self, deadline: tokio::time::Instant) -> Result<(), ClusterError> {
+        let Some(file) = &self.plan.images_copied else { return Ok(()) };
+        let waited = readiness::wait(&Ready::File(file.clone()), &self.plan.identity, deadline).await;
+        waited.map_err(|why| self.plan.failure("containerd", format!("did not get the images of another node ({why})")))
     }
 
     /// Restarts components that end. Never returns.

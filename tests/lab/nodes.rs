@@ -29,7 +29,7 @@ fn nodes_come_and_go_and_no_request_is_lost() {
     assert_eq!(answering(address, 200), names(&lab), "pods on each node answer");
     assert_eq!(routed(&lab), [0, 1]);
 
-    let (kept, new) = (load(&lab, &["-c", "20"]), load(&lab, &["-c", "5", "--no-keepalive"]));
+    let (kept, new) = (Load::start(&lab, &["-c", "20"]), Load::start(&lab, &["-c", "5", "--no-keepalive"]));
     let added = lab.json(&["node", "add"]);
     assert_eq!(added["node"], "ci-2");
     lab.ok(&["scale", "9"]);
@@ -38,7 +38,7 @@ fn nodes_come_and_go_and_no_request_is_lost() {
     assert_eq!((&removed["node"], &removed["cut_connections"]), (&json!("ci-1"), &json!(0)));
     assert_eq!(routed(&lab), [0, 2]);
     assert!(!lab.kube().exists("/api/v1/nodes/ci-1"));
-    for run in [end(kept), end(new)] {
+    for run in [kept.end(), new.end()] {
         assert!(run["requests"]["answered"].as_u64().unwrap() > 500, "{:#}", run["requests"]);
         assert_eq!((&run["errors"], &run["timeouts"]), (&json!(0), &json!(0)), "{:#}", run["faults"]);
     }
@@ -61,12 +61,12 @@ fn a_lab_of_one_node_gets_a_router_with_its_second_node() {
     assert_eq!(lab.json(&["status"])["subnet"], "10.99.0.0/23");
     lab.ok(&["deploy", "--replicas", "2"]);
     assert!(external_ip(&lab).to_string().starts_with("10.99.1."));
-    let kept = load(&lab, &["-c", "10"]);
+    let kept = Load::start(&lab, &["-c", "10"]);
     let added = lab.json(&["node", "add"]);
     assert_eq!((&added["node"], &added["address"]), (&json!("ci-1"), &json!("10.99.0.3")));
     lab.ok(&["scale", "6"]);
     assert_eq!(routed(&lab), [0, 1]);
-    let kept = end(kept);
+    let kept = kept.end();
     assert_eq!(kept["errors"], 0, "connections survive the router and the new node: {:#}", kept["faults"]);
     assert_eq!(answering(external_ip(&lab), 300), names(&lab));
     lab.down();
@@ -92,22 +92,36 @@ fn a_shape_that_cannot_be_is_refused_before_anything_happens() {
     assert!(!lab.state().exists());
 }
 
-/// Load that lasts longer than what happens meanwhile; see [`end`].
-fn load(lab: &Lab, arguments: &[&str]) -> Child {
-    let all = [["--json", "test", "-d", "5m", "--warmup", "0"].as_slice(), arguments].concat();
-    let mut command = lab.command(&all);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(1));
-    child
+/// Load that lasts until it is ended. A test that fails ends it, too: the next lab has the same addresses.
+struct Load(Option<Child>);
+
+impl Load {
+    fn start(lab: &Lab, arguments: &[&str]) -> Self {
+        let all = [["--json", "test", "-d", "5m", "--warmup", "0"].as_slice(), arguments].concat();
+        let mut command = lab.command(&all);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        Self(Some(child))
+    }
+
+    /// Ends the load, as Ctrl-C does, and returns its run.
+    fn end(mut self) -> Value {
+        let child = self.0.take().unwrap();
+        let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["runs"][0].clone()
+    }
 }
 
-/// Ends a load, as Ctrl-C does, and returns its run.
-fn end(load: Child) -> Value {
-    let pid = nix::unistd::Pid::from_raw(load.id().cast_signed());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
-    let output = load.wait_with_output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    report["runs"][0].clone()
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// The nodes to which the router sends new connections for the Service.

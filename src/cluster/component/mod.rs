@@ -57,6 +57,8 @@ pub enum Ready {
     Get(String),
     /// It accepts a connection on this socket.
     Socket(PathBuf),
+    /// This file exists.
+    File(PathBuf),
     /// It has no endpoint; it is ready when it runs.
     Started,
 }

@@ -95,7 +95,7 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
              cluster IP",
             format!("deploy it again: {evenkeel} deploy; {evenkeel} down removes the lab and its routes"),
         ),
-        Verb::Build | Verb::Doctor(_) => undo(
+        Verb::Build(_) | Verb::Doctor(_) => undo(
             "stopping what was started",
             "unfinished files may be left in the cache",
             "the next build removes them".to_owned(),

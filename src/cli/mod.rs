@@ -100,8 +100,8 @@ enum Verb {
     Logs(logs::Args),
     /// Show nodes, components, pods and the Service
     Status(status::Args),
-    /// Build the images of the server and of the pause process, without Docker
-    Build,
+    /// Build the images of the server and of the pause process, without Docker, and push them to a registry
+    Build(build::Args),
     /// Check what a lab needs on this machine, and show how to install what is missing
     Doctor(doctor::Args),
     /// Boot, deploy, send load at 2, 5 and 10 pods, compare, and remove the lab
@@ -130,7 +130,7 @@ impl Verb {
             Self::Test(_) => "test",
             Self::Logs(_) => "logs",
             Self::Status(_) => "status",
-            Self::Build => "build",
+            Self::Build(_) => "build",
             Self::Doctor(_) => "doctor",
             Self::Demo(_) => "demo",
             Self::Soak(_) => "soak",
@@ -204,7 +204,7 @@ async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
         Verb::Test(args) => args.run(context).await,
         Verb::Logs(args) => args.run(context).await,
         Verb::Status(args) => args.run(context).await,
-        Verb::Build => build::run(context).await,
+        Verb::Build(args) => args.run(context).await,
         Verb::Doctor(args) => doctor::run(&args, context).await,
         Verb::Demo(args) => args.run(context).await,
         Verb::Soak(args) => Box::pin(args.run(context)).await,

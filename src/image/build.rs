@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::cargo::{self, Cargo};
-use super::{Archive, Image, ImageSpec, Packed, elf, pack};
+use super::{Archive, Image, ImageName, ImageSpec, Packed, elf, pack};
 use crate::image::{BuildNeed, BuildRemedy, ImageError};
 use crate::io_error::IoError;
 use crate::process::Invocation;
@@ -31,6 +31,12 @@ struct Recipe {
 }
 
 impl Recipe {
+    /// The image in the archive that the variable names.
+    fn given(&self, progress: &Progress) -> Result<Option<Image>, ImageError> {
+        let archive = env::var_os(self.variable).filter(|path| !path.is_empty());
+        archive.map(|path| Archive::read(Path::new(&path), progress)?.one(None)).transpose()
+    }
+
     fn cannot_be_built(&self, why: String, missing: BuildNeed) -> ImageError {
         let remedy = Some(BuildRemedy { missing, variable: self.variable });
         ImageError::BuildFailed { what: self.what.into(), why, remedy }
@@ -61,6 +67,44 @@ const PAUSE: Recipe = Recipe {
     },
 };
 
+/// The images of a lab that this program builds, in the order in which they are pushed.
+pub(super) const OWN_IMAGES: [OwnImage; 2] = [OwnImage(&SERVER), OwnImage(&PAUSE)];
+
+/// An image that this program builds.
+#[derive(Clone, Copy)]
+pub(super) struct OwnImage(&'static Recipe);
+
+impl OwnImage {
+    /// Its short name: "server".
+    pub(super) fn name(self) -> &'static str {
+        self.0.spec.name.rsplit('/').next().unwrap_or(self.0.spec.name)
+    }
+
+    /// Its names without the tags: those of the archive that its variable names, or the one that a build gives it.
+    ///
+    /// # Errors
+    /// [`ImageError::BadImage`].
+    pub(super) fn repositories(self, progress: &Progress) -> Result<Vec<String>, ImageError> {
+        let repository = |name: &ImageName| format!("{}/{}", name.registry(), name.repository());
+        let given = self.0.given(progress)?;
+        Ok(given
+            .map_or_else(|| vec![self.0.spec.name.to_owned()], |image| image.names.iter().map(repository).collect()))
+    }
+
+    /// The image for this machine: the archive that its variable names, or built from the source tree.
+    ///
+    /// # Errors
+    /// As [`build_server`].
+    pub(super) async fn provide(
+        self,
+        cache: &Path,
+        progress: &Progress,
+        shutdown: &Shutdown,
+    ) -> Result<Image, ImageError> {
+        provide(self.0, cache, progress, shutdown).await
+    }
+}
+
 /// The image of the server: the archive that `EVENKEEL_SERVER_IMAGE` names, or built from the source tree.
 ///
 /// # Errors
@@ -79,8 +123,8 @@ pub async fn build_pause(cache: &Path, progress: &Progress, shutdown: &Shutdown)
 }
 
 async fn provide(recipe: &Recipe, cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, ImageError> {
-    if let Some(archive) = env::var_os(recipe.variable).filter(|path| !path.is_empty()) {
-        return Archive::read(Path::new(&archive), progress)?.one(None);
+    if let Some(image) = recipe.given(progress)? {
+        return Ok(image);
     }
     let source = source_tree(recipe)?;
     let step = progress.step(format!("build {}", recipe.what));

@@ -75,6 +75,46 @@ pub enum ImageError {
         /// What it said.
         why: String,
     },
+    /// An archive has an image that is not one of those that are pushed.
+    #[error("{} contains {image}, and the images that are pushed are {}", path.display(), known.join(", "))]
+    UnknownImage {
+        /// The archive.
+        path: PathBuf,
+        /// The image.
+        image: String,
+        /// The names of the images that are pushed.
+        known: Vec<String>,
+    },
+    /// Two archives have the same image for the same platform.
+    #[error("{} and {} both contain the image {image} for {platform}", first.display(), second.display())]
+    SamePlatform {
+        /// The image: "server".
+        image: String,
+        /// The platform.
+        platform: String,
+        /// An archive with it.
+        first: PathBuf,
+        /// The other one; the same if one archive has both.
+        second: PathBuf,
+    },
+    /// A registry could not be reached, or did not take an image.
+    #[error("the images could not be pushed to {repository}: {why}")]
+    NotPushed {
+        /// The repository, with its registry.
+        repository: String,
+        /// What the registry said, or why it did not.
+        why: String,
+    },
+    /// A registry takes images only from those who log in.
+    #[error("{registry} did not allow to push to {repository}: {why}")]
+    PushRefused {
+        /// The repository, with its registry.
+        repository: String,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        why: String,
+    },
     /// An image could not be built.
     #[error("{what} could not be built: {why}")]
     BuildFailed {

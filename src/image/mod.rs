@@ -10,7 +10,9 @@ mod find;
 mod name;
 mod pack;
 mod platform;
+mod push;
 mod registry;
+mod repository;
 
 pub use error::{BuildNeed, BuildRemedy, ImageError};
 
@@ -27,6 +29,8 @@ pub use build::{build_pause, build_server};
 pub use find::{ImageSources, NETWORK_VARIABLES, find, read_variables};
 pub use name::ImageName;
 pub use pack::{ImageSpec, Packed, TarFile, pack, pack_files};
+pub use push::{Push, PushedImage, push};
+pub use repository::Repository;
 
 /// An image in an archive that can be imported.
 #[derive(Clone, Debug, Serialize)]

@@ -53,7 +53,8 @@ impl Packed {
     }
 }
 
-fn tag_of(digest: &str) -> &str {
+/// The tag by a digest.
+pub(super) fn tag_of(digest: &str) -> &str {
     let digits = digest.rsplit(':').next().unwrap_or(digest);
     digits.get(..TAG_DIGITS).unwrap_or(digits)
 }

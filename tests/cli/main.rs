@@ -180,6 +180,27 @@ fn a_similar_name_is_suggested() {
 }
 
 #[test]
+fn a_push_needs_a_repository_of_a_registry_and_archives_that_exist() {
+    let world = World::new();
+    for (given, said) in [
+        ("evenkeel", "expected REGISTRY/REPOSITORY, such as ghcr.io/me/evenkeel"),
+        ("me/evenkeel", "\"me\" is not the name of a registry"),
+        ("ghcr.io/me/evenkeel:1", "without a tag or a digest"),
+        ("https://ghcr.io/me/evenkeel", "without http:// or https://"),
+        ("ghcr.io/Me/evenkeel", "small letters"),
+    ] {
+        world.refuses(&["build", "--push", given], &[given, "--push", said]);
+    }
+    world.refuses(&["build", "--push"], &["a value is required", "REGISTRY/REPOSITORY"]);
+    world.refuses(&["build", "--archive", "a.tar"], &["required", "--push <REGISTRY/REPOSITORY>"]);
+    // The registry is not asked: nothing listens there.
+    let push = ["build", "--push", "127.0.0.1:1/lab", "--archive"];
+    world.refuses(&[&push[..], &["missing.tar"]].concat(), &["missing.tar", "there is no such file"]);
+    world.write("notes.tar", b"text");
+    world.refuses(&[&push[..], &["notes.tar"]].concat(), &["notes.tar", "it is not a tar archive"]);
+}
+
+#[test]
 fn deploy_refuses_what_is_not_an_image() {
     let world = World::new();
     world.write("text.tar", b"this is no archive, and it is longer than nothing");

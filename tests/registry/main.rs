@@ -1,8 +1,9 @@
-//! Images are pulled from a real registry, CNCF Distribution's, on this machine.
+//! Images are pulled from and pushed to a real registry, CNCF Distribution's, on this machine.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
 mod go_program;
+mod push;
 mod server;
 
 use std::fs;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -26,11 +26,11 @@ static PROGRAM: LazyLock<PathBuf> =
 
 /// A registry, which ends with this value.
 pub(crate) struct Registry {
-    child: Child,
+    pub(crate) child: Child,
     port: u16,
     client: Client,
     auth: RegistryAuth,
-    _files: TempDir,
+    pub(crate) files: TempDir,
 }
 
 impl Drop for Registry {
@@ -42,6 +42,11 @@ impl Drop for Registry {
 
 impl Registry {
     pub(crate) fn start(with_password: bool) -> Self {
+        Self::start_with(with_password, json!({}))
+    }
+
+    /// A registry with further parts of its configuration.
+    pub(crate) fn start_with(with_password: bool, further: Value) -> Self {
         // Each client needs it, also one that uses no TLS.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let files = TempDir::new().unwrap();
@@ -53,26 +58,20 @@ impl Registry {
             "storage": { "filesystem": { "rootdirectory": path("storage") } },
             "http": { "addr": format!("127.0.0.1:{port}") },
         });
+        if let Value::Object(further) = further {
+            config.as_object_mut().unwrap().extend(further);
+        }
         if with_password {
             fs::write(path("htpasswd"), HTPASSWD).unwrap();
             config["auth"] = json!({ "htpasswd": { "realm": "test", "path": path("htpasswd") } });
         }
         fs::write(path("config.yaml"), config.to_string()).unwrap();
-        let mut command = Command::new(&*PROGRAM);
-        command.arg("serve").arg(path("config.yaml")).env("OTEL_TRACES_EXPORTER", "none");
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let name = format!("127.0.0.1:{port}");
         let protocol = ClientProtocol::HttpsExcept(vec![name.clone()]);
         let client = Client::new(ClientConfig { protocol, ..ClientConfig::default() });
         let basic = || RegistryAuth::Basic("ann".into(), "secret".into());
         let auth = if with_password { basic() } else { RegistryAuth::Anonymous };
-        let registry = Self { child, port, client, auth, _files: files };
-        let began = Instant::now();
-        while TcpStream::connect(&name).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(30), "the registry does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        registry
+        Self { child: run(files.path(), &name), port, client, auth, files }
     }
 
     pub(crate) fn name(&self, image: &str) -> ImageName {
@@ -103,6 +102,19 @@ impl Registry {
         self.client.push_manifest_raw(image, content, http::HeaderValue::from_static(kind)).await.unwrap();
         (found, size)
     }
+}
+
+/// Starts the program with the configuration in a directory, and waits until it listens at this address.
+pub(crate) fn run(files: &Path, address: &str) -> Child {
+    let mut command = Command::new(&*PROGRAM);
+    command.arg("serve").arg(files.join("config.yaml")).env("OTEL_TRACES_EXPORTER", "none");
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(30), "the registry does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
 }
 
 /// `sha256:…`.

@@ -56,7 +56,10 @@ fn image(error: &ImageError) -> u8 {
         | ImageError::WrongPlatform { .. }
         | ImageError::Registry { .. }
         | ImageError::Unauthorised { .. }
-        | ImageError::NotInRegistry { .. } => IMPOSSIBLE,
+        | ImageError::NotInRegistry { .. }
+        | ImageError::UnknownImage { .. }
+        | ImageError::SamePlatform { .. }
+        | ImageError::PushRefused { .. } => IMPOSSIBLE,
         ImageError::Interrupted(_) => INTERRUPTED,
         _ => FAILED,
     }

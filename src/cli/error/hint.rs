@@ -140,7 +140,14 @@ fn image(error: &ImageError) -> String {
             "nothing was changed; if the registry cannot be reached from here, load the image from an archive: --load FILE"
                 .into()
         }
-        ImageError::Unauthorised { registry, .. } => format!(
+        ImageError::UnknownImage { .. } => {
+            "give archives that evenkeel build or the flake made on a machine of another architecture".into()
+        }
+        ImageError::SamePlatform { .. } => "give one archive of each image for each architecture".into(),
+        ImageError::NotPushed { .. } => {
+            "remove the cause, and push again; what the registry has already is not sent again".into()
+        }
+        ImageError::Unauthorised { registry, .. } | ImageError::PushRefused { registry, .. } => format!(
             "log in with: docker login {registry}; credentials are read from ~/.docker/config.json, \
              containers/auth.json and the file in REGISTRY_AUTH_FILE"
         ),

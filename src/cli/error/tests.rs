@@ -49,6 +49,26 @@ fn samples() -> Vec<Error> {
             why: "manifest unknown".into(),
         }
         .into(),
+        ImageError::UnknownImage {
+            path: "app.tar".into(),
+            image: "docker.io/library/app:1".into(),
+            known: vec!["evenkeel.local/server".into(), "evenkeel.local/pause".into()],
+        }
+        .into(),
+        ImageError::SamePlatform {
+            image: "server".into(),
+            platform: "linux/arm64".into(),
+            first: "one.tar".into(),
+            second: "two.tar".into(),
+        }
+        .into(),
+        ImageError::NotPushed { repository: "ghcr.io/me/evenkeel".into(), why: why() }.into(),
+        ImageError::PushRefused {
+            repository: "ghcr.io/me/evenkeel".into(),
+            registry: "ghcr.io".into(),
+            why: "authentication required".into(),
+        }
+        .into(),
         Error::ContainerImage {
             container: "Deployment web, init container migrate".into(),
             source: ImageError::NotInRegistry {
@@ -318,6 +338,10 @@ fn of_image(error: &ImageError) -> &'static str {
         ImageError::Registry { .. } => "image: Registry",
         ImageError::Unauthorised { .. } => "image: Unauthorised",
         ImageError::NotInRegistry { .. } => "image: NotInRegistry",
+        ImageError::UnknownImage { .. } => "image: UnknownImage",
+        ImageError::SamePlatform { .. } => "image: SamePlatform",
+        ImageError::NotPushed { .. } => "image: NotPushed",
+        ImageError::PushRefused { .. } => "image: PushRefused",
         ImageError::BuildFailed { .. } => "image: BuildFailed",
         ImageError::Program(_) => "image: Program",
         ImageError::Io(_) => "image: Io",
@@ -404,7 +428,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 69;
+const NAMES: usize = 73;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -5,7 +5,7 @@ use std::io::Read;
 use oci_spec::image::{Descriptor, ImageManifestBuilder, MediaType, SCHEMA_VERSION};
 use serde::Deserialize;
 
-use super::found::{Found, LONGEST_JSON, wrong_platform};
+use super::found::{Found, LONGEST_JSON, Wanted};
 use super::oci::Problem;
 use super::tar_index::{Place, TarIndex, digest_of};
 use crate::image::ImageName;
@@ -19,8 +19,8 @@ struct DockerImage {
     layers: Vec<String>,
 }
 
-/// All images for this machine. The format has no manifests, so they are made from the configuration and the layers.
-pub(super) fn images(tar: &TarIndex, manifest: Place) -> Result<Vec<Found>, Problem> {
+/// All wanted images. The format has no manifests, so they are made from the configuration and the layers.
+pub(super) fn images(tar: &TarIndex, manifest: Place, wanted: Wanted) -> Result<Vec<Found>, Problem> {
     let invalid = |problem: &dyn std::fmt::Display| format!("its manifest.json is invalid ({problem})");
     let text = tar.small(manifest, LONGEST_JSON).map_err(|problem| invalid(&problem))?;
     let images: Vec<DockerImage> = serde_json::from_slice(&text).map_err(|problem| invalid(&problem))?;
@@ -28,7 +28,7 @@ pub(super) fn images(tar: &TarIndex, manifest: Place) -> Result<Vec<Found>, Prob
     let mut wrong = None;
     for image in images {
         let names: Vec<ImageName> = image.repo_tags.iter().flatten().filter_map(|name| name.parse().ok()).collect();
-        match found(tar, &image, names)? {
+        match found(tar, &image, names, wanted)? {
             Ok(found) => usable.push(found),
             Err(problem) => wrong = wrong.or(Some(problem)),
         }
@@ -39,14 +39,19 @@ pub(super) fn images(tar: &TarIndex, manifest: Place) -> Result<Vec<Found>, Prob
     }
 }
 
-fn found(tar: &TarIndex, image: &DockerImage, names: Vec<ImageName>) -> Result<Result<Found, Problem>, String> {
+fn found(
+    tar: &TarIndex,
+    image: &DockerImage,
+    names: Vec<ImageName>,
+    wanted: Wanted,
+) -> Result<Result<Found, Problem>, String> {
     let unreadable = |path: &str, problem: std::io::Error| format!("{path} cannot be read ({problem})");
     let require = |path: &str| tar.find(path).ok_or_else(|| format!("the archive is incomplete: {path} is missing"));
     let place = require(&image.config)?;
     let config = tar.small(place, LONGEST_JSON).map_err(|problem| unreadable(&image.config, problem))?;
-    if let Some(found) = wrong_platform(&config)? {
+    if let Some(found) = wanted.refuses(&config)? {
         let image = names.first().map_or_else(|| image.config.clone(), ToString::to_string);
-        return Ok(Err(Problem::WrongPlatform { image, found }));
+        return Ok(Err(Problem::WrongPlatform { image, found: found.to_string() }));
     }
     let mut blobs = vec![(digest_of(&config), place)];
     let mut layers = Vec::new();

@@ -5,7 +5,8 @@ use std::io::Read;
 use oci_spec::image::{Descriptor, ImageManifest};
 
 use super::tar_index::{Place, TarIndex};
-use crate::image::{ImageName, platform};
+use crate::image::ImageName;
+use crate::image::platform::Platform;
 
 /// The maximum length of a manifest, a configuration or an index.
 pub(super) const LONGEST_JSON: u64 = 4 << 20;
@@ -62,21 +63,24 @@ fn unpacked_size(tar: &TarIndex, place: Place) -> u64 {
     trailer().unwrap_or_default().max(place.size)
 }
 
-/// The platform of an image that cannot run on this machine: `linux/arm64`. `None` if it can, or if the image does not say.
-///
-/// # Errors
-/// When the configuration is invalid.
-pub(in crate::image) fn wrong_platform(configuration: &[u8]) -> Result<Option<String>, String> {
-    #[derive(serde::Deserialize)]
-    struct Of {
-        os: Option<String>,
-        architecture: Option<String>,
+/// Which images of an archive are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Those that this machine can run, and those that do not say where they run.
+    ThisMachine,
+    /// All.
+    EveryPlatform,
+}
+
+impl Wanted {
+    /// The platform of an image that is not wanted: `linux/arm64`.
+    ///
+    /// # Errors
+    /// When the configuration is invalid.
+    pub(super) fn refuses(self, configuration: &[u8]) -> Result<Option<Platform>, String> {
+        let platform = Platform::of(configuration)?;
+        Ok(platform.filter(|platform| self == Self::ThisMachine && !platform.is_here()))
     }
-    let of: Of =
-        serde_json::from_slice(configuration).map_err(|problem| format!("its configuration is invalid ({problem})"))?;
-    let (Some(os), Some(architecture)) = (of.os, of.architecture) else { return Ok(None) };
-    let found = format!("{os}/{architecture}");
-    Ok((found != platform::of_this_machine()).then_some(found))
 }
 
 /// The configuration and the layers of a manifest.

@@ -5,13 +5,14 @@ mod docker;
 mod found;
 mod oci;
 mod open;
+mod stored;
 mod tar_index;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::found::Found;
+use self::found::{Found, Wanted};
 use self::oci::Problem;
 use self::tar_index::TarIndex;
 use super::{Image, ImageName};
@@ -23,6 +24,7 @@ pub use open::is_pipe;
 
 pub(in crate::image) use oci::{CONTAINERD_NAME, OCI_NAME, is_configuration};
 pub(in crate::image) use open::{megabytes, temporary};
+pub(in crate::image) use stored::{StoredBlob, StoredImage};
 pub(in crate::image) use tar_index::digest_of;
 pub(in crate::image) use write::{Entry, Manifest, write_layout};
 
@@ -42,14 +44,18 @@ impl Archive {
     /// [`ImageError::BadImage`] when the file does not exist, or is no such archive; [`ImageError::WrongPlatform`] when all
     /// its images are for other machines.
     pub fn read(path: &Path, progress: &Progress) -> Result<Self, ImageError> {
+        Self::read_wanted(path, progress, Wanted::ThisMachine)
+    }
+
+    fn read_wanted(path: &Path, progress: &Progress, wanted: Wanted) -> Result<Self, ImageError> {
         let bad = |why: String| ImageError::BadImage { path: path.to_owned(), why };
         let opened = open::open(path, progress).map_err(bad)?;
         let (bytes, is_temporary) = (opened.bytes, opened.is_temporary);
         let tar = TarIndex::read(opened.tar).map_err(|_| bad("it is not a tar archive, or it is damaged".into()))?;
         // An OCI layout has precedence, as in containerd.
         let images = match (tar.find("oci-layout").and(tar.find("index.json")), tar.find("manifest.json")) {
-            (Some(index), _) => oci::images(&tar, index),
-            (None, Some(manifest)) => docker::images(&tar, manifest),
+            (Some(index), _) => oci::images(&tar, index, wanted),
+            (None, Some(manifest)) => docker::images(&tar, manifest, wanted),
             (None, None) => Err(Problem::Bad("the archive contains neither an OCI layout nor a docker image".into())),
         };
         let images = images.map_err(|problem| problem.of(path))?;

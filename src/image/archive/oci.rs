@@ -2,9 +2,10 @@
 
 use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
 
-use super::found::{Found, LONGEST_JSON, descriptors, require_digest, wrong_platform};
+use super::found::{Found, LONGEST_JSON, Wanted, descriptors, require_digest};
 use super::tar_index::{Place, TarIndex};
-use crate::image::{ImageError, ImageName, platform};
+use crate::image::platform::{self, Platform};
+use crate::image::{ImageError, ImageName};
 
 /// The annotation by which containerd gets the full name of an image.
 pub(in crate::image) const CONTAINERD_NAME: &str = "io.containerd.image.name";
@@ -36,8 +37,8 @@ impl Problem {
     }
 }
 
-/// All images for this machine, each with all its names.
-pub(super) fn images(tar: &TarIndex, index: Place) -> Result<Vec<Found>, Problem> {
+/// All wanted images, each with all its names.
+pub(super) fn images(tar: &TarIndex, index: Place, wanted: Wanted) -> Result<Vec<Found>, Problem> {
     let text = tar.small(index, LONGEST_JSON).map_err(|problem| format!("its index.json is invalid ({problem})"))?;
     let index =
         ImageIndex::from_reader(&text[..]).map_err(|problem| format!("its index.json is invalid ({problem})"))?;
@@ -50,7 +51,7 @@ pub(super) fn images(tar: &TarIndex, index: Place) -> Result<Vec<Found>, Problem
         let is_direct = only_one && matches!(&leaves[..], [leaf] if leaf.digest() == entry.digest());
         let (names, label) = names_of(entry);
         for leaf in leaves {
-            match image(tar, &leaf, &names, label.as_ref())? {
+            match image(tar, &leaf, &names, label.as_ref(), wanted)? {
                 Leaf::Image(mut found) => {
                     if let Some(known) = images.iter_mut().find(|image| image.digest == found.digest) {
                         known.names.append(&mut found.names);
@@ -105,16 +106,26 @@ enum Leaf {
     NoImage,
 }
 
-fn image(tar: &TarIndex, entry: &Descriptor, names: &[ImageName], label: Option<&String>) -> Result<Leaf, String> {
+fn image(
+    tar: &TarIndex,
+    entry: &Descriptor,
+    names: &[ImageName],
+    label: Option<&String>,
+    wanted: Wanted,
+) -> Result<Leaf, String> {
     let manifest = blob(tar, entry.digest())?;
     let parsed =
         ImageManifest::from_reader(&manifest[..]).map_err(|problem| format!("a manifest is invalid ({problem})"))?;
     if !is_configuration(parsed.config().media_type()) {
         return Ok(Leaf::NoImage);
     }
-    if let Some(found) = wrong_platform(&blob(tar, parsed.config().digest())?)? {
-        // BuildKit's attestations have the platform "unknown/unknown".
-        return Ok(if found == "unknown/unknown" { Leaf::NoImage } else { Leaf::WrongPlatform(found) });
+    let configuration = blob(tar, parsed.config().digest())?;
+    // BuildKit's attestations have the platform "unknown/unknown".
+    if Platform::of(&configuration)?.is_some_and(|platform| platform.to_string() == "unknown/unknown") {
+        return Ok(Leaf::NoImage);
+    }
+    if let Some(found) = wanted.refuses(&configuration)? {
+        return Ok(Leaf::WrongPlatform(found.to_string()));
     }
     let mut blobs = Vec::new();
     for descriptor in descriptors(&parsed) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -86,6 +87,14 @@ impl TarIndex {
         }
         let mut content = Vec::new();
         self.content(place)?.read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    /// Up to `length` bytes of a file from `offset` on.
+    pub(super) fn read_at(&self, place: Place, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let left = usize::try_from(place.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut content = vec![0; length.min(left)];
+        self.tar.read_exact_at(&mut content, place.offset + offset)?;
         Ok(content)
     }
 

@@ -12,8 +12,6 @@ use serde::Deserialize;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long a registry may send nothing.
-const SILENCE: Duration = Duration::from_secs(30);
 /// What is never reached through a proxy, as in Go's programs.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
@@ -35,8 +33,9 @@ impl DockerDaemon {
     }
 }
 
-/// A client for a registry and the mirrors of Docker Hub.
-pub(super) fn client(registry: &str, daemon: &DockerDaemon) -> Result<Client, String> {
+/// A client for a registry and the mirrors of Docker Hub. `silence` is how long the registry may send nothing, also while
+/// something is sent to it.
+pub(super) fn client(registry: &str, daemon: &DockerDaemon, silence: Option<Duration>) -> Result<Client, String> {
     // Fails only if a provider was set before, which is the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut plain: Vec<String> = daemon.insecure_registries.iter().cloned().collect();
@@ -48,14 +47,16 @@ pub(super) fn client(registry: &str, daemon: &DockerDaemon) -> Result<Client, St
     let config = ClientConfig {
         protocol: ClientProtocol::HttpsExcept(plain),
         connect_timeout: Some(CONNECT),
-        read_timeout: Some(SILENCE),
+        read_timeout: silence,
+        // As containerd does. Parts with ranges are what some registries refuse.
+        use_monolithic_push: true,
         user_agent: concat!("evenkeel/", env!("CARGO_PKG_VERSION")),
         https_proxy: proxy(["https_proxy", "HTTPS_PROXY"]),
         http_proxy: proxy(["http_proxy", "HTTP_PROXY"]),
         no_proxy: Some(proxy(["no_proxy", "NO_PROXY"]).map_or(LOOPBACK.to_owned(), |given| given + "," + LOOPBACK)),
         ..ClientConfig::default()
     };
-    Client::try_from(config).map_err(|problem| super::words(&problem))
+    Client::try_from(config).map_err(|problem| super::refusal::words(&problem))
 }
 
 /// The registry of a mirror's URL.

@@ -1,8 +1,10 @@
-//! Pulls images from their registries into the cache.
+//! Pulls images from their registries into the cache, and pushes images.
 
 mod caller;
 mod client;
 mod credentials;
+mod push;
+mod refusal;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -16,8 +18,10 @@ use oci_client::{Client, Reference};
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 
 pub(super) use self::credentials::files as credential_files;
+pub(super) use self::push::{Sent, Session};
 
 use self::client::DockerDaemon;
+use self::refusal::{status, words};
 use super::archive::{Archive, Entry, Manifest, digest_of, is_configuration, megabytes, temporary, write_layout};
 use super::{Image, ImageName, ImageSources, platform};
 use crate::image::ImageError;
@@ -30,6 +34,8 @@ use crate::write_file::WriteFile;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How long a registry may take to send a manifest, with the resolution of its name.
 const MANIFEST: Duration = Duration::from_secs(20);
+/// How long a registry may neither send nor take anything.
+const SILENCE: Duration = Duration::from_secs(30);
 /// The kinds of manifests that an image can have.
 const KINDS: [&str; 4] = [
     "application/vnd.oci.image.manifest.v1+json",
@@ -165,7 +171,7 @@ impl Pull {
     ) -> Result<Self, ImageError> {
         let failed =
             |why: String| ImageError::Registry { image: name.to_string(), registry: name.registry().into(), why };
-        let client = client::client(name.registry(), daemon).map_err(failed)?;
+        let client = client::client(name.registry(), daemon, Some(SILENCE)).map_err(failed)?;
         let manifest = async |reference: &Reference| {
             let answer = tokio::time::timeout(MANIFEST, client.pull_manifest_raw(reference, auth, &KINDS)).await;
             match answer {
@@ -254,46 +260,10 @@ fn choose<'a>(name: &ImageName, index: &'a ImageIndex) -> Result<&'a Descriptor,
 
 /// The error for what a registry refused.
 fn refused(name: &ImageName, problem: &OciDistributionError) -> ImageError {
-    use oci_client::errors::OciErrorCode as Code;
     let (image, registry, why) = (name.to_string(), name.registry().to_owned(), words(problem));
-    let code = match problem {
-        OciDistributionError::RegistryError { envelope, .. } => {
-            match envelope.errors.first().map(|error| &error.code) {
-                Some(Code::Unauthorized | Code::Denied) => 401,
-                Some(Code::ManifestUnknown | Code::NameUnknown | Code::NotFound | Code::BlobUnknown) => 404,
-                _ => 0,
-            }
-        }
-        OciDistributionError::ServerError { code, .. } => *code,
-        OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => 401,
-        OciDistributionError::ImageManifestNotFoundError(_) => 404,
-        _ => 0,
-    };
-    match code {
+    match status(problem) {
         401 | 403 => ImageError::Unauthorised { image, registry, why },
         404 => ImageError::NotInRegistry { image, registry, why },
         _ => ImageError::Registry { image, registry, why },
     }
-}
-
-/// The registry's own words, or those of the first cause of an error.
-fn words(problem: &(dyn std::error::Error + 'static)) -> String {
-    let own = match problem.downcast_ref() {
-        Some(OciDistributionError::RegistryError { envelope, .. }) => {
-            let messages = envelope.errors.iter().map(|error| error.message.as_str()).filter(|text| !text.is_empty());
-            messages.collect::<Vec<_>>().join("; ")
-        }
-        Some(OciDistributionError::ServerError { code, message, .. }) => format!("HTTP {code} {}", message.trim()),
-        Some(OciDistributionError::AuthenticationFailure(text)) => text.trim().to_owned(),
-        Some(OciDistributionError::UnauthorizedError { .. }) => "authentication required".to_owned(),
-        _ => String::new(),
-    };
-    if !own.trim().is_empty() {
-        return own.trim().lines().next().unwrap_or_default().to_owned();
-    }
-    let mut cause = problem;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }

@@ -1,4 +1,4 @@
-# `nix run .#VERB`: one app for each verb of the CLI.
+# `nix run .#VERB`: one app for each verb of the CLI, and `push`.
 lab:
 let
   inherit (lab) lib pkgs evenkeel;
@@ -14,24 +14,26 @@ let
     down = "Remove everything the lab put on this machine";
     demo = "Boot, deploy, send load at 2, 5 and 10 pods, report, remove";
     soak = "Play faults under load, and check that no request is lost";
-    build = "Show the images of the lab and where they are";
+    build = "Show the images of the lab and where they are, or push them";
     doctor = "Check that this machine has what a lab needs";
     report = "Make a page of charts, Markdown, CSV or tables from the JSON of a test";
     completions = "Print the completions for a shell";
   };
-  app = name: description: {
+  app = name: arguments: description: {
     type = "app";
     program = lib.getExe (
       pkgs.writeShellApplication {
         name = "evenkeel-${name}";
-        text = ''exec ${lib.getExe evenkeel} ${name} "$@"'';
+        text = ''exec ${lib.getExe evenkeel} ${arguments} "$@"'';
       }
     );
     meta = { inherit description; };
   };
 in
-lib.mapAttrs app verbs
+lib.mapAttrs (name: app name name) verbs
 // {
+  # The first argument is the repository: `nix run .#push -- ghcr.io/me/evenkeel`.
+  push = app "push" "build --push" "Push the images of the lab to a repository of a registry";
   default = {
     type = "app";
     program = lib.getExe evenkeel;

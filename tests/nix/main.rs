@@ -91,7 +91,8 @@ fn an_app_runs_its_verb_with_the_users_arguments() {
     for (name, app) in apps(&tree) {
         if !["default", "render"].contains(&name.as_str()) {
             let script = fs::read_to_string(&app.program).unwrap();
-            assert!(script.trim_end().ends_with(&format!("/bin/evenkeel {name} \"$@\"")), "{script}");
+            let arguments = if name == "push" { "build --push" } else { &name };
+            assert!(script.trim_end().ends_with(&format!("/bin/evenkeel {arguments} \"$@\"")), "{script}");
         }
     }
 }

@@ -92,10 +92,8 @@ fn table(images: &[Image]) -> String {
 #[allow(clippy::cast_precision_loss, reason = "no image is so large that it loses digits")]
 fn pushed_table(images: &[PushedImage]) -> String {
     let row = |image: &PushedImage| {
-        let sent = match image.already_there {
-            true => "already there".to_owned(),
-            false => format!("{:.2} MB", image.bytes_sent as f64 / 1e6),
-        };
+        let sent = format!("{:.2} MB", image.bytes_sent as f64 / 1e6);
+        let sent = if image.already_there { "already there".to_owned() } else { sent };
         vec![image.name.clone(), image.platforms.join(","), sent, image.reference.clone()]
     };
     let rows: Vec<_> = images.iter().map(row).collect();

@@ -100,7 +100,7 @@ enum Verb {
     Logs(logs::Args),
     /// Show nodes, components, pods and the Service
     Status(status::Args),
-    /// Build the images of the server and of the pause process, without Docker, and push them to a registry
+    /// Build the images of the lab, without Docker, or push them to a registry
     Build(build::Args),
     /// Check what a lab needs on this machine, and show how to install what is missing
     Doctor(doctor::Args),

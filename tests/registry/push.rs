@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use evenkeel::image::{ImageError, ImageSources, Push, PushedImage, Repository, find, push};
 use evenkeel::progress::Progress;
@@ -10,7 +11,7 @@ use evenkeel::shutdown::Shutdown;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::{Registry, digest, run};
+use crate::server::{Registry, digest};
 use crate::{INDEX, MANIFEST, here};
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -68,8 +69,8 @@ impl Caller {
     /// The images of the lab for this machine, so that none is built.
     fn own(&self) -> Vec<PathBuf> {
         vec![
-            self.write("server.tar", &archive("evenkeel.local/server:1", here(), &[1; 700_000])),
-            self.write("pause.tar", &archive("evenkeel.local/pause:1", here(), &[2; 300_000])),
+            self.write("server.tar", &archive("evenkeel.local/server:1", here(), &vec![1; 700_000])),
+            self.write("pause.tar", &archive("evenkeel.local/pause:1", here(), &vec![2; 300_000])),
         ]
     }
 
@@ -88,26 +89,16 @@ impl Caller {
 }
 
 /// The name of a repository in a registry.
-fn repository(registry: &Registry, name: &str) -> String {
-    let name = registry.name(name);
+fn in_registry(registry: &Registry) -> String {
+    let name = registry.name("lab/images");
     format!("{}/{}", name.registry(), name.repository())
-}
-
-/// The registry again, with the same files, which refuses everything that writes.
-fn make_read_only(registry: &mut Registry, address: &str) {
-    let file = registry.files.path().join("config.yaml");
-    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    config["storage"]["maintenance"] = json!({ "readonly": { "enabled": true } });
-    fs::write(&file, config.to_string()).unwrap();
-    registry.child.kill().unwrap();
-    registry.child.wait().unwrap();
-    registry.child = run(registry.files.path(), address);
 }
 
 #[tokio::test]
 async fn images_are_pushed_once_and_pulled_back_by_their_digests() {
-    let mut registry = Registry::start(false);
-    let (caller, repository) = (Caller::new(), repository(&registry, "lab/images"));
+    let files = Arc::new(TempDir::new().unwrap());
+    let registry = Registry::start_in(&files, false, json!({}));
+    let (caller, repository) = (Caller::new(), in_registry(&registry));
     let first = caller.push(&repository, &caller.own()).await.unwrap();
     let names: Vec<_> = first.iter().map(|image| image.name.as_str()).collect();
     assert_eq!(names, ["server", "pause"]);
@@ -119,13 +110,19 @@ async fn images_are_pushed_once_and_pulled_back_by_their_digests() {
         assert_eq!(caller.pulled(&format!("{repository}:{}", image.tag)).await, image.digest);
     }
 
-    // The registry itself says whether anything is sent.
-    let address = repository.split_once('/').unwrap().0.to_owned();
-    make_read_only(&mut registry, &address);
+    // The same files in a registry that refuses to write: it says itself whether anything is sent.
+    drop(registry);
+    let directory = files.path().join("storage");
+    let storage = json!({
+        "filesystem": { "rootdirectory": directory },
+        "maintenance": { "readonly": { "enabled": true } },
+    });
+    let registry = Registry::start_in(&files, false, json!({ "storage": storage }));
+    let repository = in_registry(&registry);
     let again = caller.push(&repository, &caller.own()).await.unwrap();
     for (first, again) in first.iter().zip(&again) {
         assert!(again.already_there && again.bytes_sent == 0, "{again:?}");
-        assert_eq!((&again.reference, &again.tag), (&first.reference, &first.tag));
+        assert_eq!((&again.digest, &again.tag), (&first.digest, &first.tag));
     }
     let changed = caller.write("changed.tar", &archive("evenkeel.local/server:2", here(), b"changed"));
     let error = caller.push(&repository, &[changed, caller.own().remove(1)]).await.unwrap_err();
@@ -136,9 +133,9 @@ async fn images_are_pushed_once_and_pulled_back_by_their_digests() {
 #[tokio::test]
 async fn two_architectures_are_one_index_and_only_what_is_new_is_sent() {
     let registry = Registry::start(false);
-    let (caller, repository) = (Caller::new(), repository(&registry, "lab/images"));
+    let (caller, repository) = (Caller::new(), in_registry(&registry));
     let alone = caller.push(&repository, &caller.own()).await.unwrap();
-    let other = caller.write("other.tar", &archive("evenkeel.local/server:3", elsewhere(), &[3; 50_000]));
+    let other = caller.write("other.tar", &archive("evenkeel.local/server:3", elsewhere(), &vec![3; 50_000]));
     let mut archives = caller.own();
     archives.push(other);
     let both = caller.push(&repository, &archives).await.unwrap();
@@ -193,7 +190,7 @@ async fn archives_that_do_not_fit_are_refused_before_the_registry_is_asked() {
 #[tokio::test]
 async fn a_registry_with_a_password_takes_images_from_who_has_it() {
     let registry = Registry::start(true);
-    let (mut caller, repository) = (Caller::new(), repository(&registry, "lab/images"));
+    let (mut caller, repository) = (Caller::new(), in_registry(&registry));
     let address = repository.split_once('/').unwrap().0.to_owned();
     let file = caller.files.path().join("config.json");
     caller.sources.credentials = vec![file.clone()];
@@ -212,8 +209,8 @@ async fn a_registry_with_a_password_takes_images_from_who_has_it() {
 #[tokio::test]
 async fn a_manifest_that_a_registry_refuses_is_an_error_with_its_words() {
     let policy = json!({ "policy": { "repository": { "classes": ["plugin"] } } });
-    let registry = Registry::start_with(false, policy);
-    let (caller, repository) = (Caller::new(), repository(&registry, "lab/images"));
+    let registry = Registry::start_in(&Arc::new(TempDir::new().unwrap()), false, policy);
+    let (caller, repository) = (Caller::new(), in_registry(&registry));
     let error = caller.push(&repository, &caller.own()).await.unwrap_err().to_string();
     assert!(
         error.starts_with(&format!("the images could not be pushed to {repository}: it refused the manifest server-"))
@@ -233,7 +230,7 @@ fn evenkeel(caller: &Caller, arguments: &[&str]) -> Output {
 #[test]
 fn the_command_prints_what_manifests_name_and_the_next_command() {
     let registry = Registry::start(false);
-    let (caller, repository) = (Caller::new(), repository(&registry, "lab/images"));
+    let (caller, repository) = (Caller::new(), in_registry(&registry));
     let other = caller.write("other.tar", &archive("evenkeel.local/server:3", elsewhere(), b"other"));
     let arguments = ["build", "--push", &repository, "--archive", other.to_str().unwrap()];
     let output = evenkeel(&caller, &arguments);

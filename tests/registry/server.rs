@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use evenkeel::image::ImageName;
@@ -26,11 +26,11 @@ static PROGRAM: LazyLock<PathBuf> =
 
 /// A registry, which ends with this value.
 pub(crate) struct Registry {
-    pub(crate) child: Child,
+    child: Child,
     port: u16,
     client: Client,
     auth: RegistryAuth,
-    pub(crate) files: TempDir,
+    _files: Arc<TempDir>,
 }
 
 impl Drop for Registry {
@@ -42,14 +42,13 @@ impl Drop for Registry {
 
 impl Registry {
     pub(crate) fn start(with_password: bool) -> Self {
-        Self::start_with(with_password, json!({}))
+        Self::start_in(&Arc::new(TempDir::new().unwrap()), with_password, json!({}))
     }
 
-    /// A registry with further parts of its configuration.
-    pub(crate) fn start_with(with_password: bool, further: Value) -> Self {
+    /// A registry with its files in this directory, and with further parts of its configuration.
+    pub(crate) fn start_in(files: &Arc<TempDir>, with_password: bool, further: Value) -> Self {
         // Each client needs it, also one that uses no TLS.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let files = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let path = |name: &str| files.path().join(name);
         let mut config = json!({
@@ -71,7 +70,16 @@ impl Registry {
         let client = Client::new(ClientConfig { protocol, ..ClientConfig::default() });
         let basic = || RegistryAuth::Basic("ann".into(), "secret".into());
         let auth = if with_password { basic() } else { RegistryAuth::Anonymous };
-        Self { child: run(files.path(), &name), port, client, auth, files }
+        let mut command = Command::new(&*PROGRAM);
+        command.arg("serve").arg(path("config.yaml")).env("OTEL_TRACES_EXPORTER", "none");
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let registry = Self { child, port, client, auth, _files: Arc::clone(files) };
+        let began = Instant::now();
+        while TcpStream::connect(&name).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(30), "the registry does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        registry
     }
 
     pub(crate) fn name(&self, image: &str) -> ImageName {
@@ -102,19 +110,6 @@ impl Registry {
         self.client.push_manifest_raw(image, content, http::HeaderValue::from_static(kind)).await.unwrap();
         (found, size)
     }
-}
-
-/// Starts the program with the configuration in a directory, and waits until it listens at this address.
-pub(crate) fn run(files: &Path, address: &str) -> Child {
-    let mut command = Command::new(&*PROGRAM);
-    command.arg("serve").arg(files.join("config.yaml")).env("OTEL_TRACES_EXPORTER", "none");
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let began = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the registry does not start");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    child
 }
 
 /// `sha256:…`.

@@ -1,6 +1,6 @@
 //! `evenkeel sandbox …`: hidden commands that the lab runs inside its sandboxes.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,6 +78,9 @@ enum SandboxCommand {
         /// The digest of an image for which nothing is written.
         #[arg(long)]
         known: Option<String>,
+        /// Instead of the archive, the index whose digest the name has, or nothing.
+        #[arg(long)]
+        index: bool,
     },
     /// Answers containerd's requests for images.
     ImageMirror {
@@ -120,7 +123,10 @@ impl Args {
                 let client = client_by(&kubeconfig).await?;
                 Ok(router::run(client, settings, &notes(), shutdown::on_signal(|_| {})?).await?)
             }),
-            SandboxCommand::FindImage { image, cache, known } => {
+            SandboxCommand::FindImage { image, cache, index: true, .. } => {
+                runtime()?.block_on(find_index(&image, &cache))
+            }
+            SandboxCommand::FindImage { image, cache, known, .. } => {
                 runtime()?.block_on(find_image(&image, &cache, known.as_deref()))
             }
             SandboxCommand::ImageMirror { settings } => {
@@ -155,6 +161,14 @@ async fn find_image(name: &ImageName, cache: &Path, known: Option<&str>) -> Resu
     let copied = image.open_import().and_then(|mut archive| io::copy(&mut archive, &mut io::stdout().lock()));
     copied.map_err(|source| IoError::file("copy", &image.archive, source))?;
     Ok(())
+}
+
+async fn find_index(name: &ImageName, cache: &Path) -> Result<(), Error> {
+    let shutdown = shutdown::on_signal(|_| {})?;
+    let sources = ImageSources::of_caller(cache);
+    image::find(name, &sources, &Progress::silent(), &shutdown).await?;
+    let written = io::stdout().lock().write_all(&image::index_of(name, &sources).unwrap_or_default());
+    Ok(written.map_err(|source| IoError::new("write an index", source))?)
 }
 
 fn init(plan_file: &Path) -> Result<(), Error> {

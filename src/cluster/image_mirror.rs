@@ -129,11 +129,7 @@ async fn manifest(
     {
         return unavailable(&why);
     }
-    let provided = match mirror.provide(&name, &mut known).await {
-        Ok(present) => mirror.content(&present.digest).await.map(|content| (present, content)),
-        Err(why) => Err(why),
-    };
-    match provided {
+    match mirror.answer(&name, &mut known).await {
         Ok((Present { kind, digest }, content)) => {
             ([(header::CONTENT_TYPE.as_str(), kind), (DIGEST_HEADER, digest)], content).into_response()
         }
@@ -168,6 +164,28 @@ fn image_name(registry: &str, path: &str) -> Option<ImageName> {
 }
 
 impl Mirror {
+    /// The manifest of the image, or the index if the name has the digest of one: containerd verifies the digest.
+    async fn answer(&self, name: &ImageName, known: &mut Known) -> Result<(Present, Vec<u8>), String> {
+        let present = self.provide(name, known).await?;
+        if let Some(digest) = name.digest().filter(|digest| *digest != present.digest)
+            && let Some(index) = self.index(name).await?
+        {
+            return Ok((Present { kind: kind_of_index(&index), digest: digest.to_owned() }, index));
+        }
+        let content = self.content(&present.digest).await?;
+        Ok((present, content))
+    }
+
+    async fn index(&self, name: &ImageName) -> Result<Option<Vec<u8>>, String> {
+        let failed = |source: io::Error| format!("the index could not be read: {source}");
+        let find = self.find(name, Some("--index".to_owned())).map_err(failed)?;
+        let output = find.wait_with_output().await.map_err(failed)?;
+        if !output.status.success() {
+            return Err(reason(&String::from_utf8_lossy(&output.stderr)));
+        }
+        Ok(Some(output.stdout).filter(|index| !index.is_empty()))
+    }
+
     /// Makes sure that the node has the image. An image that a command imported is never replaced.
     async fn provide(&self, name: &ImageName, known: &mut Known) -> Result<Present, String> {
         let present = self.present(name).await?;
@@ -188,7 +206,7 @@ impl Mirror {
     /// Finds the image outside the sandbox, and imports it unless its digest is that of the image `known`.
     async fn pull(&self, name: &ImageName, known: Option<&str>) -> Result<(), String> {
         let failed = |source: io::Error| format!("the image could not be imported: {source}");
-        let mut find = self.find(name, known).map_err(failed)?;
+        let mut find = self.find(name, known.map(|digest| format!("--known={digest}"))).map_err(failed)?;
         let mut archive = find.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         let mut messages = find.stderr.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         let mut written = String::new();
@@ -213,9 +231,9 @@ impl Mirror {
         }
     }
 
-    fn find(&self, name: &ImageName, known: Option<&str>) -> io::Result<Child> {
+    fn find(&self, name: &ImageName, flag: Option<String>) -> io::Result<Child> {
         let mut arguments = vec!["--json".to_owned(), "sandbox".to_owned(), "find-image".to_owned(), name.to_string()];
-        arguments.extend(known.map(|digest| format!("--known={digest}")));
+        arguments.extend(flag);
         let cache = [Path::new("--cache"), &self.settings.cache];
         let arguments = arguments.iter().map(Path::new).chain(cache);
         let mut command = Invocation::new(&self.settings.evenkeel, arguments).command();
@@ -271,6 +289,12 @@ fn parse_list(list: &str, name: &ImageName) -> Option<Present> {
     Some(Present { kind: words.next()?.to_owned(), digest: words.next()?.to_owned() })
 }
 
+/// The media type of an index. OCI's may leave it out.
+fn kind_of_index(index: &[u8]) -> String {
+    let index: Value = serde_json::from_slice(index).unwrap_or_default();
+    index["mediaType"].as_str().unwrap_or("application/vnd.oci.image.index.v1+json").to_owned()
+}
+
 /// Why this program failed, from the lines of JSON that it wrote.
 fn reason(written: &str) -> String {
     let mut events = written.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -310,6 +334,12 @@ mod tests {
         let lines = "{\"event\":\"note\",\"message\":\"a\"}\n{\"event\":\"error\",\"message\":\"b\",\"hint\":\"c\"}\n";
         assert_eq!(reason(lines), "b");
         assert_eq!(reason("thread panicked\nno memory\n"), "no memory");
+    }
+
+    #[test]
+    fn an_index_has_the_media_type_that_it_says_or_that_of_oci() {
+        assert_eq!(kind_of_index(br#"{"mediaType":"a/b"}"#), "a/b");
+        assert_eq!(kind_of_index(br#"{"schemaVersion":2}"#), "application/vnd.oci.image.index.v1+json");
     }
 
     #[test]

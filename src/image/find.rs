@@ -52,6 +52,12 @@ pub fn read_variables() -> Vec<(String, String)> {
     CALLER_VARIABLES.iter().chain(&NETWORK_VARIABLES).filter_map(|name| variable(name)).collect()
 }
 
+/// The index whose digest a name has, if [`find`] has pulled the image of this name through it.
+#[must_use]
+pub fn index_of(name: &ImageName, sources: &ImageSources) -> Option<Vec<u8>> {
+    registry::index(name, sources)
+}
+
 /// The image of that name. A local Docker or Podman comes first, because a tag may name something there that was built a
 /// moment ago; then its registry, from which the cache keeps what was pulled.
 ///

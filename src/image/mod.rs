@@ -26,7 +26,7 @@ use serde::Serialize;
 
 pub use archive::{Archive, is_pipe};
 pub use build::{build_pause, build_server};
-pub use find::{ImageSources, NETWORK_VARIABLES, find, read_variables};
+pub use find::{ImageSources, NETWORK_VARIABLES, find, index_of, read_variables};
 pub use name::ImageName;
 pub use pack::{ImageSpec, Packed, TarFile, pack, pack_files};
 pub use push::{Push, PushedImage, push};

@@ -11,6 +11,8 @@ mod api_only;
 mod applications;
 #[path = "../registry/apt.rs"]
 mod apt;
+#[path = "../registry/archive.rs"]
+mod archive;
 mod archives;
 mod bad_environment;
 mod bad_images;

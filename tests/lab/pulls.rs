@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::archive::{archive, elsewhere};
 use crate::archives::{push, renamed};
 use crate::host::lab_processes_named;
 use crate::lab::{Kube, Lab, eventually};
@@ -11,6 +12,7 @@ use crate::registry::Registry;
 use crate::security::network::{MACHINE, connect, in_network_of};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
+const SERVER: &str = "/apis/apps/v1/namespaces/evenkeel/deployments/server";
 
 #[test]
 fn the_node_pulls_what_kubectl_names_and_pods_reach_no_registry() {
@@ -46,6 +48,45 @@ fn the_node_pulls_what_kubectl_names_and_pods_reach_no_registry() {
     lab.ok(&["deploy", "--image", archive.to_str().unwrap(), "--replicas", "1"]);
     create(&kube, "loaded", "registry.invalid/loaded");
     runs(&kube, "loaded");
+}
+
+#[test]
+fn what_build_pushes_runs_by_its_digest() {
+    let Some(lab) = Lab::new() else { return };
+    lab.up();
+    let registry = Registry::start(false);
+    let name = registry.name("lab/images");
+    let repository = format!("{}/{}", name.registry(), name.repository());
+    let push = ["build", "--push", &repository];
+    let alone = lab.json(&push)["pushed"].clone();
+    assert_eq!(alone[0]["name"], "server");
+    let reference = alone[0]["reference"].as_str().unwrap();
+    let kube = lab.kube();
+    // The node pulls what pods of kubectl name.
+    create(&kube, "pulled", reference);
+    runs(&kube, "pulled");
+    lab.ok(&["deploy", "--image", reference, "--replicas", "2"]);
+    let container = || kube.get(SERVER)["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    assert_eq!(container(), reference);
+
+    // An index for nodes of two architectures, of which this node takes its own.
+    let directory = tempfile::tempdir().unwrap();
+    let other = directory.path().join("other.tar");
+    std::fs::write(&other, archive("evenkeel.local/server:1", elsewhere(), b"other")).unwrap();
+    let both = lab.json(&[&push[..], &["--archive", other.to_str().unwrap()]].concat())["pushed"].clone();
+    assert_eq!(
+        (&both[0]["platforms"], &both[1]["already_there"]),
+        (&json!(["linux/amd64", "linux/arm64"]), &json!(true))
+    );
+    let reference = both[0]["reference"].as_str().unwrap();
+    create(&kube, "index", reference);
+    runs(&kube, "index");
+    lab.ok(&["deploy", "--image", reference]);
+    assert_eq!(container(), reference);
+    let pods = kube.get("/api/v1/namespaces/evenkeel/pods");
+    let running = pods["items"].as_array().unwrap().iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    let images: Vec<_> = running.map(|pod| &pod["spec"]["containers"][0]["image"]).collect();
+    assert_eq!(images, [reference; 2]);
 }
 
 /// The policy of these images is `Always`, but for those with a tag other than `latest`.

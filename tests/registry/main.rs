@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 
+mod archive;
 mod go_program;
 mod push;
 mod server;
@@ -9,7 +10,7 @@ mod server;
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use evenkeel::image::{Image, ImageError, ImageName, ImageSources, ImageSpec, find, pack};
+use evenkeel::image::{Image, ImageError, ImageName, ImageSources, ImageSpec, find, index_of, pack};
 use evenkeel::progress::{Progress, ProgressEvent};
 use evenkeel::shutdown::Shutdown;
 use oci_client::Reference;
@@ -96,6 +97,8 @@ async fn the_image_for_this_machine_is_pulled_once() {
         let image = caller.find(known).await.unwrap();
         assert_eq!((image.reference, &image.digest), (known.to_string(), &pulled.digest));
     }
+    let content = index_of(&by_digest, &caller.sources).unwrap();
+    assert_eq!((digest(&content), index_of(&name, &caller.sources)), (index, None));
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ pub(super) async fn pull(
     let cache = Cache(&sources.cache);
     let known = cache.digest_of(name);
     // An image that is named by its digest never changes.
-    let unchanged = known.as_ref().filter(|_| name.digest().is_some());
+    let unchanged = known.as_ref().filter(|digest| name.digest() == Some(digest) || cache.index(name).is_some());
     if let Some(image) = unchanged.and_then(|digest| cache.image(name, digest)) {
         return Ok(image);
     }
@@ -75,7 +75,7 @@ pub(super) async fn pull(
         (found, _) => found?,
     };
     if let Some(image) = cache.image(name, &pull.digest) {
-        cache.remember(name, &pull.digest)?;
+        cache.remember(name, &pull)?;
         step.done_with("from the cache");
         return Ok(image);
     }
@@ -85,7 +85,12 @@ pub(super) async fn pull(
     Ok(image)
 }
 
-/// The images in the cache: an archive by digest, and the digests of names.
+/// The index whose digest a name has, of an image that was pulled by that name. Nodes need it for pods that name it so.
+pub(super) fn index(name: &ImageName, sources: &ImageSources) -> Option<Vec<u8>> {
+    Cache(&sources.cache).index(name)
+}
+
+/// The images in the cache: an archive by digest, the indexes that lead to it, and the digests of names.
 struct Cache<'a>(&'a Path);
 
 impl Cache<'_> {
@@ -108,10 +113,21 @@ impl Cache<'_> {
         (image.digest == digest).then_some(image)
     }
 
-    fn remember(&self, name: &ImageName, digest: &str) -> Result<(), ImageError> {
-        let path = self.name_file(name);
-        let write = || directory_of(&path).and_then(|_| WriteFile::internal().write(&path, digest.as_bytes()));
-        Ok(write().map_err(|source| IoError::file("write", &path, source))?)
+    fn index_file(&self, digest: &str) -> PathBuf {
+        self.0.join("pulled").join(format!("{}.json", digest.replace(':', "-")))
+    }
+
+    /// The index whose digest a name has, if it is there and undamaged.
+    fn index(&self, name: &ImageName) -> Option<Vec<u8>> {
+        let content = fs::read(self.index_file(name.digest()?)).ok()?;
+        (Some(digest_of(&content).as_str()) == name.digest()).then_some(content)
+    }
+
+    fn remember(&self, name: &ImageName, pull: &Pull) -> Result<(), ImageError> {
+        if let Some(index) = &pull.index {
+            write(&self.index_file(&digest_of(index)), index)?;
+        }
+        write(&self.name_file(name), pull.digest.as_bytes())
     }
 
     /// Keeps what was downloaded.
@@ -126,9 +142,15 @@ impl Cache<'_> {
             Ok(())
         };
         write().map_err(|source: io::Error| IoError::file("write", &path, source))?;
-        self.remember(name, &pull.digest)?;
+        self.remember(name, pull)?;
         Archive::read(&path, &Progress::silent())?.one(Some(name))
     }
+}
+
+/// Writes a file into the cache.
+fn write(path: &Path, content: &[u8]) -> Result<(), ImageError> {
+    let written = directory_of(path).and_then(|_| WriteFile::internal().write(path, content));
+    Ok(written.map_err(|source| IoError::file("write", path, source))?)
 }
 
 /// The directory of a file, which is created if necessary.
@@ -146,6 +168,8 @@ struct Pull {
     digest: String,
     media_type: String,
     blobs: Vec<Descriptor>,
+    /// The index through which it was found.
+    index: Option<Vec<u8>>,
 }
 
 impl Pull {
@@ -180,8 +204,10 @@ impl Pull {
             }
         };
         let (mut content, mut digest) = manifest(&reference).await?;
-        if let Ok(index) = ImageIndex::from_reader(&content[..]) {
-            let entry = choose(name, &index)?.digest().to_string();
+        let mut index = None;
+        if let Ok(parsed) = ImageIndex::from_reader(&content[..]) {
+            let entry = choose(name, &parsed)?.digest().to_string();
+            index = Some(content.to_vec());
             (content, digest) = manifest(&reference.clone_with_digest(entry)).await?;
         }
         let parsed = ImageManifest::from_reader(&content[..])
@@ -191,7 +217,7 @@ impl Pull {
         }
         let media_type = parsed.media_type().as_ref().map_or_else(|| KINDS[0].to_owned(), ToString::to_string);
         let blobs = std::iter::once(parsed.config()).chain(parsed.layers()).cloned().collect();
-        Ok(Self { client, reference, manifest: content.to_vec(), digest, media_type, blobs })
+        Ok(Self { client, reference, manifest: content.to_vec(), digest, media_type, blobs, index })
     }
 
     /// Downloads the configuration and the layers. The client verifies their digests.

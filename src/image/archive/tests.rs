@@ -319,3 +319,31 @@ fn missing_files_and_directories_are_refused() {
     assert!(refused(&directory.path().join("none.tar")).contains("no such file"));
     assert!(refused(directory.path()).contains("neither a file nor a pipe"));
 }
+
+#[test]
+fn images_for_every_platform_are_read_with_all_their_files() {
+    let mut layout = Layout::default();
+    let entries = [layout.image("amd64", b"one"), layout.image("arm64", b"the other")];
+    let index = layout.index(&entries);
+    let directory = TempDir::new().unwrap();
+    let stored = |content: &[u8]| {
+        let path = directory.path().join("image.tar");
+        std::fs::write(&path, content).unwrap();
+        StoredImage::read_all(&path, &Progress::silent())
+    };
+    let images = stored(&gzip(&layout.named(index, OCI_NAME, "a.example/app:1").tar())).unwrap();
+    let platforms: Vec<_> = images.iter().map(|image| image.platform.to_string()).collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
+    for (image, layer) in images.iter().zip(["one", "the other"]) {
+        assert_eq!(
+            (&image.names[..], digest_of(&image.manifest)),
+            (&[name("a.example/app:1")][..], image.digest.clone())
+        );
+        let last = &image.blobs[1];
+        assert_eq!((image.blobs.len(), last.size()), (2, layer.len() as u64));
+        assert_eq!(last.read_at(1, 100).unwrap(), &layer.as_bytes()[1..]);
+        assert!(last.read_at(last.size(), 100).unwrap().is_empty());
+    }
+    let Err(error) = stored(&docker(r#"["app:1"]"#)) else { panic!("the image has no architecture") };
+    assert!(error.to_string().ends_with("the image docker.io/library/app:1 does not say its architecture"), "{error}");
+}

@@ -15,6 +15,7 @@ let
     demo = "Boot, deploy, send load at 2, 5 and 10 pods, report, remove";
     soak = "Play faults under load, and check that no request is lost";
     build = "Show the images of the lab and where they are, or push them";
+    rbac = "Print the rights that verbs need in a cluster, as manifests";
     doctor = "Check that this machine has what a lab needs";
     report = "Make a page of charts, Markdown, CSV or tables from the JSON of a test";
     completions = "Print the completions for a shell";

@@ -152,10 +152,15 @@ pub fn program(name: &str) -> String {
     if name == "lab" { "evenkeel".into() } else { format!("evenkeel --name {name}") }
 }
 
-/// Shows the plan and asks; every answer except yes means no.
+/// Shows the plan and asks.
 fn agreed(plan: &toolbox::InstallPlan) -> bool {
+    ask(&plan.to_string())
+}
+
+/// Shows `what` would happen and asks; every answer except yes means no.
+pub(super) fn ask(what: &str) -> bool {
     let mut stderr = std::io::stderr().lock();
-    let asked = write!(stderr, "{plan}\nContinue? [y/N] ").and_then(|()| stderr.flush());
+    let asked = write!(stderr, "{what}\nContinue? [y/N] ").and_then(|()| stderr.flush());
     let mut answer = String::new();
     asked.is_ok()
         && std::io::stdin().lock().read_line(&mut answer).is_ok()

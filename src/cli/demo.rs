@@ -162,12 +162,12 @@ impl Args {
         let checks = Checks::default();
         let tls = TlsFlags::default();
         let nodes = (cluster.nodes.len() > 1 && !context.json).then(|| of_nodes(&trial));
-        let load = test::in_lab(context, workplace, &[], &tls, trial, &self.files, &checks);
+        let load = test::in_cluster(context, workplace, &[], &tls, trial, &self.files, &checks);
         times.measure("load", Box::pin(load)).await?;
         if let Some(trial) = nodes {
             output::text("\nThe same pods while a node is drained, and then killed:\n\n")?;
             let files = ReportFiles::default();
-            let load = test::in_lab(context, workplace, &[], &tls, trial, &files, &checks);
+            let load = test::in_cluster(context, workplace, &[], &tls, trial, &files, &checks);
             times.measure("load with events on nodes", Box::pin(load)).await?;
         }
         // The memory is only informative, so an error is ignored.

@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use kube::Client;
+
 use super::context::{CommandContext, RunningLab};
+use super::deploy_foreign;
+use super::foreign::{ClusterFlags, ConsentFlag};
 use super::manifest_flags::{LoadedManifests, ManifestFlags};
 use super::status;
 use super::subject::{SubjectFlag, forget, remember};
@@ -16,6 +20,9 @@ use crate::toolbox::Toolbox;
 use crate::workload::deployment::{self, ContainerImage, Deployed};
 use crate::workload::manifest::Manifest;
 use crate::workload::{self, Subject, SubjectWish, WorkloadError};
+
+/// The namespace of a lab in which it is recorded what is deployed.
+pub(super) const RECORD: &str = "default";
 
 /// Arguments of `deploy`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +46,12 @@ pub struct Args {
     /// The Service to test.
     #[command(flatten)]
     pub subject: SubjectFlag,
+    /// A cluster that is no lab.
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
+    /// The consent to change it.
+    #[command(flatten)]
+    pub consent: ConsentFlag,
 }
 
 /// What `--image` names.
@@ -102,6 +115,9 @@ impl Args {
     /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
     /// [`WorkloadError::RolloutStuck`] and more.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
+        if let Some(cluster) = self.cluster.cluster(context).await? {
+            return Box::pin(deploy_foreign::run(self, context, &cluster)).await;
+        }
         let pipe = matches!(&self.image, Some(ImageArg::File(path)) if image::is_pipe(path));
         if pipe || self.manifests.read_once() {
             // What this process reads is not there any more for the command behind sudo.
@@ -183,19 +199,19 @@ pub async fn deploy(
     }
     let present = provide(context, lab, toolbox, &manifests, asked).await?;
     run_what_nodes_have(&mut manifests, &present);
-    let applied = deployment::deploy(&lab.client, &manifests, &namespace, progress);
+    let applied = deployment::deploy(&lab.client, &manifests, &namespace, RECORD, progress);
     let deployed = crate::shutdown::unless(shutdown, Box::pin(applied)).await??;
     if request.prune {
         let pruning = deployment::prune(&lab.client, &deployed, progress);
         crate::shutdown::unless(shutdown, Box::pin(pruning)).await??;
     }
-    follow(context, lab, &deployed).await?;
+    follow(context, &lab.client, &deployed).await?;
     let Some(subject) = subject else {
         // The next command asks which Service is meant, instead of using that of an earlier deploy.
         forget(paths)?;
         return Ok(None);
     };
-    let wanted = SubjectWish { given: Some(subject.name()), remembered: None };
+    let wanted = SubjectWish { given: Some(subject.name()), ..SubjectWish::default() };
     let subject = Subject::find(&lab.client, &wanted).await?;
     remember(paths, &subject)?;
     Box::pin(workload::scale::settle(&lab.access(Some(toolbox)), &subject, progress, shutdown)).await?;
@@ -203,7 +219,7 @@ pub async fn deploy(
 }
 
 /// Says why later commands need `--service`. Manifests without a Service have nothing to test.
-fn ask_for_service(context: &CommandContext, unclear: &WorkloadError) {
+pub(super) fn ask_for_service(context: &CommandContext, unclear: &WorkloadError) {
     if !matches!(unclear, WorkloadError::NoServiceGiven) {
         context.progress.note(format!("{unclear}; add --service [NAMESPACE/]NAME[:PORT] here or to the next commands"));
     }
@@ -267,12 +283,12 @@ fn run_what_nodes_have(manifests: &mut [Manifest], present: &BTreeSet<String>) {
 }
 
 /// Waits for all rollouts and Jobs, at the same time.
-async fn follow(context: &CommandContext, lab: &RunningLab, deployed: &Deployed) -> Result<(), Error> {
+pub(super) async fn follow(context: &CommandContext, client: &Client, deployed: &Deployed) -> Result<(), Error> {
     let CommandContext { progress, shutdown, .. } = context;
     let rollouts = deployed.controllers.iter();
-    let rollouts = rollouts.map(|controller| Box::pin(workload::rollout(&lab.client, controller, shutdown, progress)));
+    let rollouts = rollouts.map(|controller| Box::pin(workload::rollout(client, controller, shutdown, progress)));
     let jobs = deployed.jobs.iter();
-    let jobs = jobs.map(|(namespace, name)| Box::pin(workload::job(&lab.client, namespace, name, shutdown, progress)));
+    let jobs = jobs.map(|(namespace, name)| Box::pin(workload::job(client, namespace, name, shutdown, progress)));
     futures::try_join!(futures::future::try_join_all(rollouts), futures::future::try_join_all(jobs))?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::context::CommandContext;
+use super::doctor_foreign::RightsFlags;
 use super::output;
 use crate::cli::error::{Error, install_command};
 use crate::cluster::component::{self, RefusedFlag};
@@ -21,11 +22,14 @@ const SCHEMA_VERSION: u32 = 1;
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     /// First install missing programs: small ones with the package manager, the others built with Go into the cache
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ClusterFlags")]
     pub install_tools: bool,
     /// Check only the programs, not the kernel of this machine
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ClusterFlags")]
     pub programs: bool,
+    /// The rights in a cluster that is no lab.
+    #[command(flatten)]
+    pub rights: RightsFlags,
 }
 
 /// The result.
@@ -63,8 +67,11 @@ type RefusedFlags = BTreeMap<String, Vec<RefusedFlag>>;
 /// # Errors
 /// [`ToolboxError::MissingPrograms`], [`ToolboxError::MissingKernel`],
 /// [`ClusterError::RefusedFlags`](crate::cluster::ClusterError::RefusedFlags); with `--install-tools` also
-/// [`ToolboxError::InstallFailed`].
+/// [`ToolboxError::InstallFailed`]. For a cluster that is no lab, as [`RightsFlags::run`].
 pub async fn run(args: &Args, context: &CommandContext) -> Result<(), Error> {
+    if args.rights.run(context).await? {
+        return Ok(());
+    }
     let CommandContext { name, paths, json, progress, shutdown } = context;
     if args.install_tools {
         toolbox::install(&paths.cache, progress, shutdown).await?;

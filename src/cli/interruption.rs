@@ -80,7 +80,7 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
             "a node may be left cordoned or half removed",
             format!("uncordon it with kubectl, or remove it: {evenkeel} node remove NODE"),
         ),
-        Verb::Undeploy => {
+        Verb::Undeploy(_) => {
             undo("stopping", "some of what was deployed may be left", format!("remove it: {evenkeel} undeploy"))
         }
         Verb::Test(_) => undo(
@@ -100,7 +100,9 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
             "unfinished files may be left in the cache",
             "the next build removes them".to_owned(),
         ),
-        Verb::Report(_) | Verb::Logs(_) | Verb::Status(_) | Verb::Completions(_) | Verb::Sandbox(_) => None,
+        Verb::Report(_) | Verb::Rbac(_) | Verb::Logs(_) | Verb::Status(_) | Verb::Completions(_) | Verb::Sandbox(_) => {
+            None
+        }
     }
 }
 

@@ -4,15 +4,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use console::{Color, Style};
+use kube::Client;
 use serde::Serialize;
 
 use super::context::CommandContext;
+use super::foreign::{ClusterFlags, require_rights};
 use super::output;
 use super::subject::SubjectFlag;
 use crate::cli::error::Error;
 use crate::config::parse_duration;
-use crate::workload::component_logs;
 use crate::workload::logs::{self, Line, LogOptions};
+use crate::workload::rights::Activity;
+use crate::workload::{Subject, component_logs};
 
 /// Colours that are readable on light and dark backgrounds.
 const COLOURS: [Color; 6] = [Color::Cyan, Color::Yellow, Color::Green, Color::Magenta, Color::Blue, Color::Red];
@@ -37,10 +40,12 @@ pub struct Args {
     #[arg(long, value_name = "NAME", conflicts_with = "component")]
     container: Option<String>,
     /// Show a component of the cluster instead of the pods: kubelet, kube-apiserver, …
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "ClusterFlags")]
     component: Option<String>,
     #[command(flatten)]
     subject: SubjectFlag,
+    #[command(flatten)]
+    cluster: ClusterFlags,
 }
 
 #[derive(Serialize)]
@@ -60,7 +65,6 @@ impl Args {
         if let Some(name) = &self.component {
             return self.component(context, name).await;
         }
-        let lab = context.lab().await?;
         let options = LogOptions {
             follow: self.follow,
             since: self.since,
@@ -70,9 +74,22 @@ impl Args {
         };
         let mut sink =
             |line: Line| if context.json { output::json_line(&line) } else { output::text(&pod_line(&line)) };
-        let subject = self.subject.subject(context, &lab.client).await?;
-        logs::pods(&lab.client, &subject, &options, &context.shutdown, &mut sink).await?;
+        let (client, subject) = self.subject(context).await?;
+        logs::pods(&client, &subject, &options, &context.shutdown, &mut sink).await?;
         Ok(())
+    }
+
+    /// The Service, in the lab or in the cluster that the flags name.
+    async fn subject(&self, context: &CommandContext) -> Result<(Client, Subject), Error> {
+        if let Some(cluster) = self.cluster.cluster(context).await? {
+            let namespace = self.subject.namespace_in(&cluster);
+            require_rights(context, &cluster, &[Activity::Logs], namespace).await?;
+            let subject = Subject::find(&cluster.client, &self.subject.wish_in(&cluster)).await?;
+            return Ok((cluster.client, subject));
+        }
+        let lab = context.lab().await?;
+        let subject = self.subject.subject(context, &lab.client).await?;
+        Ok((lab.client, subject))
     }
 
     async fn component(&self, context: &CommandContext, name: &str) -> Result<(), Error> {

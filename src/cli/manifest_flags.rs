@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::context::CommandContext;
 use crate::cli::error::Error;
+use crate::cluster::ForeignCluster;
 use crate::image::{self, Archive, Image};
 use crate::process::Invocation;
 use crate::toolbox::{self, Program};
-use crate::workload::WorkloadError;
 use crate::workload::manifest::{self, Manifest, ManifestPlace, ManifestSource};
+use crate::workload::{WorkloadError, deployment};
 
 /// Flags that select manifests.
 #[derive(Debug, Default, clap::Args)]
@@ -22,9 +23,9 @@ pub struct ManifestFlags {
     /// Directory with a kustomization to deploy instead of the server; can be repeated
     #[arg(short, long, value_name = "DIR")]
     kustomize: Vec<PathBuf>,
-    /// Namespace of objects that name none
-    #[arg(short, long, value_name = "NAMESPACE", default_value = "default")]
-    namespace: String,
+    /// Namespace of objects that name none [default: default, or that of the context]
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    namespace: Option<String>,
     /// Archive with images to load into the nodes first, or /dev/stdin; can be repeated [default: those in EVENKEEL_LOAD]
     #[arg(long, value_name = "FILE")]
     load: Vec<PathBuf>,
@@ -70,6 +71,30 @@ impl ManifestFlags {
     /// # Errors
     /// [`WorkloadError::Manifest`], [`ImageError::BadImage`](crate::image::ImageError::BadImage).
     pub async fn load(&self, context: &CommandContext) -> Result<LoadedManifests, Error> {
+        let mut loaded = self.read(context, "default").await?;
+        for path in self.archives() {
+            loaded.images.extend(Archive::read(&path, &context.progress)?.all()?);
+        }
+        Ok(loaded)
+    }
+
+    /// Reads all manifests for a cluster whose nodes pull images themselves. Objects without a namespace, and Evenkeel's own
+    /// objects, go to that of the context.
+    ///
+    /// # Errors
+    /// [`WorkloadError::Manifest`], [`Error::BadValue`].
+    pub async fn load_for(&self, context: &CommandContext, cluster: &ForeignCluster) -> Result<LoadedManifests, Error> {
+        if let Some(archive) = self.load.first() {
+            return Err(not_loaded("--load", archive));
+        }
+        let mut loaded = self.read(context, &cluster.namespace).await?;
+        if loaded.are_own {
+            deployment::move_to(&mut loaded.manifests, &loaded.namespace);
+        }
+        Ok(loaded)
+    }
+
+    async fn read(&self, context: &CommandContext, namespace: &str) -> Result<LoadedManifests, Error> {
         let mut manifests = Vec::new();
         for source in self.sources() {
             manifests.extend(manifest::read(&source)?);
@@ -86,12 +111,16 @@ impl ManifestFlags {
             };
         }
         skip_hooks(context, &mut manifests)?;
-        let mut images = Vec::new();
-        for path in self.archives() {
-            images.extend(Archive::read(&path, &context.progress)?.all()?);
-        }
-        Ok(LoadedManifests { manifests, namespace: self.namespace.clone(), images, are_own })
+        let namespace = self.namespace.clone().unwrap_or_else(|| namespace.to_owned());
+        Ok(LoadedManifests { manifests, namespace, images: Vec::new(), are_own })
     }
+}
+
+/// The error for an image that cannot be loaded into the nodes.
+pub(super) fn not_loaded(what: &'static str, archive: &Path) -> Error {
+    let why =
+        "the nodes of this cluster only run images that they can pull, so push it to a registry and name it there";
+    Error::BadValue { what, given: archive.display().to_string(), why: why.to_owned() }
 }
 
 /// Leaves out Helm's hooks that an installation does not create, such as the pods of `helm test`.

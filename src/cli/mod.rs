@@ -9,9 +9,12 @@ pub mod completions;
 pub mod context;
 pub mod demo;
 pub mod deploy;
+mod deploy_foreign;
 pub mod doctor;
+pub mod doctor_foreign;
 pub mod down;
 pub mod error;
+pub mod foreign;
 mod given_file;
 pub mod grpc_flags;
 mod interruption;
@@ -21,6 +24,7 @@ mod manifest_flags;
 mod mix_flags;
 pub mod node;
 pub mod output;
+pub mod rbac;
 pub mod report;
 pub mod report_files;
 pub mod root;
@@ -89,7 +93,7 @@ enum Verb {
     /// Deploy the server, another image or your own manifests, and follow the rollout
     Deploy(deploy::Args),
     /// Remove what deploy applied
-    Undeploy,
+    Undeploy(undeploy::Args),
     /// Scale to N pods, and wait until each of them gets connections
     Scale(scale::Args),
     /// Send load, and report the results and their distribution over the pods
@@ -102,6 +106,8 @@ enum Verb {
     Status(status::Args),
     /// Build the images of the lab, without Docker, or push them to a registry
     Build(build::Args),
+    /// Print the rights that verbs need in a cluster, as manifests
+    Rbac(rbac::Args),
     /// Check what a lab needs on this machine, and show how to install what is missing
     Doctor(doctor::Args),
     /// Boot, deploy, send load at 2, 5 and 10 pods, compare, and remove the lab
@@ -122,10 +128,10 @@ impl Verb {
     /// Its name, if it needs Linux.
     fn of_linux(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Completions(_) | Self::Report(_) => return None,
+            Self::Completions(_) | Self::Report(_) | Self::Rbac(_) => return None,
             Self::Up(_) => "up",
             Self::Deploy(_) => "deploy",
-            Self::Undeploy => "undeploy",
+            Self::Undeploy(_) => "undeploy",
             Self::Scale(_) => "scale",
             Self::Test(_) => "test",
             Self::Logs(_) => "logs",
@@ -182,6 +188,7 @@ fn run(global: &Global, verb: Verb, terminal: &Terminal) -> Result<(), Error> {
         Verb::Sandbox(args) => args.run(),
         Verb::Completions(args) => args.run(),
         Verb::Report(args) => args.run(global.json),
+        Verb::Rbac(args) => args.run(global.json),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|source| IoError::new("start the runtime", source))?;
@@ -199,7 +206,7 @@ async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
     match verb {
         Verb::Up(args) => args.run(context).await,
         Verb::Deploy(args) => Box::pin(args.run(context)).await,
-        Verb::Undeploy => undeploy::run(context).await,
+        Verb::Undeploy(args) => args.run(context).await,
         Verb::Scale(args) => args.run(context).await,
         Verb::Test(args) => args.run(context).await,
         Verb::Logs(args) => args.run(context).await,
@@ -212,6 +219,7 @@ async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
         Verb::Down => down::run(context).await,
         Verb::Completions(args) => args.run(),
         Verb::Report(args) => args.run(context.json),
+        Verb::Rbac(args) => args.run(context.json),
         Verb::Sandbox(args) => args.run(),
     }
 }
@@ -232,7 +240,7 @@ mod tests {
     fn every_verb_that_needs_linux_is_named_in_the_error() {
         use clap::Parser;
 
-        for verb in ["up", "deploy", "test", "logs", "status", "build", "doctor", "demo", "soak", "down"] {
+        for verb in ["up", "deploy", "undeploy", "test", "logs", "status", "build", "doctor", "demo", "soak", "down"] {
             let cli = super::Cli::try_parse_from(["evenkeel", verb]).unwrap();
             assert_eq!(cli.verb.of_linux(), Some(verb));
         }

@@ -3,12 +3,15 @@
 use serde::Serialize;
 
 use super::context::CommandContext;
+use super::foreign::{ClusterFlags, ConsentFlag, require_rights};
 use super::subject::SubjectFlag;
 use super::{output, status};
 use crate::cli::error::Error;
+use crate::cluster::Access;
 use crate::config::Replicas;
+use crate::workload::rights::Activity;
 use crate::workload::status::Workload;
-use crate::workload::{self, ScaleOutcome};
+use crate::workload::{self, ScaleOutcome, Subject};
 
 /// Arguments of `scale`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +21,10 @@ pub struct Args {
     replicas: Replicas,
     #[command(flatten)]
     subject: SubjectFlag,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+    #[command(flatten)]
+    consent: ConsentFlag,
 }
 
 #[derive(Serialize)]
@@ -37,13 +44,23 @@ impl Args {
     /// [`WorkloadError::NoWorkload`](crate::workload::WorkloadError::NoWorkload),
     /// [`WorkloadError::RolloutStuck`](crate::workload::WorkloadError::RolloutStuck) and more.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
+        if let Some(cluster) = self.cluster.cluster(context).await? {
+            self.consent.require(context, &cluster, "scale")?;
+            let namespace = self.subject.namespace_in(&cluster);
+            require_rights(context, &cluster, &[Activity::Scale], namespace).await?;
+            let subject = Subject::find(&cluster.client, &self.subject.wish_in(&cluster)).await?;
+            return self.scale(context, &cluster.access(), &subject).await;
+        }
         let (lab, _lock) = context.lab_to_change("scale").await?;
         let toolbox = context.toolbox(false).await?;
-        let CommandContext { progress, shutdown, .. } = context;
-        let access = lab.access(Some(&toolbox));
         let subject = self.subject.subject(context, &lab.client).await?;
-        let outcome = Box::pin(workload::scale(&access, &subject, self.replicas, progress, shutdown)).await?;
-        let workload = workload::status::workload(&lab.client, Some(&subject)).await?;
+        self.scale(context, &lab.access(Some(&toolbox)), &subject).await
+    }
+
+    async fn scale(&self, context: &CommandContext, access: &Access, subject: &Subject) -> Result<(), Error> {
+        let CommandContext { progress, shutdown, .. } = context;
+        let outcome = Box::pin(workload::scale(access, subject, self.replicas, progress, shutdown)).await?;
+        let workload = workload::status::workload(&access.client, Some(subject)).await?;
         if context.json {
             let schema_version = workload::status::SCHEMA_VERSION;
             return Ok(output::json(&ScaleOutput { schema_version, outcome, workload: &workload })?);

@@ -6,14 +6,16 @@ use kube::Client;
 use serde::Serialize;
 
 use super::context::CommandContext;
+use super::foreign::{ClusterFlags, require_rights};
 use super::output;
 use super::subject::SubjectFlag;
 use crate::cli::error::{Error, leave_link_alone};
 use crate::clock::now;
-use crate::cluster::{self, ComponentState, ComponentStatus};
+use crate::cluster::{self, ComponentState, ComponentStatus, ForeignCluster};
 use crate::config::Subnet;
 use crate::report::{Align, plain_table};
-use crate::workload::status::{NodeComponents, SCHEMA_VERSION, Status, Workload};
+use crate::workload::rights::Activity;
+use crate::workload::status::{ForeignStatus, NodeComponents, SCHEMA_VERSION, Status, Workload};
 use crate::workload::view::{NodeRow, PodRow, ServiceRow, human_age};
 use crate::workload::{self, Subject};
 
@@ -22,6 +24,19 @@ use crate::workload::{self, Subject};
 pub struct Args {
     #[command(flatten)]
     subject: SubjectFlag,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+}
+
+/// The status of a cluster that is no lab.
+#[derive(Serialize)]
+struct ForeignOutput<'a> {
+    schema_version: u32,
+    context: &'a str,
+    server: &'a str,
+    namespace: &'a str,
+    #[serde(flatten)]
+    status: ForeignStatus,
 }
 
 impl Args {
@@ -31,6 +46,9 @@ impl Args {
     /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
     /// [`ClusterError::Kubeconfig`](crate::cluster::ClusterError::Kubeconfig), [`WorkloadError::Kubernetes`](crate::workload::WorkloadError::Kubernetes).
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
+        if let Some(cluster) = self.cluster.cluster(context).await? {
+            return self.foreign(context, &cluster).await;
+        }
         let cluster = context.cluster()?;
         let client = cluster::client(&cluster).await;
         let wanted = self.subject.wish(&context.paths);
@@ -43,6 +61,21 @@ impl Args {
         }
         problem.map_or(Ok(()), |problem| Err(problem.into()))
     }
+
+    async fn foreign(&self, context: &CommandContext, cluster: &ForeignCluster) -> Result<(), Error> {
+        let namespace = self.subject.namespace_in(cluster);
+        require_rights(context, cluster, &[Activity::Status], namespace).await?;
+        let wanted = self.subject.wish_in(cluster);
+        let asked = workload::status::foreign(&cluster.client, &wanted, namespace);
+        let status = crate::shutdown::unless(&context.shutdown, Box::pin(asked)).await??;
+        if context.json {
+            let ForeignCluster { context, server, .. } = cluster;
+            let schema_version = SCHEMA_VERSION;
+            return Ok(output::json(&ForeignOutput { schema_version, context, server, namespace, status })?);
+        }
+        let nodes = status.nodes.as_ref().map(|nodes| format!("{}\n", nodes_text(nodes))).unwrap_or_default();
+        Ok(output::text(&format!("{nodes}{}", workload_text(&status.workload)))?)
+    }
 }
 
 /// Prints the pods and the Services.
@@ -50,17 +83,30 @@ impl Args {
 /// # Errors
 /// [`WorkloadError::Kubernetes`](crate::workload::WorkloadError::Kubernetes).
 pub async fn show_workload(context: &CommandContext, client: &Client, subject: Option<&Subject>) -> Result<(), Error> {
+    let workload = workload::status::workload(client, subject).await?;
+    show(context, &workload)
+}
+
+/// Prints the pods and the Services of a namespace.
+///
+/// # Errors
+/// [`WorkloadError::Kubernetes`](crate::workload::WorkloadError::Kubernetes).
+pub async fn show_workload_of(context: &CommandContext, client: &Client, namespace: &str) -> Result<(), Error> {
+    let workload = workload::status::workload_of(client, namespace).await?;
+    show(context, &workload)
+}
+
+fn show(context: &CommandContext, workload: &Workload) -> Result<(), Error> {
     #[derive(Serialize)]
     struct WorkloadOutput<'a> {
         schema_version: u32,
         #[serde(flatten)]
         workload: &'a Workload,
     }
-    let workload = workload::status::workload(client, subject).await?;
     if context.json {
-        return Ok(output::json(&WorkloadOutput { schema_version: SCHEMA_VERSION, workload: &workload })?);
+        return Ok(output::json(&WorkloadOutput { schema_version: SCHEMA_VERSION, workload })?);
     }
-    Ok(output::text(&workload_text(&workload))?)
+    Ok(output::text(&workload_text(workload))?)
 }
 
 /// The pods and the Services, as `kubectl get` shows them.

@@ -7,6 +7,7 @@ use kube::Client;
 
 use super::context::CommandContext;
 use crate::cli::error::Error;
+use crate::cluster::ForeignCluster;
 use crate::config::Paths;
 use crate::io_error::IoError;
 use crate::workload::{ServiceName, Subject, SubjectWish};
@@ -24,13 +25,25 @@ impl SubjectFlag {
     /// Which Service is wanted.
     #[must_use]
     pub fn wish(&self, paths: &Paths) -> SubjectWish {
-        SubjectWish { given: self.service.clone(), remembered: remembered(paths) }
+        SubjectWish { given: self.service.clone(), remembered: remembered(paths), namespace: None }
+    }
+
+    /// The same in a cluster that is no lab: it is looked for in its own namespace, or in that of the context.
+    #[must_use]
+    pub fn wish_in(&self, cluster: &ForeignCluster) -> SubjectWish {
+        wish_in(self.service.clone(), cluster)
+    }
+
+    /// The namespace of the Service.
+    #[must_use]
+    pub fn namespace_in<'a>(&'a self, cluster: &'a ForeignCluster) -> &'a str {
+        namespace_in(self.service.as_ref(), cluster)
     }
 
     /// Which Service among the manifests is wanted.
     #[must_use]
     pub fn wish_of_manifests(&self) -> SubjectWish {
-        SubjectWish { given: self.service.clone(), remembered: None }
+        SubjectWish { given: self.service.clone(), ..SubjectWish::default() }
     }
 
     /// The Service in the cluster.
@@ -78,11 +91,41 @@ impl SubjectsFlag {
         let subject = first.subject(context, client).await?;
         let mut others = Vec::new();
         for service in self.service.iter().skip(1) {
-            let wish = SubjectWish { given: Some(service.clone()), remembered: None };
+            let wish = SubjectWish { given: Some(service.clone()), ..SubjectWish::default() };
             others.push(Subject::find(client, &wish).await?);
         }
         Ok((subject, others))
     }
+
+    /// The same in a cluster that is no lab.
+    ///
+    /// # Errors
+    /// As [`Subject::find`].
+    pub async fn subjects_in(&self, cluster: &ForeignCluster) -> Result<(Subject, Vec<Subject>), Error> {
+        let subject = Subject::find(&cluster.client, &wish_in(self.service.first().cloned(), cluster)).await?;
+        let mut others = Vec::new();
+        for service in self.service.iter().skip(1) {
+            others.push(Subject::find(&cluster.client, &wish_in(Some(service.clone()), cluster)).await?);
+        }
+        Ok((subject, others))
+    }
+
+    /// The namespaces of the Services, the first one first.
+    #[must_use]
+    pub fn namespaces_in<'a>(&'a self, cluster: &'a ForeignCluster) -> Vec<&'a str> {
+        let mut namespaces = vec![namespace_in(self.service.first(), cluster)];
+        namespaces.extend(self.service.iter().skip(1).map(|service| namespace_in(Some(service), cluster)));
+        namespaces
+    }
+}
+
+fn wish_in(given: Option<ServiceName>, cluster: &ForeignCluster) -> SubjectWish {
+    let namespace = Some(namespace_in(given.as_ref(), cluster).to_owned());
+    SubjectWish { given, remembered: None, namespace }
+}
+
+fn namespace_in<'a>(given: Option<&'a ServiceName>, cluster: &'a ForeignCluster) -> &'a str {
+    given.and_then(|service| service.namespace.as_deref()).unwrap_or(&cluster.namespace)
 }
 
 /// The Service of the last deploy.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::checks::{CheckFlags, Checks};
 use super::command_line::command;
 use super::context::{CommandContext, RunningLab};
+use super::foreign::{ClusterFlags, ConsentFlag, require_rights};
 use super::grpc_flags::GrpcFlags;
 use super::load_flags::LoadFlags;
 use super::report_files::ReportFiles;
@@ -14,10 +15,11 @@ use super::target::{TargetUrl, guard_all};
 use super::tls_flags::TlsFlags;
 use super::trial_flags::TrialFlags;
 use crate::cli::error::Error;
-use crate::cluster;
+use crate::cluster::{self, ForeignCluster};
 use crate::experiment::{Case, Environment, Place, Series, ServiceTarget, Trial, Workplace, environment};
 use crate::shutdown::unless;
 use crate::toolbox::{self, Program, Toolbox};
+use crate::workload::rights::Activity;
 use crate::workload::{self, Subject};
 use evenkeel_load as load;
 
@@ -39,11 +41,15 @@ pub struct Args {
     #[command(flatten)]
     tls: TlsFlags,
     /// Send the load to http://HOST:PORT/PATH or https://HOST:PORT/PATH instead of the lab; the host must be this machine
-    #[arg(long, value_name = "URL", conflicts_with_all = ["service", "tls"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["service", "tls", "ClusterFlags"])]
     target: Option<TargetUrl>,
     /// Allow a --target on another machine; use it only for machines that are yours
     #[arg(long, requires = "target")]
     allow_foreign_target: bool,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+    #[command(flatten)]
+    consent: ConsentFlag,
 }
 
 impl Args {
@@ -63,6 +69,9 @@ impl Args {
         if let Some(target) = &self.target {
             return self.elsewhere(context, target, trial, &checks).await;
         }
+        if let Some(cluster) = self.cluster.cluster(context).await? {
+            return self.foreign(context, &cluster, trial, &checks).await;
+        }
         if let Some(verb) = changes(&trial) {
             return self.as_root(context, verb, trial, &checks).await;
         }
@@ -76,7 +85,37 @@ impl Args {
         let access = lab.access(readers(context).await.as_ref());
         let (link, ip) = (context.name.link(), ip(context).await);
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: &ip };
-        in_lab(context, workplace, &others, &self.tls, trial, &self.files, &checks).await
+        in_cluster(context, workplace, &others, &self.tls, trial, &self.files, &checks).await
+    }
+
+    /// Makes runs in a cluster that is no lab.
+    async fn foreign(
+        &self,
+        context: &CommandContext,
+        cluster: &ForeignCluster,
+        trial: Trial,
+        checks: &Checks,
+    ) -> Result<(), Error> {
+        let access = cluster.access();
+        workload::event::check_reach(&access, &trial.events)?;
+        if trial.knows_pods() {
+            access.require_lab("a choice of the pod by the client")?;
+        }
+        if let Some(what) = changes(&trial) {
+            self.consent.require(context, cluster, what)?;
+        }
+        let activities = activities(&trial);
+        let namespaces = self.subjects.namespaces_in(cluster);
+        for (at, namespace) in namespaces.iter().enumerate() {
+            // Events and scaling act on the first Service.
+            let activities = if at == 0 { &activities[..] } else { &activities[..1] };
+            if !namespaces[..at].contains(namespace) {
+                require_rights(context, cluster, activities, namespace).await?;
+            }
+        }
+        let (subject, others) = self.subjects.subjects_in(cluster).await?;
+        let workplace = Workplace { access: &access, subject: &subject, link: "", ip: Path::new("ip") };
+        in_cluster(context, workplace, &others, &self.tls, trial, &self.files, checks).await
     }
 
     /// Makes runs that change the lab or this machine's routes. `verb` names them in an error.
@@ -95,7 +134,7 @@ impl Args {
         let (access, link) = (lab.access(Some(&toolbox)), context.name.link());
         let (subject, others) = self.subjects.subjects(context, &lab.client).await?;
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: toolbox.path(Program::Ip) };
-        in_lab(context, workplace, &others, &self.tls, trial, &self.files, checks).await
+        in_cluster(context, workplace, &others, &self.tls, trial, &self.files, checks).await
     }
 
     async fn elsewhere(
@@ -141,7 +180,7 @@ impl Args {
 ///
 /// # Errors
 /// As [`Args::run`].
-pub async fn in_lab(
+pub async fn in_cluster(
     context: &CommandContext,
     workplace: Workplace<'_>,
     others: &[Subject],
@@ -198,6 +237,22 @@ fn changes(trial: &Trial) -> Option<&'static str> {
         (!trial.events.is_empty(), "test --during"),
     ];
     reasons.into_iter().find(|(given, _)| *given).map(|(_, verb)| verb)
+}
+
+/// What a trial does in a cluster; sending load comes first.
+fn activities(trial: &Trial) -> Vec<Activity> {
+    let mut all = vec![Activity::Test];
+    let scales = (!trial.counts().is_empty()).then_some(Activity::Scale);
+    let policies = trial.sets_policies().then_some(Activity::TrafficPolicy);
+    // What an event changes is restored before the next run.
+    let restores = (!trial.events.is_empty()).then_some(Activity::Rollout);
+    let events = trial.events.iter().filter_map(|event| event.action.activity());
+    for activity in scales.into_iter().chain(policies).chain(restores).chain(events) {
+        if !all.contains(&activity) {
+            all.push(activity);
+        }
+    }
+    all
 }
 
 /// Refuses an event for a component that the cluster does not have.

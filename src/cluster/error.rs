@@ -148,6 +148,34 @@ pub enum ClusterError {
         /// What is wrong with it.
         why: String,
     },
+    /// A kubeconfig of a cluster that is no lab cannot be used.
+    #[error("the kubeconfig {from} cannot be used: {why}")]
+    ForeignKubeconfig {
+        /// The file, or the files of the variable.
+        from: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no context of that name.
+    #[error("there is no context {given:?} in {from}; the contexts are: {}", if contexts.is_empty() { "none".to_owned() } else { contexts.join(", ") })]
+    UnknownContext {
+        /// The name that was asked for.
+        given: String,
+        /// The file, or the files of the variable.
+        from: String,
+        /// The names of all contexts.
+        contexts: Vec<String>,
+    },
+    /// The API server of a cluster that is no lab does not answer.
+    #[error("the cluster of context {context} cannot be reached at {server}: {why}")]
+    ForeignUnreachable {
+        /// The context.
+        context: String,
+        /// The URL of the API server.
+        server: String,
+        /// Why not.
+        why: String,
+    },
     /// `down` could not remove all parts of the lab.
     #[error("parts of the lab could not be removed: {}", left.join("; "))]
     Residue {

@@ -40,7 +40,10 @@ pub async fn of_cluster(command: String, access: &Access, subject: &Subject, cac
     let is_server = |name: &String| subject.container.as_ref().is_none_or(|server| server == name);
     let statuses = pod.and_then(|pod| pod.status?.container_statuses).unwrap_or_default();
     let image = statuses.into_iter().find(|container| is_server(&container.name));
-    let runc = toolbox::find_one(Program::Runc, cache).await.version;
+    let runc = match access.lab() {
+        Some(_) => toolbox::find_one(Program::Runc, cache).await.version,
+        None => None,
+    };
     let facts = [
         ("Kubernetes", node.as_ref().map(|node| node.kubelet_version.clone())),
         ("container runtime", node.as_ref().map(|node| node.container_runtime_version.replace("://", " "))),

@@ -8,6 +8,7 @@ mod error;
 mod grpc_call;
 mod live_line;
 mod observation;
+mod only_pod;
 mod place;
 mod places;
 mod policies;

@@ -62,8 +62,18 @@ impl ServiceTarget {
             workload::backends(client, subject).await?;
         }
         let endpoint = workload::endpoint(client, subject).await?;
+        let unreachable = |what: &str| {
+            let why = format!("{what}, and this machine can only reach those of a lab");
+            WorkloadError::Unsuitable { service: subject.to_string(), why }
+        };
         let route = match endpoint.exposure {
             _ if requirements.address == AddressUse::None => None,
+            Exposure::ClusterIp(_) if access.lab().is_none() => {
+                return Err(unreachable("it is of type ClusterIP").into());
+            }
+            Exposure::Headless if access.lab().is_none() => {
+                return Err(unreachable("it is headless, so load is sent to the addresses of its pods").into());
+            }
             Exposure::ClusterIp(address) => {
                 let cluster = access.require_lab("sending load to a cluster IP")?;
                 Some(TemporaryRoutes::to_cluster_ip(cluster, address, ip, progress)?)
@@ -77,8 +87,8 @@ impl ServiceTarget {
             }
             _ => None,
         };
-        // The addresses of pods are checked in each run.
-        if requirements.address != AddressUse::None {
+        // The addresses of pods are checked in each run. A cluster that is no lab was named for the load.
+        if requirements.address != AddressUse::None && access.lab().is_some() {
             workload::guard(endpoint.target.address, link, ip).await?;
         }
         Ok(Self { endpoint, _route: route })

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::client_pods::ClientPods;
 use super::live_line::line;
 use super::observation::{Observed, Observer, RunObservations};
+use super::only_pod::OnlyPod;
 use super::place::Place;
 use super::proxied::{KnownPods, with_use};
 use super::run_data::{observed_events, policies, run_data};
@@ -102,6 +103,7 @@ impl SingleRun<'_> {
             Some(_) => Destination::Pods,
             None => Destination::Service(self.place.target.address),
         };
+        let only = OnlyPod::before(workplace.access, workplace.subject).await;
         let observer = Observer::begin(self.place, workplace, events_on.subject, destination).await;
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
         let run = async {
@@ -123,6 +125,9 @@ impl SingleRun<'_> {
         let events = self.play_events(&stage, Instant::now() + plan.warm_up, &enough, &over);
         let (run, observer, events) = futures::join!(run, before, events);
         let mut run = run?;
+        if let Some(only) = only {
+            only.name_in(&mut run).await;
+        }
         if self.ends_with_events && !shutdown.is_cancelled() {
             run.interrupted = false;
             run.plan.duration = whole_tenths(run.elapsed);

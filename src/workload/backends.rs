@@ -44,6 +44,27 @@ pub(super) async fn nodes_with_backends(client: &Client, subject: &Subject) -> R
     Ok(endpoints.filter(|endpoint| is_ready(endpoint)).filter_map(|endpoint| endpoint.node_name.clone()).collect())
 }
 
+/// The pod that gets all connections to the subject: that of its only ready endpoint.
+///
+/// # Errors
+/// [`WorkloadError::Kubernetes`].
+pub async fn only_backend(client: &Client, subject: &Subject) -> Result<Option<String>, WorkloadError> {
+    Ok(only_pod(&slices(client, subject).await?))
+}
+
+fn only_pod(slices: &[EndpointSlice]) -> Option<String> {
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+    let mut pods: Vec<Option<String>> = endpoints
+        .filter(|endpoint| is_ready(endpoint))
+        .map(|endpoint| endpoint.target_ref.as_ref().and_then(|pod| pod.name.clone()))
+        .collect();
+    pods.dedup();
+    match &pods[..] {
+        [only] => only.clone(),
+        _ => None,
+    }
+}
+
 /// The EndpointSlices of the subject.
 ///
 /// # Errors
@@ -100,6 +121,24 @@ pub(super) fn listed_as_ready<'a>(
 mod tests {
     use super::*;
     use crate::workload::subject::tests::own;
+
+    #[test]
+    fn the_only_ready_endpoint_names_its_pod() {
+        let slices = |ready: [bool; 2], names: [&str; 2]| {
+            let endpoint = |at: usize| {
+                let pod = serde_json::json!({"kind": "Pod", "name": names[at]});
+                serde_json::json!({"addresses": ["10.244.0.5"], "conditions": {"ready": ready[at]}, "targetRef": pod})
+            };
+            let endpoints = [endpoint(0), endpoint(1)];
+            let slice = serde_json::json!({"metadata": {}, "addressType": "IPv4", "endpoints": endpoints});
+            only_pod(&[serde_json::from_value(slice).unwrap()])
+        };
+        assert_eq!(slices([true, false], ["a", "b"]).as_deref(), Some("a"));
+        // A pod of a Service with two families of addresses is listed in a slice of each.
+        assert_eq!(slices([true, true], ["a", "a"]).as_deref(), Some("a"));
+        assert_eq!(slices([true, true], ["a", "b"]), None);
+        assert_eq!(slices([false, false], ["a", "b"]), None);
+    }
 
     #[test]
     fn endpoints_that_are_not_ready_are_no_backends() {

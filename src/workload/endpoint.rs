@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::core::v1::{LoadBalancerIngress, Node, Service};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 
@@ -83,19 +83,32 @@ async fn node(client: &Client, subject: &Subject) -> Result<IpAddr, WorkloadErro
     let mut nodes = nodes::list(client).await?;
     let with_pods = nodes_with_backends(client, subject).await?;
     nodes.sort_by_key(|node| !with_pods.contains(&node.name_any()));
-    let found = nodes.iter().find_map(internal_ip);
+    let found = nodes.iter().find_map(address);
     found
         .ok_or_else(|| WorkloadError::Unsuitable { service: subject.to_string(), why: "no node has an address".into() })
 }
 
+/// The address of a node inside of the cluster's own network.
 pub(super) fn internal_ip(node: &Node) -> Option<IpAddr> {
+    of_type(node, "InternalIP")
+}
+
+/// The address of a node: the one outside of the cluster's own network, if it has one.
+fn address(node: &Node) -> Option<IpAddr> {
+    of_type(node, "ExternalIP").or_else(|| of_type(node, "InternalIP"))
+}
+
+fn of_type(node: &Node, kind: &str) -> Option<IpAddr> {
     let addresses = node.status.as_ref()?.addresses.as_ref()?;
-    addresses.iter().find(|address| address.type_ == "InternalIP")?.address.parse().ok()
+    addresses.iter().find(|address| address.type_ == kind)?.address.parse().ok()
 }
 
 async fn external_ip(client: &Client, service: &Service, subject: &Subject) -> Result<Target, WorkloadError> {
     if let Some(target) = of_service(service, subject.port) {
         return Ok(target);
+    }
+    if let Some(name) = host_name(service) {
+        return named(name, subject.port).await;
     }
     let services: Api<Service> = Api::namespaced(client.clone(), &subject.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", subject.service));
@@ -123,6 +136,16 @@ fn of_service(service: &Service, port: u16) -> Option<Target> {
     Some(target((external_ips(service).next()?, port).into()))
 }
 
+/// The target at the name that some cloud's load balancers have instead of an address.
+async fn named(name: &str, port: u16) -> Result<Target, WorkloadError> {
+    let unresolved = |why: String| WorkloadError::Name { name: name.to_owned(), why };
+    let found = tokio::net::lookup_host((name, port)).await.map_err(|source| unresolved(source.to_string()))?;
+    let address = found.min_by_key(|address| !address.is_ipv4());
+    let address = address.ok_or_else(|| unresolved("it has no address".into()))?;
+    let host = if port == 80 { name.to_owned() } else { format!("{name}:{port}") };
+    Ok(Target { host, ..target(address) })
+}
+
 /// The target at an address, with the address as its `Host`.
 fn target(address: SocketAddr) -> Target {
     let host = if address.port() == 80 { address.ip().to_string() } else { address.to_string() };
@@ -131,9 +154,17 @@ fn target(address: SocketAddr) -> Target {
 
 /// The external IPs in a Service's status.
 pub(super) fn external_ips(service: &Service) -> impl Iterator<Item = IpAddr> {
+    ingress(service).iter().filter_map(|ingress| ingress.ip.as_ref()?.parse().ok())
+}
+
+/// The DNS name in a Service's status that its load balancer has instead of an IP.
+pub(super) fn host_name(service: &Service) -> Option<&str> {
+    ingress(service).iter().find_map(|ingress| ingress.hostname.as_deref().filter(|name| !name.is_empty()))
+}
+
+fn ingress(service: &Service) -> &[LoadBalancerIngress] {
     let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
-    ingress.iter().filter_map(|ingress| ingress.ip.as_ref()?.parse().ok())
+    balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -149,6 +180,32 @@ mod tests {
         let endpoint = of_service(&service, 80).unwrap();
         assert_eq!(endpoint.address, "198.18.1.1:80".parse().unwrap());
         assert_eq!(endpoint.to_string(), "http://198.18.1.1/");
+    }
+
+    #[tokio::test]
+    async fn a_load_balancer_may_have_a_name_instead_of_an_ip() {
+        let service: Service = serde_json::from_str(
+            r#"{"spec":{"ports":[{"port":81}]},"status":{"loadBalancer":{"ingress":[{"hostname":"localhost"}]}}}"#,
+        )
+        .unwrap();
+        assert_eq!((of_service(&service, 81), host_name(&service)), (None, Some("localhost")));
+        let target = named("localhost", 81).await.unwrap();
+        assert_eq!((target.address.port(), target.host.as_str()), (81, "localhost:81"));
+        let unknown = named("does-not-exist.invalid", 81).await.unwrap_err();
+        assert!(matches!(unknown, WorkloadError::Name { .. }), "{unknown}");
+    }
+
+    #[test]
+    fn a_node_is_reached_at_its_external_ip_if_it_has_one() {
+        let node = |addresses: serde_json::Value| {
+            let node = serde_json::json!({"metadata": {}, "status": {"addresses": addresses}});
+            address(&serde_json::from_value(node).unwrap()).map(|ip| ip.to_string())
+        };
+        let internal = serde_json::json!({"type": "InternalIP", "address": "10.0.0.7"});
+        let external = serde_json::json!({"type": "ExternalIP", "address": "192.0.2.7"});
+        assert_eq!(node(serde_json::json!([internal])).as_deref(), Some("10.0.0.7"));
+        assert_eq!(node(serde_json::json!([internal, external])).as_deref(), Some("192.0.2.7"));
+        assert_eq!(node(serde_json::json!([])), None);
     }
 
     #[test]

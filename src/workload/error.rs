@@ -14,9 +14,20 @@ use crate::workload::manifest::ManifestPlace;
 /// Why an operation on the workload failed. `Display` is one sentence: what happened, and why.
 #[derive(Debug, Error)]
 pub enum WorkloadError {
-    /// A lab runs, but nothing is deployed in it.
-    #[error("nothing is deployed in the lab")]
+    /// Nothing is deployed in the cluster.
+    #[error("nothing is deployed")]
     NoWorkload,
+    /// No Service is named, and none is of the type that is usually meant.
+    #[error(
+        "no Service in namespace {namespace} is of type LoadBalancer, so it is unknown which one is meant; {}",
+        listed(services, "the Services")
+    )]
+    NoBalanced {
+        /// The namespace in which one was looked for.
+        namespace: String,
+        /// The Services that have pods, each with its namespace.
+        services: Vec<String>,
+    },
     /// There is no Service of that name.
     #[error("there is no Service {given}; {}", listed(services, "the Services"))]
     UnknownService {
@@ -149,6 +160,18 @@ pub enum WorkloadError {
         place: ManifestPlace,
         /// What is wrong with it.
         why: String,
+    },
+    /// The user of a cluster that is no lab lacks rights.
+    #[error("the user of context {context} has no right to {}", missing.join("; nor to "))]
+    MissingRights {
+        /// The context.
+        context: String,
+        /// The namespace in which they are needed.
+        namespace: String,
+        /// Each of them: "list pods in namespace shop".
+        missing: Vec<String>,
+        /// What needs them: `scale`.
+        activities: Vec<String>,
     },
     /// Kubernetes refused something, or did not respond.
     #[error(transparent)]

@@ -30,6 +30,7 @@ mod pod_places;
 mod pod_template;
 mod pods;
 pub mod proxy_rules;
+pub mod rights;
 pub mod rollout;
 mod rollout_failure;
 pub mod router;
@@ -44,7 +45,7 @@ pub use error::{ScaleObstacle, WorkloadError};
 
 use crate::kubernetes_error::KubernetesError;
 
-pub use backends::{backends, backends_as_they_change};
+pub use backends::{backends, backends_as_they_change, only_backend};
 pub use baseline::Baseline;
 pub use endpoint::{Endpoint, endpoint};
 pub use exposure::{Exposure, ServicePolicy};

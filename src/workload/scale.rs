@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::backends::listed_as_ready;
 use super::controller::{Controller, ControllerKind};
-use super::endpoint::external_ips;
+use super::endpoint::{external_ips, host_name};
 use super::exposure::{cluster_ip, is_headless, node_port};
 use super::observe::{Observed, View};
 use super::pods::{is_active, is_ready};
@@ -199,7 +199,7 @@ pub(super) fn some(count: usize, what: &str) -> String {
 /// Whether a Service of type LoadBalancer has no external IP yet.
 fn lacks_address(service: &Service) -> bool {
     let kind = service.spec.as_ref().and_then(|spec| spec.type_.as_deref());
-    kind == Some("LoadBalancer") && external_ips(service).next().is_none()
+    kind == Some("LoadBalancer") && external_ips(service).next().is_none() && host_name(service).is_none()
 }
 
 /// The first difference between `view` and the rules of a node; `None` when all agree, or when no rules can be read.

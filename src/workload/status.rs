@@ -118,6 +118,43 @@ pub async fn status(
     Ok((status, given_up.or(not_booted).or(lost).or(problem)))
 }
 
+/// What can be seen of a cluster through its API server alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct ForeignStatus {
+    /// The nodes, if the user may list them.
+    pub nodes: Option<Vec<NodeRow>>,
+    /// The workload.
+    #[serde(flatten)]
+    pub workload: Workload,
+}
+
+/// The status of a cluster that is no lab: the Service that is wanted, or all Services and pods of the namespace.
+///
+/// # Errors
+/// [`WorkloadError::Kubernetes`], and as [`Subject::find`] for a Service that is given.
+pub async fn foreign(client: &Client, wanted: &SubjectWish, namespace: &str) -> Result<ForeignStatus, WorkloadError> {
+    let workload = match subject(client, wanted).await? {
+        Some(subject) => workload(client, Some(&subject)).await?,
+        None => workload_of(client, namespace).await?,
+    };
+    Ok(ForeignStatus { nodes: nodes(client).await.ok(), workload })
+}
+
+/// All pods and Services of a namespace.
+///
+/// # Errors
+/// [`WorkloadError::Kubernetes`].
+pub async fn workload_of(client: &Client, namespace: &str) -> Result<Workload, WorkloadError> {
+    let refused = |source| KubernetesError::new(format!("list pods and Services in {namespace}"), source);
+    let (pods, services) = (
+        Api::<core::Pod>::namespaced(client.clone(), namespace),
+        Api::<core::Service>::namespaced(client.clone(), namespace),
+    );
+    let all = ListParams::default();
+    let (pods, services) = futures::try_join!(pods.list(&all), services.list(&all)).map_err(refused)?;
+    Ok(rows(&pods.items, &services.items))
+}
+
 fn given_up<'a>(components: impl Iterator<Item = &'a ComponentStatus>) -> Option<WorkloadError> {
     let dead: Vec<_> = components.filter(|component| component.state == ComponentState::GivenUp).collect();
     let first = dead.first()?.name.clone();
@@ -141,7 +178,7 @@ async fn nodes(client: &Client) -> Result<Vec<NodeRow>, WorkloadError> {
 /// [`WorkloadError::Kubernetes`].
 pub async fn workload(client: &Client, subject: Option<&Subject>) -> Result<Workload, WorkloadError> {
     let refused = |source| KubernetesError::new("list pods and Services", source);
-    let (all, now) = (ListParams::default(), Timestamp::now());
+    let all = ListParams::default();
     let (pods, services) = if let Some(subject) = subject {
         let services: Api<core::Service> = Api::namespaced(client.clone(), &subject.namespace);
         let services = async { Ok(services.list(&all).await.map_err(refused)?.items) };
@@ -152,10 +189,14 @@ pub async fn workload(client: &Client, subject: Option<&Subject>) -> Result<Work
         let pods = pods.items.into_iter().filter(|pod| !is_of_cluster(pod)).collect();
         (pods, services.items.into_iter().filter(|service| !is_of_cluster(service)).collect())
     };
+    Ok(rows(&pods, &services))
+}
+
+fn rows(pods: &[core::Pod], services: &[core::Service]) -> Workload {
+    let now = Timestamp::now();
     let mut pods: Vec<PodRow> = pods.iter().map(|pod| PodRow::new(pod, now)).collect();
     pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-    let services = services.iter().map(|service| ServiceRow::new(service, now)).collect();
-    Ok(Workload { pods, services })
+    Workload { pods, services: services.iter().map(|service| ServiceRow::new(service, now)).collect() }
 }
 
 /// Whether an object belongs to the cluster itself: the Services of its DNS and of its API server.
@@ -168,11 +209,12 @@ fn is_of_cluster(object: &impl ResourceExt) -> bool {
 async fn subject(client: &Client, wanted: &SubjectWish) -> Result<Option<Subject>, WorkloadError> {
     match Subject::find(client, wanted).await {
         Ok(subject) => Ok(Some(subject)),
-        Err(WorkloadError::NoWorkload | WorkloadError::SeveralServices { .. } | WorkloadError::Unsuitable { .. })
-            if wanted.given.is_none() =>
-        {
-            Ok(None)
-        }
+        Err(
+            WorkloadError::NoWorkload
+            | WorkloadError::NoBalanced { .. }
+            | WorkloadError::SeveralServices { .. }
+            | WorkloadError::Unsuitable { .. },
+        ) if wanted.given.is_none() => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -26,6 +26,8 @@ pub struct SubjectWish {
     pub given: Option<ServiceName>,
     /// The Service that the last `deploy` was about.
     pub remembered: Option<ServiceName>,
+    /// The only namespace in which it is looked for; `None`: all of them.
+    pub namespace: Option<String>,
 }
 
 /// The Service that verbs act on.
@@ -59,13 +61,22 @@ impl Subject {
     /// The Service that is wanted.
     ///
     /// # Errors
-    /// [`WorkloadError::NoWorkload`] when there is no Service; [`WorkloadError::UnknownService`],
+    /// [`WorkloadError::NoWorkload`] or [`WorkloadError::NoBalanced`] when there is no Service; [`WorkloadError::UnknownService`],
     /// [`WorkloadError::SeveralServices`], [`WorkloadError::Unsuitable`] and [`WorkloadError::Kubernetes`].
     pub async fn find(client: &Client, wanted: &SubjectWish) -> Result<Self, WorkloadError> {
-        let services: Api<Service> = Api::all(client.clone());
+        let services: Api<Service> = match &wanted.namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
         let listed = services.list(&ListParams::default()).await;
         let listed = listed.map_err(|source| KubernetesError::new("list Services", source))?.items;
-        let (service, port) = choose(&listed, wanted)?;
+        let chosen = choose(&listed, wanted);
+        let (service, port) = chosen.map_err(|error| match (error, &wanted.namespace) {
+            (WorkloadError::NoWorkload, Some(namespace)) => {
+                WorkloadError::NoBalanced { namespace: namespace.clone(), services: testable(&listed) }
+            }
+            (error, _) => error,
+        })?;
         let found = candidates(client, &service.namespace().unwrap_or_default()).await?;
         resolve(service, port, &found)
     }
@@ -145,7 +156,7 @@ pub(super) fn resolve(
 /// As [`Subject::find`].
 pub(super) fn choose<'a>(
     services: &'a [Service],
-    SubjectWish { given, remembered }: &'a SubjectWish,
+    SubjectWish { given, remembered, .. }: &'a SubjectWish,
 ) -> Result<(&'a Service, Option<&'a str>), WorkloadError> {
     let named = |name: &ServiceName| -> Vec<&'a Service> {
         let (name, namespace) = (name.name.clone(), name.namespace.clone());
@@ -266,7 +277,7 @@ pub(super) mod tests {
 
     fn chosen(services: &[Service], given: Option<&str>, remembered: Option<&str>) -> Result<String, WorkloadError> {
         let name = |text: &str| text.parse::<ServiceName>().unwrap();
-        let wish = SubjectWish { given: given.map(name), remembered: remembered.map(name) };
+        let wish = SubjectWish { given: given.map(name), remembered: remembered.map(name), namespace: None };
         choose(services, &wish).map(|(service, _)| service_name(service))
     }
 

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde::Serialize;
 
+use super::endpoint::{external_ips, host_name};
 use crate::config::ZONE_LABEL;
 
 /// A node.
@@ -161,11 +162,17 @@ impl ServiceRow {
             name: service.name_any(),
             kind: spec.type_.unwrap_or_else(|| "ClusterIP".into()),
             cluster_ip: spec.cluster_ip,
-            external_ips: super::endpoint::external_ips(service).map(|ip| ip.to_string()).collect(),
+            external_ips: external_names(service),
             ports: spec.ports.into_iter().flatten().map(port).collect(),
             age_seconds: seconds_since(service.creation_timestamp().as_ref(), now),
         }
     }
+}
+
+/// The addresses of a load balancer, or its name.
+fn external_names(service: &core::Service) -> Vec<String> {
+    let ips = external_ips(service).map(|ip| ip.to_string());
+    ips.chain(host_name(service).map(str::to_owned)).collect()
 }
 
 fn seconds_since(time: Option<&Time>, now: Timestamp) -> u64 {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use evenkeel::workload::rights::{Activity, Reach, rights_of};
+
 use super::World;
 
 fn project() -> &'static Path {
@@ -163,4 +165,41 @@ fn relative_links_lead_to_files_and_headings() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(checked > 50, "only {checked} links found");
+}
+
+/// The rights of one verb as cells of a table: those in the namespace, and those in the whole cluster.
+fn rights_cells(activity: Activity) -> [String; 2] {
+    let rights = rights_of(&[activity]);
+    [Reach::Namespace, Reach::Cluster].map(|reach| {
+        // The verbs of each resource, and then the resources with the same verbs.
+        let mut verbs: BTreeMap<(bool, String), BTreeSet<&str>> = BTreeMap::new();
+        for right in rights.iter().filter(|right| right.reach == reach) {
+            let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
+            let group = if right.group.is_empty() { String::new() } else { format!(".{}", right.group) };
+            let slash = if subresource.is_empty() { "" } else { "/" };
+            let resource = format!("`{resource}{group}{slash}{subresource}`");
+            verbs.entry((right.without.is_some(), resource)).or_default().insert(right.verb);
+        }
+        let mut rules: BTreeMap<(bool, Vec<&str>), Vec<String>> = BTreeMap::new();
+        for ((optional, resource), verbs) in verbs {
+            rules.entry((optional, verbs.into_iter().collect())).or_default().push(resource);
+        }
+        let rule = |((optional, verbs), resources): ((bool, Vec<&str>), Vec<String>)| {
+            let text = format!("{} {}", verbs.join(", "), resources.join(", "));
+            if optional { format!("*{text}*") } else { text }
+        };
+        rules.into_iter().map(rule).collect::<Vec<_>>().join("; ")
+    })
+}
+
+#[test]
+fn the_page_of_clusters_has_the_rights_of_every_verb() {
+    let mut table =
+        String::from("| Verb | Rights in the namespace | Rights in the whole cluster |\n| --- | --- | --- |\n");
+    for activity in Activity::ALL {
+        let [in_namespace, in_cluster] = rights_cells(activity);
+        table.push_str(&format!("| `{activity}` | {in_namespace} | {in_cluster} |\n"));
+    }
+    let page = read(&project().join("docs/clusters.md"));
+    assert!(page.contains(&table), "the table of rights in docs/clusters.md should be:\n{table}");
 }

@@ -29,6 +29,7 @@ mod external_ips;
 mod failed_pods;
 mod files;
 mod follow_logs;
+mod foreign;
 mod gateways;
 #[path = "../registry/go_program.rs"]
 mod go_program;

@@ -25,6 +25,7 @@ impl Error {
             Self::BadValue { .. }
             | Self::StateIsFile(_)
             | Self::NeedsLinux { .. }
+            | Self::NeedsYes { .. }
             | Self::Report(ReportError::BadReport { .. }) => IMPOSSIBLE,
             Self::Interrupted(_) | Self::EndedEarly { .. } => INTERRUPTED,
             Self::Toolbox(error) => toolbox(error),
@@ -75,6 +76,8 @@ fn cluster(error: &ClusterError) -> u8 {
         | ClusterError::UnknownComponent { .. }
         | ClusterError::NotOnNode { .. }
         | ClusterError::ControlPlaneNode { .. }
+        | ClusterError::ForeignKubeconfig { .. }
+        | ClusterError::UnknownContext { .. }
         | ClusterError::NoRouter { .. } => IMPOSSIBLE,
         error if error.is_interrupted() => INTERRUPTED,
         _ => FAILED,
@@ -91,6 +94,8 @@ fn workload(error: &WorkloadError) -> u8 {
         | WorkloadError::UnknownService { .. }
         | WorkloadError::SeveralServices { .. }
         | WorkloadError::NoServiceGiven
+        | WorkloadError::NoBalanced { .. }
+        | WorkloadError::MissingRights { .. }
         | WorkloadError::Unscalable { .. }
         | WorkloadError::Headless { .. }
         | WorkloadError::NoHeadless { .. }

@@ -7,6 +7,7 @@ use crate::config::StateIsFile;
 use crate::experiment::ExperimentError;
 use crate::image::{BuildNeed, BuildRemedy, ImageError};
 use crate::io_error::IoError;
+use crate::kubernetes_error::KubernetesError;
 use crate::report::ReportError;
 use crate::toolbox::{InstallRemedy, Installation, ToolboxError};
 use crate::workload::{ScaleObstacle, WorkloadError};
@@ -25,7 +26,8 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::BadValue { .. } | Self::Interrupted(_) => String::new(),
+            Self::BadValue { .. } | Self::Declined { .. } | Self::Interrupted(_) => String::new(),
+            Self::NeedsYes { .. } => "add --yes if that is intended".into(),
             Self::StateIsFile(error) => state_is_file(error),
             Self::LabIsUp { .. } => "use it: evenkeel deploy, evenkeel test; or end it first: evenkeel down".into(),
             Self::NeedsLinux { .. } => "run it on a Linux machine, or in a virtual machine".into(),
@@ -181,8 +183,17 @@ fn cluster(error: &ClusterError) -> String {
              them"
                 .into()
         }
-        ClusterError::UnknownComponent { .. } | ClusterError::NotOnNode { .. } | ClusterError::Interrupted(_) => {
-            String::new()
+        ClusterError::UnknownComponent { .. }
+        | ClusterError::NotOnNode { .. }
+        | ClusterError::UnknownContext { .. }
+        | ClusterError::Interrupted(_) => String::new(),
+        ClusterError::ForeignKubeconfig { .. } => {
+            "name the file with --kubeconfig FILE, or the context with --context NAME; kubectl config view shows what \
+             kubectl reads"
+                .into()
+        }
+        ClusterError::ForeignUnreachable { context, .. } => {
+            format!("check the network, the VPN and the proxy; kubectl --context {context} version tries the same")
         }
         ClusterError::NodeIsDown { node } => format!("start it with the event restart-node:{node}, or make a new lab"),
         ClusterError::ControlPlaneNode { .. } => {
@@ -249,6 +260,7 @@ fn workload(error: &WorkloadError) -> String {
             "delete it, or let a Deployment create it; kubectl drain refuses it, too, without --force".into()
         }
         WorkloadError::NoServiceGiven => "add the Service, or set the image and the replicas in the manifests".into(),
+        WorkloadError::NoBalanced { .. } => "name one: --service [NAMESPACE/]NAME".into(),
         WorkloadError::SeveralServices { .. } => "name one of them: --service NAMESPACE/NAME".into(),
         WorkloadError::Unsuitable { .. } => "name another Service or port: --service NAMESPACE/NAME:PORT".into(),
         WorkloadError::Unscalable { why: ScaleObstacle::DaemonSet, .. } => {
@@ -283,9 +295,25 @@ fn workload(error: &WorkloadError) -> String {
         }
         WorkloadError::Manifest { .. } => "correct it and deploy again; nothing was changed".into(),
         WorkloadError::Cluster(error) => cluster(error),
-        WorkloadError::Kubernetes(_) => API_SERVER.into(),
+        WorkloadError::MissingRights { namespace, activities, .. } => format!(
+            "an administrator can grant them: evenkeel rbac {} --namespace {namespace} --user NAME | kubectl apply -f -",
+            activities.join(" ")
+        ),
+        WorkloadError::Kubernetes(error) => kubernetes(error),
         WorkloadError::Program(_) => RUN_BY_HAND.into(),
         WorkloadError::Io(error) => io(error),
+    }
+}
+
+fn kubernetes(error: &KubernetesError) -> String {
+    match &*error.source {
+        kube::Error::Api(status) if status.code == 401 => {
+            "the credentials in the kubeconfig are wrong or have expired; log in again".into()
+        }
+        kube::Error::Api(status) if status.code == 403 && status.message.contains(" cannot ") => {
+            "evenkeel doctor --context NAME shows which rights are missing, and evenkeel rbac prints them".into()
+        }
+        _ => API_SERVER.into(),
     }
 }
 

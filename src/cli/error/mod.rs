@@ -55,6 +55,20 @@ pub enum Error {
         /// The command as root, pasteable.
         command: String,
     },
+    /// A cluster that is no lab would be changed, and nobody can be asked.
+    #[error("{what} changes the cluster of context {context}, and there is no terminal to ask for consent")]
+    NeedsYes {
+        /// The verb, with the flag because of which it changes the cluster.
+        what: String,
+        /// The context.
+        context: String,
+    },
+    /// The user did not agree.
+    #[error("{what} was not confirmed, so nothing was changed")]
+    Declined {
+        /// The verb, with the flag because of which it changes the cluster.
+        what: String,
+    },
     /// The host of `--target` cannot be reached.
     #[error("no load could be sent to {target}: {why}")]
     NoTarget {

@@ -20,6 +20,9 @@ fn samples() -> Vec<Error> {
     let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
     let why = || "connection refused".to_owned();
     let schema = |error: SchemaError| Error::from(ExperimentError::from(error));
+    let expired = kube::core::Status::failure("Unauthorized", "Unauthorized").with_code(401);
+    let forbidden = "pods is forbidden: User \"ann\" cannot list resource \"pods\" in API group \"\"";
+    let forbidden = kube::core::Status::failure(forbidden, "Forbidden").with_code(403);
     let refused = kube::core::Status::failure("deployments.apps \"server\" is forbidden", "Forbidden").with_code(403);
     vec![
         Error::BadValue { what: "--connections", given: "0".into(), why: "expected a whole number above 0".into() },
@@ -80,6 +83,32 @@ fn samples() -> Vec<Error> {
         ReportError::BadReport { name: "report.json".into(), why: "it is empty".into() }.into(),
         StateIsFile { path: "/var/lib/evenkeel".into() }.into(),
         WorkloadError::ForeignTarget { target: "192.0.2.1:80".into(), via: "eth0".into() }.into(),
+        Error::NeedsYes { what: "scale".into(), context: "prod".into() },
+        Error::Declined { what: "scale".into() },
+        ClusterError::ForeignKubeconfig { from: "~/.kube/config".into(), why: "it has no context".into() }.into(),
+        ClusterError::UnknownContext {
+            given: "nope".into(),
+            from: "~/.kube/config".into(),
+            contexts: vec!["prod".into(), "test".into()],
+        }
+        .into(),
+        ClusterError::ForeignUnreachable {
+            context: "prod".into(),
+            server: "https://192.0.2.1:6443".into(),
+            why: "no answer within 10 s".into(),
+        }
+        .into(),
+        WorkloadError::NoBalanced { namespace: "shop".into(), services: vec!["shop/front".into()] }.into(),
+        WorkloadError::MissingRights {
+            context: "prod".into(),
+            namespace: "shop".into(),
+            missing: vec!["list pods in namespace shop".into(), "patch nodes".into()],
+            activities: vec!["test".into(), "cordon".into()],
+        }
+        .into(),
+        WorkloadError::from(KubernetesError::new("check the rights of the user", kube::Error::Api(expired.boxed())))
+            .into(),
+        WorkloadError::from(KubernetesError::new("list pods", kube::Error::Api(forbidden.boxed()))).into(),
         ClusterError::StateElsewhere {
             name: "lab".into(),
             running: "/srv/labs/lab".into(),
@@ -299,6 +328,8 @@ fn name(error: &Error) -> &'static str {
         Error::LabIsUp { .. } => "LabIsUp",
         Error::NeedsLinux { .. } => "NeedsLinux",
         Error::NeedsRoot { .. } => "NeedsRoot",
+        Error::NeedsYes { .. } => "NeedsYes",
+        Error::Declined { .. } => "Declined",
         Error::NoTarget { .. } => "NoTarget",
         Error::AssertionsMissed { .. } => "AssertionsMissed",
         Error::PromisesBroken { .. } => "PromisesBroken",
@@ -370,6 +401,9 @@ fn of_cluster(error: &ClusterError) -> &'static str {
         ClusterError::LinkChanged(_) => "cluster: LinkChanged",
         ClusterError::Taken { .. } => "cluster: Taken",
         ClusterError::Kubeconfig { .. } => "cluster: Kubeconfig",
+        ClusterError::ForeignKubeconfig { .. } => "cluster: ForeignKubeconfig",
+        ClusterError::UnknownContext { .. } => "cluster: UnknownContext",
+        ClusterError::ForeignUnreachable { .. } => "cluster: ForeignUnreachable",
         ClusterError::Residue { .. } => "cluster: Residue",
         ClusterError::Program(_) => "cluster: Program",
         ClusterError::Io(_) => "cluster: Io",
@@ -389,6 +423,7 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::Deadline { .. } => "workload: Deadline",
         WorkloadError::RolloutStuck { .. } => "workload: RolloutStuck",
         WorkloadError::Manifest { .. } => "workload: Manifest",
+        WorkloadError::NoBalanced { .. } => "workload: NoBalanced",
         WorkloadError::UnknownService { .. } => "workload: UnknownService",
         WorkloadError::SeveralServices { .. } => "workload: SeveralServices",
         WorkloadError::NoServiceGiven => "workload: NoServiceGiven",
@@ -398,6 +433,7 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::NoHeadless { .. } => "workload: NoHeadless",
         WorkloadError::Name { .. } => "workload: Name",
         WorkloadError::NoEndpoints { .. } => "workload: NoEndpoints",
+        WorkloadError::MissingRights { .. } => "workload: MissingRights",
         WorkloadError::Kubernetes(_) => "workload: Kubernetes",
         WorkloadError::Program(_) => "workload: Program",
         WorkloadError::Io(_) => "workload: Io",
@@ -428,7 +464,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 73;
+const NAMES: usize = 79;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

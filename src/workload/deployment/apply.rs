@@ -22,8 +22,6 @@ use crate::workload::{FIELD_MANAGER, WorkloadError};
 const AT_ONCE: usize = 8;
 /// How long a new kind may take until the API server serves it.
 const ESTABLISHED: Duration = Duration::from_secs(20);
-/// The namespace that exists in every cluster.
-const DEFAULT_NAMESPACE: &str = "default";
 
 /// What was applied.
 #[derive(Clone, Debug)]
@@ -35,7 +33,8 @@ pub struct Deployed {
     pub(super) set: ApplySet,
 }
 
-/// Applies `manifests`. Objects without a namespace are put into `namespace`.
+/// Applies `manifests`. Objects without a namespace are put into `namespace`. What was applied is recorded in the namespace
+/// `record`.
 ///
 /// # Errors
 /// [`WorkloadError::Manifest`] when a manifest is refused before anything was changed; [`WorkloadError::Kubernetes`].
@@ -43,15 +42,20 @@ pub async fn deploy(
     client: &Client,
     manifests: &[Manifest],
     namespace: &str,
+    record: &str,
     progress: &Progress,
 ) -> Result<Deployed, WorkloadError> {
     let step = progress.step("apply the manifests");
     let mut resolved = resolve(client, manifests, namespace).await?;
-    let set = ApplySet::of(&resolved);
+    let set = ApplySet::of(&resolved, record);
     for one in &mut resolved {
-        label(&mut one.object);
+        label(&mut one.object, record);
     }
-    stream::iter(&resolved).map(|one| check(client, one)).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+    stream::iter(&resolved)
+        .map(|one| check(client, one, record))
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<Vec<()>>()
+        .await?;
     set.begin(client).await?;
     for phase in Phase::ALL {
         let now = resolved.iter().filter(|one| one.phase() == phase);
@@ -66,12 +70,31 @@ pub async fn deploy(
     })
 }
 
+/// The objects among the manifests that exist in the cluster already.
+///
+/// # Errors
+/// As [`deploy`].
+pub async fn existing(client: &Client, manifests: &[Manifest], namespace: &str) -> Result<Vec<String>, WorkloadError> {
+    let resolved = resolve(client, manifests, namespace).await?;
+    let known = resolved.iter().filter(|one| one.is_known && one.has_namespace);
+    let exists = |one: &Resolved| {
+        let (api, object, name) = (one.api(client), one.object.name_any(), one.name());
+        async move {
+            let found = api.get_metadata_opt(&object).await;
+            let found = found.map_err(|source| KubernetesError::new(format!("get {name}"), source))?;
+            Ok::<_, KubernetesError>(found.map(|_| name))
+        }
+    };
+    let found: Vec<Option<String>> = stream::iter(known).map(exists).buffered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
 fn parameters() -> PatchParams {
     PatchParams::apply(FIELD_MANAGER).force().validation_strict()
 }
 
 /// Asks the API server whether it would apply an object.
-async fn check(client: &Client, one: &Resolved) -> Result<(), WorkloadError> {
+async fn check(client: &Client, one: &Resolved, record: &str) -> Result<(), WorkloadError> {
     if !one.is_known {
         return Ok(());
     }
@@ -79,12 +102,14 @@ async fn check(client: &Client, one: &Resolved) -> Result<(), WorkloadError> {
     let mut namespace = one.namespace.clone();
     if !one.has_namespace {
         // The namespace does not exist yet. Most of what can be wrong with an object is wrong in any namespace.
-        namespace = Some(DEFAULT_NAMESPACE.to_owned());
+        namespace = Some(record.to_owned());
         object.metadata.namespace.clone_from(&namespace);
     }
     let api = super::resolve::api(client, &one.resource, namespace.as_deref());
     match api.patch(&object.name_any(), &parameters().dry_run(), &Patch::Apply(&object)).await {
         Ok(_) => Ok(()),
+        // Whether the user may create it in its own namespace shows when that exists.
+        Err(kube::Error::Api(status)) if status.code == 403 && !one.has_namespace => Ok(()),
         Err(kube::Error::Api(status)) => match refusal(status.code, &status.message) {
             Some(why) => Err(one.refused(why)),
             None => Err(KubernetesError::new(format!("check {}", one.name()), kube::Error::Api(status)).into()),

@@ -22,8 +22,8 @@ use crate::progress::Progress;
 use crate::workload::scale::some;
 use crate::workload::{FIELD_MANAGER, WorkloadError};
 
-/// The name and namespace of the parent object.
-const PARENT: (&str, &str) = ("evenkeel-deployed", "default");
+/// The name of the parent object.
+const PARENT: &str = "evenkeel-deployed";
 /// The label of a member.
 const PART_OF: &str = "applyset.kubernetes.io/part-of";
 /// The label of the parent.
@@ -42,6 +42,8 @@ const REREAD: Duration = Duration::from_millis(100);
 /// The members of one `deploy`, and the kinds and namespaces of all members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ApplySet {
+    /// The namespace of the parent object.
+    home: String,
     /// Kinds as in the annotation: `Deployment.apps`, `Service`.
     kinds: BTreeSet<String>,
     namespaces: BTreeSet<String>,
@@ -50,13 +52,13 @@ pub(super) struct ApplySet {
 }
 
 /// Marks an object as a member.
-pub(super) fn label(object: &mut DynamicObject) {
-    object.labels_mut().insert(PART_OF.to_owned(), id());
+pub(super) fn label(object: &mut DynamicObject, home: &str) {
+    object.labels_mut().insert(PART_OF.to_owned(), id(home));
 }
 
 impl ApplySet {
-    pub(super) fn of(resolved: &[Resolved]) -> Self {
-        let mut set = Self::default();
+    pub(super) fn of(resolved: &[Resolved], home: &str) -> Self {
+        let mut set = Self { home: home.to_owned(), ..Self::default() };
         for one in resolved {
             let kind = group_kind(&one.resource.group, &one.resource.kind);
             set.namespaces.extend(one.namespace.clone());
@@ -68,7 +70,7 @@ impl ApplySet {
 
     /// Adds the kinds and namespaces to the parent, before the first member is applied.
     pub(super) async fn begin(&self, client: &Client) -> Result<(), WorkloadError> {
-        let mut all = parent(client).await?.unwrap_or_default();
+        let mut all = parent(client, &self.home).await?.unwrap_or_else(|| Self::of(&[], &self.home));
         all.kinds.extend(self.kinds.iter().cloned());
         all.namespaces.extend(self.namespaces.iter().cloned());
         all.write(client).await
@@ -77,22 +79,22 @@ impl ApplySet {
     async fn write(&self, client: &Client) -> Result<(), WorkloadError> {
         let join = |values: &BTreeSet<String>| values.iter().cloned().collect::<Vec<_>>().join(",");
         let mut others = self.namespaces.clone();
-        others.remove(PARENT.1);
+        others.remove(&self.home);
         let annotations = [
             (TOOLING, format!("evenkeel/{}", env!("CARGO_PKG_VERSION"))),
             (KINDS, join(&self.kinds)),
             (NAMESPACES, join(&others)),
         ];
         let metadata = ObjectMeta {
-            name: Some(PARENT.0.to_owned()),
-            namespace: Some(PARENT.1.to_owned()),
-            labels: Some(BTreeMap::from([(ID.to_owned(), id())])),
+            name: Some(PARENT.to_owned()),
+            namespace: Some(self.home.clone()),
+            labels: Some(BTreeMap::from([(ID.to_owned(), id(&self.home))])),
             annotations: Some(annotations.map(|(key, value)| (key.to_owned(), value)).into()),
             ..ObjectMeta::default()
         };
         let parent = ConfigMap { metadata, ..ConfigMap::default() };
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let applied = parents(client).patch(PARENT.0, &params, &Patch::Apply(&parent)).await;
+        let applied = parents(client, &self.home).patch(PARENT, &params, &Patch::Apply(&parent)).await;
         applied.map(drop).map_err(|source| KubernetesError::new("record what is deployed", source).into())
     }
 }
@@ -109,17 +111,17 @@ pub async fn prune(client: &Client, deployed: &Deployed, progress: &Progress) ->
     Ok(())
 }
 
-/// Removes everything that `deploy` applied; returns the number of objects.
+/// Removes everything that `deploy` applied and recorded in the namespace `record`; returns the number of objects.
 ///
 /// # Errors
 /// As [`prune`]; [`WorkloadError::NoWorkload`] when nothing is deployed.
-pub async fn undeploy(client: &Client, progress: &Progress) -> Result<usize, WorkloadError> {
-    if parent(client).await?.is_none() {
+pub async fn undeploy(client: &Client, record: &str, progress: &Progress) -> Result<usize, WorkloadError> {
+    if parent(client, record).await?.is_none() {
         return Err(WorkloadError::NoWorkload);
     }
     let step = progress.step("remove what is deployed");
-    let removed = remove(client, &ApplySet::default()).await?;
-    let deleted = parents(client).delete(PARENT.0, &DeleteParams::default()).await;
+    let removed = remove(client, &ApplySet::of(&[], record)).await?;
+    let deleted = parents(client, record).delete(PARENT, &DeleteParams::default()).await;
     deleted.map_err(|source| KubernetesError::new("remove the record of what is deployed", source))?;
     step.done_with(some(removed, "object"));
     Ok(removed)
@@ -127,7 +129,7 @@ pub async fn undeploy(client: &Client, progress: &Progress) -> Result<usize, Wor
 
 /// Removes all members that are not in `keep`, workloads first; returns their number when all have disappeared.
 async fn remove(client: &Client, keep: &ApplySet) -> Result<usize, WorkloadError> {
-    let Some(recorded) = parent(client).await? else { return Ok(0) };
+    let Some(recorded) = parent(client, &keep.home).await? else { return Ok(0) };
     let discovery = Discovery::new(client.clone()).run_aggregated().await;
     let discovery =
         discovery.map_err(|source| KubernetesError::new("list the kinds that the cluster knows", source))?;
@@ -139,7 +141,7 @@ async fn remove(client: &Client, keep: &ApplySet) -> Result<usize, WorkloadError
             Scope::Namespaced => recorded.namespaces.iter().cloned().map(Some).collect(),
         };
         for namespace in places {
-            let labelled = ListParams::default().labels(&format!("{PART_OF}={}", id()));
+            let labelled = ListParams::default().labels(&format!("{PART_OF}={}", id(&keep.home)));
             let listed = api(client, &resource, namespace.as_deref()).list(&labelled).await;
             let listed = listed.map_err(|source| KubernetesError::new(format!("list {kind}"), source))?.items;
             let is_left =
@@ -175,8 +177,8 @@ async fn remove(client: &Client, keep: &ApplySet) -> Result<usize, WorkloadError
 }
 
 /// What the parent object records; `None` without a parent.
-async fn parent(client: &Client) -> Result<Option<ApplySet>, WorkloadError> {
-    let found = parents(client).get_opt(PARENT.0).await;
+async fn parent(client: &Client, home: &str) -> Result<Option<ApplySet>, WorkloadError> {
+    let found = parents(client, home).get_opt(PARENT).await;
     let found = found.map_err(|source| KubernetesError::new("read what is deployed", source))?;
     Ok(found.map(|parent| {
         let list = |name: &str| {
@@ -184,13 +186,13 @@ async fn parent(client: &Client) -> Result<Option<ApplySet>, WorkloadError> {
             text.split(',').filter(|value| !value.is_empty()).map(str::to_owned).collect::<BTreeSet<_>>()
         };
         let mut namespaces = list(NAMESPACES);
-        namespaces.insert(PARENT.1.to_owned());
-        ApplySet { kinds: list(KINDS), namespaces, members: BTreeSet::new() }
+        namespaces.insert(home.to_owned());
+        ApplySet { home: home.to_owned(), kinds: list(KINDS), namespaces, members: BTreeSet::new() }
     }))
 }
 
-fn parents(client: &Client) -> Api<ConfigMap> {
-    Api::namespaced(client.clone(), PARENT.1)
+fn parents(client: &Client, home: &str) -> Api<ConfigMap> {
+    Api::namespaced(client.clone(), home)
 }
 
 /// The resource of a kind as in the annotation; `None` if the cluster no longer knows it.
@@ -208,8 +210,8 @@ fn group_kind(group: &str, kind: &str) -> String {
 }
 
 /// The name of the set: a hash of the parent's name, namespace, kind and group, as KEP-3659 defines it.
-fn id() -> String {
-    let parent = format!("{}.{}.ConfigMap.", PARENT.0, PARENT.1);
+fn id(home: &str) -> String {
+    let parent = format!("{PARENT}.{home}.ConfigMap.");
     format!("applyset-{}-v1", URL_SAFE_NO_PAD.encode(Sha256::digest(parent)))
 }
 
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_name_of_the_set_is_a_label() {
-        let id = id();
+        let id = id("default");
         assert!(id.len() <= 63 && id.starts_with("applyset-") && id.ends_with("-v1"), "{id}");
     }
 

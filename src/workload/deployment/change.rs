@@ -78,6 +78,14 @@ pub fn set_replicas(
     Ok(())
 }
 
+/// Moves the program's own manifests into a namespace that exists already.
+pub fn move_to(manifests: &mut Vec<Manifest>, namespace: &str) {
+    manifests.retain(|manifest| manifest.kind() != "Namespace");
+    for manifest in manifests {
+        manifest.object.metadata.namespace = Some(namespace.to_owned());
+    }
+}
+
 fn controller<'a>(
     manifests: &'a mut [Manifest],
     namespace: &str,
@@ -128,6 +136,17 @@ spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
         let images: Vec<_> =
             spec["template"]["spec"]["containers"].as_array().unwrap().iter().map(|c| &c["image"]).collect();
         assert_eq!(images, ["other:1", "new:2"]);
+    }
+
+    #[test]
+    fn the_programs_own_manifests_can_be_moved() {
+        let mut manifests = own().unwrap();
+        let count = manifests.len();
+        move_to(&mut manifests, "shop");
+        assert_eq!(manifests.len(), count - 1, "all but the Namespace");
+        assert!(manifests.iter().all(|manifest| manifest.object.namespace().as_deref() == Some("shop")));
+        let subject = subject_of(&manifests, "shop", &SubjectWish::default()).unwrap();
+        assert_eq!(subject.to_string(), "shop/server");
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod images;
 mod order;
 mod resolve;
 
-pub use apply::{Deployed, deploy};
+pub use apply::{Deployed, deploy, existing};
 pub use apply_set::{prune, undeploy};
-pub use change::{set_image, set_replicas, subject_of};
+pub use change::{move_to, set_image, set_replicas, subject_of};
 pub use images::{ContainerImage, container_images, set_pull_policy};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use kube::discovery::{Discovery, Scope};
 use kube::{Api, Client, ResourceExt};
@@ -70,7 +70,7 @@ pub(super) async fn resolve(
     let discovery = Discovery::new(client.clone()).run_aggregated().await;
     let discovery =
         discovery.map_err(|source| KubernetesError::new("list the kinds that the cluster knows", source))?;
-    let existing = namespaces(client).await?;
+    let existing = namespaces(client, manifests, namespace).await?;
     let own: Vec<CustomResourceDefinition> = manifests.iter().filter_map(Manifest::typed).collect();
     let created: BTreeSet<&str> = manifests.iter().filter(|m| m.kind() == "Namespace").map(Manifest::name).collect();
     let mut seen = BTreeSet::new();
@@ -107,13 +107,29 @@ pub(super) async fn resolve(
     Ok(all)
 }
 
-async fn namespaces(client: &Client) -> Result<BTreeSet<String>, WorkloadError> {
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let listed = namespaces.list(&ListParams::default()).await;
-    let listed = listed.map_err(|source| KubernetesError::new("list namespaces", source))?.items;
-    // A namespace that is being deleted accepts no object.
-    let lives = |namespace: &Namespace| namespace.metadata.deletion_timestamp.is_none();
-    Ok(listed.iter().filter(|namespace| lives(namespace)).map(ResourceExt::name_any).collect())
+/// The namespaces of the manifests that exist already. They are not listed, since a user may only know some of them.
+async fn namespaces(
+    client: &Client,
+    manifests: &[Manifest],
+    namespace: &str,
+) -> Result<BTreeSet<String>, WorkloadError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let given = manifests.iter().filter_map(|manifest| manifest.object.metadata.namespace.as_deref());
+    let named: BTreeSet<&str> = given.filter(|given| !given.is_empty()).chain([namespace]).collect();
+    let mut existing = BTreeSet::new();
+    for name in named {
+        let exists = match api.get_opt(name).await {
+            // A namespace that is being deleted accepts no object.
+            Ok(found) => found.is_some_and(|found| found.metadata.deletion_timestamp.is_none()),
+            // The answer to each of its objects shows whether it exists.
+            Err(kube::Error::Api(status)) if status.code == 403 => true,
+            Err(source) => return Err(KubernetesError::new(format!("get Namespace {name}"), source).into()),
+        };
+        if exists {
+            existing.insert(name.to_owned());
+        }
+    }
+    Ok(existing)
 }
 
 /// The resource of a manifest, its scope, and whether the cluster knows it already.

@@ -11,9 +11,7 @@ use crate::workload::{WorkloadError, drain, nodes};
 /// no such component, when an event is not possible on its node, or when it delays packets and this machine cannot; [`WorkloadError::UnknownNode`];
 /// [`WorkloadError::CannotEvict`]; [`WorkloadError::Kubernetes`].
 pub async fn check(access: &Access, events: &[Planned]) -> Result<Vec<Planned>, WorkloadError> {
-    for event in events.iter().filter(|event| event.action.needs_nodes()) {
-        access.require_lab(&event.action.to_string())?;
-    }
+    check_reach(access, events)?;
     let mut named = Vec::new();
     for event in events {
         named.push(Planned { at: event.at, action: check_one(access, event.action.clone()).await? });
@@ -26,6 +24,15 @@ pub async fn check(access: &Access, events: &[Planned]) -> Result<Vec<Planned>, 
         check_packet_delay(toolbox).await?;
     }
     Ok(named)
+}
+
+/// Checks that the nodes can be reached if one of the `events` acts on their processes. Nothing is asked.
+///
+/// # Errors
+/// [`ClusterError::NoDataPlane`].
+pub fn check_reach(access: &Access, events: &[Planned]) -> Result<(), ClusterError> {
+    let mut needing = events.iter().filter(|event| event.action.needs_nodes());
+    needing.try_for_each(|event| access.require_lab(&event.action.to_string()).map(drop))
 }
 
 /// Checks the node and the component of one event.

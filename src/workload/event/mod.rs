@@ -17,7 +17,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use act::{EventContext, drained, restart, set_variable};
-pub use check::check;
+pub use check::{check, check_reach};
 pub use component::ComponentRef;
 pub use cordon::undo_cordons;
 pub use node::NodeAction;
@@ -26,6 +26,7 @@ pub use play::play;
 pub use slow_pod::SlowedPod;
 
 use crate::config::Replicas;
+use crate::workload::rights::Activity;
 
 /// An action on the workload, on a component or on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +137,19 @@ impl Action {
             | Self::SlowPod(..) => false,
             Self::Node(_, action) => action.changes_pods(),
             _ => true,
+        }
+    }
+
+    /// What it does through the API server; `None` if it acts on the nodes' processes.
+    #[must_use]
+    pub fn activity(&self) -> Option<Activity> {
+        match self {
+            Self::Scale(_) => Some(Activity::Scale),
+            Self::Restart | Self::NewImage(_) => Some(Activity::Rollout),
+            Self::DeletePod => Some(Activity::DeletePod),
+            Self::Node(_, NodeAction::Drain(_)) => Some(Activity::Drain),
+            Self::Node(_, NodeAction::Cordon(_) | NodeAction::Uncordon) => Some(Activity::Cordon),
+            _ => None,
         }
     }
 

@@ -178,6 +178,16 @@ pub fn rights_of(activities: &[Activity]) -> Vec<Right> {
     kept
 }
 
+/// The rights without those in the namespace that a right in the whole cluster contains.
+#[must_use]
+pub fn least(rights: &[Right]) -> Vec<Right> {
+    let is_contained = |right: &Right| {
+        let wider = |other: &Right| Right { reach: Reach::Cluster, without: other.without, ..*right } == *other;
+        right.reach == Reach::Namespace && rights.iter().any(wider)
+    };
+    rights.iter().filter(|right| !is_contained(right)).copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +215,18 @@ mod tests {
         };
         assert!(nodes(&[Activity::Status]).without.is_some());
         assert!(nodes(&[Activity::Status, Activity::Cordon]).without.is_none());
+    }
+
+    #[test]
+    fn a_right_in_the_whole_cluster_contains_that_in_the_namespace() {
+        let lists = |rights: &[Right]| {
+            let of_pods = rights.iter().filter(|right| (right.resource, right.verb) == ("pods", "list"));
+            of_pods.map(|right| right.reach).collect::<Vec<_>>()
+        };
+        let drain = rights_of(&[Activity::Drain]);
+        assert_eq!(lists(&drain), [Reach::Namespace, Reach::Cluster]);
+        assert_eq!(lists(&least(&drain)), [Reach::Cluster]);
+        assert_eq!(least(&rights_of(&[Activity::Scale])), rights_of(&[Activity::Scale]));
     }
 
     #[test]

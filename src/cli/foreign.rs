@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::context::{CommandContext, ask};
 use crate::cli::error::Error;
-use crate::cluster::{ClusterError, ForeignCluster, KubeconfigChoice};
+use crate::cluster::{CONNECT, ClusterError, ForeignCluster, KubeconfigChoice};
 use crate::kubernetes_error::KubernetesError;
 use crate::shutdown::unless;
 use crate::workload::WorkloadError;
@@ -125,8 +125,8 @@ pub async fn denied(
             let source = kube::Error::Api(status);
             Err(WorkloadError::from(KubernetesError::new("check the rights of the user", source)).into())
         }
-        Ok(Err(source)) => Err(unreachable(cluster, innermost(&source))),
-        Err(_) => Err(unreachable(cluster, format!("no answer within {} s", PATIENCE.as_secs()))),
+        Ok(Err(source)) => Err(unreachable(cluster, reason(&source))),
+        Err(_) => Err(unreachable(cluster, late(PATIENCE))),
     }
 }
 
@@ -135,10 +135,19 @@ fn unreachable(cluster: &ForeignCluster, why: String) -> Error {
     ClusterError::ForeignUnreachable { context, server, why }.into()
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
+/// The innermost cause.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(inner) = innermost.source() {
         innermost = inner;
     }
-    innermost.to_string()
+    // The timeout of a connection is an error without a number of the operating system.
+    let timed_out = innermost
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut && error.raw_os_error().is_none());
+    if timed_out { late(CONNECT) } else { innermost.to_string() }
+}
+
+fn late(patience: Duration) -> String {
+    format!("no answer within {} s", patience.as_secs())
 }

@@ -59,6 +59,9 @@ fn end_at_once(terminal: &Terminal, undo: Option<Undo>) {
 fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
     let evenkeel = program(name);
     let undo = |action, left: &str, remedy| Some(Undo { action, left: left.to_owned(), remedy });
+    if let Some(undo) = undo_elsewhere(verb) {
+        return Some(undo);
+    }
     match verb {
         Verb::Up(_) | Verb::Demo(_) => undo(
             "removing what was started",
@@ -106,6 +109,33 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
     }
 }
 
+/// The same for a verb that works on a cluster that is no lab.
+fn undo_elsewhere(verb: &Verb) -> Option<Undo> {
+    let changed = |action: &'static str, left: &str, verb: &str| Undo {
+        action,
+        left: left.to_owned(),
+        remedy: format!("{verb} again on the same cluster, or look at it with kubectl"),
+    };
+    match verb {
+        Verb::Deploy(args) if args.cluster.are_given() => {
+            Some(changed("stopping", "the workload may be left in the middle of its rollout", "deploy it"))
+        }
+        Verb::Scale(args) if args.is_elsewhere() => {
+            Some(changed("stopping", "the workload may be left in the middle of a change", "scale it"))
+        }
+        Verb::Undeploy(args) if args.is_elsewhere() => {
+            Some(changed("stopping", "some of what was deployed may be left", "undeploy it"))
+        }
+        Verb::Test(args) if args.is_elsewhere() => Some(changed(
+            "ending the run",
+            "the workload may be left in the middle of a change, a node cordoned, and Services with the \
+             externalTrafficPolicy of a run",
+            "deploy the workload",
+        )),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Cli;
@@ -120,5 +150,15 @@ mod tests {
         assert_eq!(undo.remedy, "remove them: evenkeel --name lab2 down");
         assert_eq!(undo_of(&verb("down"), "lab").unwrap().remedy, "remove them: evenkeel down");
         assert_eq!(undo_of(&verb("status"), "lab"), None);
+    }
+
+    #[test]
+    fn on_another_cluster_no_lab_is_removed() {
+        for arguments in [&["deploy"][..], &["scale", "1"], &["undeploy"], &["test"]] {
+            let all = [&["evenkeel"], arguments, &["--context", "prod"]].concat();
+            let undo = undo_of(&Cli::try_parse_from(all).unwrap().verb, "lab").unwrap();
+            let said = format!("{} {}", undo.left, undo.remedy);
+            assert!(!said.contains("evenkeel down") && !said.contains("route"), "{arguments:?}: {said}");
+        }
     }
 }

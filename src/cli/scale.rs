@@ -37,6 +37,11 @@ struct ScaleOutput<'a> {
 }
 
 impl Args {
+    /// Whether the cluster is no lab.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.cluster.are_given()
+    }
+
     /// Scales, and prints the workload.
     ///
     /// # Errors

@@ -53,6 +53,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether the cluster is no lab.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.cluster.are_given()
+    }
+
     /// Makes all runs, and prints their results.
     ///
     /// # Errors

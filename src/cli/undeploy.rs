@@ -32,6 +32,11 @@ struct UndeployOutput {
 }
 
 impl Args {
+    /// Whether the cluster is no lab.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.cluster.are_given()
+    }
+
     /// Removes everything that `deploy` applied.
     ///
     /// # Errors

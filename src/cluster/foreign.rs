@@ -11,7 +11,7 @@ use super::access::Access;
 use crate::cluster::ClusterError;
 
 /// How long a connection to the API server may take.
-const CONNECT: Duration = Duration::from_secs(5);
+pub const CONNECT: Duration = Duration::from_secs(5);
 /// The variable with the paths of kubeconfigs.
 const VARIABLE: &str = "KUBECONFIG";
 /// The namespace of a context that names none.

@@ -270,6 +270,10 @@ fn bad_kubeconfigs_are_refused(lab: &Lab, home: &Home, admin: &Value) {
     for arguments in [&["status"][..], &["scale", "1", "--yes"], &["test"], &["undeploy", "--yes"], &["logs"]] {
         home.refused("closed", arguments, 1, &["cannot be reached at https://127.0.0.1:1", "Connection refused"]);
     }
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    closed["clusters"][0]["cluster"]["server"] = json!(format!("https://{}", mute.local_addr().unwrap()));
+    home.kubeconfig("mute", &closed);
+    home.refused("mute", &["status"], 1, &["no answer within 5 s"]);
     let expired = with_user(admin, json!({"token": "none"}));
     home.kubeconfig("expired", &expired);
     home.refused("expired", &["status"], 1, &["Unauthorized", "log in again"]);

@@ -194,12 +194,12 @@ fn rights_cells(activity: Activity) -> [String; 2] {
 
 #[test]
 fn the_page_of_clusters_has_the_rights_of_every_verb() {
-    let mut table =
-        String::from("| Verb | Rights in the namespace | Rights in the whole cluster |\n| --- | --- | --- |\n");
-    for activity in Activity::ALL {
+    let row = |activity: Activity| {
         let [in_namespace, in_cluster] = rights_cells(activity);
-        table.push_str(&format!("| `{activity}` | {in_namespace} | {in_cluster} |\n"));
-    }
+        format!("| `{activity}` | {in_namespace} | {in_cluster} |\n")
+    };
+    let header = "| Verb | Rights in the namespace | Rights in the whole cluster |\n| --- | --- | --- |\n";
+    let table: String = std::iter::once(header.to_owned()).chain(Activity::ALL.map(row)).collect();
     let page = read(&project().join("docs/clusters.md"));
     assert!(page.contains(&table), "the table of rights in docs/clusters.md should be:\n{table}");
 }

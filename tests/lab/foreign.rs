@@ -13,7 +13,7 @@ use crate::lab::{Lab, eventually, text};
 
 /// Who uses the cluster: `nobody`.
 const USER: &str = "65534";
-/// The ServiceAccount with the rights that `evenkeel rbac` prints.
+/// The `ServiceAccount` with the rights that `evenkeel rbac` prints.
 const ACCOUNT: &str = "limited";
 const NAMESPACE: &str = "evenkeel";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/evenkeel/deployments/server";
@@ -125,8 +125,8 @@ fn every_verb_works_with_a_kubeconfig_alone() {
     let report: Value = serde_json::from_str(&on(&["--json", "test", "--requests", "3000"]).0).unwrap();
     let run = &report["runs"][0];
     assert_eq!(run["requests"]["answered"], 3_000);
-    let served = run["spread"]["pods"].as_array().unwrap().iter().map(|pod| pod["requests"].as_u64().unwrap());
-    assert_eq!(served.sum::<u64>(), 3_000, "responses name their pods");
+    let by_pod = run["spread"]["pods"].as_array().unwrap().iter().map(|pod| pod["requests"].as_u64().unwrap());
+    assert_eq!(by_pod.sum::<u64>(), 3_000, "responses name their pods");
 
     events_work(&lab, &home);
     what_needs_the_nodes_is_refused(&home);

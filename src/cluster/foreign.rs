@@ -108,9 +108,9 @@ fn merge(paths: &[PathBuf]) -> Result<Kubeconfig, KubeconfigError> {
 
 /// Where the kubeconfig is, for messages.
 fn source(choice: &KubeconfigChoice) -> String {
-    match (&choice.file, std::env::var(VARIABLE)) {
+    match (&choice.file, std::env::var_os(VARIABLE)) {
         (Some(file), _) => file.display().to_string(),
-        (None, Ok(paths)) if !paths.is_empty() => paths,
+        (None, Some(paths)) if !paths.is_empty() => paths.display().to_string(),
         _ => "~/.kube/config".to_owned(),
     }
 }

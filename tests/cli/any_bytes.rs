@@ -15,7 +15,7 @@ use super::World;
 use super::server::Server;
 
 /// Each verb with arguments by which it comes as far as it can without a lab.
-const VERBS: [&[&str]; 14] = [
+const VERBS: [&[&str]; 15] = [
     &["up"],
     &["deploy"],
     &["scale", "3"],
@@ -25,6 +25,7 @@ const VERBS: [&[&str]; 14] = [
     &["logs"],
     &["logs", "--component", "kubelet"],
     &["status"],
+    &["status", "--context", "prod"],
     &["build"],
     &["doctor"],
     &["demo"],
@@ -33,10 +34,14 @@ const VERBS: [&[&str]; 14] = [
 ];
 
 /// Every option that takes a value, with a verb that has it.
-const OPTIONS: [&[&str]; 41] = [
+const OPTIONS: [&[&str]; 45] = [
     &["status", "--name"],
     &["status", "--state-dir"],
     &["status", "--cache-dir"],
+    &["status", "--kubeconfig"],
+    &["status", "--context"],
+    &["rbac"],
+    &["rbac", "--namespace"],
     &["up", "--proxy-mode"],
     &["deploy", "--image"],
     &["deploy", "--replicas"],

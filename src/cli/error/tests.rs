@@ -464,7 +464,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 79;
+const NAMES: usize = 80;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -19,6 +19,7 @@ use super::boot_sandbox::BootingSandbox;
 use super::layout::Layout;
 use super::network_plan::{HOST_LINK, NODE_LINK, NetworkStep, Uplink, node_link, router_node_link};
 use super::node::{Cluster, Node, Router, RunningNode, router_name};
+use super::node_fault::{LinkChange, change_link};
 use super::node_ready::node_ready;
 use super::plan::BootPlan;
 use super::prepare::Preparation;
@@ -215,11 +216,16 @@ pub fn configure_network(ip: &Path, steps: &str) -> Result<(), ClusterError> {
     network::configure(ip, &steps)
 }
 
-/// Kills all processes of a node, and waits until they are gone. Its link goes with them.
+/// Removes the link of a node and kills all its processes, as if its machine lost power, and waits until they are gone. The kernel
+/// would remove the link only after them, and until then refuse connections in their place.
 ///
 /// # Errors
-/// [`ClusterError::Io`] when they do not end.
+/// [`ClusterError::Io`] when they do not end, [`ClusterError::Program`] when the link cannot be removed.
 pub fn kill_node(cluster: &Cluster, node: &Node) -> Result<(), ClusterError> {
+    let running = cluster.nodes.iter().find(|running| running.node == *node);
+    if let (Some(running), Some(_)) = (running, &cluster.router) {
+        change_link(cluster, running, LinkChange::Delete)?;
+    }
     residue::end_processes(&node.cgroup(&cluster.name)).map(drop)
 }
 

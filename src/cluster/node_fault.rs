@@ -67,7 +67,7 @@ impl FaultyNode {
         };
         match fault {
             NodeFault::Paused => pause(&now, node)?,
-            NodeFault::Partitioned => link(&now, running, "down")?,
+            NodeFault::Partitioned => change_link(&now, running, LinkChange::Down)?,
             NodeFault::Lossy(per_mille) => packet_filter(&now, running, &rules(per_mille))?,
         }
         Ok(faulty)
@@ -110,7 +110,7 @@ fn undo(cluster: &Cluster, record: &NodeRecord) -> Result<(), ClusterError> {
         let now = find(&cluster.name, &cluster.paths)?;
         if let Some(running) = now.nodes.iter().find(|running| running.node.name == record.node) {
             match record.change {
-                NodeChange::Partitioned => link(&now, running, "up")?,
+                NodeChange::Partitioned => change_link(&now, running, LinkChange::Up)?,
                 NodeChange::Lossy => packet_filter(&now, running, &no_rules())?,
                 NodeChange::Paused | NodeChange::Cordoned => {}
             }
@@ -144,13 +144,30 @@ fn signal(cluster: &Cluster, node: &str, signal: Signal) -> Result<(), ClusterEr
     Ok(sent.map_err(|source| IoError::new(format!("send {signal} to the processes of {node}"), source))?)
 }
 
-/// Sets the router's end of the link to a node up or down.
-fn link(cluster: &Cluster, running: &RunningNode, state: &str) -> Result<(), ClusterError> {
+/// What is done to the link of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkChange {
+    Up,
+    Down,
+    Delete,
+}
+
+/// Changes the router's end of the link to a node.
+///
+/// # Errors
+/// [`ClusterError::Program`]; [`ClusterError::Io`] in a lab without a router.
+pub(super) fn change_link(cluster: &Cluster, running: &RunningNode, change: LinkChange) -> Result<(), ClusterError> {
     let Some(router) = &cluster.router else {
         let why = io::Error::other("the lab has one node and no router");
         return Err(IoError::new(format!("cut the link of {}", running.node.name), why).into());
     };
-    run_in_network(cluster, router.pid, "ip", &["link", "set", &running.node.router_link(), state])
+    let link = running.node.router_link();
+    let run = |arguments: &[&str]| run_in_network(cluster, router.pid, "ip", arguments);
+    match change {
+        LinkChange::Up => run(&["link", "set", &link, "up"]),
+        LinkChange::Down => run(&["link", "set", &link, "down"]),
+        LinkChange::Delete => run(&["link", "delete", &link]),
+    }
 }
 
 fn packet_filter(cluster: &Cluster, running: &RunningNode, rules: &str) -> Result<(), ClusterError> {

@@ -169,10 +169,12 @@ impl Soak<'_> {
         self.part(&[promise::kill_proxies(&nodes)], Rounds { count: rounds, ..KEEPALIVE }).await?;
         // The first node has the control plane, whose data would be lost with it.
         let (others, connections) = (&nodes[1..], self.plan.load.connections.get());
-        for promise in [promise::partition_node(others, connections), promise::kill_node(others, connections)] {
-            self.both_loads(&[promise]).await?;
+        self.both_loads(&[promise::partition_node(others, connections)]).await?;
+        self.both_loads(&[promise::kill_node(others, connections), promise::start_node(others)]).await?;
+        for mode in [Mode::Keepalive, Mode::NoKeepalive] {
+            self.part(&[promise::pause_control_plane()], Rounds { mode, ..KEEPALIVE }).await?;
         }
-        self.part(&[promise::pause_control_plane()], KEEPALIVE).await
+        Ok(())
     }
 
     async fn pods(&mut self) -> Result<(), ExperimentError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::NodeFault;
-use crate::config::Replicas;
+use crate::config::{NODE_GRACE_SECONDS, Replicas};
 use crate::workload::event::{Action, ComponentRef, NodeAction, Planned};
 use evenkeel_measure::{Around, Measurement, some};
 
@@ -16,15 +16,12 @@ const PAUSE: Duration = Duration::from_secs(30);
 const DRAINED: Duration = Duration::from_secs(1);
 /// The longest time until a component is ready again, in seconds.
 const BACK: f64 = 5.0;
-/// How long a node stays dead: longer than Kubernetes needs to notice it.
-const LOST: Duration = Duration::from_secs(15);
 /// How long a node is cut off.
 const CUT_OFF: Duration = Duration::from_secs(10);
-/// The longest time until throughput is full again after the loss of a node, in seconds: until the node is not Ready, and its pods
-/// are no endpoints.
-const NOTICED: f64 = 12.0;
 /// The longest time until throughput is full again, in seconds.
 const FULL_AGAIN: f64 = 1.5;
+/// The same after the loss of a node: its kubelet must be silent for [`NODE_GRACE_SECONDS`], which is looked at once a second.
+const FULL_AGAIN_WITHOUT_NODE: f64 = NODE_GRACE_SECONDS as f64 + 1.0 + FULL_AGAIN;
 
 /// What is guaranteed during an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,11 +121,17 @@ pub(super) fn pause_control_plane() -> Promise {
     Promise::new("control plane paused 30 s", Guarantee::NoFailure, vec![vec![pause]])
 }
 
-/// Each of these nodes is killed in turn, one in each round, and started again when Kubernetes has noticed it.
+/// Each of these nodes is killed in turn, one in each round.
 pub(super) fn kill_node(nodes: &[String], connections: u32) -> Promise {
-    let kill = |node: &String| vec![Action::Node(node.clone(), NodeAction::Kill(Some(LOST)))];
+    let kill = |node: &String| vec![Action::Node(node.clone(), NodeAction::Kill(None))];
     let guarantee = Guarantee::NodeIsLost { connections, restarts: true };
-    Promise::new("SIGKILL of a node, started again", guarantee, nodes.iter().map(kill).collect())
+    Promise::new("kill of a node", guarantee, nodes.iter().map(kill).collect())
+}
+
+/// The node that was killed in the same round is started again.
+pub(super) fn start_node(nodes: &[String]) -> Promise {
+    let start = |node: &String| vec![Action::Node(node.clone(), NodeAction::Restart)];
+    Promise::new("start of a killed node", Guarantee::NoFailure, nodes.iter().map(start).collect())
 }
 
 /// The link of each of these nodes is down in turn, one in each round.
@@ -232,7 +235,7 @@ impl Observation {
             Guarantee::ComponentReturns | Guarantee::NodeIsLost { restarts: false, .. } if self.restarts > 0 => {
                 Some(format!("{} of pods", some(self.restarts, "restart")))
             }
-            Guarantee::NodeIsLost { .. } => self.stayed_low(NOTICED),
+            Guarantee::NodeIsLost { .. } => self.stayed_low(FULL_AGAIN_WITHOUT_NODE),
             Guarantee::SomeFailure if self.failed == 0 => Some("no request failed".into()),
             _ => None,
         }

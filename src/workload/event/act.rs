@@ -90,7 +90,7 @@ pub(super) async fn perform(
         }
         Action::Pause(component, time) => {
             let cluster = access.require_lab(&action.to_string())?;
-            let pausing = component::pause(cluster, component, *time);
+            let pausing = Box::pin(component::pause(cluster, component, *time));
             return on_component(context, cluster, action, component, pausing).await;
         }
         Action::KillControlPlane => {
@@ -100,7 +100,7 @@ pub(super) async fn perform(
         }
         Action::PauseControlPlane(time) => {
             let cluster = access.require_lab(&action.to_string())?;
-            let pausing = component::pause_control_plane(cluster, *time);
+            let pausing = Box::pin(component::pause_control_plane(cluster, *time));
             return watched(context, action, cluster.first().node.name.clone(), pausing).await;
         }
         Action::Node(node, action) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::act::{EventContext, settle};
+use super::component::end_leadership;
 use super::cordon::Cordons;
 use super::node_watch::{AffectedNode, NodeWatch};
 use super::{Action, node_death};
@@ -131,11 +132,16 @@ async fn act(
             node_death::start(context, watch, &killed).await?;
         }
         NodeAction::Fault(fault, time) => {
-            let faulty = FaultyNode::begin(context.access.require_lab(&what)?, node, fault)?;
+            let cluster = context.access.require_lab(&what)?;
+            let faulty = FaultyNode::begin(cluster, node, fault)?;
             sleep(time).await;
+            if fault == NodeFault::Paused && cluster.first().node.name == node {
+                end_leadership(cluster, time)?;
+            }
             faulty.end()?;
             watch.until_ready().await?;
             settle(context).await?;
+            watch.read_route().await;
         }
         NodeAction::Delay(delay, time) => {
             let (nodes, toolbox) = context.access.require_kernels(&what)?;

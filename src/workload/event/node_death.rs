@@ -66,7 +66,9 @@ pub(super) async fn start(
     }
     until_reported(context, killed).await?;
     watch.until_ready().await?;
-    settle(context).await
+    settle(context).await?;
+    watch.read_route().await;
+    Ok(())
 }
 
 /// Waits until the kubelet has reported its own state and that of its pods. Until then, the API server has those from before.

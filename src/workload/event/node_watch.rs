@@ -156,9 +156,7 @@ impl<'a> NodeWatch<'a> {
         if let Ok(slices) = slices(client, context.subject).await {
             watch.note(Watched::Endpoints, slices.iter().any(|slice| watch.has_endpoint(slice)));
         }
-        if let Some(is_routed) = watch.is_routed().await {
-            watch.note(Watched::Route, is_routed);
-        }
+        watch.read_route().await;
         Self { began: Instant::now(), ..watch }
     }
 
@@ -189,6 +187,13 @@ impl<'a> NodeWatch<'a> {
     pub(super) async fn until_ready(&self) -> Result<(), WorkloadError> {
         let left = || (self.ready.get().now == Some(false)).then_some("it is not Ready");
         self.until("its return", left).await
+    }
+
+    /// Reads the routes at once, since they are read only now and then.
+    pub(super) async fn read_route(&self) {
+        if let Some(is_routed) = self.is_routed().await {
+            self.note(Watched::Route, is_routed);
+        }
     }
 
     async fn until(&self, what: &str, left: impl Fn() -> Option<&'static str>) -> Result<(), WorkloadError> {
@@ -234,9 +239,7 @@ impl<'a> NodeWatch<'a> {
         }
         loop {
             sleep(ROUTES).await;
-            if let Some(is_routed) = self.is_routed().await {
-                self.note(Watched::Route, is_routed);
-            }
+            self.read_route().await;
         }
     }
 

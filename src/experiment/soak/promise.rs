@@ -20,8 +20,12 @@ const BACK: f64 = 5.0;
 const CUT_OFF: Duration = Duration::from_secs(10);
 /// The longest time until throughput is full again, in seconds.
 const FULL_AGAIN: f64 = 1.5;
-/// The same after the loss of a node: its kubelet must be silent for [`NODE_GRACE_SECONDS`], which is looked at once a second.
-const FULL_AGAIN_WITHOUT_NODE: f64 = NODE_GRACE_SECONDS as f64 + 1.0 + FULL_AGAIN;
+/// The longest time until a lost node is not Ready, in seconds: its kubelet must be silent for the grace period, which is looked at
+/// once a second.
+const UNTIL_NOTICED: f64 = NODE_GRACE_SECONDS as f64 + 1.0;
+/// The longest time until the kubelet of a node that is back reports that its pods are ready, in seconds: the period in which it
+/// compares its pods with those of the API server.
+const UNTIL_REPORTED: f64 = 10.0;
 
 /// What is guaranteed during an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +38,35 @@ pub(super) enum Guarantee {
     /// again in time. In a single round on a busy machine, noise alone exceeds the tenth that "full" allows.
     FewFailures,
     /// At most two requests fail for each connection of the load, none on a connection to a pod of another node, and throughput,
-    /// added up over all rounds, is full again within the time in which the node is noticed: each connection has one request in
-    /// flight, and may be opened once more through the node before the router stops that.
+    /// added up over all rounds, is full again in time: each connection has one request in flight, and may be opened once more
+    /// through the node before the router stops that.
     NodeIsLost {
         /// The connections of the load.
         connections: u32,
-        /// Whether pods may be restarted.
-        restarts: bool,
+        /// What happened to the node.
+        loss: NodeLoss,
     },
     /// At least one request fails.
     SomeFailure,
+}
+
+/// How a node is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NodeLoss {
+    /// Its processes are killed.
+    Killed,
+    /// Its link is down for a while. No pod is restarted.
+    CutOff,
+}
+
+impl NodeLoss {
+    /// The longest time until throughput is full again, in seconds.
+    fn full_again(self) -> f64 {
+        match self {
+            Self::Killed => UNTIL_NOTICED + FULL_AGAIN,
+            Self::CutOff => CUT_OFF.as_secs_f64().max(UNTIL_NOTICED) + UNTIL_REPORTED + FULL_AGAIN,
+        }
+    }
 }
 
 /// An event, and its guarantee.
@@ -124,7 +147,7 @@ pub(super) fn pause_control_plane() -> Promise {
 /// Each of these nodes is killed in turn, one in each round.
 pub(super) fn kill_node(nodes: &[String], connections: u32) -> Promise {
     let kill = |node: &String| vec![Action::Node(node.clone(), NodeAction::Kill(None))];
-    let guarantee = Guarantee::NodeIsLost { connections, restarts: true };
+    let guarantee = Guarantee::NodeIsLost { connections, loss: NodeLoss::Killed };
     Promise::new("kill of a node", guarantee, nodes.iter().map(kill).collect())
 }
 
@@ -137,7 +160,7 @@ pub(super) fn start_node(nodes: &[String]) -> Promise {
 /// The link of each of these nodes is down in turn, one in each round.
 pub(super) fn partition_node(nodes: &[String], connections: u32) -> Promise {
     let fault = |node: &String| vec![Action::Node(node.clone(), NodeAction::Fault(NodeFault::Partitioned, CUT_OFF))];
-    let guarantee = Guarantee::NodeIsLost { connections, restarts: false };
+    let guarantee = Guarantee::NodeIsLost { connections, loss: NodeLoss::CutOff };
     Promise::new("partition of a node for 10 s", guarantee, nodes.iter().map(fault).collect())
 }
 
@@ -232,10 +255,10 @@ impl Observation {
             Guarantee::NodeIsLost { .. } if self.elsewhere > 0 => {
                 Some(format!("{} failed on other nodes", some(self.elsewhere, "request")))
             }
-            Guarantee::ComponentReturns | Guarantee::NodeIsLost { restarts: false, .. } if self.restarts > 0 => {
+            Guarantee::ComponentReturns | Guarantee::NodeIsLost { loss: NodeLoss::CutOff, .. } if self.restarts > 0 => {
                 Some(format!("{} of pods", some(self.restarts, "restart")))
             }
-            Guarantee::NodeIsLost { .. } => self.stayed_low(FULL_AGAIN_WITHOUT_NODE),
+            Guarantee::NodeIsLost { loss, .. } => self.stayed_low(loss.full_again()),
             Guarantee::SomeFailure if self.failed == 0 => Some("no request failed".into()),
             _ => None,
         }
@@ -300,19 +323,21 @@ mod tests {
         }
         assert!(Observation { took: 5.1, ..observed }.broke(Guarantee::ComponentReturns).is_some());
         assert!(Observation { restarts: 1, ..observed }.broke(Guarantee::ComponentReturns).is_some());
-        let lost = Guarantee::NodeIsLost { connections: 2, restarts: false };
+        let lost = Guarantee::NodeIsLost { connections: 2, loss: NodeLoss::CutOff };
         let dead = Observation { failed: 12, full_again: Some(11.0), ..observed };
         assert_eq!(dead.broke(lost), None);
         for worse in [
             Observation { failed: 13, ..dead },
             Observation { elsewhere: 1, ..dead },
             Observation { restarts: 1, ..dead },
-            Observation { full_again: Some(12.5), ..dead },
+            Observation { full_again: Some(22.6), ..dead },
         ] {
             assert!(worse.broke(lost).is_some(), "{worse:?}");
         }
         let restarted = Observation { restarts: 1, ..dead };
-        assert_eq!(restarted.broke(Guarantee::NodeIsLost { connections: 2, restarts: true }), None);
+        let killed = Guarantee::NodeIsLost { connections: 2, loss: NodeLoss::Killed };
+        assert_eq!(restarted.broke(killed), None);
+        assert!(Observation { full_again: Some(12.6), ..dead }.broke(killed).is_some());
         for guarantee in [Guarantee::NoFailure, Guarantee::SomeFailure] {
             assert!(Observation { unfinished: 1, failed: 1, ..observed }.broke(guarantee).is_some());
             assert!(Observation::default().broke(guarantee).is_some());

@@ -87,11 +87,7 @@ async fn remove(context: &CommandContext, lab: &RunningLab, given: &str, grace: 
     }
     let toolbox = context.toolbox(false).await?;
     let (progress, shutdown) = (&context.progress, &context.shutdown);
-    let left = node_removal::take_out(&lab.client, &lab.cluster, &toolbox, &running, grace, progress, shutdown).await?;
-    let step = progress.step(format!("remove {node}"));
-    cluster::remove_node(&lab.cluster, &running.node)?;
-    node_removal::forget(&lab.client, node).await?;
-    step.done();
+    let left = node_removal::remove(&lab.client, &lab.cluster, &toolbox, &running, grace, progress, shutdown).await?;
     if context.json {
         let cut_connections = Some(left);
         return Ok(output::json(&NodeOutput { schema_version: 1, node, address: None, cut_connections })?);

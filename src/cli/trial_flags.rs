@@ -32,7 +32,7 @@ pub struct TrialFlags {
     compare: Vec<Way>,
     /// Events during the run. Pods: scale:2..10..2, rollout, rollout:IMAGE, kill-pod, delete-pod, throttle-pod:10%=10s,
     /// pause-pod=3s, delay-pod:50ms=10s. Components: kill:COMPONENT, pause:COMPONENT=5s, each also with @NODE after the
-    /// component, kill-control-plane, pause-control-plane=30s. Nodes: drain:NODE, cordon:NODE, uncordon:NODE,
+    /// component, kill-control-plane, pause-control-plane=30s. Nodes: drain:NODE, cordon:NODE, uncordon:NODE, add-node, remove-node:NODE,
     /// kill-node:NODE, restart-node:NODE, pause-node:NODE=5s, partition:NODE=10s, lose:NODE:5%=10s, delay:NODE:20ms=10s. An
     /// event begins at its @TIME; without it, when the event before is over. Without --duration, the run ends when all
     /// events are over

@@ -69,6 +69,14 @@ impl Access {
         Some((find(&known.name, &known.paths).unwrap_or_else(|_| known.clone()), toolbox))
     }
 
+    /// As [`Access::lab_now`], for something that cannot be done without.
+    ///
+    /// # Errors
+    /// [`ClusterError::NoDataPlane`] when only the API server can be reached, or the programs are missing.
+    pub fn require_lab_now(&self, what: &str) -> Result<(Cluster, &Toolbox), ClusterError> {
+        self.lab_now().ok_or_else(|| ClusterError::NoDataPlane { what: what.to_owned() })
+    }
+
     /// As [`Access::kernels`], for something that cannot be done without them.
     ///
     /// # Errors

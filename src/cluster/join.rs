@@ -46,7 +46,7 @@ pub async fn add_node(
     shutdown: &Shutdown,
 ) -> Result<RunningNode, ClusterError> {
     memory::require_for_node()?;
-    let node = free_node(cluster)?;
+    let node = next_node(cluster)?;
     let preparation = Preparation::of_running(cluster, toolbox, environment)?;
     let mut cluster = cluster.clone();
     if cluster.router.is_none() {
@@ -67,7 +67,11 @@ pub async fn add_node(
     started
 }
 
-fn free_node(cluster: &Cluster) -> Result<Node, ClusterError> {
+/// The node that [`add_node`] adds next.
+///
+/// # Errors
+/// [`ClusterError::Taken`] when there are as many nodes as there can be.
+pub fn next_node(cluster: &Cluster) -> Result<Node, ClusterError> {
     let taken = |index: &u8| cluster.nodes.iter().any(|running| running.node.index == *index);
     let free = (1..MOST_NODES).find(|index| !taken(index));
     let full = || ClusterError::Taken { what: "last node name".into(), by: format!("one of {MOST_NODES} nodes") };

@@ -67,7 +67,7 @@ pub use component_process::{
 pub use container::kill_container;
 pub use find::{find, is_booted};
 pub use foreign::{CONNECT, ForeignCluster, KubeconfigChoice};
-pub use join::{add_node, configure_network, kill_node, remove_node, start_node};
+pub use join::{add_node, configure_network, kill_node, next_node, remove_node, start_node};
 pub use kubeconfig::client as client_by;
 pub use layout::Layout;
 pub use link_changes::{LinkAddition, LinkChanges, LinkManager, link_changes};

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::router::EXCLUDE_LABEL;
 use super::scale::some;
 use super::{drain, nodes};
-use crate::cluster::{self, Cluster, RunningNode};
+use crate::cluster::{self, Cluster, ClusterError, RunningNode};
 use crate::kubernetes_error::KubernetesError;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
@@ -33,12 +33,38 @@ pub async fn find_node(client: &Client, cluster: &Cluster, given: &str) -> Resul
     found.cloned().ok_or_else(|| WorkloadError::UnknownNode { given: given.to_owned(), nodes: names() })
 }
 
+/// Takes a node out of the cluster, and removes its sandbox and its object. Waits at most `grace` until its connections have ended;
+/// returns how many were cut.
+///
+/// # Errors
+/// [`WorkloadError::Cluster`] with [`ClusterError::ControlPlaneNode`], and as [`take_out`].
+pub async fn remove(
+    client: &Client,
+    cluster: &Cluster,
+    toolbox: &Toolbox,
+    running: &RunningNode,
+    grace: Duration,
+    progress: &Progress,
+    shutdown: &Shutdown,
+) -> Result<usize, WorkloadError> {
+    let name = &running.node.name;
+    if running.node.is_control_plane() {
+        return Err(ClusterError::ControlPlaneNode { node: name.clone() }.into());
+    }
+    let left = take_out(client, cluster, toolbox, running, grace, progress, shutdown).await?;
+    let step = progress.step(format!("remove {name}"));
+    cluster::remove_node(cluster, &running.node)?;
+    forget(client, name).await?;
+    step.done();
+    Ok(left)
+}
+
 /// Takes a node out of the cluster, and waits at most `grace` until the connections that the router has sent to it have ended;
 /// returns how many are left. If this is interrupted or fails, the node is used as before.
 ///
 /// # Errors
 /// [`WorkloadError::CannotEvict`], [`WorkloadError::Deadline`], [`WorkloadError::Kubernetes`], [`WorkloadError::Interrupted`].
-pub async fn take_out(
+async fn take_out(
     client: &Client,
     cluster: &Cluster,
     toolbox: &Toolbox,
@@ -71,7 +97,7 @@ pub async fn take_out(
 ///
 /// # Errors
 /// [`WorkloadError::Kubernetes`].
-pub async fn forget(client: &Client, name: &str) -> Result<(), WorkloadError> {
+async fn forget(client: &Client, name: &str) -> Result<(), WorkloadError> {
     let nodes: Api<Node> = Api::all(client.clone());
     match nodes.delete(name, &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),

@@ -20,6 +20,7 @@ fn nodes_are_drained_killed_and_cut_off_and_back_afterwards() {
     an_interrupted_fault_is_undone(&lab);
     a_killed_fault_is_undone_by_the_next_verb(&lab);
     a_dead_node_is_noticed_and_starts_again(&lab);
+    a_node_is_added_and_removed(&lab);
     the_control_plane_is_paused_without_loss(&lab);
 }
 
@@ -114,9 +115,24 @@ fn a_dead_node_is_noticed_and_starts_again(lab: &Lab) {
     assert_eq!(lab.json(&["status"])["components"].as_array().unwrap().len(), 4, "three nodes and the router");
 }
 
+fn a_node_is_added_and_removed(lab: &Lab) {
+    let events = "add-node@1s,rollout,remove-node:3";
+    let report = lab.json(&["test", "--warmup", "0", "--no-keepalive", "--during", events, "--assert", "failed==0"]);
+    let events = report["runs"][0]["events"].as_array().unwrap();
+    assert!(events.iter().all(|event| event["trouble"].is_null()), "{events:?}");
+    assert_eq!(events[2]["what"], "remove ci-3");
+    let gone = &events[2]["node"];
+    assert!(!gone["pods"].as_array().unwrap().is_empty() && gone["no_route"]["from_seconds"].is_f64(), "{gone}");
+    assert!(!lab.kube().exists("/api/v1/nodes/ci-3"));
+}
+
+/// For longer than nodes may be silent: no node may count as dead when the control plane runs again.
 fn the_control_plane_is_paused_without_loss(lab: &Lab) {
-    let event = event_of(lab, &["--during", "pause-control-plane=5s@1s"]);
-    assert_eq!(event["impact"]["failures"], 0, "{event}");
+    for event in ["pause-control-plane=12s@1s", "pause:kube-apiserver=12s@1s"] {
+        let event = event_of(lab, &["--no-keepalive", "--during", event]);
+        assert_eq!(event["impact"]["failures"], 0, "{event}");
+        assert_eq!(event["node"]["not_ready"]["from_seconds"], Value::Null, "{event}");
+    }
     let event = event_of(lab, &["--during", "kill-control-plane@1s"]);
     assert_eq!(event["impact"]["failures"], 0, "{event}");
 }

@@ -165,6 +165,7 @@ impl Soak<'_> {
         }
         self.scale(ON_NODES).await?;
         self.both_loads(&[promise::drain(&nodes)]).await?;
+        self.both_loads(&[promise::add_node(cluster::next_node(cluster)?.name)]).await?;
         let rounds = self.plan.rounds.get().min(MOST_KILLS);
         self.part(&[promise::kill_proxies(&nodes)], Rounds { count: rounds, ..KEEPALIVE }).await?;
         // The first node has the control plane, whose data would be lost with it.

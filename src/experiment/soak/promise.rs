@@ -130,6 +130,12 @@ pub(super) fn drain(nodes: &[String]) -> Promise {
     Promise::new("drain of a node, uncordon", Guarantee::NoFailure, nodes.iter().map(drained).collect())
 }
 
+/// A node is added, and the node of this name, which is the one that was added, is removed.
+pub(super) fn add_node(added: String) -> Promise {
+    let actions = vec![Action::AddNode, Action::Restart, Action::Node(added, NodeAction::Remove)];
+    Promise::new("node added, removed", Guarantee::NoFailure, vec![actions])
+}
+
 /// kube-proxy is killed on each of these nodes in turn.
 pub(super) fn kill_proxies(nodes: &[String]) -> Promise {
     let kill =

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::cordon::Cordons;
 use super::node_watch::{AffectedNode, NodeWatch};
 use super::slow_pod::{self, SlowedPod};
-use super::{Action, ComponentRef, component, node, pods};
+use super::{Action, ComponentRef, component, node, node_addition, pods};
 use crate::cluster::{Access, Cluster};
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
@@ -102,6 +102,11 @@ pub(super) async fn perform(
             let cluster = access.require_lab(&action.to_string())?;
             let pausing = Box::pin(component::pause_control_plane(cluster, *time));
             return watched(context, action, cluster.first().node.name.clone(), pausing).await;
+        }
+        Action::AddNode => {
+            let step = progress.step(action.to_string());
+            Box::pin(node_addition::add(context, &action.to_string())).await?;
+            step.done();
         }
         Action::Node(node, action) => {
             return Ok(Box::pin(node::perform(context, cordons, node, *action)).await?.into());

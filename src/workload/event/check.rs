@@ -13,8 +13,14 @@ use crate::workload::{WorkloadError, drain, nodes};
 pub async fn check(access: &Access, events: &[Planned]) -> Result<Vec<Planned>, WorkloadError> {
     check_reach(access, events)?;
     let mut named = Vec::new();
+    let adds_nodes = events.iter().any(|event| event.action == Action::AddNode);
     for event in events {
-        named.push(Planned { at: event.at, action: check_one(access, event.action.clone()).await? });
+        let action = match check_one(access, event.action.clone()).await {
+            // It may be one that an event adds.
+            Err(WorkloadError::UnknownNode { .. }) if adds_nodes => event.action.clone(),
+            checked => checked?,
+        };
+        named.push(Planned { at: event.at, action });
     }
     let delays = |event: &&Planned| {
         matches!(event.action, Action::SlowPod(Slowdown::Delay(_), _) | Action::Node(_, NodeAction::Delay(..)))
@@ -57,7 +63,10 @@ async fn check_one(access: &Access, action: Action) -> Result<Action, WorkloadEr
 /// Checks that an action is possible on this node.
 async fn check_node(access: &Access, node: &str, action: NodeAction, what: &str) -> Result<(), WorkloadError> {
     match action {
-        NodeAction::Drain(_) => {
+        NodeAction::Remove if access.require_lab(what)?.first().node.name == node => {
+            return Err(ClusterError::ControlPlaneNode { node: node.to_owned() }.into());
+        }
+        NodeAction::Drain(_) | NodeAction::Remove => {
             drain::pods_to_evict(&access.client, node).await?;
         }
         NodeAction::Kill(_) | NodeAction::Restart => {

@@ -5,6 +5,7 @@ mod check;
 mod component;
 mod cordon;
 mod node;
+mod node_addition;
 mod node_death;
 mod node_watch;
 mod parse;
@@ -51,6 +52,8 @@ pub enum Action {
     KillControlPlane,
     /// SIGSTOP to every component of the control plane, and SIGCONT after this time.
     PauseControlPlane(Duration),
+    /// Add a node to the lab.
+    AddNode,
     /// An action on a node, which is given by its name or its index.
     Node(String, NodeAction),
 }
@@ -134,6 +137,7 @@ impl Action {
             | Self::Pause(..)
             | Self::KillControlPlane
             | Self::PauseControlPlane(_)
+            | Self::AddNode
             | Self::SlowPod(..) => false,
             Self::Node(_, action) => action.changes_pods(),
             _ => true,
@@ -162,6 +166,7 @@ impl Action {
             | Self::Pause(..)
             | Self::KillControlPlane
             | Self::PauseControlPlane(_)
+            | Self::AddNode
             | Self::SlowPod(..) => true,
             Self::Node(_, action) => action.needs_node(),
             _ => false,
@@ -183,6 +188,7 @@ impl fmt::Display for Action {
             Self::SlowPod(how, time) => write!(formatter, "{how} for {} s", time.as_secs_f64()),
             Self::KillControlPlane => write!(formatter, "kill the control plane"),
             Self::PauseControlPlane(time) => write!(formatter, "pause the control plane for {} s", time.as_secs_f64()),
+            Self::AddNode => write!(formatter, "add a node"),
             Self::Node(node, action) => action.describe(node, formatter),
         }
     }

@@ -9,7 +9,7 @@ use super::act::{EventContext, settle};
 use super::component::end_leadership;
 use super::cordon::Cordons;
 use super::node_watch::{AffectedNode, NodeWatch};
-use super::{Action, node_death};
+use super::{Action, node_addition, node_death};
 use crate::cluster::{ClusterError, DelayedNode, FaultyNode, NodeFault, RunningNode};
 use crate::progress::Step;
 use crate::shutdown;
@@ -27,6 +27,8 @@ pub enum NodeAction {
     Cordon(Option<Duration>),
     /// Let pods be scheduled there again.
     Uncordon,
+    /// Remove it from the lab, as `evenkeel node remove` does.
+    Remove,
     /// SIGKILL to all of its processes; start it again after this time.
     Kill(Option<Duration>),
     /// SIGKILL to all of its processes, and start it again.
@@ -40,7 +42,7 @@ pub enum NodeAction {
 impl NodeAction {
     /// Whether it adds or removes pods, or makes them not ready for a while.
     pub(super) fn changes_pods(self) -> bool {
-        matches!(self, Self::Drain(_) | Self::Kill(_) | Self::Restart)
+        matches!(self, Self::Drain(_) | Self::Remove | Self::Kill(_) | Self::Restart)
     }
 
     /// Whether it acts on the node's processes or its link.
@@ -63,6 +65,7 @@ impl NodeAction {
                 after(formatter, "uncordon", time)
             }
             Self::Uncordon => write!(formatter, "uncordon {node}"),
+            Self::Remove => write!(formatter, "remove {node}"),
             Self::Kill(time) => {
                 write!(formatter, "kill node {node}")?;
                 after(formatter, "start", time)
@@ -118,6 +121,7 @@ async fn act(
             }
         }
         NodeAction::Uncordon => cordons.uncordon(context.access, node).await?,
+        NodeAction::Remove => Box::pin(node_addition::remove(context, node, &what)).await?,
         NodeAction::Kill(None) => {
             node_death::kill(context, node)?;
             watch.until_noticed().await?;

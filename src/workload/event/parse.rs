@@ -8,7 +8,7 @@ use crate::config::{InvalidValue, parse_duration, parse_duration_or_zero};
 /// The kinds of events.
 const KINDS: &str = "scale:N..M, rollout, rollout:IMAGE, kill-pod, delete-pod, throttle-pod:PERCENT=TIME, pause-pod=TIME, \
                      delay-pod:DELAY=TIME, kill:COMPONENT, pause:COMPONENT=TIME, drain:NODE, drain:NODE=TIME, cordon:NODE, \
-                     cordon:NODE=TIME, uncordon:NODE, kill-node:NODE, kill-node:NODE=TIME, restart-node:NODE, \
+                     cordon:NODE=TIME, uncordon:NODE, add-node, remove-node:NODE, kill-node:NODE, kill-node:NODE=TIME, restart-node:NODE, \
                      pause-node:NODE=TIME, partition:NODE=TIME, lose:NODE:PERCENT=TIME, delay:NODE:DELAY=TIME, \
                      kill-control-plane or pause-control-plane=TIME, each optionally followed by @TIME";
 /// The shortest and the longest delay of a pod's packets. TCP gives up new connections after a longer one.
@@ -51,6 +51,7 @@ fn actions(kind: &str) -> Result<Vec<Action>, InvalidValue> {
         ("rollout", Some(image)) if !image.is_empty() => one(Action::NewImage(image.to_owned())),
         ("kill-pod", None) => one(Action::KillPod),
         ("delete-pod", None) => one(Action::DeletePod),
+        ("add-node", None) => one(Action::AddNode),
         ("kill-control-plane", None) => one(Action::KillControlPlane),
         ("kill", Some(component)) => kill(component).map(|action| vec![action]),
         ("pause", Some(rest)) => pause(rest).map(|action| vec![action]),
@@ -153,6 +154,8 @@ mod tests {
         assert_eq!(read("delay:1:20ms=10s"), ["delay 1 by 20 ms for 10 s"]);
         assert_eq!(read("pause-control-plane=30s@1s"), ["pause the control plane for 30 s at 1 s"]);
         assert_eq!(read("kill-control-plane"), ["kill the control plane"]);
+        assert_eq!(read("add-node@2s"), ["add a node at 2 s"]);
+        assert_eq!(read("remove-node:lab-3"), ["remove lab-3"]);
         assert_eq!(read("throttle-pod:10%=10s"), ["throttle a pod to 10% of a CPU for 10 s"]);
         assert_eq!(read("throttle-pod:1%=1m@3s"), ["throttle a pod to 1% of a CPU for 60 s at 3 s"]);
         assert_eq!(read("delay-pod:50ms=10s@1s"), ["delay a pod by 50 ms for 10 s at 1 s"]);
@@ -250,6 +253,9 @@ mod tests {
             "pause-control-plane=",
             "pause-control-plane=0",
             "kill-control-plane:0",
+            "add-node:1",
+            "remove-node",
+            "remove-node:1=5s",
         ] {
             let error = Planned::parse(bad).unwrap_err().to_string();
             assert!(error.starts_with("expected "), "{bad:?}: {error}");

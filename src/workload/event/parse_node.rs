@@ -14,6 +14,7 @@ pub(super) fn parse(name: &str, rest: Option<&str>) -> Option<Result<Action, Inv
     let parsed = match name {
         "drain" => with_optional_time(rest).map(|(node, time)| (node, NodeAction::Drain(time))),
         "cordon" => with_optional_time(rest).map(|(node, time)| (node, NodeAction::Cordon(time))),
+        "remove-node" => node(rest).map(|node| (node, NodeAction::Remove)),
         "uncordon" => node(rest).map(|node| (node, NodeAction::Uncordon)),
         "kill-node" => with_optional_time(rest).map(|(node, time)| (node, NodeAction::Kill(time))),
         "restart-node" => node(rest).map(|node| (node, NodeAction::Restart)),
@@ -30,7 +31,7 @@ pub(super) fn parse(name: &str, rest: Option<&str>) -> Option<Result<Action, Inv
 fn example(name: &str) -> String {
     let node = "a node, by its name or its index";
     match name {
-        "uncordon" | "restart-node" => format!("{node}, such as {name}:lab-1 or {name}:1"),
+        "uncordon" | "remove-node" | "restart-node" => format!("{node}, such as {name}:lab-1 or {name}:1"),
         "pause-node" | "partition" => format!("{node}, and a time, such as {name}:lab-1=10s or {name}:1=10s"),
         "lose" => {
             format!("{node}, from 0.1% to 100% of its packets, and a time, such as lose:lab-1:5%=10s or lose:1:5%=10s")

@@ -104,9 +104,10 @@ fn a_killed_fault_is_undone_by_the_next_verb(lab: &Lab) {
 }
 
 fn a_dead_node_is_noticed_and_starts_again(lab: &Lab) {
-    let event =
-        event_of(lab, &["--no-keepalive", "--timeout", "1s", "--during", "kill-node:2=20s@1s", "--assert", "failed>0"]);
-    let node = &event["node"];
+    // Each connection to the node has a request on its way.
+    let event = event_of(lab, &["-c", "60", "--during", "kill-node:2=20s@1s", "--assert", "failed>0"]);
+    let (node, failed) = (&event["node"], &event["impact"]["failures"]);
+    assert!(failed.as_u64() <= Some(120) && node["failures"] == *failed, "only its own connections fail: {event}");
     for gap in ["not_ready", "no_endpoints", "no_route"] {
         let seconds = |end: &str| node[gap][end].as_f64().unwrap_or_else(|| panic!("{gap} {end}: {event}"));
         assert!(seconds("from_seconds") < 20.0 && seconds("to_seconds") > 20.0, "{gap}: {event}");
@@ -120,7 +121,7 @@ fn a_node_is_added_and_removed(lab: &Lab) {
     let report = lab.json(&["test", "--warmup", "0", "--no-keepalive", "--during", events, "--assert", "failed==0"]);
     let events = report["runs"][0]["events"].as_array().unwrap();
     assert!(events.iter().all(|event| event["trouble"].is_null()), "{events:?}");
-    assert_eq!(events[2]["what"], "remove ci-3");
+    assert_eq!((&events[2]["what"], &events[2]["node"]["node"]), (&json!("remove 3"), &json!("ci-3")));
     let gone = &events[2]["node"];
     assert!(!gone["pods"].as_array().unwrap().is_empty() && gone["no_route"]["from_seconds"].is_f64(), "{gone}");
     assert!(!lab.kube().exists("/api/v1/nodes/ci-3"));

@@ -16,6 +16,7 @@ let
     soak = "Play faults under load, and check that no request is lost";
     build = "Show the images of the lab and where they are, or push them";
     rbac = "Print the rights that verbs need in a cluster, as manifests";
+    toolbox = "Take the programs that were built for a lab to another machine";
     doctor = "Check that this machine has what a lab needs";
     report = "Make a page of charts, Markdown, CSV or tables from the JSON of a test";
     completions = "Print the completions for a shell";

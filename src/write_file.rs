@@ -13,6 +13,9 @@ const USUAL_MODE: u32 = 0o666;
 /// As many symbolic links as Linux follows in one path.
 const MOST_LINKS: usize = 40;
 
+/// Writes the content of a file.
+pub type Content<'a> = dyn FnMut(&mut dyn Write) -> io::Result<()> + 'a;
+
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteFile {
@@ -62,28 +65,37 @@ impl WriteFile {
     /// Whatever the file system says; the file is then as it was before, except that a pipe, a device, or a file that can
     /// only be written in place may have received a part.
     pub fn write(self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.write_with(path, &mut |to| to.write_all(bytes))
+    }
+
+    /// Writes to `path` what `content` writes, without all of it in memory. `content` may be called a second time, for a
+    /// file that can only be written in place.
+    ///
+    /// # Errors
+    /// As [`WriteFile::write`], and those of `content`.
+    pub fn write_with(self, path: &Path, content: &mut Content<'_>) -> io::Result<()> {
         if self.existing == Existing::Replaced {
-            return self.replace(path, bytes, None);
+            return self.replace(path, content, None);
         }
         let target = follow_links(path)?;
         match fs::metadata(&target) {
             Ok(before) if is_stdout(&before) => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes).and_then(|()| stdout.flush())
+                content(&mut stdout).and_then(|()| stdout.flush())
             }
             // Replaced, one of several hard links would be cut off from the others.
-            Ok(before) if !before.is_file() || before.nlink() > 1 => write_in_place(&target, bytes),
-            Ok(before) => match self.replace(&target, bytes, Some(&before)) {
+            Ok(before) if !before.is_file() || before.nlink() > 1 => write_in_place(&target, content),
+            Ok(before) => match self.replace(&target, content, Some(&before)) {
                 // The directory, or the owner, cannot be changed by this user; the file may well be.
-                Err(source) if source.kind() == ErrorKind::PermissionDenied => write_in_place(&target, bytes),
+                Err(source) if source.kind() == ErrorKind::PermissionDenied => write_in_place(&target, content),
                 result => result,
             },
-            Err(source) if source.kind() == ErrorKind::NotFound => self.replace(&target, bytes, None),
+            Err(source) if source.kind() == ErrorKind::NotFound => self.replace(&target, content, None),
             Err(source) => Err(source),
         }
     }
 
-    fn replace(self, target: &Path, bytes: &[u8], before: Option<&Metadata>) -> io::Result<()> {
+    fn replace(self, target: &Path, content: &mut Content<'_>, before: Option<&Metadata>) -> io::Result<()> {
         if target.file_name().is_none() || target.is_dir() {
             return Err(ErrorKind::IsADirectory.into());
         }
@@ -91,7 +103,7 @@ impl WriteFile {
         let mut draft = Builder::new();
         let draft = draft.prefix(".evenkeel-").permissions(Permissions::from_mode(self.mode));
         let mut draft = draft.tempfile_in(directory)?;
-        draft.write_all(bytes)?;
+        content(draft.as_file_mut())?;
         match before {
             Some(before) => keep_attributes(draft.as_file(), before)?,
             None if self.for_caller => give_to_caller(draft.as_file())?,
@@ -123,8 +135,8 @@ fn give_to_caller(file: &File) -> io::Result<()> {
 }
 
 /// Not with `O_CREAT`, by which the kernel refuses another user's file or pipe in `/tmp` even to root.
-fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    OpenOptions::new().write(true).truncate(true).open(path)?.write_all(bytes)
+fn write_in_place(path: &Path, content: &mut Content<'_>) -> io::Result<()> {
+    content(&mut OpenOptions::new().write(true).truncate(true).open(path)?)
 }
 
 /// The file that `path` leads to through symbolic links, which may not exist yet.
@@ -146,6 +158,12 @@ pub fn follow_links(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(io::Error::from_raw_os_error(nix::libc::ELOOP))
+}
+
+/// Whether what is written to `path` comes out at this program's stdout.
+#[must_use]
+pub fn leads_to_stdout(path: &Path) -> bool {
+    follow_links(path).and_then(fs::metadata).is_ok_and(|file| is_stdout(&file))
 }
 
 /// Whether a file is this program's stdout: `/dev/stdout`, even where it leads to a regular file that must not be

@@ -103,6 +103,11 @@ fn undo_of(verb: &Verb, name: &str) -> Option<Undo> {
             "unfinished files may be left in the cache",
             "the next build removes them".to_owned(),
         ),
+        Verb::Toolbox(_) => undo(
+            "stopping",
+            "unfinished files may be left in the cache, or beside the archive",
+            "the next import or build removes those in the cache; beside the archive, remove .evenkeel-*".to_owned(),
+        ),
         Verb::Report(_) | Verb::Rbac(_) | Verb::Logs(_) | Verb::Status(_) | Verb::Completions(_) | Verb::Sandbox(_) => {
             None
         }

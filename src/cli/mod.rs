@@ -40,6 +40,7 @@ pub mod target;
 pub mod terminal;
 pub mod test;
 pub mod tls_flags;
+pub mod toolbox;
 pub mod trial_flags;
 pub mod undeploy;
 pub mod up;
@@ -108,6 +109,8 @@ enum Verb {
     Build(build::Args),
     /// Print the rights that verbs need in a cluster, as manifests
     Rbac(rbac::Args),
+    /// Take the programs that were built for a lab to another machine
+    Toolbox(toolbox::Args),
     /// Check what a lab needs on this machine, and show how to install what is missing
     Doctor(doctor::Args),
     /// Boot, deploy, send load at 2, 5 and 10 pods, compare, and remove the lab
@@ -137,6 +140,7 @@ impl Verb {
             Self::Logs(_) => "logs",
             Self::Status(_) => "status",
             Self::Build(_) => "build",
+            Self::Toolbox(_) => "toolbox",
             Self::Doctor(_) => "doctor",
             Self::Demo(_) => "demo",
             Self::Soak(_) => "soak",
@@ -212,6 +216,7 @@ async fn dispatch(verb: Verb, context: &CommandContext) -> Result<(), Error> {
         Verb::Logs(args) => args.run(context).await,
         Verb::Status(args) => args.run(context).await,
         Verb::Build(args) => args.run(context).await,
+        Verb::Toolbox(args) => args.run(context).await,
         Verb::Doctor(args) => doctor::run(&args, context).await,
         Verb::Demo(args) => args.run(context).await,
         Verb::Soak(args) => Box::pin(args.run(context)).await,

@@ -5,16 +5,14 @@ use std::fmt;
 use oci_spec::image::Arch;
 use serde::Deserialize;
 
+use crate::platform;
+
 /// The operating system of every image that a node runs.
 pub(super) const OS: &str = "linux";
 
 /// The architecture of this machine, by its name in Go and in images.
 pub(super) fn architecture() -> Arch {
-    match std::env::consts::ARCH {
-        "x86_64" => Arch::Amd64,
-        "aarch64" => Arch::ARM64,
-        other => Arch::Other(other.to_owned()),
-    }
+    Arch::from(platform::architecture())
 }
 
 /// `linux/amd64`.

@@ -19,6 +19,16 @@ pub use system::{MachineNamespaces, ProcessHandle, die_with_parent, inotify_inst
 /// Whether a lab can run on this system.
 pub const HAS_LABS: bool = cfg!(target_os = "linux");
 
+/// The architecture of this machine, by its name in Go and in images: `amd64`.
+#[must_use]
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 /// A kind of namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespace {

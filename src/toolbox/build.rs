@@ -1,8 +1,8 @@
 //! Builds a pinned module with Go in a temporary directory of the cache, and renames it when it is complete.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use nix::sys::signal::{Signal, killpg};
@@ -10,11 +10,9 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::find::is_executable;
 use super::module::{Module, Pins, root};
+use super::module_directory::{UnfinishedModule, check, lock, remove_leftovers};
 use super::program::Program;
-use super::release::Release;
-use super::{on_thread, version};
 use crate::io_error::IoError;
 use crate::process::{Invocation, outcome};
 use crate::progress::{Progress, Step};
@@ -40,15 +38,15 @@ pub(super) async fn build(
     let step = progress.step(format!("build {} {}", pins.module.title(), pins.version()));
     let root = root(cache);
     fs::create_dir_all(&root).map_err(|source| IoError::file("create", &root, source))?;
-    let _lock = lock(&root.join(format!(".{}.lock", pins.module)), &step, shutdown).await?;
+    let _lock = lock(&root, pins.module, &step, shutdown).await?;
     remove_leftovers(&root, pins.module);
     let place = pins.directory(cache);
     if check(pins.module, &place.join("bin")).await.is_ok() {
         step.done_with("already built");
         return Ok(());
     }
-    let directory = BuildDir::new(pins, &root)?;
-    let command = go_install(pins, go, &directory.0);
+    let directory = UnfinishedModule::new(pins, &root)?;
+    let command = go_install(pins, go, directory.path());
     run(&command, pins.module, &step, shutdown).await?;
     for program in Program::of_module(pins.module) {
         let (built, wanted) = (directory.bin().join(program.built_name()), directory.bin().join(program.name()));
@@ -63,95 +61,6 @@ pub(super) async fn build(
     let count = Program::of_module(pins.module).count();
     step.done_with(if count == 1 { "1 program".to_owned() } else { format!("{count} programs") });
     Ok(())
-}
-
-/// Waits until no other process builds the module. The lock is released when the file is closed.
-async fn lock(path: &Path, step: &Step, shutdown: &Shutdown) -> Result<File, ToolboxError> {
-    let failed = |source| IoError::file("lock", path, source);
-    let file = File::create(path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => return Ok(file),
-        Err(fs::TryLockError::WouldBlock) => step.detail("waiting for another evenkeel that is building it"),
-        Err(fs::TryLockError::Error(source)) => return Err(failed(source).into()),
-    }
-    let locked = on_thread(move || file.lock().map(|()| file));
-    Ok(shutdown::unless(shutdown, locked).await??.map_err(failed)?)
-}
-
-/// Checks that all programs of a module are in `bin` and have a suitable version.
-async fn check(module: Module, bin: &Path) -> Result<(), String> {
-    for program in Program::of_module(module) {
-        let path = bin.join(program.name());
-        if !is_executable(&path) {
-            return Err(format!("{program} is missing"));
-        }
-        if let Some(why) = version::judge(program, &version::ask(program, &path).await, Release::pinned()) {
-            return Err(format!("{program} {why}"));
-        }
-    }
-    Ok(())
-}
-
-/// The prefix of a build's temporary directory.
-fn unfinished(module: Module) -> String {
-    format!(".unfinished-{module}-")
-}
-
-/// Removes the directories of killed builds; the caller must hold the lock. Failures do no harm.
-fn remove_leftovers(root: &Path, module: Module) {
-    let entries = fs::read_dir(root).into_iter().flatten().filter_map(Result::ok);
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&unfinished(module))) {
-        let _ = fs::remove_dir_all(entry.path());
-    }
-}
-
-/// The temporary directory of a build. It is removed when it is dropped before [`BuildDir::move_to`].
-struct BuildDir(PathBuf);
-
-impl BuildDir {
-    fn new(pins: &Pins, root: &Path) -> Result<Self, ToolboxError> {
-        let directory = Self(root.join(format!("{}{}", unfinished(pins.module), std::process::id())));
-        let fill = || {
-            fs::create_dir(&directory.0)?;
-            fs::create_dir(directory.bin())?;
-            fs::create_dir(directory.scratch())?;
-            fs::write(directory.0.join("go.mod"), &*pins.go_mod)?;
-            fs::write(directory.0.join("go.sum"), &*pins.go_sum)
-        };
-        fill().map_err(|source| IoError::file("make", &directory.0, source))?;
-        Ok(directory)
-    }
-
-    fn bin(&self) -> PathBuf {
-        self.0.join("bin")
-    }
-
-    /// For Go's temporary files, so that they are removed too when Go is killed.
-    fn scratch(&self) -> PathBuf {
-        self.0.join("tmp")
-    }
-
-    /// Moves it to `place`, replacing a damaged module.
-    fn move_to(self, place: &Path) -> Result<(), IoError> {
-        let mut damaged = self.0.clone();
-        damaged.set_extension("damaged");
-        let moved = || {
-            fs::remove_dir_all(self.scratch())?;
-            if place.exists() {
-                fs::rename(place, &damaged)?;
-                fs::remove_dir_all(&damaged)?;
-            }
-            fs::rename(&self.0, place)
-        };
-        moved().map_err(|source| IoError::file("make", place, source))
-    }
-}
-
-impl Drop for BuildDir {
-    fn drop(&mut self) {
-        // If this fails, the next build removes it.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 fn go_install(pins: &Pins, go: &Path, directory: &Path) -> Invocation {
@@ -253,6 +162,8 @@ fn failure(module: Module, command: &Invocation, outcome: &str, tail: &[String])
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     fn failed(tail: &[&str]) -> ToolboxError {

@@ -1,5 +1,7 @@
 //! Errors of the toolbox.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::io_error::IoError;
@@ -33,6 +35,38 @@ pub enum ToolboxError {
         why: String,
         /// What would help.
         remedy: InstallRemedy,
+    },
+    /// A file is not an archive of a toolbox, or not as it was when it was exported.
+    #[error("{} cannot be imported: {why}", path.display())]
+    BadArchive {
+        /// The file.
+        path: PathBuf,
+        /// Why, as the end of a sentence.
+        why: String,
+    },
+    /// An archive has programs for other machines.
+    #[error("{} has programs for {found}, and this machine is {wanted}", path.display())]
+    OtherPlatform {
+        /// The archive.
+        path: PathBuf,
+        /// The platform in the archive: "linux/arm64".
+        found: String,
+        /// The platform of this machine.
+        wanted: String,
+    },
+    /// An archive has programs that were built from other sources than those that are pinned.
+    #[error("{} was not built from the sources that this evenkeel pins: {}", path.display(), differences.join("; "))]
+    OtherPins {
+        /// The archive.
+        path: PathBuf,
+        /// Each module with its difference: "runc is v1.4.2, expected v1.4.3".
+        differences: Vec<String>,
+    },
+    /// The cache has no program that could be exported.
+    #[error("there is nothing to export: no program was built into {}", directory.display())]
+    NothingToExport {
+        /// The directory of the toolbox in the cache.
+        directory: PathBuf,
     },
     /// The components of a node could not watch files.
     #[error("a node needs {needed} inotify instances, but only {free} more can be created: {setting} is {limit}")]
@@ -99,4 +133,6 @@ pub enum InstallRemedy {
     },
     /// Another version of the program on PATH.
     SuitableVersion,
+    /// The libraries of the machine on which the program was built, or a build on this machine.
+    BuiltHere,
 }

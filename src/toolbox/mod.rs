@@ -1,4 +1,5 @@
-//! The programs that a cluster needs: found on PATH or in the cache, checked, and installed on request.
+//! The programs that a cluster needs: found on PATH or in the cache, checked, installed on
+//! request, and taken over from another machine.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -8,6 +9,7 @@ use crate::io_error::IoError;
 use crate::progress::Progress;
 use crate::shutdown::{self, Shutdown};
 
+mod archive;
 mod build;
 mod distribution;
 mod error;
@@ -16,11 +18,13 @@ mod go;
 mod install;
 pub mod kernel;
 mod module;
+mod module_directory;
 mod program;
 mod release;
 mod remembered_versions;
 mod version;
 
+pub use archive::{ArchivedFile, ArchivedModule, ImportedToolbox, ToolboxManifest, export, import};
 pub use error::{InstallRemedy, Installation, ToolboxError};
 
 pub use find::{Found, PassedOver, find, find_one, is_executable};

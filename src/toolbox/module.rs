@@ -150,10 +150,16 @@ impl Pins {
         format!("{key:012x}")
     }
 
+    /// The name of the directory of the built module.
+    #[must_use]
+    pub fn directory_name(&self) -> String {
+        format!("{}-{}", self.module, self.key())
+    }
+
     /// The directory of the built module.
     #[must_use]
     pub fn directory(&self, cache: &Path) -> PathBuf {
-        root(cache).join(format!("{}-{}", self.module, self.key()))
+        root(cache).join(self.directory_name())
     }
 
     /// The directory of its programs.

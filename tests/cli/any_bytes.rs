@@ -15,7 +15,7 @@ use super::World;
 use super::server::Server;
 
 /// Each verb with arguments by which it comes as far as it can without a lab.
-const VERBS: [&[&str]; 15] = [
+const VERBS: [&[&str]; 17] = [
     &["up"],
     &["deploy"],
     &["scale", "3"],
@@ -27,6 +27,8 @@ const VERBS: [&[&str]; 15] = [
     &["status"],
     &["status", "--context", "prod"],
     &["build"],
+    &["toolbox", "export", "toolbox.tar.gz"],
+    &["toolbox", "import", "garbage"],
     &["doctor"],
     &["demo"],
     &["soak"],
@@ -34,7 +36,7 @@ const VERBS: [&[&str]; 15] = [
 ];
 
 /// Every option that takes a value, with a verb that has it.
-const OPTIONS: [&[&str]; 45] = [
+const OPTIONS: [&[&str]; 47] = [
     &["status", "--name"],
     &["status", "--state-dir"],
     &["status", "--cache-dir"],
@@ -56,6 +58,8 @@ const OPTIONS: [&[&str]; 45] = [
     &["soak", "--connections"],
     &["soak", "--only"],
     &["completions"],
+    &["toolbox", "export"],
+    &["toolbox", "import"],
     &["report"],
     &["report", "garbage", "--run"],
     &["report", "garbage", "--output"],
@@ -271,6 +275,7 @@ fn files_of_any_bytes_do_not_panic() {
             &["test", "--baseline", "file.tar"],
             &["test", "--body", "@file.tar"],
             &["status", "--state-dir", "file.tar"],
+            &["toolbox", "import", "file.tar"],
             &["build", "--cache-dir", "file.tar"],
             &["doctor", "--cache-dir", "file.tar"],
         ] {
@@ -352,6 +357,13 @@ fn what_is_no_file_does_not_panic_and_is_not_waited_for() {
     }
     for file in ["directory.tar", "/dev/null"] {
         assert_sensible(&run(&world, &all(&["report", file]), &[]), &file);
+    }
+    for file in ["pipe.tar", "directory.tar", "/dev/null"] {
+        let outcome = run(&world, &all(&["toolbox", "import", file]), &[]);
+        assert_eq!(outcome.code, Some(2), "{file}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("it is not a regular file"), "{file}: {}", outcome.stderr);
+    }
+    for file in ["directory.tar", "/dev/null"] {
         assert_sensible(&run(&world, &all(&["test", "--body", &format!("@{file}")]), &[]), &file);
     }
 }

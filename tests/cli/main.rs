@@ -12,6 +12,7 @@ mod pages;
 mod root;
 mod server;
 mod signals;
+mod toolbox;
 
 use std::fs;
 use std::path::Path;

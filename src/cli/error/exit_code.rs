@@ -46,7 +46,13 @@ impl Error {
 }
 
 fn toolbox(error: &ToolboxError) -> u8 {
-    if matches!(error, ToolboxError::Interrupted(_)) { INTERRUPTED } else { FAILED }
+    match error {
+        ToolboxError::BadArchive { .. } | ToolboxError::OtherPlatform { .. } | ToolboxError::OtherPins { .. } => {
+            IMPOSSIBLE
+        }
+        ToolboxError::Interrupted(_) => INTERRUPTED,
+        _ => FAILED,
+    }
 }
 
 fn image(error: &ImageError) -> u8 {

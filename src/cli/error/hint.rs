@@ -75,12 +75,27 @@ fn io(error: &IoError) -> String {
 fn toolbox(error: &ToolboxError) -> String {
     match error {
         ToolboxError::MissingPrograms { installation, .. } => {
-            format!("install them with: {}", install_command(installation))
+            let other_machine = match installation {
+                Installation::Toolbox => "; or take over what another machine built: evenkeel toolbox import FILE",
+                Installation::Command(_) | Installation::Package(_) => "",
+            };
+            format!("install them with: {}{other_machine}", install_command(installation))
         }
         ToolboxError::MissingKernel { .. } => {
             "evenkeel doctor shows each check; load the kernel module, or use another kernel".into()
         }
         ToolboxError::InstallFailed { remedy, .. } => install(remedy),
+        ToolboxError::BadArchive { .. } => {
+            "no program was taken over; make an archive on another machine with: evenkeel toolbox export FILE".into()
+        }
+        ToolboxError::OtherPlatform { .. } => {
+            "export it on a machine of this architecture, or build the programs here: evenkeel up --install-tools"
+                .into()
+        }
+        ToolboxError::OtherPins { .. } => {
+            "export it with this version of Evenkeel, or build the programs here: evenkeel up --install-tools".into()
+        }
+        ToolboxError::NothingToExport { .. } => "build the programs first: evenkeel up --install-tools".into(),
         ToolboxError::FewInotifyInstances { setting, .. } => {
             format!("raise the limit: sysctl -w {setting}=1024; or end programs that watch files")
         }
@@ -117,6 +132,11 @@ fn install(remedy: &InstallRemedy) -> String {
             format!("install them yourself, then try again; in Debian they are called: {}", debian.join(", "))
         }
         InstallRemedy::AsRoot { command } => format!("run this again as root, or: {}", root::by_hand(command)),
+        InstallRemedy::BuiltHere => {
+            "install the libraries that it needs (runc: the C library and libseccomp of the machine that built it), or \
+             build it here: evenkeel up --install-tools"
+                .into()
+        }
         InstallRemedy::SuitableVersion => "install a suitable version yourself, put it on PATH, and try again".into(),
     }
 }

@@ -132,6 +132,26 @@ fn samples() -> Vec<Error> {
             installation: Installation::Toolbox,
         }
         .into(),
+        ToolboxError::BadArchive { path: "toolbox.tar.gz".into(), why: "it is truncated".into() }.into(),
+        ToolboxError::OtherPlatform {
+            path: "toolbox.tar.gz".into(),
+            found: "linux/arm64".into(),
+            wanted: "linux/amd64".into(),
+        }
+        .into(),
+        ToolboxError::OtherPins {
+            path: "toolbox.tar.gz".into(),
+            differences: vec!["runc: v1.4.2, expected v1.4.3".into()],
+        }
+        .into(),
+        ToolboxError::NothingToExport { directory: "/var/cache/evenkeel/toolbox".into() }.into(),
+        ToolboxError::InstallFailed {
+            what: "runc".into(),
+            why: "the imported program cannot be used on this machine: runc does not report its version (exit 127)"
+                .into(),
+            remedy: InstallRemedy::BuiltHere,
+        }
+        .into(),
         ToolboxError::MissingKernel { missing: vec!["overlayfs: no such device".into()] }.into(),
         ToolboxError::InstallFailed {
             what: "runc".into(),
@@ -351,6 +371,10 @@ fn name(error: &Error) -> &'static str {
 fn of_toolbox(error: &ToolboxError) -> &'static str {
     match error {
         ToolboxError::MissingPrograms { .. } => "toolbox: MissingPrograms",
+        ToolboxError::BadArchive { .. } => "toolbox: BadArchive",
+        ToolboxError::OtherPlatform { .. } => "toolbox: OtherPlatform",
+        ToolboxError::OtherPins { .. } => "toolbox: OtherPins",
+        ToolboxError::NothingToExport { .. } => "toolbox: NothingToExport",
         ToolboxError::MissingKernel { .. } => "toolbox: MissingKernel",
         ToolboxError::InstallFailed { .. } => "toolbox: InstallFailed",
         ToolboxError::FewInotifyInstances { .. } => "toolbox: FewInotifyInstances",
@@ -464,7 +488,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 80;
+const NAMES: usize = 84;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

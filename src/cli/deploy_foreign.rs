@@ -10,7 +10,7 @@ use crate::cluster::ForeignCluster;
 use crate::shutdown::unless;
 use crate::workload::manifest::Manifest;
 use crate::workload::rights::Activity;
-use crate::workload::{self, Subject, SubjectWish, deployment};
+use crate::workload::{self, Subject, SubjectWish, admission, deployment};
 
 /// How many objects are named when the user is asked.
 const NAMED: usize = 5;
@@ -35,6 +35,8 @@ pub(super) async fn run(args: &Args, context: &CommandContext, cluster: &Foreign
     }
     let existing = deployment::existing(client, &manifests, &namespace);
     let existing = unless(shutdown, Box::pin(existing)).await??;
+    let admission = admission::require_admission(client, &manifests, &namespace, &existing);
+    unless(shutdown, Box::pin(admission)).await??;
     if !existing.is_empty() || args.prune {
         args.consent.require(context, cluster, &described(&existing, args.prune))?;
     }

@@ -137,6 +137,11 @@ fn undo_elsewhere(verb: &Verb) -> Option<Undo> {
              externalTrafficPolicy of a run",
             "deploy the workload",
         )),
+        Verb::Soak(args) if args.is_elsewhere() => Some(changed(
+            "ending the round and restoring the workload",
+            "the workload may be left in the middle of a change",
+            "deploy it",
+        )),
         _ => None,
     }
 }
@@ -159,7 +164,7 @@ mod tests {
 
     #[test]
     fn on_another_cluster_no_lab_is_removed() {
-        for arguments in [&["deploy"][..], &["scale", "1"], &["undeploy"], &["test"]] {
+        for arguments in [&["deploy"][..], &["scale", "1"], &["undeploy"], &["test"], &["soak"]] {
             let all = [&["evenkeel"], arguments, &["--context", "prod"]].concat();
             let undo = undo_of(&Cli::try_parse_from(all).unwrap().verb, "lab").unwrap();
             let said = format!("{} {}", undo.left, undo.remedy);

@@ -9,9 +9,10 @@ use super::{output, status};
 use crate::cli::error::Error;
 use crate::cluster::Access;
 use crate::config::Replicas;
+use crate::shutdown::unless;
 use crate::workload::rights::Activity;
 use crate::workload::status::Workload;
-use crate::workload::{self, ScaleOutcome, Subject};
+use crate::workload::{self, ScaleOutcome, Subject, admission};
 
 /// Arguments of `scale`.
 #[derive(Debug, clap::Args)]
@@ -54,6 +55,8 @@ impl Args {
             let namespace = self.subject.namespace_in(&cluster);
             require_rights(context, &cluster, &[Activity::Scale], namespace).await?;
             let subject = Subject::find(&cluster.client, &self.subject.wish_in(&cluster)).await?;
+            let room = admission::require_room(&cluster.client, &subject, self.replicas);
+            unless(&context.shutdown, Box::pin(room)).await??;
             return self.scale(context, &cluster.access(), &subject).await;
         }
         let (lab, _lock) = context.lab_to_change("scale").await?;

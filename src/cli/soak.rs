@@ -1,20 +1,24 @@
 //! `evenkeel soak`.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::context::CommandContext;
+use super::foreign::{ClusterFlags, ConsentFlag, require_rights};
 use super::output;
 use super::subject::SubjectFlag;
 use crate::cli::error::Error;
+use crate::cluster::ForeignCluster;
 use crate::config::parse_positive;
 use crate::experiment::soak::{IndependentClient, Part, PromiseResult, Soak, SoakPlan};
 use crate::experiment::{LONGEST_RUN, ServiceTarget, Workplace};
 use crate::report::{Align, plain_table};
-use crate::toolbox::{self, Program, ToolboxError};
-use crate::workload::Baseline;
+use crate::toolbox::{self, Program, Toolbox, ToolboxError};
+use crate::workload::rights::Activity;
+use crate::workload::{Baseline, Subject};
 use evenkeel_load::{self as load, GrpcMethod, LoadPlan, Protocol};
 use evenkeel_measure::grouped_count;
 
@@ -48,6 +52,10 @@ pub struct Args {
     independent_client: bool,
     #[command(flatten)]
     subject: SubjectFlag,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+    #[command(flatten)]
+    consent: ConsentFlag,
 }
 
 /// The result as JSON.
@@ -65,6 +73,11 @@ fn part() -> impl TypedValueParser<Value = Part> {
 }
 
 impl Args {
+    /// Whether the cluster is no lab.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.cluster.are_given()
+    }
+
     /// The load that the flags describe.
     fn load(&self) -> LoadPlan {
         let mut plan = LoadPlan::new(self.connections, LONGEST_RUN);
@@ -109,19 +122,48 @@ impl Args {
     /// [`Error::PromisesBroken`], [`Error::Interrupted`].
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         load::ensure_descriptors(self.connections)?;
+        if self.is_elsewhere() && self.only != [Part::Pods] {
+            let given = self.only.iter().map(|part| part.name()).collect::<Vec<_>>().join(",");
+            let why = "expected pods, because all other parts act on the nodes of a lab".to_owned();
+            return Err(Error::BadValue { what: "--only", given, why });
+        }
+        if let Some(cluster) = self.cluster.cluster(context).await? {
+            return self.elsewhere(context, &cluster).await;
+        }
         context.require_root("soak")?;
         let independent_client = self.find_client(context).await?;
         let (lab, _lock) = context.lab_to_change("soak").await?;
         let toolbox = context.toolbox(false).await?;
         let (access, link, ip) = (lab.access(Some(&toolbox)), context.name.link(), toolbox.path(Program::Ip));
         let subject = self.subject.subject(context, &lab.client).await?;
-        let plan = SoakPlan { rounds: self.rounds, load: self.load(), only: self.only.clone(), independent_client };
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip };
+        self.soak(context, workplace, Some(&toolbox), independent_client).await
+    }
+
+    /// Makes the part `pods` in a cluster that is no lab.
+    async fn elsewhere(&self, context: &CommandContext, cluster: &ForeignCluster) -> Result<(), Error> {
+        let independent_client = self.find_client(context).await?;
+        self.consent.require(context, cluster, "soak")?;
+        require_rights(context, cluster, &[Activity::Soak], self.subject.namespace_in(cluster)).await?;
+        let subject = Subject::find(&cluster.client, &self.subject.wish_in(cluster)).await?;
+        let access = cluster.access();
+        let workplace = Workplace { access: &access, subject: &subject, link: "", ip: Path::new("ip") };
+        self.soak(context, workplace, None, independent_client).await
+    }
+
+    async fn soak(
+        &self,
+        context: &CommandContext,
+        workplace: Workplace<'_>,
+        toolbox: Option<&Toolbox>,
+        independent_client: Option<IndependentClient>,
+    ) -> Result<(), Error> {
+        let plan = SoakPlan { rounds: self.rounds, load: self.load(), only: self.only.clone(), independent_client };
         // The route to it is removed when this is dropped, also after an error.
         let service = ServiceTarget::reach(workplace, plan.requirements(), &context.progress).await?;
         let target = service.endpoint.target.clone();
-        let before = Baseline::now(&lab.client, &subject).await?;
-        let mut soak = Soak::new(workplace, &toolbox, target, before, plan, &context.progress, &context.shutdown);
+        let before = Baseline::now(&workplace.access.client, workplace.subject).await?;
+        let mut soak = Soak::new(workplace, toolbox, target, before, plan, &context.progress, &context.shutdown);
         let outcome = soak.run().await;
         let results = soak.into_results();
         if context.json {

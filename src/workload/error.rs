@@ -147,6 +147,16 @@ pub enum WorkloadError {
         /// The last state, or the last error.
         why: String,
     },
+    /// The namespace forbids the pods of a controller. Nothing was changed.
+    #[error("{controller} may not have these pods: {why}")]
+    PodsForbidden {
+        /// The controller: `Deployment shop/web`.
+        controller: String,
+        /// Its namespace.
+        namespace: String,
+        /// The words of the API server.
+        why: String,
+    },
     /// A rollout cannot finish.
     #[error("the pods cannot start: {reason}")]
     RolloutStuck {

@@ -1,5 +1,6 @@
 //! The workload: it is applied, rolled out, scaled, watched and shown. Also the external IPs of its Services, and its volumes.
 
+pub mod admission;
 pub mod backends;
 pub mod baseline;
 pub mod cluster_dns;

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::admission::is_forbidden;
 use super::backends::listed_as_ready;
 use super::controller::{Controller, ControllerKind};
 use super::endpoint::{external_ips, host_name};
@@ -67,7 +68,14 @@ pub async fn scale(
     let step = progress.step(format!("scale to {replicas}"));
     let began = Instant::now();
     let from = set(&access.client, subject, replicas).await?;
-    let (ready, all) = settled(access, subject, Some(replicas), &step, shutdown, began).await?;
+    let (ready, all) = match settled(access, subject, Some(replicas), &step, shutdown, began).await {
+        // The controller would go on asking for pods, and get them at any later time.
+        Err(WorkloadError::RolloutStuck { reason }) if is_forbidden(&reason) && from < replicas.get() => {
+            set_back(&access.client, subject, from, progress).await;
+            return Err(WorkloadError::RolloutStuck { reason });
+        }
+        settled => settled?,
+    };
     step.done_with(if from == replicas.get() { format!("it was {from} already") } else { format!("from {from}") });
     let (ready_seconds, programmed_seconds) = (ready.as_secs_f64(), access.kernels().map(|_| all.as_secs_f64()));
     Ok(ScaleOutcome { from, to: replicas.get(), ready_seconds, programmed_seconds })
@@ -99,6 +107,17 @@ async fn set(client: &Client, subject: &Subject, replicas: Replicas) -> Result<u
         ControllerKind::StatefulSet => set_scale::<StatefulSet>(client, controller, replicas).await,
         ControllerKind::ReplicaSet => set_scale::<ReplicaSet>(client, controller, replicas).await,
         ControllerKind::DaemonSet => Err(unscalable(controller, ScaleObstacle::DaemonSet)),
+    }
+}
+
+/// Sets the number of replicas to what it was.
+async fn set_back(client: &Client, subject: &Subject, from: u32, progress: &Progress) {
+    let Ok(before) = from.to_string().parse() else { return };
+    match set(client, subject, before).await {
+        Ok(_) => {
+            progress.note(format!("set back to {}, because the namespace forbids more", some(from as usize, "pod")));
+        }
+        Err(error) => progress.note(format!("could not be set back to {}: {error}", some(from as usize, "pod"))),
     }
 }
 

@@ -138,6 +138,81 @@ fn every_verb_works_with_a_kubeconfig_alone() {
     assert!(!Path::new("/nonexistent").exists());
 }
 
+#[test]
+fn a_soak_of_pods_works_with_a_kubeconfig_alone() {
+    let Some((lab, home, _)) = deployed() else { return };
+    let arguments = ["--json", "soak", "--only", "pods", "--rounds", "1", "--service", "evenkeel/server", "--yes"];
+    let (result, said) = home.ok("admin", &arguments);
+    assert!(said.contains("new image is left out"), "{said}");
+    let result: Value = serde_json::from_str(&result).unwrap();
+    let rows = result["rows"].as_array().unwrap();
+    let events: Vec<&str> = rows.iter().map(|row| row["event"].as_str().unwrap()).collect();
+    for event in ["scale 2 → 10 → 2", "rolling restart", "pod delete"] {
+        assert_eq!(events.iter().filter(|one| **one == event).count(), 2, "once for each load: {events:?}");
+    }
+    assert!(!events.contains(&"new image"), "{events:?}");
+    assert!(rows.iter().all(|row| row["failed"] == 0 && row["requests"].as_u64() > Some(0)), "{rows:#?}");
+    assert_eq!(lab.kube().get(DEPLOYMENT)["spec"]["replicas"], 2);
+}
+
+#[test]
+fn a_namespace_that_forbids_pods_is_quoted_and_nothing_is_left() {
+    let Some((lab, home, _)) = deployed() else { return };
+    let image = image(&lab);
+    for (namespace, hard) in [("full", json!({"pods": "0"})), ("limits", json!({"limits.cpu": "1"}))] {
+        lab.kubectl(&["create", "namespace", namespace]);
+        set_quota(&lab, namespace, &hard);
+    }
+    let deploy = ["deploy", "--image", &image, "-n"];
+    let full = "exceeded quota: pods, requested: pods=1, used: pods=0, limited: pods=0";
+    let words = ["Deployment full/server may not have these pods", full, "kubectl describe namespace full"];
+    home.refused("admin", &[&deploy[..], &["full"]].concat(), 2, &words);
+    let words = ["failed quota: pods: must specify limits.cpu"];
+    home.refused("admin", &[&deploy[..], &["limits"]].concat(), 2, &words);
+
+    lab.kubectl(&["create", "namespace", "strict"]);
+    lab.kubectl(&["label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted"]);
+    let pod = json!({
+        "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": image}]},
+    });
+    let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}},
+        {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web"}, "spec": {
+            "serviceName": "web", "selector": {"matchLabels": {"app": "web"}}, "template": pod,
+        }},
+    ]});
+    let file = home.kubeconfig("web.json", &objects);
+    let words = ["StatefulSet strict/web may not have", "violates PodSecurity \"restricted:", "runAsNonRoot != true"];
+    home.refused("admin", &["deploy", "-f", file.to_str().unwrap(), "-n", "strict"], 2, &words);
+    for namespace in ["full", "limits", "strict"] {
+        let left = lab.kubectl(&["get", "all,configmaps,serviceaccounts", "-o", "name", "-n", namespace]);
+        assert_eq!(left.lines().collect::<Vec<_>>(), ["configmap/kube-root-ca.crt", "serviceaccount/default"]);
+    }
+
+    let scale = |count: &'static str| ["scale", count, "--service", "evenkeel/server", "--yes"];
+    let replicas = || lab.kube().get(DEPLOYMENT)["spec"]["replicas"].clone();
+    set_quota(&lab, NAMESPACE, &json!({"pods": "2"}));
+    home.refused("admin", &scale("3"), 2, &["exceeded quota: pods, requested: pods=1, used: pods=2, limited: pods=2"]);
+    assert_eq!(replicas(), 2);
+    set_quota(&lab, NAMESPACE, &json!({"pods": "4"}));
+    home.refused("admin", &scale("8"), 1, &["used: pods=4, limited: pods=4", "set back to 2 pods"]);
+    assert_eq!(replicas(), 2);
+    home.ok("admin", &scale("4"));
+}
+
+/// Sets the quota of a namespace, and waits until it counts.
+fn set_quota(lab: &Lab, namespace: &str, hard: &Value) {
+    let path = format!("/api/v1/namespaces/{namespace}/resourcequotas");
+    let (kube, quota) = (lab.kube(), format!("{path}/pods"));
+    if kube.exists(&quota) {
+        kube.patch(&quota, &json!({"spec": {"hard": hard}}));
+    } else {
+        let object = json!({"kind": "ResourceQuota", "metadata": {"name": "pods"}, "spec": {"hard": hard}});
+        kube.create(&path, &object);
+    }
+    eventually("the quota counts", || (kube.get(&quota)["status"]["hard"] == *hard).then_some(()));
+}
+
 fn events_work(lab: &Lab, home: &Home) {
     let node = lab.json(&["status"])["nodes"][0]["name"].as_str().unwrap().to_owned();
     let events = format!("scale:2,rollout,delete-pod,cordon:{node}=100ms,uncordon:{node}");
@@ -161,6 +236,9 @@ fn what_needs_the_nodes_is_refused(home: &Home) {
     for flags in [["--balance", "client"], ["--compare", "keepalive,client"]] {
         home.refused("admin", &[&["test", "--service", "evenkeel/server"][..], &flags].concat(), 2, &["by the client"]);
     }
+    for only in [&["--only", "pods,control"][..], &["--only", "components"], &[]] {
+        home.refused("admin", &[&["soak", "--yes"][..], only].concat(), 2, &["--only", "expected pods"]);
+    }
     home.refused("admin", &["test", "--service", "default/kubernetes"], 2, &["no selector"]);
 }
 
@@ -172,6 +250,7 @@ fn consent_is_needed(lab: &Lab, home: &Home) {
         (&["test", "--replicas", "1"], "test --replicas changes"),
         (&["test", "--during", "rollout"], "test --during changes"),
         (&["test", "--compare", "local,cluster"], "test --compare local,cluster changes"),
+        (&["soak", "--only", "pods"], "soak changes the cluster of context evenkeel"),
         (&["--json", "scale", "1"], "--yes"),
         (&["deploy", "-n", "evenkeel", "--replicas", "1", "--image", &image(lab)], "Deployment evenkeel/server"),
     ] {
@@ -285,7 +364,9 @@ fn bad_kubeconfigs_are_refused(lab: &Lab, home: &Home, admin: &Value) {
 
 /// The command of an activity, and all activities that it needs.
 fn command(activity: Activity, image: &str, node: &str) -> (Vec<String>, Vec<Activity>) {
-    use Activity::{Cordon, DeletePod, Deploy, Drain, Logs, Rollout, Scale, Status, Test, TrafficPolicy, Undeploy};
+    use Activity::{
+        Cordon, DeletePod, Deploy, Drain, Logs, Rollout, Scale, Soak, Status, Test, TrafficPolicy, Undeploy,
+    };
     let test = ["test", "--warmup", "0", "-d", "200ms", "--yes"];
     let (cordon, drain) = (format!("cordon:{node}=100ms"), format!("drain:{node}=100ms"));
     let event = |event: &str| ["test", "--yes", "--during", event].map(str::to_owned).to_vec();
@@ -296,6 +377,7 @@ fn command(activity: Activity, image: &str, node: &str) -> (Vec<String>, Vec<Act
         Test => (test.to_vec(), &[Test]),
         Deploy | Activity::Apply => (vec!["deploy", "--image", image, "--yes"], &[Deploy]),
         Undeploy => (vec!["undeploy", "--yes"], &[Undeploy]),
+        Soak => (vec!["soak", "--only", "pods", "--rounds", "1", "--yes"], &[Soak]),
         TrafficPolicy => {
             ([&test[..], &["--compare", "local,cluster", "--repeat", "1"]].concat(), &[Test, TrafficPolicy])
         }
@@ -347,6 +429,7 @@ fn the_rights_that_are_printed_are_enough_and_each_that_is_taken_away_is_named()
     home.kubeconfig("limited", &with_user(&admin, json!({"token": token(&lab, ACCOUNT)})));
     let (image, node) = (image(&lab), lab.json(&["status"])["nodes"][0]["name"].as_str().unwrap().to_owned());
     let mut all = Activity::ALL.to_vec();
+    let unusual = [Activity::Undeploy, Activity::Soak];
     // What is removed cannot be used.
     all.sort_by_key(|activity| *activity == Activity::Undeploy);
     for activity in all {
@@ -365,15 +448,15 @@ fn the_rights_that_are_printed_are_enough_and_each_that_is_taken_away_is_named()
             match taken.without {
                 None => home.refused("limited", &arguments, 2, &[&described, "evenkeel rbac "]),
                 // Nothing else is refused, so one example of each command is enough.
-                Some(without) if activity != Activity::Undeploy && at + 8 > rights.len() => {
+                Some(without) if !unusual.contains(&activity) && at + 8 > rights.len() => {
                     let (_, said) = home.ok("limited", &arguments);
                     assert!(said.contains(&format!("no right to {described}: {without}")), "{arguments:?}: {said}");
                 }
                 Some(_) => {}
             }
         }
-        // A node that is the only one cannot be drained.
-        if activity != Activity::Drain {
+        // A node that is the only one cannot be drained, and a soak takes minutes.
+        if ![Activity::Drain, Activity::Soak].contains(&activity) {
             grant(&lab, &rights);
             known(&home, &with, &[]);
             home.ok("limited", &arguments);

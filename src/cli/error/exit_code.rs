@@ -102,6 +102,7 @@ fn workload(error: &WorkloadError) -> u8 {
         | WorkloadError::NoServiceGiven
         | WorkloadError::NoBalanced { .. }
         | WorkloadError::MissingRights { .. }
+        | WorkloadError::PodsForbidden { .. }
         | WorkloadError::Unscalable { .. }
         | WorkloadError::Headless { .. }
         | WorkloadError::NoHeadless { .. }

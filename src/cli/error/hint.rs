@@ -313,6 +313,9 @@ fn workload(error: &WorkloadError) -> String {
         WorkloadError::RolloutStuck { .. } => {
             "evenkeel status shows the pods; evenkeel logs shows what they wrote".into()
         }
+        WorkloadError::PodsForbidden { namespace, .. } => format!(
+            "nothing was changed; kubectl describe namespace {namespace} shows its quotas and its Pod Security level"
+        ),
         WorkloadError::Manifest { .. } => "correct it and deploy again; nothing was changed".into(),
         WorkloadError::Cluster(error) => cluster(error),
         WorkloadError::MissingRights { namespace, activities, .. } => format!(

@@ -234,6 +234,13 @@ fn samples() -> Vec<Error> {
             why: "line 3: unexpected end".into(),
         }
         .into(),
+        WorkloadError::PodsForbidden {
+            controller: "Deployment shop/web".into(),
+            namespace: "shop".into(),
+            why: "pods \"web-x\" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0"
+                .into(),
+        }
+        .into(),
         WorkloadError::NoServiceGiven.into(),
         WorkloadError::UnknownService { given: "web".into(), services: vec!["shop/front".into()] }.into(),
         WorkloadError::SeveralServices { services: vec!["shop/front".into(), "shop/admin".into()] }.into(),
@@ -446,6 +453,7 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::GivenUp { .. } => "workload: GivenUp",
         WorkloadError::Deadline { .. } => "workload: Deadline",
         WorkloadError::RolloutStuck { .. } => "workload: RolloutStuck",
+        WorkloadError::PodsForbidden { .. } => "workload: PodsForbidden",
         WorkloadError::Manifest { .. } => "workload: Manifest",
         WorkloadError::NoBalanced { .. } => "workload: NoBalanced",
         WorkloadError::UnknownService { .. } => "workload: UnknownService",
@@ -488,7 +496,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 84;
+const NAMES: usize = 85;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

@@ -81,7 +81,7 @@ impl SoakPlan {
 /// A running soak.
 pub struct Soak<'a> {
     workplace: Workplace<'a>,
-    toolbox: &'a Toolbox,
+    toolbox: Option<&'a Toolbox>,
     target: Target,
     /// The Deployment before the soak, which is restored after each part.
     before: Baseline,
@@ -94,11 +94,11 @@ pub struct Soak<'a> {
 }
 
 impl<'a> Soak<'a> {
-    /// A soak of the Service at `target`, whose Deployment is restored to `before`.
+    /// A soak of the Service at `target`, whose Deployment is restored to `before`. Only a lab has a toolbox.
     #[must_use]
     pub fn new(
         workplace: Workplace<'a>,
-        toolbox: &'a Toolbox,
+        toolbox: Option<&'a Toolbox>,
         target: Target,
         before: Baseline,
         plan: SoakPlan,
@@ -179,18 +179,19 @@ impl Soak<'_> {
     }
 
     async fn pods(&mut self) -> Result<(), ExperimentError> {
+        let (Some(cluster), Some(toolbox)) = (self.workplace.access.lab(), self.toolbox) else {
+            self.progress
+                .note("the event new image is left out, because an image can be tagged only on the nodes of a lab");
+            return self.under_all_loads(&promise::of_pods(None)).await;
+        };
         let image = self.before.image().to_owned();
         let again = format!("{}-again", image.split('@').next().unwrap_or(&image));
-        let cluster = self.workplace.access.require_lab("tagging an image")?;
-        cluster::tag_image(cluster, self.toolbox, &image, &again).await?;
-        let promises = promise::of_pods([again.clone(), image]);
-        let mut outcome = self.both_loads(&promises).await;
-        if let (true, Some(client)) = (outcome.is_ok(), self.plan.independent_client.clone()) {
-            outcome = self.by(&client, &promises).await;
-        }
+        cluster::tag_image(cluster, toolbox, &image, &again).await?;
+        let promises = promise::of_pods(Some([again.clone(), image]));
+        let outcome = self.under_all_loads(&promises).await;
         // The tag is removed only after the Deployment is restored and no pod is created from it any more.
         let outcome = self.restore(outcome).await;
-        let untagged = cluster::untag_image(cluster, self.toolbox, &again).await;
+        let untagged = cluster::untag_image(cluster, toolbox, &again).await;
         if let Err(error) = untagged {
             self.progress.note(format!("the image tag {again} could not be removed: {error}"));
         }
@@ -208,6 +209,15 @@ impl Soak<'_> {
                 self.progress.note(format!("the Deployment could not be restored: {why}"));
                 Err(error)
             }
+        }
+    }
+
+    /// Both loads, and that of the independent client if there is one.
+    async fn under_all_loads(&mut self, promises: &[Promise]) -> Result<(), ExperimentError> {
+        self.both_loads(promises).await?;
+        match self.plan.independent_client.clone() {
+            Some(client) => self.by(&client, promises).await,
+            None => Ok(()),
         }
     }
 

@@ -94,15 +94,18 @@ impl Promise {
     }
 }
 
-/// Scaling, rolling out and deleting, with two images to roll out in turn.
-pub(super) fn of_pods(images: [String; 2]) -> Vec<Promise> {
+/// Scaling, rolling out and deleting; with two images, also rolling these out in turn.
+pub(super) fn of_pods(images: Option<[String; 2]>) -> Vec<Promise> {
     let steps = [Replicas::of::<10>(), Replicas::of::<2>()].map(Action::Scale).into();
-    vec![
+    let of_images = |images: [String; 2]| {
+        Promise::new("new image", Guarantee::NoFailure, images.map(|image| vec![Action::NewImage(image)]).into())
+    };
+    let first = [
         Promise::new("scale 2 → 10 → 2", Guarantee::NoFailure, vec![steps]),
         Promise::new("rolling restart", Guarantee::NoFailure, vec![vec![Action::Restart]]),
-        Promise::new("new image", Guarantee::NoFailure, images.map(|image| vec![Action::NewImage(image)]).into()),
-        Promise::new("pod delete", Guarantee::NoFailure, vec![vec![Action::DeletePod]]),
-    ]
+    ];
+    let last = Promise::new("pod delete", Guarantee::NoFailure, vec![vec![Action::DeletePod]]);
+    first.into_iter().chain(images.map(of_images)).chain([last]).collect()
 }
 
 /// A container is killed.
@@ -289,7 +292,7 @@ mod tests {
 
     #[test]
     fn rounds_take_turns_and_images_alternate() {
-        let promises = of_pods(["b:2".into(), "a:1".into()]);
+        let promises = of_pods(Some(["b:2".into(), "a:1".into()]));
         let events = |rounds_now, made| -> Vec<Action> {
             rounds(&promises, rounds_now, made).into_iter().map(|event| event.action).collect()
         };

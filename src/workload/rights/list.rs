@@ -22,7 +22,10 @@ pub(super) fn of(activity: Activity) -> Vec<Right> {
             rights.extend(of_namespace("", "pods", &["list", "watch"]));
             rights.extend(of_namespace("", "pods/log", &["get"]));
         }
-        Activity::Scale => rights.extend(scale()),
+        Activity::Scale => {
+            rights.extend(scale());
+            rights.push(ask_for_pods());
+        }
         Activity::Test => {
             rights.extend(of_namespace("", "pods", &["list"]));
             rights.extend(of_namespace("", "services", &["get", "watch"]));
@@ -58,6 +61,10 @@ pub(super) fn of(activity: Activity) -> Vec<Right> {
             rights.extend(event());
             rights.extend(of_cluster("", "nodes", &["get", "list", "patch", "watch"]));
         }
+        Activity::Soak => {
+            rights.extend([Activity::Test, Activity::Rollout, Activity::DeletePod].into_iter().flat_map(of));
+            rights.extend(scale());
+        }
         Activity::TrafficPolicy => rights.extend(of_namespace("", "services", &["get", "patch"])),
     }
     rights
@@ -73,6 +80,7 @@ fn subject() -> Vec<Right> {
 /// To record what is deployed, and to wait until it is ready.
 fn apply() -> Vec<Right> {
     let mut rights = settle();
+    rights.push(ask_for_pods());
     rights.extend(of_namespace("", "namespaces", &["get"]));
     rights.extend(of_namespace("", "configmaps", &["create", "get", "patch"]));
     rights
@@ -139,6 +147,12 @@ fn of_cluster(group: &'static str, resource: &'static str, verbs: &[&'static str
 
 fn rights(reach: Reach, group: &'static str, resource: &'static str, verbs: &[&'static str]) -> Vec<Right> {
     verbs.iter().map(|verb| Right { reach, group, resource, verb, without: None }).collect()
+}
+
+/// For a dry run, which creates none.
+fn ask_for_pods() -> Right {
+    let without = Some("what the namespace forbids about pods is known only after the change");
+    Right { reach: Reach::Namespace, group: "", resource: "pods", verb: "create", without }
 }
 
 fn nodes_or(without: &'static str) -> Right {

@@ -39,11 +39,13 @@ pub enum Activity {
     Cordon,
     /// Compare external traffic policies.
     TrafficPolicy,
+    /// The part `pods` of a soak.
+    Soak,
 }
 
 impl Activity {
     /// All activities.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Status,
         Self::Logs,
         Self::Scale,
@@ -56,6 +58,7 @@ impl Activity {
         Self::Drain,
         Self::Cordon,
         Self::TrafficPolicy,
+        Self::Soak,
     ];
 
     /// Its name, as a user writes it.
@@ -74,6 +77,7 @@ impl Activity {
             Self::Drain => "drain",
             Self::Cordon => "cordon",
             Self::TrafficPolicy => "traffic-policy",
+            Self::Soak => "soak",
         }
     }
 
@@ -93,6 +97,7 @@ impl Activity {
             Self::Drain => "the event drain of a test",
             Self::Cordon => "the events cordon and uncordon of a test",
             Self::TrafficPolicy => "compare external traffic policies in a test",
+            Self::Soak => "the part pods of a soak",
         }
     }
 }

@@ -197,6 +197,8 @@ fn a_namespace_that_forbids_pods_is_quoted_and_nothing_is_left() {
     set_quota(&lab, NAMESPACE, &json!({"pods": "4"}));
     home.refused("admin", &scale("8"), 1, &["used: pods=4, limited: pods=4", "set back to 2 pods"]);
     assert_eq!(replicas(), 2);
+    let quota = format!("/api/v1/namespaces/{NAMESPACE}/resourcequotas/pods");
+    eventually("the surplus pods are gone", || (lab.kube().get(&quota)["status"]["used"]["pods"] == "2").then_some(()));
     home.ok("admin", &scale("4"));
 }
 

@@ -25,6 +25,8 @@ pub(super) fn of(activity: Activity) -> Vec<Right> {
         Activity::Scale => {
             rights.extend(scale());
             rights.push(ask_for_pods());
+            let read = controllers(&["get"]).into_iter();
+            rights.extend(read.map(|right| Right { without: ask_for_pods().without, ..right }));
         }
         Activity::Test => {
             rights.extend(of_namespace("", "pods", &["list"]));

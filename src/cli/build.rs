@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::context::CommandContext;
 use super::output;
 use crate::cli::error::Error;
-use crate::image::{Image, ImageSources, Push, PushedImage, Repository, build_pause, build_server, push};
+use crate::image::{Image, ImageSources, Push, PushedImage, Repository, build_agent, build_pause, build_server, push};
 use crate::report::{Align, plain_table};
 
 /// The schema version of the JSON output.
@@ -32,6 +32,7 @@ struct BuildOutput {
     schema_version: u32,
     server: Image,
     pause: Image,
+    agent: Image,
 }
 
 /// The JSON output of a push.
@@ -42,7 +43,7 @@ struct PushOutput {
 }
 
 impl Args {
-    /// Builds both images into the cache, and prints their references, sizes and archives; or pushes them, and prints what
+    /// Builds all images into the cache, and prints their references, sizes and archives; or pushes them, and prints what
     /// manifests name.
     ///
     /// # Errors
@@ -73,10 +74,11 @@ async fn build(context: &CommandContext) -> Result<(), Error> {
     let CommandContext { paths, progress, shutdown, .. } = context;
     let server = build_server(&paths.cache, progress, shutdown).await?;
     let pause = build_pause(&paths.cache, progress, shutdown).await?;
+    let agent = build_agent(&paths.cache, progress, shutdown).await?;
     if context.json {
-        Ok(output::json(&BuildOutput { schema_version: SCHEMA_VERSION, server, pause })?)
+        Ok(output::json(&BuildOutput { schema_version: SCHEMA_VERSION, server, pause, agent })?)
     } else {
-        Ok(output::text(&table(&[server, pause]))?)
+        Ok(output::text(&table(&[server, pause, agent]))?)
     }
 }
 

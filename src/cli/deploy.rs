@@ -294,7 +294,15 @@ pub(super) async fn follow(context: &CommandContext, client: &Client, deployed: 
 }
 
 /// Imports an image into all nodes, and returns its reference.
-async fn load(context: &CommandContext, lab: &RunningLab, toolbox: &Toolbox, image: Image) -> Result<String, Error> {
+///
+/// # Errors
+/// [`ClusterError::ImageTooLarge`](crate::cluster::ClusterError::ImageTooLarge), [`Error::Interrupted`] and more.
+pub(super) async fn load(
+    context: &CommandContext,
+    lab: &RunningLab,
+    toolbox: &Toolbox,
+    image: Image,
+) -> Result<String, Error> {
     let step = context.progress.step("load the image into every node");
     let imported = cluster::import_image(&lab.cluster, toolbox, &image);
     crate::shutdown::unless(&context.shutdown, imported).await??;

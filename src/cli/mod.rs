@@ -1,6 +1,7 @@
 //! The command line. Each verb has one file, which parses its arguments, calls one function and prints the result to
 //! stdout; progress goes to stderr.
 
+mod agent_flags;
 mod body;
 pub mod build;
 pub mod checks;

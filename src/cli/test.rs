@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::agent_flags::AgentFlags;
 use super::checks::{CheckFlags, Checks};
 use super::command_line::command;
 use super::context::{CommandContext, RunningLab};
@@ -32,6 +33,8 @@ pub struct Args {
     grpc: GrpcFlags,
     #[command(flatten)]
     trial: TrialFlags,
+    #[command(flatten)]
+    agents: AgentFlags,
     #[command(flatten)]
     checks: CheckFlags,
     #[command(flatten)]
@@ -69,6 +72,7 @@ impl Args {
         let load = self.load.load(self.trial.compare_protocols())?;
         let mut trial = self.trial.trial(load, self.subjects.count())?;
         trial.call = self.grpc.call(&self.load, trial.calls())?;
+        self.agents.check(&trial, &self.tls)?;
         let checks = self.checks.checks(&trial.counts())?;
         self.files.check()?;
         if let Some(target) = &self.target {
@@ -77,7 +81,7 @@ impl Args {
         if let Some(cluster) = self.cluster.cluster(context).await? {
             return self.foreign(context, &cluster, trial, &checks).await;
         }
-        if let Some(verb) = changes(&trial) {
+        if let Some(verb) = self.changes(&trial) {
             return self.as_root(context, verb, trial, &checks).await;
         }
         let lab = context.lab().await?;
@@ -98,7 +102,7 @@ impl Args {
         &self,
         context: &CommandContext,
         cluster: &ForeignCluster,
-        trial: Trial,
+        mut trial: Trial,
         checks: &Checks,
     ) -> Result<(), Error> {
         let access = cluster.access();
@@ -106,7 +110,8 @@ impl Args {
         if trial.knows_pods() {
             access.require_lab("a choice of the pod by the client")?;
         }
-        if let Some(what) = changes(&trial) {
+        trial.agents = self.agents.elsewhere()?;
+        if let Some(what) = self.changes(&trial) {
             self.consent.require(context, cluster, what)?;
         }
         let activities = activities(&trial);
@@ -128,7 +133,7 @@ impl Args {
         &self,
         context: &CommandContext,
         verb: &'static str,
-        trial: Trial,
+        mut trial: Trial,
         checks: &Checks,
     ) -> Result<(), Error> {
         context.cluster()?;
@@ -136,10 +141,16 @@ impl Args {
         let (lab, _lock) = context.lab_to_change("test").await?;
         check_components(&lab, &trial)?;
         let toolbox = context.toolbox(false).await?;
+        trial.agents = self.agents.in_lab(context, &lab, &toolbox).await?;
         let (access, link) = (lab.access(Some(&toolbox)), context.name.link());
         let (subject, others) = self.subjects.subjects(context, &lab.client).await?;
         let workplace = Workplace { access: &access, subject: &subject, link: &link, ip: toolbox.path(Program::Ip) };
         in_cluster(context, workplace, &others, &self.tls, trial, &self.files, checks).await
+    }
+
+    /// The flag because of which the runs change the cluster, with its verb; `None` if they change nothing.
+    fn changes(&self, trial: &Trial) -> Option<&'static str> {
+        if self.agents.are_given() { Some("test --agents") } else { changes(trial) }
     }
 
     async fn elsewhere(
@@ -251,8 +262,9 @@ fn activities(trial: &Trial) -> Vec<Activity> {
     let policies = trial.sets_policies().then_some(Activity::TrafficPolicy);
     // What an event changes is restored before the next run.
     let restores = (!trial.events.is_empty()).then_some(Activity::Rollout);
+    let agents = trial.agents.as_ref().map(|_| Activity::Agents);
     let events = trial.events.iter().filter_map(|event| event.action.activity());
-    for activity in scales.into_iter().chain(policies).chain(restores).chain(events) {
+    for activity in agents.into_iter().chain(scales).chain(policies).chain(restores).chain(events) {
         if !all.contains(&activity) {
             all.push(activity);
         }

@@ -46,6 +46,12 @@ impl TlsFlags {
         }
     }
 
+    /// Whether TLS is spoken, and the authorities of the system decide about certificates.
+    #[must_use]
+    pub fn trusts_the_system(&self) -> bool {
+        self.tls && self.cacert.is_none() && !self.insecure
+    }
+
     /// How to speak TLS to this Service, if it is to be spoken.
     ///
     /// # Errors

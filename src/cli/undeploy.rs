@@ -9,8 +9,8 @@ use super::deploy::RECORD;
 use super::foreign::{ClusterFlags, ConsentFlag, require_rights};
 use super::output;
 use crate::cli::error::Error;
-use crate::workload::deployment;
 use crate::workload::rights::Activity;
+use crate::workload::{agents, deployment};
 
 /// Arguments of `undeploy`.
 #[derive(Debug, clap::Args)]
@@ -21,6 +21,9 @@ pub struct Args {
     #[arg(short, long, value_name = "NAMESPACE", requires = "ClusterFlags")]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     namespace: Option<String>,
+    /// Remove only agents that an interrupted test left behind
+    #[arg(long)]
+    agents: bool,
     #[command(flatten)]
     consent: ConsentFlag,
 }
@@ -37,26 +40,40 @@ impl Args {
         self.cluster.are_given()
     }
 
-    /// Removes everything that `deploy` applied.
+    /// Removes everything that `deploy` applied, or agents that are left over.
     ///
     /// # Errors
     /// [`ClusterError::NoLab`](crate::cluster::ClusterError::NoLab),
     /// [`WorkloadError::NoWorkload`](crate::workload::WorkloadError::NoWorkload) when nothing is deployed, and more.
     pub async fn run(&self, context: &CommandContext) -> Result<(), Error> {
         if let Some(cluster) = self.cluster.cluster(context).await? {
-            self.consent.require(context, &cluster, "undeploy")?;
+            let (what, activity) =
+                if self.agents { ("undeploy --agents", Activity::Agents) } else { ("undeploy", Activity::Undeploy) };
+            self.consent.require(context, &cluster, what)?;
             let namespace = self.namespace.as_deref().unwrap_or(&cluster.namespace);
-            require_rights(context, &cluster, &[Activity::Undeploy], namespace).await?;
-            return undeploy(context, &cluster.client, namespace).await;
+            require_rights(context, &cluster, &[activity], namespace).await?;
+            return self.remove(context, &cluster.client, (namespace, Some(namespace))).await;
         }
         let (lab, _lock) = context.lab_to_change("undeploy").await?;
-        undeploy(context, &lab.client, RECORD).await
+        self.remove(context, &lab.client, (RECORD, None)).await
     }
-}
 
-/// Removes what is recorded in the namespace `record`.
-async fn undeploy(context: &CommandContext, client: &Client, record: &str) -> Result<(), Error> {
-    let removing = deployment::undeploy(client, record, &context.progress);
-    let removed = crate::shutdown::unless(&context.shutdown, Box::pin(removing)).await??;
-    if context.json { Ok(output::json(&UndeployOutput { schema_version: 1, removed })?) } else { Ok(()) }
+    /// Removes what is recorded in the namespace `record`, or the agents in the namespace `of_agents`.
+    async fn remove(
+        &self,
+        context: &CommandContext,
+        client: &Client,
+        (record, of_agents): (&str, Option<&str>),
+    ) -> Result<(), Error> {
+        let progress = &context.progress;
+        let removing = async {
+            if self.agents {
+                agents::delete_leftovers(client, of_agents, progress).await
+            } else {
+                deployment::undeploy(client, record, progress).await
+            }
+        };
+        let removed = crate::shutdown::unless(&context.shutdown, Box::pin(removing)).await??;
+        if context.json { Ok(output::json(&UndeployOutput { schema_version: 1, removed })?) } else { Ok(()) }
+    }
 }

@@ -23,6 +23,20 @@ pub enum ExperimentError {
         /// The most frequent kind of failure: "refused".
         kind: Option<String>,
     },
+    /// No agent sent any load.
+    #[error("no agent sent any load: {agent}: {why}")]
+    NoAgent {
+        /// The name of one of them.
+        agent: String,
+        /// Why it did not.
+        why: String,
+    },
+    /// Some agents did not do their part, so the result of a run is incomplete.
+    #[error("the result is partial: {}", agents.join("; "))]
+    Partial {
+        /// Each of them, and why: "evenkeel-agents-1-0: it was killed (Error)".
+        agents: Vec<String>,
+    },
     /// An event during a run did not finish.
     #[error("{what} did not finish: {why}")]
     Event {

@@ -1,6 +1,7 @@
 //! Runs of a test with scaling, events and comparison around them: the plan of a trial, how its runs are made in a
 //! cluster, and the soak, which tests every promise under load.
 
+mod agents;
 mod balanced_pods;
 mod client_pods;
 pub mod environment;
@@ -26,6 +27,7 @@ mod workplace;
 
 pub use error::ExperimentError;
 
+pub use agents::Agents;
 pub use environment::Environment;
 pub use grpc_call::GrpcCall;
 pub use place::Place;

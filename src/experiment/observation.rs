@@ -11,7 +11,7 @@ use crate::workload::Subject;
 use crate::workload::conntrack_table::Destination;
 use crate::workload::event::EventRecord;
 use evenkeel_load::RunResult;
-use evenkeel_measure::{NodeReading, NodeUse, Topology};
+use evenkeel_measure::{Agent, NodeReading, NodeUse, Topology};
 
 /// The state of the cluster before a run.
 pub(super) struct Observer<'a> {
@@ -42,6 +42,8 @@ pub(super) struct Observed {
     pub(super) node_use: Vec<NodeUse>,
     /// The events during the run.
     pub(super) events: Vec<EventRecord>,
+    /// The agents that sent the load.
+    pub(super) agents: Vec<Agent>,
 }
 
 /// A run, and what was observed during it.
@@ -96,7 +98,7 @@ impl<'a> Observer<'a> {
             Some(places) => places.end(proxied, tracked.entered.take()).await,
             None => Topology::default(),
         };
-        let observed = Observed { own, subject, proxied, tracked, topology, node_use, events };
+        let observed = Observed { own, subject, proxied, tracked, topology, node_use, events, agents: Vec::new() };
         RunObservations { run, observed }
     }
 }

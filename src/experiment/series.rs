@@ -17,7 +17,7 @@ use crate::progress::{Progress, Step};
 use crate::shutdown::{Interrupted, Shutdown, unless};
 use crate::workload::event::EventContext;
 use crate::workload::{self, Baseline, Subject};
-use evenkeel_measure::{Measurement, Mode, Way, some};
+use evenkeel_measure::{Agent, Measurement, Mode, Way, some};
 
 /// Runs one after the other against the same targets.
 pub struct Series<'a> {
@@ -192,6 +192,7 @@ impl<'a> Series<'a> {
             mode: case.mode,
             policy: case.policy,
             sees_client: self.trial.sets_policies() && !case.is_by_client(),
+            agents: self.trial.agents.as_ref(),
             events: &self.trial.events,
             ends_with_events: self.trial.ends_with_events,
             progress: &self.progress,
@@ -261,6 +262,10 @@ fn summary(run: &Measurement) -> String {
 fn check(target: &str, run: &Measurement) -> Result<(), ExperimentError> {
     if run.interrupted {
         return Err(Interrupted.into());
+    }
+    if run.is_partial() {
+        let named = |agent: &Agent| Some(format!("{}: {}", agent.name, agent.trouble.as_ref()?));
+        return Err(ExperimentError::Partial { agents: run.agents.iter().filter_map(named).collect() });
     }
     if let Some((event, why)) = run.events.iter().find_map(|event| Some((event, event.trouble.as_ref()?))) {
         return Err(ExperimentError::Event { what: event.what.clone(), why: why.clone() });

@@ -18,6 +18,8 @@ pub struct Requirements {
     pub pods: bool,
     /// An external traffic policy that can be set.
     pub external_policy: bool,
+    /// Whether the load is sent inside of the cluster.
+    pub inside: bool,
 }
 
 /// What the address of the Service under test is needed for.
@@ -60,6 +62,9 @@ impl ServiceTarget {
         }
         if requirements.pods {
             workload::backends(client, subject).await?;
+        }
+        if requirements.inside {
+            return Ok(Self { endpoint: workload::inner_endpoint(client, subject).await?, _route: None });
         }
         let endpoint = workload::endpoint(client, subject).await?;
         let unreachable = |what: &str| {

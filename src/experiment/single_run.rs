@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::agents::{Agents, Fleet};
 use super::client_pods::ClientPods;
 use super::live_line::line;
 use super::observation::{Observed, Observer, RunObservations};
@@ -37,6 +38,8 @@ pub(super) struct SingleRun<'a> {
     pub(super) policy: Option<TrafficPolicy>,
     /// Whether it is looked up which source address the pods see.
     pub(super) sees_client: bool,
+    /// The agents that send the load; `None`: this process.
+    pub(super) agents: Option<&'a Agents>,
     /// The events during the run.
     pub(super) events: &'a [Planned],
     /// Whether the run ends when its events are over.
@@ -81,7 +84,7 @@ impl SingleRun<'_> {
         };
         let measured = measured.with_policy(self.policy).with_client_address(observed.tracked.client_address);
         let measured = measured.under(&policies(&self.place.policies)).on_nodes(&observed.topology);
-        Ok(measured.with_node_use(observed.node_use).sent_to(self.place.service()))
+        Ok(measured.with_node_use(observed.node_use).sent_by(observed.agents).sent_to(self.place.service()))
     }
 
     fn live_progress(&self, step: &Step) -> impl FnMut(RunProgress) {
@@ -98,6 +101,13 @@ impl SingleRun<'_> {
         let Self { plan, shutdown, .. } = self;
         let access = workplace.access;
         let pods = ClientPods::find(self.mode, workplace, self.progress).await?;
+        let fleet = match self.agents {
+            Some(agents) => {
+                let load = (&self.place.target, plan);
+                Some(Fleet::gather(workplace, agents, load, self.progress, shutdown).await?)
+            }
+            None => None,
+        };
         let watches = PodWatches::default();
         let destination = match pods {
             Some(_) => Destination::Pods,
@@ -106,13 +116,17 @@ impl SingleRun<'_> {
         let only = OnlyPod::before(workplace.access, workplace.subject).await;
         let observer = Observer::begin(self.place, workplace, events_on.subject, destination).await;
         let (enough, over) = (shutdown.child_token(), shutdown.child_token());
+        let begin = if fleet.is_some() { Fleet::begin() } else { std::time::Instant::now() };
         let run = async {
-            let run = self.load(pods, &watches, &enough, step).await;
+            let run = match fleet {
+                Some(fleet) => fleet.run(plan, begin, &enough, self.live_progress(step)).await,
+                None => self.load(pods, &watches, &enough, step).await.map(|run| (run, Vec::new())),
+            };
             over.cancel();
             run
         };
         let before = async {
-            self.after_warm_up().await;
+            self.after_warm_up(begin).await;
             observer.again()
         };
         let stage = EventContext {
@@ -122,9 +136,9 @@ impl SingleRun<'_> {
             shutdown,
             watches: Some(&watches),
         };
-        let events = self.play_events(&stage, Instant::now() + plan.warm_up, &enough, &over);
+        let events = self.play_events(&stage, Instant::from_std(begin) + plan.warm_up, &enough, &over);
         let (run, observer, events) = futures::join!(run, before, events);
-        let mut run = run?;
+        let (mut run, agents) = run?;
         if let Some(only) = only {
             only.name_in(&mut run).await;
         }
@@ -132,13 +146,15 @@ impl SingleRun<'_> {
             run.interrupted = false;
             run.plan.duration = whole_tenths(run.elapsed);
         }
-        Ok(observer.end(run, events, self.sees_client).await)
+        let mut observations = observer.end(run, events, self.sees_client).await;
+        observations.observed.agents = agents;
+        Ok(observations)
     }
 
     /// Waits for the end of the warm-up, which does not belong to the run.
-    async fn after_warm_up(&self) {
+    async fn after_warm_up(&self, begin: std::time::Instant) {
         tokio::select! {
-            () = sleep(self.plan.warm_up) => {}
+            () = sleep_until(Instant::from_std(begin) + self.plan.warm_up) => {}
             () = self.shutdown.cancelled() => {}
         }
     }

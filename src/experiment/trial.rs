@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::agents::Agents;
 use super::grpc_call::GrpcCall;
 use super::service_target::{AddressUse, Requirements};
 use crate::config::Replicas;
@@ -59,6 +60,8 @@ pub struct Trial {
     pub ends_with_events: bool,
     /// The call of gRPC that each request makes, if it makes one.
     pub call: Option<GrpcCall>,
+    /// The agents that send the load; `None`: this process.
+    pub agents: Option<Agents>,
 }
 
 impl Trial {
@@ -66,8 +69,8 @@ impl Trial {
     #[must_use]
     pub fn of(plan: LoadPlan) -> Self {
         let cases = vec![Case::default()];
-        let (grpc, streams, call, events) = (None, None, None, Vec::new());
-        Self { plan, grpc, streams, cases, rounds: 1, events, ends_with_events: false, call }
+        let (grpc, streams, call, agents, events) = (None, None, None, None, Vec::new());
+        Self { plan, grpc, streams, cases, rounds: 1, events, ends_with_events: false, call, agents }
     }
 
     /// The requests of runs over gRPC.
@@ -130,6 +133,7 @@ impl Trial {
             },
             scaling: is_scaled && service == 0,
             external_policy: self.sets_policies(),
+            inside: self.agents.is_some(),
             // A run may begin without pods if an event starts some.
             pods: !is_scaled,
         }

@@ -14,10 +14,10 @@ use crate::progress::{Progress, Step};
 use crate::shutdown::{Shutdown, unless};
 use crate::write_file::WriteFile;
 
-/// The cargo profile that both binaries are built with.
+/// The cargo profile that all binaries are built with.
 const PROFILE: &str = "server";
-/// The package that both binaries belong to.
-const PACKAGE: &str = "evenkeel-server";
+/// The directory of the builds. All binaries share it, and the dependencies that they have in common.
+const BUILDS: &str = "evenkeel-server";
 
 /// How an image is built from this source tree.
 struct Recipe {
@@ -25,7 +25,9 @@ struct Recipe {
     what: &'static str,
     /// The environment variable that names an existing image to use instead.
     variable: &'static str,
-    /// The binary of [`PACKAGE`].
+    /// The package of the binary.
+    package: &'static str,
+    /// The binary.
     binary: &'static str,
     spec: ImageSpec,
 }
@@ -46,6 +48,7 @@ impl Recipe {
 const SERVER: Recipe = Recipe {
     what: "the server's image",
     variable: "EVENKEEL_SERVER_IMAGE",
+    package: "evenkeel-server",
     binary: "evenkeel-server",
     spec: ImageSpec {
         name: "evenkeel.local/server",
@@ -58,6 +61,7 @@ const SERVER: Recipe = Recipe {
 const PAUSE: Recipe = Recipe {
     what: "the pause image",
     variable: "EVENKEEL_PAUSE_IMAGE",
+    package: "evenkeel-server",
     binary: "evenkeel-pause",
     spec: ImageSpec {
         name: "evenkeel.local/pause",
@@ -67,8 +71,21 @@ const PAUSE: Recipe = Recipe {
     },
 };
 
+const AGENT: Recipe = Recipe {
+    what: "the agent's image",
+    variable: "EVENKEEL_AGENT_IMAGE",
+    package: "evenkeel-agent",
+    binary: "evenkeel-agent",
+    spec: ImageSpec {
+        name: "evenkeel.local/agent",
+        entrypoint: "evenkeel-agent",
+        description: "Sends a part of the load of a test",
+        port: None,
+    },
+};
+
 /// The images of a lab that this program builds, in the order in which they are pushed.
-pub(super) const OWN_IMAGES: [OwnImage; 2] = [OwnImage(&SERVER), OwnImage(&PAUSE)];
+pub(super) const OWN_IMAGES: [OwnImage; 3] = [OwnImage(&SERVER), OwnImage(&PAUSE), OwnImage(&AGENT)];
 
 /// An image that this program builds.
 #[derive(Clone, Copy)]
@@ -122,6 +139,14 @@ pub async fn build_pause(cache: &Path, progress: &Progress, shutdown: &Shutdown)
     provide(&PAUSE, cache, progress, shutdown).await
 }
 
+/// The image of the load generator in pods: the archive that `EVENKEEL_AGENT_IMAGE` names, or built from the source tree.
+///
+/// # Errors
+/// As [`build_server`].
+pub async fn build_agent(cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, ImageError> {
+    provide(&AGENT, cache, progress, shutdown).await
+}
+
 async fn provide(recipe: &Recipe, cache: &Path, progress: &Progress, shutdown: &Shutdown) -> Result<Image, ImageError> {
     if let Some(image) = recipe.given(progress)? {
         return Ok(image);
@@ -154,9 +179,8 @@ fn source_tree(recipe: &Recipe) -> Result<PathBuf, ImageError> {
 /// Compiles the binary and returns its path.
 async fn compile(recipe: &Recipe, source: &Path, cache: &Path, step: &Step) -> Result<PathBuf, ImageError> {
     let cargo = Cargo::find(cache).map_err(|why| recipe.cannot_be_built(why, BuildNeed::Rust))?;
-    // A separate directory, so that a developer's build and this one do not wait for each other. Both binaries share it
-    // and their dependencies.
-    let target_directory = cache.join("build").join(PACKAGE);
+    // A separate directory, so that a developer's build and this one do not wait for each other.
+    let target_directory = cache.join("build").join(BUILDS);
     let target = host_target();
     cargo::run(&cargo_build(recipe, &cargo, source, &target_directory, &target), step).await?;
     Ok(target_directory.join(target).join(PROFILE).join(recipe.binary))
@@ -165,7 +189,7 @@ async fn compile(recipe: &Recipe, source: &Path, cache: &Path, step: &Step) -> R
 fn cargo_build(recipe: &Recipe, cargo: &Cargo, source: &Path, target_directory: &Path, target: &str) -> Invocation {
     let mut args: Vec<&OsStr> = vec!["build".as_ref(), "--target-dir".as_ref(), target_directory.as_os_str()];
     args.extend(["--locked", "--profile", PROFILE, "--target", target].map(OsStr::new));
-    args.extend(["--package", PACKAGE, "--bin", recipe.binary].map(OsStr::new));
+    args.extend(["--package", recipe.package, "--bin", recipe.binary].map(OsStr::new));
     let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
     cargo.invocation(args).directory(source).env(variable, rust_flags(source, cargo.home.as_deref()))
 }

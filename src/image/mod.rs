@@ -25,7 +25,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use archive::{Archive, is_pipe};
-pub use build::{build_pause, build_server};
+pub use build::{build_agent, build_pause, build_server};
 pub use find::{ImageSources, NETWORK_VARIABLES, find, index_of, read_variables};
 pub use name::ImageName;
 pub use pack::{ImageSpec, Packed, TarFile, pack, pack_files};

@@ -9,7 +9,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 
 use super::backends::nodes_with_backends;
-use super::exposure::{Exposure, ServicePolicy};
+use super::exposure::{Exposure, ServicePolicy, cluster_ip, is_headless};
 use super::nodes;
 use super::subject::Subject;
 use crate::kubernetes_error::KubernetesError;
@@ -45,11 +45,7 @@ impl Endpoint {
 /// [`WorkloadError::Deadline`] when it gets no external IP.
 pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Endpoint, WorkloadError> {
     let unsuitable = |why: String| WorkloadError::Unsuitable { service: subject.to_string(), why };
-    if subject.protocol != "TCP" {
-        let port = subject.port_name.clone().unwrap_or_else(|| subject.port.to_string());
-        return Err(unsuitable(format!("its port {port} is a {} port, and load is sent over TCP", subject.protocol)));
-    }
-    let service = service(client, subject).await?.ok_or(WorkloadError::NoWorkload)?;
+    let service = over_tcp(client, subject).await?;
     let exposure = Exposure::of(&service, subject.port);
     let exposure = exposure.ok_or_else(|| unsuitable("it has no cluster IP or node port for this port".into()))?;
     let policies = exposure.policies(&service);
@@ -65,6 +61,34 @@ pub async fn endpoint(client: &Client, subject: &Subject) -> Result<Endpoint, Wo
         }
     };
     Ok(Endpoint { target, exposure, policies })
+}
+
+/// Where pods of the cluster send load for the Service: to its cluster IP, by its DNS name.
+///
+/// # Errors
+/// [`WorkloadError::NoWorkload`]; [`WorkloadError::Headless`] or [`WorkloadError::Unsuitable`] when it has no cluster IP.
+pub async fn inner_endpoint(client: &Client, subject: &Subject) -> Result<Endpoint, WorkloadError> {
+    let service = over_tcp(client, subject).await?;
+    if is_headless(&service) {
+        return Err(WorkloadError::Headless { service: subject.to_string() });
+    }
+    let unsuitable = || WorkloadError::Unsuitable { service: subject.to_string(), why: "it has no cluster IP".into() };
+    let ip = cluster_ip(&service).ok_or_else(unsuitable)?;
+    let exposure = Exposure::ClusterIp(ip);
+    let name = format!("{}.{}.svc", subject.service, subject.namespace);
+    let host = if subject.port == 80 { name } else { format!("{name}:{}", subject.port) };
+    let target = Target { host, ..target((ip, subject.port).into()) };
+    Ok(Endpoint { target, exposure, policies: exposure.policies(&service) })
+}
+
+/// The Service of a subject, whose port is a TCP port.
+async fn over_tcp(client: &Client, subject: &Subject) -> Result<Service, WorkloadError> {
+    if subject.protocol != "TCP" {
+        let port = subject.port_name.clone().unwrap_or_else(|| subject.port.to_string());
+        let why = format!("its port {port} is a {} port, and load is sent over TCP", subject.protocol);
+        return Err(WorkloadError::Unsuitable { service: subject.to_string(), why });
+    }
+    service(client, subject).await?.ok_or(WorkloadError::NoWorkload)
 }
 
 /// The Service of a subject; `None` when there is none.

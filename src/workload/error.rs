@@ -17,6 +17,14 @@ pub enum WorkloadError {
     /// Nothing is deployed in the cluster.
     #[error("nothing is deployed")]
     NoWorkload,
+    /// The namespace forbids the pods of agents.
+    #[error("no agents can run in namespace {namespace}: {why}")]
+    AgentsRefused {
+        /// The namespace.
+        namespace: String,
+        /// The words of the API server.
+        why: String,
+    },
     /// No Service is named, and none is of the type that is usually meant.
     #[error(
         "no Service in namespace {namespace} is of type LoadBalancer, so it is unknown which one is meant; {}",

@@ -1,6 +1,7 @@
 //! The workload: it is applied, rolled out, scaled, watched and shown. Also the external IPs of its Services, and its volumes.
 
 pub mod admission;
+pub mod agents;
 pub mod backends;
 pub mod baseline;
 pub mod cluster_dns;
@@ -48,7 +49,7 @@ use crate::kubernetes_error::KubernetesError;
 
 pub use backends::{backends, backends_as_they_change, only_backend};
 pub use baseline::Baseline;
-pub use endpoint::{Endpoint, endpoint};
+pub use endpoint::{Endpoint, endpoint, inner_endpoint};
 pub use exposure::{Exposure, ServicePolicy};
 pub use external_policy::{ExternalPolicy, OriginalPolicy, acting_policies};
 pub use guard::guard;

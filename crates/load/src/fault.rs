@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io;
 
+use serde::{Deserialize, Serialize};
+
 use super::grpc::GrpcStatus;
 
 /// Why a request got no response, or one that counts as a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Fault {
     /// The connection was refused: nothing listens at the address.
     Refused,
@@ -47,7 +49,7 @@ pub enum Fault {
 }
 
 /// Why the certificate of a server was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CertificateFault {
     /// It has expired.
     Expired,

@@ -6,6 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::LoadError;
 
 pub(super) use messages::MessageReader;
@@ -34,7 +36,7 @@ impl GrpcMethod {
 }
 
 /// What a method answers with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GrpcReply {
     /// One message.
     One,
@@ -86,7 +88,7 @@ pub(super) fn timeout(timeout: Duration) -> String {
 }
 
 /// A status of gRPC other than OK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GrpcStatus(u8);
 
 impl GrpcStatus {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::gauge::Gauge;
 use super::plan::LoadPlan;
 
 /// The state of a run at one moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunProgress {
     /// Whether the run still warms up, so that nothing is counted yet.
     pub warming_up: bool,

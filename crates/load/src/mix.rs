@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::request::RequestTemplate;
 
 /// In which order requests are sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequestOrder {
     /// One after the other; after the last one the first again.
     #[default]
@@ -15,8 +17,9 @@ pub enum RequestOrder {
 }
 
 /// Several requests that a run sends. Copies share them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestMix {
+    #[serde(with = "crate::wire::shared")]
     requests: Arc<[RequestTemplate]>,
     /// In which order they are sent.
     pub(super) order: RequestOrder,

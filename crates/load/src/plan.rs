@@ -3,7 +3,10 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::mix::{Deal, RequestMix, RequestOrder};
+use super::part::Part;
 use super::request::RequestTemplate;
 use super::schedule::Schedule;
 use super::statuses::StatusSet;
@@ -11,7 +14,7 @@ use super::target::Target;
 use super::think_time::ThinkTime;
 
 /// How requests are sent over a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     /// HTTP/1.1: one request after the other.
     #[default]
@@ -24,7 +27,7 @@ pub enum Protocol {
 }
 
 /// The plan of one run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadPlan {
     /// How requests are sent over a connection.
     pub protocol: Protocol,
@@ -81,6 +84,11 @@ impl LoadPlan {
         }
     }
 
+    /// The plan of a result that was received without it.
+    pub(super) fn unknown() -> Self {
+        Self::new(NonZeroU32::MIN, Duration::ZERO)
+    }
+
     /// The same plan with a new connection for every request, and `Connection: close` in the request.
     #[must_use]
     pub fn without_keepalive(self) -> Self {
@@ -127,10 +135,12 @@ impl LoadPlan {
         Deal::new((count, order, self.seed), (worker, workers))
     }
 
-    /// How many connections each thread has: as even as possible, and at least one.
-    pub(super) fn shares(&self) -> Vec<u32> {
-        let connections = self.connections.get();
-        let threads = self.threads.get().min(connections);
+    /// How many connections each thread of this part has: as even as possible, and at least one. All parts have as many
+    /// threads.
+    pub(super) fn shares(&self, part: Part) -> Vec<u32> {
+        let connections = part.of(self.connections.get());
+        let fewest = self.connections.get() / part.count();
+        let threads = self.threads.get().min(fewest).max(1);
         (0..threads).map(|thread| connections / threads + u32::from(thread < connections % threads)).collect()
     }
 }
@@ -144,7 +154,7 @@ mod tests {
         let shares = |connections, threads| {
             let mut plan = LoadPlan::new(NonZeroU32::new(connections).unwrap(), Duration::from_secs(1));
             plan.threads = NonZeroU32::new(threads).unwrap();
-            plan.shares()
+            plan.shares(Part::WHOLE)
         };
         assert_eq!(shares(30, 1), [30]);
         assert_eq!(shares(30, 4), [8, 8, 7, 7]);

@@ -5,6 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::wire;
 
 /// Two digits are at most 1% off and take 15 kB for each pod; three digits are at most 0.1% off and take 200 kB.
 const SIGNIFICANT_DIGITS: u8 = 2;
@@ -12,8 +15,10 @@ const SIGNIFICANT_DIGITS: u8 = 2;
 const LONGEST: u64 = 3_600_000_000;
 
 /// A distribution of times in microseconds, at most 1% off.
-#[derive(Clone, PartialEq)]
-pub struct PodTimes(Histogram<u32>);
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodTimes(
+    #[serde(serialize_with = "wire::write_histogram", deserialize_with = "read_histogram")] Histogram<u32>,
+);
 
 impl PodTimes {
     /// An empty distribution; `None` when the histogram cannot be created.
@@ -49,6 +54,13 @@ impl PodTimes {
     pub fn quantile(&self, quantile: f64) -> u64 {
         self.0.value_at_quantile(quantile)
     }
+}
+
+/// A histogram with the bounds of all others.
+fn read_histogram<'a, D: serde::Deserializer<'a>>(input: D) -> Result<Histogram<u32>, D::Error> {
+    let mut histogram = PodTimes::new().ok_or_else(|| serde::de::Error::custom("no histogram"))?.0;
+    wire::read_histogram(input, &mut histogram)?;
+    Ok(histogram)
 }
 
 /// Short, because the histogram has thousands of buckets.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::error::LoadError;
 use super::fault::Fault;
 use super::pod_times::PodTimes;
@@ -29,7 +31,7 @@ impl PodIndex {
 }
 
 /// One second of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Second {
     /// Responses received in it.
     pub requests: u64,
@@ -38,7 +40,7 @@ pub struct Second {
 }
 
 /// The requests and connections of one pod.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pod {
     /// The name in its responses; empty when there was none.
     pub name: String,
@@ -53,7 +55,7 @@ pub struct Pod {
 }
 
 /// Where and when a fault happened.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FaultAt {
     /// Tenths of a second since the start of the run.
     pub tenth: u32,
@@ -64,7 +66,7 @@ pub struct FaultAt {
 }
 
 /// The TLS handshakes of a run, including those of the warm-up.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handshakes {
     /// How long they took.
     pub times: Times,
@@ -83,7 +85,7 @@ pub(super) struct Paced {
 }
 
 /// The messages of gRPC, where a response may have several.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Messages {
     /// Messages received in each second.
     pub seconds: Vec<u64>,
@@ -101,6 +103,7 @@ impl Messages {
 
     /// Adds those of another worker.
     pub(super) fn merge(&mut self, other: &Self) {
+        self.seconds.resize(self.seconds.len().max(other.seconds.len()), 0);
         for (mine, theirs) in self.seconds.iter_mut().zip(&other.seconds) {
             *mine += theirs;
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
+use serde::{Deserialize, Serialize};
 
 use super::grpc::{self, GrpcMethod, GrpcReply};
 use super::http2::{Expected, RequestHeaders};
@@ -15,7 +16,7 @@ const USER_AGENT: &str = "evenkeel";
 const ACCEPT: &str = "*/*";
 
 /// The request that a run sends again and again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestTemplate {
     method: RequestMethod,
     path: Option<RequestPath>,
@@ -27,7 +28,7 @@ pub struct RequestTemplate {
 }
 
 /// A call of a method of gRPC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Call {
     /// The deadline that the server is told.
     timeout: Duration,

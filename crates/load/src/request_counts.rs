@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::pod_times::PodTimes;
 
 /// How many requests are counted separately. With more of them there are only totals.
 const MOST_REQUESTS: usize = 20;
 
 /// What was counted for one of several requests.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RequestCounts {
     /// How often it was answered, with any status.
     pub answered: u64,

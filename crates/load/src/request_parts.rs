@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use http::{HeaderName, HeaderValue, Method};
+use serde::{Deserialize, Serialize};
 
 use super::error::LoadError;
 use super::template::Template;
@@ -11,7 +12,8 @@ use super::template::Template;
 const DERIVED: [&str; 2] = ["content-length", "transfer-encoding"];
 
 /// A request method: a token such as GET, other than CONNECT.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RequestMethod(pub(super) Method);
 
 impl RequestMethod {
@@ -22,12 +24,12 @@ impl RequestMethod {
 }
 
 /// A path with its query, as it is sent. It may have the placeholders of a [`Template`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestPath(pub(super) Template);
 
 /// A header of a request. The value may have characters beyond ASCII (obs-text, RFC 9110, section 5.5); they are sent
 /// as UTF-8. It may have the placeholders of a [`Template`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestHeader {
     pub(super) name: String,
     pub(super) value: Template,
@@ -46,6 +48,20 @@ impl FromStr for RequestMethod {
             return Err(invalid("a method other than CONNECT, which opens a tunnel and requests no response"));
         }
         Ok(Self(method))
+    }
+}
+
+impl TryFrom<String> for RequestMethod {
+    type Error = LoadError;
+
+    fn try_from(text: String) -> Result<Self, LoadError> {
+        text.parse()
+    }
+}
+
+impl From<RequestMethod> for String {
+    fn from(method: RequestMethod) -> Self {
+        method.0.to_string()
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::plan::LoadPlan;
 use super::pod_watch::{self, WatchedPod};
 use super::record::{FaultAt, Handshakes, Messages, Pod, Second};
@@ -13,7 +15,7 @@ use super::usage::ThreadUsage;
 use super::worker::WorkerResult;
 
 /// What a run measured in addition when requests were due by a schedule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PacedResult {
     /// From the first byte of a request to the last byte of its response.
     pub uncorrected: Times,
@@ -23,10 +25,11 @@ pub struct PacedResult {
     pub unsent: u64,
 }
 
-/// The result of one run.
-#[derive(Clone, Debug, PartialEq)]
+/// The result of one run. Its serialised form has neither the plan nor watches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// The plan of the run.
+    #[serde(skip, default = "LoadPlan::unknown")]
     pub plan: LoadPlan,
     /// How long the run was measured.
     pub elapsed: Duration,
@@ -66,8 +69,10 @@ pub struct RunResult {
     /// What was counted for each of the plan's requests, if there are several and at most 20.
     pub by_request: Vec<RequestCounts>,
     /// What was counted while pods were watched, in the order in which that began.
+    #[serde(skip)]
     pub watches: Vec<WatchedPod>,
     /// How often which fault happened, by time and pod.
+    #[serde(with = "crate::wire::pairs")]
     pub faults: BTreeMap<FaultAt, u64>,
     /// What each thread of the load used, without the warm-up.
     pub threads: Vec<ThreadUsage>,
@@ -93,6 +98,19 @@ impl RunResult {
         merged.seconds.truncate(seconds);
         if let Some(messages) = &mut merged.messages {
             messages.seconds.truncate(seconds);
+        }
+        Some(merged)
+    }
+
+    /// Merges the results of the parts of a run, which all began to be counted at the same time; `None` when there are none.
+    #[must_use]
+    pub fn merge_parts(plan: &LoadPlan, parts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut parts = parts.into_iter();
+        let mut merged = Self { plan: plan.clone(), ..parts.next()? };
+        for part in parts {
+            merged.elapsed = merged.elapsed.max(part.elapsed);
+            merged.interrupted |= part.interrupted;
+            merged.add(part);
         }
         Some(merged)
     }
@@ -148,6 +166,7 @@ impl RunResult {
         if let (Some(mine), Some(theirs)) = (&mut self.messages, &other.messages) {
             mine.merge(theirs);
         }
+        self.seconds.resize(self.seconds.len().max(other.seconds.len()), Second::default());
         for (mine, theirs) in self.seconds.iter_mut().zip(&other.seconds) {
             mine.requests += theirs.requests;
             mine.bytes += theirs.bytes;

@@ -12,6 +12,7 @@ use super::balance::ClientBalance;
 use super::descriptors::ensure_descriptors;
 use super::error::LoadError;
 use super::live::{GaugeReader, RunProgress};
+use super::part::Part;
 use super::plan::LoadPlan;
 use super::pod_watch::PodWatches;
 use super::pool;
@@ -69,13 +70,34 @@ pub async fn run_watched(
 ) -> Result<RunResult, LoadError> {
     let only = Addresses::new(&[target.address]);
     let addresses = addresses.map_or((&only, None), |(addresses, balance)| (addresses, Some(balance)));
-    run_at(target, addresses, plan, watches, stop, live).await
+    run_at(target, addresses, (plan, Part::WHOLE, Instant::now()), watches, stop, live).await
+}
+
+/// As [`run`], but sends only a part of the plan, and begins it at `begin`: the run is counted from then and the plan's
+/// warm-up on. [`RunResult::merge_parts`] merges the results of all parts.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_part(
+    target: &Target,
+    plan: &LoadPlan,
+    (part, begin): (Part, Instant),
+    stop: &CancellationToken,
+    live: impl FnMut(RunProgress),
+) -> Result<RunResult, LoadError> {
+    let only = Addresses::new(&[target.address]);
+    tokio::select! {
+        () = tokio::time::sleep_until(begin.into()) => {}
+        // The result then has no requests.
+        () = stop.cancelled() => {}
+    }
+    run_at(target, (&only, None), (plan, part, begin), &PodWatches::default(), stop, live).await
 }
 
 async fn run_at(
     target: &Target,
     (addresses, balance): (&Addresses, Option<ClientBalance>),
-    plan: &LoadPlan,
+    (plan, part, begin): (&LoadPlan, Part, Instant),
     watches: &PodWatches,
     stop: &CancellationToken,
     mut live: impl FnMut(RunProgress),
@@ -84,14 +106,14 @@ async fn run_at(
     if count == 0 {
         return Err(LoadError::NoAddress { target: target.address });
     }
-    let shares = plan.shares();
+    let shares = plan.shares(part);
     ensure_descriptors(most_connections(&shares, count, balance.unwrap_or_default()))?;
-    let start = Instant::now() + plan.warm_up;
+    let start = begin + plan.warm_up;
     let end = start + plan.duration;
     let requests = PreparedRequests::new(plan, target);
     let tls = target.tls.as_ref().map(|tls| tls.offering(plan.protocol));
     let tls = tls.as_ref();
-    let job = Job { addresses, balance, watches, plan, requests: &requests, tls, start, end, shares };
+    let job = Job { addresses, balance, watches, plan, requests: &requests, tls, start, end, part, shares };
     let mut workers = WorkerPool::default();
     let results = (0..job.shares.len()).map(|number| workers.start(&job, number)).collect::<Result<Vec<_>, _>>()?;
     let mut results = try_join_all(results);

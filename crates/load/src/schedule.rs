@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A part of a run with one rate, or with a rate that changes linearly (a ramp).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateStage {
@@ -22,21 +24,27 @@ impl RateStage {
 }
 
 /// The due times of requests. The rate changes linearly within each step, and abruptly between steps.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     steps: Vec<RateStep>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct RateStep {
     /// The rate at the begin of the step, and by how much it changes each second.
+    #[serde(with = "crate::wire::exact")]
     rate: f64,
+    #[serde(with = "crate::wire::exact")]
     change: f64,
     /// When the step begins, and its length, in seconds.
+    #[serde(with = "crate::wire::exact")]
     begins: f64,
+    #[serde(with = "crate::wire::exact")]
     length: f64,
     /// How many requests are due before the step begins, and before it ends, with fractions.
+    #[serde(with = "crate::wire::exact")]
     before: f64,
+    #[serde(with = "crate::wire::exact")]
     after: f64,
 }
 

@@ -9,6 +9,7 @@ use super::addresses::Addresses;
 use super::balance::ClientBalance;
 use super::fault::Fault;
 use super::http2::Sent;
+use super::part::Part;
 use super::plan::LoadPlan;
 use super::pod_watch::PodWatches;
 use super::pool::ConnectionPool;
@@ -40,6 +41,8 @@ pub(super) struct Job<'a> {
     pub(super) start: Instant,
     /// When the run ends.
     pub(super) end: Instant,
+    /// The part of the plan that is sent.
+    pub(super) part: Part,
     /// How many connections each worker has.
     pub(super) shares: Vec<u32>,
 }
@@ -81,10 +84,10 @@ pub(super) struct Shared {
 impl Shared {
     /// The state of worker number `worker`.
     pub(super) fn new(registry: Registry, job: &Job<'_>, worker: usize, record: Record) -> Self {
-        let Job { addresses: list, balance, plan, requests, tls, start, end, shares, .. } = job;
+        let Job { addresses: list, balance, plan, requests, tls, start, end, shares, part, .. } = job;
         let streams = plan.streams();
         let wanted = (plan.schedule.as_ref(), plan.requests.map(Into::into));
-        let number = (worker as u64, shares.len() as u64);
+        let number = part.number(worker, shares.len());
         let addresses = list.get().to_vec();
         let in_flight = shares[worker].saturating_mul(streams);
         let pool = match balance {

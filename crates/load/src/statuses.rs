@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::LoadError;
 
 /// Status codes have three digits.
@@ -10,7 +12,8 @@ const CODES: usize = 1000;
 const BITS: usize = u64::BITS as usize;
 
 /// A set of status codes, written as a list of classes, codes and ranges: `2xx,304,400-404`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StatusSet {
     /// One bit for each code, so that the cost of a lookup does not depend on the set.
     bits: [u64; CODES.div_ceil(BITS)],
@@ -60,6 +63,20 @@ impl FromStr for StatusSet {
         }
         set.text = parts.join(",").to_ascii_lowercase();
         Ok(set)
+    }
+}
+
+impl TryFrom<String> for StatusSet {
+    type Error = LoadError;
+
+    fn try_from(text: String) -> Result<Self, LoadError> {
+        text.parse()
+    }
+}
+
+impl From<StatusSet> for String {
+    fn from(set: StatusSet) -> Self {
+        set.text
     }
 }
 

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::tls::Tls;
 
 /// An HTTP server: where to connect, and what to ask it for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The address to connect to.
     pub address: SocketAddr,

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::ops::RangeInclusive;
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
 use super::error::LoadError;
 
@@ -16,13 +17,14 @@ const EXPECTED: &str =
 
 /// A text with placeholders. `{{uuid}}` and `{{sequence}}` have one value in all texts of a request; each
 /// `{{random:1..1000}}` has its own. `{{{{` stands for the characters `{{`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
     parts: Vec<Part>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Part {
+    #[serde(with = "crate::wire::bytes")]
     Text(Vec<u8>),
     Uuid,
     Sequence,

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use mio::Token;
+use serde::{Deserialize, Serialize};
 
 /// How long a connection or stream of a closed loop waits between a response and its next request: between `shortest` and
 /// `longest`, and each time as likely.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThinkTime {
     /// The shortest pause.
     pub shortest: Duration,

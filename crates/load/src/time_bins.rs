@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::pod_times::PodTimes;
 use super::record::Pod;
 
@@ -15,7 +17,7 @@ const MOST_BINS: usize = 120;
 pub(super) const MOST_PODS: usize = 512;
 
 /// A run in bins of the same length, without its pods: [`Pod::bins`] has their requests in the same bins.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimeBins {
     /// A bin has 2 to this power tenths of a second.
     doublings: u32,

@@ -7,8 +7,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use serde::{Deserialize, Serialize};
 
 use super::error::LoadError;
+use super::wire;
 
 /// Three significant digits are at most 0.1% off, and exact below 2 ms.
 const SIGNIFICANT_DIGITS: u8 = 3;
@@ -16,8 +18,9 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 const LONGEST: u64 = 86_400_000_000;
 
 /// A distribution of times in microseconds, at most 0.1% off, in memory that does not grow.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Times {
+    #[serde(serialize_with = "wire::write_histogram", deserialize_with = "read_histogram")]
     histogram: Histogram<u64>,
     max: u64,
     sum: u64,
@@ -102,6 +105,13 @@ impl Times {
         let spread = (count * self.squares).saturating_sub(u128::from(self.sum) * u128::from(self.sum));
         if count == 0 { 0.0 } else { (spread as f64).sqrt() / count as f64 }
     }
+}
+
+/// A histogram with the bounds of all others, whatever bounds it was sent with, so that they can be added.
+fn read_histogram<'a, D: serde::Deserializer<'a>>(input: D) -> Result<Histogram<u64>, D::Error> {
+    let mut histogram = Times::new().map_err(serde::de::Error::custom)?.histogram;
+    wire::read_histogram(input, &mut histogram)?;
+    Ok(histogram)
 }
 
 /// Short, because the histogram has tens of thousands of buckets.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use nix::sys::resource::getrusage;
 use nix::sys::time::TimeValLike;
+use serde::{Deserialize, Serialize};
 
 use crate::platform::THREAD;
 
 /// Processor time and context switches of one thread.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadUsage {
     /// Processor time, in user space and in the kernel.
     pub cpu: Duration,

@@ -1,5 +1,6 @@
 //! The statistics of runs: latency, throughput, spread over pods, comparison and assertions. Pure: no clock, no I/O.
 
+mod agent;
 mod assertion;
 mod comparison;
 mod digits;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use agent::{Agent, AgentErrors};
 pub use assertion::{Assertion, AssertionResult};
 pub use comparison::{
     Change, Configuration, ConfigurationSummary, Difference, Interval, Naming, Ratio, SlowPodSummary, against_baseline,
@@ -226,6 +228,9 @@ pub struct Measurement {
     /// How often the load generator's threads left the processor.
     #[serde(default)]
     pub generator_context_switches: ContextSwitches,
+    /// The agents that sent the load, if there were any; else this machine sent it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<Agent>,
 }
 
 impl Measurement {
@@ -291,6 +296,7 @@ impl Measurement {
             pod_use: Vec::new(),
             proxy_use: Vec::new(),
             node_use: Vec::new(),
+            agents: Vec::new(),
         }
     }
 
@@ -305,6 +311,19 @@ impl Measurement {
     pub fn in_mode(self, mode: Mode) -> Self {
         let spread = if mode.is_by_client() { self.spread.chosen_by(Balancer::Client) } else { self.spread };
         Self { mode: Some(mode), spread, ..self }
+    }
+
+    /// The same, where these agents sent the load.
+    #[must_use]
+    pub fn sent_by(self, agents: Vec<Agent>) -> Self {
+        let generator_bound = self.generator_bound || agents.iter().any(|agent| agent.generator_bound);
+        Self { agents, generator_bound, ..self }
+    }
+
+    /// Whether a part of the load is missing, because an agent did not do its part.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.agents.iter().any(|agent| agent.trouble.is_some())
     }
 
     /// The same, where the load was sent to this Service.

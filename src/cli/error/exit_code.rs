@@ -92,7 +92,8 @@ fn cluster(error: &ClusterError) -> u8 {
 
 fn workload(error: &WorkloadError) -> u8 {
     match error {
-        WorkloadError::ForeignTarget { .. }
+        WorkloadError::AgentsRefused { .. }
+        | WorkloadError::ForeignTarget { .. }
         | WorkloadError::Manifest { .. }
         | WorkloadError::UnknownPod { .. }
         | WorkloadError::UnknownNode { .. }

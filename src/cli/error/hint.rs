@@ -272,6 +272,9 @@ pub(in crate::cli) fn leave_link_alone(changes: &LinkChanges) -> String {
 fn workload(error: &WorkloadError) -> String {
     match error {
         WorkloadError::NoWorkload => "deploy the server: evenkeel deploy".into(),
+        WorkloadError::AgentsRefused { .. } => {
+            "allow so many pods in the namespace, or use fewer agents: --agents N; they need no more than Pod Security restricted".into()
+        }
         WorkloadError::UnknownPod { .. }
         | WorkloadError::UnknownService { .. }
         | WorkloadError::UnknownNode { .. }
@@ -379,6 +382,12 @@ fn experiment(error: &ExperimentError) -> String {
         }
         ExperimentError::NoAnswer { .. } => {
             "check which program listens there; evenkeel status shows the lab's Service and its pods".into()
+        }
+        ExperimentError::NoAgent { .. } => {
+            "check the image of the agents, and whether pods can run in the namespace of the Service: kubectl get events".into()
+        }
+        ExperimentError::Partial { .. } => {
+            "the figures are those of the other agents; repeat the test, or use more agents for the same rate".into()
         }
         ExperimentError::Event { .. } => {
             "evenkeel status shows the state of the lab now; evenkeel logs --component NAME shows more".into()

@@ -74,7 +74,7 @@ impl SoakPlan {
     pub fn requirements(&self) -> Requirements {
         let makes = |part| self.only.is_empty() || self.only.contains(&part);
         let scaling = makes(Part::Pods) || makes(Part::KillPod) || makes(Part::Nodes);
-        Requirements { address: AddressUse::Load, scaling, pods: !scaling, external_policy: false }
+        Requirements { address: AddressUse::Load, scaling, pods: !scaling, external_policy: false, inside: false }
     }
 }
 

@@ -36,6 +36,20 @@ pub(super) fn of(activity: Activity) -> Vec<Right> {
                 "Services of type NodePort have no known address, and the report does not name the version of Kubernetes",
             ));
         }
+        Activity::Agents => {
+            rights.clear();
+            rights.extend(of_namespace("batch", "jobs", &["create", "delete", "list"]));
+            rights.extend(of_namespace("", "pods", &["get", "list", "watch"]));
+            // Which of the two is asked for depends on the version of Kubernetes.
+            rights.extend(of_namespace("", "pods/attach", &["create", "get"]));
+            rights.push(Right {
+                reach: Reach::Namespace,
+                group: "",
+                resource: "events",
+                verb: "list",
+                without: Some("it is not noticed that the namespace forbids the pods of agents"),
+            });
+        }
         Activity::Apply => rights.extend(apply()),
         Activity::Deploy => {
             rights.extend(apply());

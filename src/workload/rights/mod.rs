@@ -23,6 +23,8 @@ pub enum Activity {
     Scale,
     /// Send load.
     Test,
+    /// Send load from agents in the cluster.
+    Agents,
     /// Deploy Evenkeel's server.
     Deploy,
     /// Deploy manifests of the user, besides the rights for their kinds.
@@ -50,6 +52,7 @@ impl Activity {
         Self::Logs,
         Self::Scale,
         Self::Test,
+        Self::Agents,
         Self::Deploy,
         Self::Apply,
         Self::Undeploy,
@@ -69,6 +72,7 @@ impl Activity {
             Self::Logs => "logs",
             Self::Scale => "scale",
             Self::Test => "test",
+            Self::Agents => "agents",
             Self::Deploy => "deploy",
             Self::Apply => "apply",
             Self::Undeploy => "undeploy",
@@ -89,6 +93,7 @@ impl Activity {
             Self::Logs => "show the logs of the pods",
             Self::Scale => "scale the pods, also as an event of a test",
             Self::Test => "send load",
+            Self::Agents => "send load from agents in the cluster, and remove those that are left over",
             Self::Deploy => "deploy the server",
             Self::Apply => "deploy manifests of your own, with further rights for their kinds",
             Self::Undeploy => "remove what deploy applied",

@@ -12,6 +12,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use serde::{Deserialize, Serialize};
 
 use super::error::LoadError;
 use super::plan::Protocol;
@@ -19,7 +20,7 @@ use super::plan::Protocol;
 pub(super) use stream::TlsStream;
 
 /// How the client speaks TLS to a server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsOptions {
     /// Certificates of the authorities that are trusted, as PEM. Without them, those of the system are.
     pub authorities: Option<Vec<u8>>,
@@ -32,10 +33,33 @@ pub struct TlsOptions {
 }
 
 /// A configuration of TLS that was checked. All clones share their sessions.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "TlsSource", into = "TlsSource")]
 pub struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    source: Arc<TlsSource>,
+}
+
+/// What a configuration is made from.
+#[derive(Clone, Serialize, Deserialize)]
+struct TlsSource {
+    host: String,
+    options: TlsOptions,
+}
+
+impl TryFrom<TlsSource> for Tls {
+    type Error = LoadError;
+
+    fn try_from(source: TlsSource) -> Result<Self, LoadError> {
+        Self::new(&source.host, &source.options)
+    }
+}
+
+impl From<Tls> for TlsSource {
+    fn from(tls: Tls) -> Self {
+        Arc::unwrap_or_clone(tls.source)
+    }
 }
 
 impl Tls {
@@ -67,14 +91,15 @@ impl Tls {
         if options.full_handshakes {
             config.resumption = Resumption::disabled();
         }
-        Ok(Self { config: Arc::new(config), name })
+        let source = Arc::new(TlsSource { host: host.to_owned(), options: options.clone() });
+        Ok(Self { config: Arc::new(config), name, source })
     }
 
     /// The configuration for a connection over HTTP/2 beside the load, and the name of the server. The load does not resume
     /// its session.
     #[must_use]
     pub fn http2(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
-        let Self { config, name } = self.offering(Protocol::Http2 { streams: NonZeroU32::MIN });
+        let Self { config, name, .. } = self.offering(Protocol::Http2 { streams: NonZeroU32::MIN });
         let mut config = ClientConfig::clone(&config);
         config.resumption = Resumption::disabled();
         (Arc::new(config), name)
@@ -85,7 +110,7 @@ impl Tls {
         let mut config = ClientConfig::clone(&self.config);
         let name: &[u8] = if protocol == Protocol::Http1 { b"http/1.1" } else { b"h2" };
         config.alpn_protocols = vec![name.to_vec()];
-        Self { config: Arc::new(config), name: self.name.clone() }
+        Self { config: Arc::new(config), name: self.name.clone(), source: Arc::clone(&self.source) }
     }
 }
 

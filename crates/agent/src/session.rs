@@ -1,0 +1,197 @@
+//! The life of an agent: it reads its assignment, waits for the moment to begin, sends its part of the load, and reports.
+
+use std::io::{self, BufRead, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::message::{Assignment, FromAgent, ToAgent, VERSION};
+use evenkeel_load::{RunResult, run_part};
+
+/// How long an agent waits for its assignment, and for the moment to begin.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The interval between two reports of the progress.
+const LIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an agent waits until its result has been read.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// Why an agent ended without a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Its stdin was closed: nobody controls it any more.
+    Abandoned,
+    /// It was not told what to do, or when.
+    Idle,
+    /// It was told by the system to end before it began (SIGTERM).
+    Terminated,
+    /// It failed, and said why.
+    Failed,
+}
+
+/// Controls an agent with the messages in `input`, and writes its own messages to `output`.
+///
+/// # Errors
+/// Why there is no result.
+pub async fn run(input: impl BufRead + Send + 'static, output: impl Write + Send + 'static) -> Result<(), Ended> {
+    let output = Output(Arc::new(Mutex::new(output)));
+    let mut messages = read(input, output.clone());
+    let agent = async {
+        let assignment = loop {
+            if let ToAgent::Assignment(assignment) = receive(&mut messages).await? {
+                break assignment;
+            }
+        };
+        output.send(&FromAgent::Ready { version: VERSION });
+        let begin = loop {
+            match receive(&mut messages).await? {
+                ToAgent::Begin { at_us } => break at_us,
+                ToAgent::Stop | ToAgent::Done => return Err(Ended::Idle),
+                ToAgent::Assignment(_) | ToAgent::Ping(_) => {}
+            }
+        };
+        Ok((assignment, begin))
+    };
+    let (assignment, begin) = tokio::select! {
+        begun = timeout(PATIENCE, agent) => begun.unwrap_or(Err(Ended::Idle))?,
+        () = terminated() => return Err(Ended::Terminated),
+    };
+    send_load(&assignment, begin, &mut messages, &output).await
+}
+
+/// Sends the load, and then the result.
+async fn send_load(
+    assignment: &Assignment,
+    begin_us: u64,
+    messages: &mut UnboundedReceiver<ToAgent>,
+    output: &Output,
+) -> Result<(), Ended> {
+    let Assignment { target, plan, part, deadline } = assignment;
+    let late_us = clock_us().saturating_sub(begin_us);
+    let begin = *started() + Duration::from_micros(begin_us);
+    let stop = CancellationToken::new();
+    let mut next_report = Instant::now();
+    let live = |progress| {
+        let now = Instant::now();
+        if now >= next_report {
+            next_report = now + LIVE_INTERVAL;
+            output.send(&FromAgent::Live(progress));
+        }
+    };
+    let mut was_terminated = false;
+    let mut run = std::pin::pin!(run_part(target, plan, (*part, begin), &stop, live));
+    let mut end = std::pin::pin!(sleep(*deadline));
+    let mut term = std::pin::pin!(terminated());
+    let result = loop {
+        tokio::select! {
+            result = &mut run => break result,
+            message = receive(messages) => match message? {
+                ToAgent::Stop | ToAgent::Done => stop.cancel(),
+                ToAgent::Assignment(_) | ToAgent::Ping(_) | ToAgent::Begin { .. } => {}
+            },
+            () = &mut end, if !stop.is_cancelled() => stop.cancel(),
+            () = &mut term, if !was_terminated => {
+                was_terminated = true;
+                stop.cancel();
+            }
+        }
+    };
+    match result {
+        Ok(result) => report(result, late_us, was_terminated, messages, output).await,
+        Err(error) => {
+            output.send(&FromAgent::Failed { why: error.to_string() });
+            linger(messages).await;
+            Err(Ended::Failed)
+        }
+    }
+}
+
+async fn report(
+    result: RunResult,
+    late_us: u64,
+    terminated: bool,
+    messages: &mut UnboundedReceiver<ToAgent>,
+    output: &Output,
+) -> Result<(), Ended> {
+    output.send(&FromAgent::Result { result: Box::new(result), late_us, terminated });
+    linger(messages).await;
+    Ok(())
+}
+
+/// Waits until the last message has been read: what a container wrote just before its end may be lost.
+async fn linger(messages: &mut UnboundedReceiver<ToAgent>) {
+    let done = async { while receive(messages).await.is_ok_and(|message| message != ToAgent::Done) {} };
+    let _ = timeout(LINGER, done).await;
+}
+
+async fn receive(messages: &mut UnboundedReceiver<ToAgent>) -> Result<ToAgent, Ended> {
+    messages.recv().await.ok_or(Ended::Abandoned)
+}
+
+/// Waits for SIGTERM. The first process of a container gets no signal that it does not handle.
+async fn terminated() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Reads messages on a thread of its own, which also answers pings: so the answer does not wait for the load. The channel
+/// is closed when `input` is, and when it is no message.
+fn read(input: impl BufRead + Send + 'static, output: Output) -> UnboundedReceiver<ToAgent> {
+    let (sender, receiver) = unbounded_channel();
+    started();
+    thread::spawn(move || {
+        for line in input.split(b'\n') {
+            let message = line.and_then(|line| serde_json::from_slice(&line).map_err(io::Error::from));
+            match message {
+                Ok(ToAgent::Ping(number)) => {
+                    output.send(&FromAgent::Pong { number, clock_us: clock_us(), wall_us: wall_us() });
+                }
+                Ok(message) => {
+                    if sender.send(message).is_err() {
+                        return;
+                    }
+                }
+                Err(why) => {
+                    output.send(&FromAgent::Failed { why: format!("a message could not be read: {why}") });
+                    return;
+                }
+            }
+        }
+    });
+    receiver
+}
+
+/// Where messages are written, one after the other.
+#[derive(Clone)]
+struct Output(Arc<Mutex<dyn Write + Send>>);
+
+impl Output {
+    fn send(&self, message: &FromAgent) {
+        let Ok(mut line) = serde_json::to_vec(message) else { return };
+        line.push(b'\n');
+        let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // If nobody reads it, stdin is closed as well, and the agent ends.
+        let _ = output.write_all(&line).and_then(|()| output.flush());
+    }
+}
+
+/// The origin of the agent's clock.
+fn started() -> &'static Instant {
+    static STARTED: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    STARTED.get_or_init(Instant::now)
+}
+
+fn clock_us() -> u64 {
+    u64::try_from(started().elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn wall_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -44,7 +44,7 @@ anywhere
   // {
     inherit (rust) server;
     inherit (rust.checks) clippy tests docs;
-    inherit (lab.packages) pause-image;
+    inherit (lab.packages) agent-image pause-image;
     images = import ./images-check.nix { inherit lab check; };
     manifests = import ./manifests-check.nix { inherit lab check mkLab; };
     template = import ./template-check.nix { inherit self lab check; };

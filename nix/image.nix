@@ -51,6 +51,13 @@ in
     config.ExposedPorts."3000/tcp" = { };
   };
 
+  agent = image {
+    name = "agent";
+    binary = rust.agent;
+    entrypoint = "evenkeel-agent";
+    description = "Sends a part of the load of a test";
+  };
+
   pause = image {
     name = "pause";
     binary = rust.pause;

@@ -7,7 +7,7 @@ let
   # Cargo reads the manifests of all crates.
   sources = binary: own: ''
     if (cd ${binary.src} && find . -type f) |
-      grep -vE '^\./(Cargo\.(lock|toml)|crates/[a-z]+/Cargo\.toml|crates/server/src/${own})$'
+      grep -vE '^\./(Cargo\.(lock|toml)|crates/[a-z]+/Cargo\.toml|crates/${own})$'
     then
       echo "the files above are in the source of ${binary.pname}, and must not be" >&2
       exit 1
@@ -43,12 +43,18 @@ let
     '';
 in
 check "images" [ pkgs.jq ] (
-  sources rust.server ".*"
-  + sources rust.pause "bin/evenkeel-pause\\.rs"
+  sources rust.server "server/src/.*"
+  + sources rust.pause "server/src/bin/evenkeel-pause\\.rs"
+  + sources rust.agent "(agent|load)/src/.*"
   + image {
     archive = lab.packages.image;
     entrypoint = "evenkeel-server";
     kilobytes = 3500;
+  }
+  + image {
+    archive = lab.packages.agent-image;
+    entrypoint = "evenkeel-agent";
+    kilobytes = 4000;
   }
   + image {
     archive = lab.packages.pause-image;

@@ -87,6 +87,7 @@ let
         inherit (rust) cli;
         toolbox = programs;
         variables = deployed // {
+          EVENKEEL_AGENT_IMAGE = images.agent;
           EVENKEEL_PAUSE_IMAGE = images.pause;
         };
       }
@@ -114,6 +115,7 @@ let
       {
         inherit manifests;
         inherit (rust) server;
+        agent-image = images.agent;
         pause-image = images.pause;
         # `nix flake check` does not build packages: this one needs KVM.
         vm-test = import ./vm-test.nix { inherit lab; };

@@ -55,31 +55,42 @@ let
     "CARGO_TARGET_${cargoEnvVarTarget}_RUSTFLAGS" =
       "-C target-feature=+crt-static -L native=${pkgs.glibc.static}/lib";
   };
-  # Both static binaries are of one package, so they share its dependencies.
-  staticDependencies = dependencies (
-    staticArguments
-    // {
-      pname = "evenkeel-server";
-      src = source [ ];
-      cargoExtraArgs = "--locked --package evenkeel-server";
-    }
-  );
+  staticDependencies =
+    package:
+    dependencies (
+      staticArguments
+      // {
+        pname = package;
+        src = source [ ];
+        cargoExtraArgs = "--locked --package ${package}";
+      }
+    );
   static =
+    { package, artifacts }:
     name: files:
     craneLib.buildPackage (
       staticArguments
       // {
         pname = name;
         src = source files;
-        cargoArtifacts = staticDependencies;
-        cargoExtraArgs = "--locked --package evenkeel-server --bin ${name}";
+        cargoArtifacts = artifacts;
+        cargoExtraArgs = "--locked --package ${package} --bin ${name}";
         meta.mainProgram = name;
       }
     );
+  # The binaries of one package share its dependencies.
+  ofPackage =
+    package:
+    static {
+      inherit package;
+      artifacts = staticDependencies package;
+    };
+  ofServer = ofPackage "evenkeel-server";
 
   # The command line is built without the server.
   cliFiles = [
     ../src
+    ../crates/agent/src
     ../crates/grpc/src
     ../crates/load/src
     ../crates/measure/src
@@ -138,8 +149,12 @@ assert lib.assertMsg (lib.versionAtLeast pkgs.rustc.version workspace.package.ru
 {
   inherit craneLib;
 
-  server = static "evenkeel-server" [ ../crates/server/src ];
-  pause = static "evenkeel-pause" [ ../crates/server/src/bin/evenkeel-pause.rs ];
+  server = ofServer "evenkeel-server" [ ../crates/server/src ];
+  pause = ofServer "evenkeel-pause" [ ../crates/server/src/bin/evenkeel-pause.rs ];
+  agent = ofPackage "evenkeel-agent" "evenkeel-agent" [
+    ../crates/agent/src
+    ../crates/load/src
+  ];
 
   cli = craneLib.buildPackage (
     cliArguments
@@ -171,7 +186,7 @@ assert lib.assertMsg (lib.versionAtLeast pkgs.rustc.version workspace.package.ru
       checked
       // {
         doCheck = true;
-        cargoTestExtraArgs = "--lib --bins --test architecture --test cli --test load --test report --test server -- --skip ::online::";
+        cargoTestExtraArgs = "--lib --bins --test architecture --test cli --test load --test report --test server --test agent -- --skip ::online::";
       }
     );
     docs = craneLib.cargoDoc (checked // { env.RUSTDOCFLAGS = denyWarnings; });

@@ -83,14 +83,12 @@ impl AgentFlags {
     /// [`Error::BadValue`] without an image.
     pub(super) fn elsewhere(&self) -> Result<Option<Agents>, Error> {
         let Some(count) = self.agents else { return Ok(None) };
-        match &self.agent_image {
-            Some(image) => Ok(Some(Agents { count, image: image.to_string() })),
-            None => {
-                let why = "the nodes pull the image of the agents, so expected --agent-image NAME; build --push \
-                           REGISTRY/REPOSITORY pushes it, and prints the name";
-                Err(Error::BadValue { what: "--agents", given: count.to_string(), why: why.into() })
-            }
+        if let Some(image) = &self.agent_image {
+            return Ok(Some(Agents { count, image: image.to_string() }));
         }
+        let why = "the nodes pull the image of the agents, so expected --agent-image NAME; build --push \
+                   REGISTRY/REPOSITORY pushes it, and prints the name";
+        Err(Error::BadValue { what: "--agents", given: count.to_string(), why: why.into() })
     }
 
     /// The agents in a lab. Their image is loaded into the nodes that lack it.

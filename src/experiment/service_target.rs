@@ -9,6 +9,7 @@ use evenkeel_grpc::SchemaError;
 
 /// What the runs of an experiment need of the Service under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a requirement of its own")]
 pub struct Requirements {
     /// What needs an address.
     pub address: AddressUse,

@@ -6,7 +6,7 @@ use super::figures::{self, Figure};
 use super::number::{count, grouped, milliseconds};
 use super::over_time::PodRates;
 use super::words::{self, went_wrong};
-use super::{Exporter, Report, events, nodes, pods, requests, rounds, slow_pods};
+use super::{Exporter, Report, agents, events, nodes, pods, requests, rounds, slow_pods};
 use crate::report::ReportError;
 use evenkeel_measure::Measurement;
 
@@ -95,6 +95,7 @@ fn detail(run: &Measurement) -> String {
     let rows = first.iter().map(row).chain(gap).chain(last.iter().map(row));
     text += &table(&columns, rows);
     text += &nodes(run);
+    text += &agents(run);
     let shown: Vec<&str> = first.iter().chain(last).map(|pod| pod.name.as_str()).collect();
     text + &over_time(run, &shown)
 }
@@ -111,6 +112,18 @@ fn nodes(run: &Measurement) -> String {
     }
     if !run.node_use.is_empty() {
         text += &table(&nodes::USE_COLUMNS, nodes::use_rows(run, nodes::MOST_ROWS));
+    }
+    text
+}
+
+/// The agents that sent the load, and which of them did not do their part; empty if this machine sent it.
+fn agents(run: &Measurement) -> String {
+    if run.agents.is_empty() {
+        return String::new();
+    }
+    let mut text = table(&agents::COLUMNS, agents::rows(run, agents::MOST_ROWS));
+    for line in agents::troubles(run) {
+        let _ = writeln!(text, "\n{}", escape(&line));
     }
     text
 }

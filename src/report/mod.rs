@@ -1,5 +1,6 @@
 //! Reports of runs: one file for each format, behind one trait.
 
+mod agents;
 mod autocannon;
 mod comparison;
 mod csv;

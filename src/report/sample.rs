@@ -31,6 +31,7 @@ pub(super) fn measurement() -> Measurement {
         traffic_policy: None,
         client_address: None,
         proxy_use: Vec::new(),
+        agents: Vec::new(),
         connections: 30,
         planned_seconds: 2.0,
         planned_requests: None,

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::number::count;
 use super::text_table::Look;
 use super::{
-    Exporter, Report, autocannon, comparison, events, generator, nodes, pods, requests, rounds, slow_pods, tail, words,
+    Exporter, Report, agents, autocannon, comparison, events, generator, nodes, pods, requests, rounds, slow_pods,
+    tail, words,
 };
 use crate::report::ReportError;
 use evenkeel_measure::{Measurement, Mode};
@@ -38,12 +39,16 @@ impl Table {
             let (elapsed, planned) = (run.elapsed_seconds, planned(run));
             let _ = writeln!(text, "{}", self.look.red(&format!("interrupted after {elapsed:.1} s of {planned}")));
         }
+        for line in agents::troubles(run) {
+            let _ = writeln!(text, "{}", self.look.red(&line));
+        }
         let below = [
             requests::text(run, self.look),
             tail::text(run, self.look),
             events::text(run, self.look),
             pods::spread(&run.spread, self.look),
             nodes::text(run, self.look),
+            agents::text(run, self.look),
         ];
         below.iter().filter(|part| !part.is_empty()).fold(text, |text, part| format!("{text}\n{part}"))
     }

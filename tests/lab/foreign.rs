@@ -377,6 +377,7 @@ fn command(activity: Activity, image: &str, node: &str) -> (Vec<String>, Vec<Act
         Logs => (vec!["logs", "--tail", "1"], &[Logs]),
         Scale => (vec!["scale", "2", "--yes"], &[Scale]),
         Test => (test.to_vec(), &[Test]),
+        Activity::Agents => (vec!["undeploy", "--agents", "--yes"], &[Activity::Agents]),
         Deploy | Activity::Apply => (vec!["deploy", "--image", image, "--yes"], &[Deploy]),
         Undeploy => (vec!["undeploy", "--yes"], &[Undeploy]),
         Soak => (vec!["soak", "--only", "pods", "--rounds", "1", "--yes"], &[Soak]),

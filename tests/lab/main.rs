@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
 #![allow(clippy::print_stderr, reason = "a test that waits minutes for a toolbox should say so")]
 
+mod agents;
 mod any_service;
 mod api_only;
 mod applications;

@@ -318,6 +318,13 @@ fn only_the_servers_own_files_change_its_image() {
     assert_ne!(cli(), first_cli);
     tree.append("crates/server/src/drain.rs", "// changed");
     assert_ne!(image(), first_image, "a change of the server must change the image");
+    let agent = || tree.evaluate(&format!("packages.{SYSTEM}.agent-image.drvPath"), "path: path");
+    let (server_image, first_agent) = (image(), agent());
+    tree.append("crates/server/src/drain.rs", "// changed again");
+    assert_eq!(agent(), first_agent, "a change of the server must not change the agent's image");
+    tree.append("crates/load/src/run.rs", "// changed");
+    assert_ne!(agent(), first_agent, "a change of the load generator must change the agent's image");
+    assert_ne!(image(), server_image);
 }
 
 #[test]

@@ -39,6 +39,7 @@ impl Caller {
         vec![
             self.write("server.tar", &archive("evenkeel.local/server:1", here(), &vec![1; 700_000])),
             self.write("pause.tar", &archive("evenkeel.local/pause:1", here(), &vec![2; 300_000])),
+            self.write("agent.tar", &archive("evenkeel.local/agent:1", here(), &vec![3; 500_000])),
         ]
     }
 
@@ -69,8 +70,8 @@ async fn images_are_pushed_once_and_pulled_back_by_their_digests() {
     let (caller, repository) = (Caller::new(), in_registry(&registry));
     let first = caller.push(&repository, &caller.own()).await.unwrap();
     let names: Vec<_> = first.iter().map(|image| image.name.as_str()).collect();
-    assert_eq!(names, ["server", "pause"]);
-    for (image, layer) in first.iter().zip([700_000, 300_000]) {
+    assert_eq!(names, ["server", "pause", "agent"]);
+    for (image, layer) in first.iter().zip([700_000, 300_000, 500_000]) {
         assert!(!image.already_there && image.bytes_sent > layer, "{image:?}");
         assert_eq!(image.platforms, [format!("linux/{}", here())]);
         assert_eq!(image.reference, format!("{repository}@{}", image.digest));
@@ -189,7 +190,7 @@ async fn a_manifest_that_a_registry_refuses_is_an_error_with_its_words() {
 /// Runs the program with archives instead of builds.
 fn evenkeel(caller: &Caller, arguments: &[&str]) -> Output {
     let own = caller.own();
-    let variables = ["EVENKEEL_SERVER_IMAGE", "EVENKEEL_PAUSE_IMAGE"].into_iter().zip(&own);
+    let variables = ["EVENKEEL_SERVER_IMAGE", "EVENKEEL_PAUSE_IMAGE", "EVENKEEL_AGENT_IMAGE"].into_iter().zip(&own);
     let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
     command.args(arguments).envs(variables).env("EVENKEEL_CACHE_DIR", caller.files.path().join("cache"));
     command.env("HOME", caller.files.path()).env_remove("XDG_RUNTIME_DIR").env_remove("SUDO_UID").output().unwrap()

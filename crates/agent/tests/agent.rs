@@ -1,1 +1,134 @@
+//! The program itself, controlled over its stdin and stdout.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panic")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::num::{NonZeroU32, NonZeroU64};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use evenkeel_agent::{Assignment, FromAgent, ToAgent, message};
+use evenkeel_load::{LoadPlan, Part, RunResult, Target};
+
+/// A server that counts its responses, which name a pod.
+fn server() -> (SocketAddr, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answered = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&answered);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let counted = Arc::clone(&counted);
+            std::thread::spawn(move || {
+                while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX-Pod-Name: one\r\nContent-Length: 2\r\n\r\nok");
+                }
+            });
+        }
+    });
+    (address, answered)
+}
+
+struct Agent {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Agent {
+    fn start() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel-agent"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, input, output }
+    }
+
+    fn send(&mut self, message: &ToAgent) {
+        let line = serde_json::to_string(message).unwrap() + "\n";
+        self.input.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+    }
+
+    fn receive(&mut self) -> FromAgent {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why}: {line:?}"))
+    }
+
+    /// An agent that has its part of `plan`, and was told to begin.
+    fn begun(plan: &LoadPlan, address: SocketAddr, part: Part, deadline: Duration) -> Self {
+        let mut agent = Self::start();
+        let target = Target { address, host: address.to_string(), path: "/".into(), tls: None };
+        agent.send(&ToAgent::Assignment(Box::new(Assignment { target, plan: plan.clone(), part, deadline })));
+        assert_eq!(agent.receive(), FromAgent::Ready { version: message::VERSION });
+        agent.send(&ToAgent::Ping(7));
+        let FromAgent::Pong { number: 7, clock_us, .. } = agent.receive() else { panic!("no pong") };
+        agent.send(&ToAgent::Begin { at_us: clock_us + 50_000 });
+        agent
+    }
+
+    fn result(&mut self) -> RunResult {
+        loop {
+            match self.receive() {
+                FromAgent::Live(_) => {}
+                FromAgent::Result { result, .. } => {
+                    self.send(&ToAgent::Done);
+                    return *result;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+fn plan(duration: u64) -> LoadPlan {
+    LoadPlan::new(NonZeroU32::new(5).unwrap(), Duration::from_secs(duration))
+}
+
+#[test]
+fn agents_send_each_request_of_a_plan_once() {
+    let (address, answered) = server();
+    let plan = LoadPlan { requests: NonZeroU64::new(1001), ..plan(60) };
+    let parts = (0..3).map(|number| Part::new(number, 3).unwrap());
+    let mut agents: Vec<_> = parts.map(|part| Agent::begun(&plan, address, part, Duration::from_secs(60))).collect();
+    let results: Vec<_> = agents.iter_mut().map(Agent::result).collect();
+    assert_eq!(results.iter().map(|result| result.answered).collect::<Vec<_>>(), [334, 334, 333]);
+    let merged = RunResult::merge_parts(&plan, results).unwrap();
+    assert_eq!((merged.answered, merged.latency.count(), answered.load(Ordering::SeqCst)), (1001, 1001, 1001));
+    assert_eq!((merged.pods.len(), merged.pods[0].requests, merged.opened), (1, 1001, 5));
+    assert_eq!(merged.seconds.iter().map(|second| second.requests).sum::<u64>(), 1001);
+    assert!(agents.into_iter().all(|agent| agent.ended() == Some(0)));
+}
+
+#[test]
+fn an_agent_that_is_stopped_or_overdue_has_a_result() {
+    let (address, _) = server();
+    let mut stopped = Agent::begun(&plan(3600), address, Part::WHOLE, Duration::from_secs(3600));
+    let mut overdue = Agent::begun(&plan(3600), address, Part::WHOLE, Duration::from_millis(300));
+    assert!(matches!(stopped.receive(), FromAgent::Live(_)));
+    stopped.send(&ToAgent::Stop);
+    for agent in [&mut stopped, &mut overdue] {
+        assert!(agent.result().interrupted);
+    }
+}
+
+#[test]
+fn an_agent_ends_when_nobody_controls_it() {
+    let (address, _) = server();
+    let idle = Agent { input: None, ..Agent::start() };
+    let mut busy = Agent::begun(&plan(3600), address, Part::WHOLE, Duration::from_secs(3600));
+    busy.input = None;
+    let mut confused = Agent::start();
+    confused.input.as_mut().unwrap().write_all(b"hello\n").unwrap();
+    assert!(matches!(confused.receive(), FromAgent::Failed { .. }));
+    for agent in [idle, busy, confused] {
+        assert_eq!(agent.ended(), Some(1));
+    }
+}

@@ -154,6 +154,28 @@ mod tests {
     }
 
     #[test]
+    fn distributions_that_were_sent_and_added_equal_one_that_recorded_everything() {
+        let mut whole = Times::new().unwrap();
+        let mut parts = [(); 3].map(|()| Times::new().unwrap());
+        for number in 0..30_000_u64 {
+            let time = Duration::from_micros(40 + number * number % 900_001);
+            whole.record(time);
+            parts[number as usize % 3].record(time);
+        }
+        let mut merged = Times::new().unwrap();
+        for part in &parts {
+            let sent: Times = serde_json::from_str(&serde_json::to_string(part).unwrap()).unwrap();
+            assert_eq!(&sent, part);
+            merged.add(&sent);
+        }
+        assert_eq!(merged, whole);
+        for quantile in [0.0, 0.5, 0.99, 0.9999, 1.0] {
+            assert_eq!(merged.quantile(quantile), whole.quantile(quantile));
+        }
+        assert!(serde_json::from_str::<Times>(r#"{"histogram": "AAAA", "max": 0, "sum": 0, "squares": 0}"#).is_err());
+    }
+
+    #[test]
     fn an_empty_distribution_is_all_zero() {
         let none = Times::new().unwrap();
         assert_eq!((none.quantile(0.99), none.max(), none.mean(), none.stdev()), (0, 0, 0.0, 0.0));

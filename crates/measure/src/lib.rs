@@ -317,7 +317,7 @@ impl Measurement {
     #[must_use]
     pub fn sent_by(self, agents: Vec<Agent>) -> Self {
         let generator_bound = self.generator_bound || agents.iter().any(|agent| agent.generator_bound);
-        Self { agents, generator_bound, ..self }
+        Self { generator_bound, agents, ..self }
     }
 
     /// Whether a part of the load is missing, because an agent did not do its part.

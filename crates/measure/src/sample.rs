@@ -15,6 +15,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         traffic_policy: None,
         client_address: None,
         proxy_use: Vec::new(),
+        agents: Vec::new(),
         connections: 3 * replicas,
         planned_requests: None,
         planned_seconds: 1.0,

@@ -119,6 +119,18 @@ fn samples() -> Vec<Error> {
         ClusterError::NoLab.into(),
         Error::LabIsUp { name: "lab".into() },
         WorkloadError::NoWorkload.into(),
+        WorkloadError::AgentsRefused {
+            namespace: "shop".into(),
+            why: "pods \"evenkeel-agents-0123456789-0\" is forbidden: exceeded quota: small".into(),
+        }
+        .into(),
+        ExperimentError::NoAgent {
+            agent: "evenkeel-agents-0123456789-0".into(),
+            why: "it was killed (OOMKilled)".into(),
+        }
+        .into(),
+        ExperimentError::Partial { agents: vec!["evenkeel-agents-0123456789-0: it was killed (OOMKilled)".into()] }
+            .into(),
         ClusterError::NoDataPlane { what: "kill etcd".into() }.into(),
         ClusterError::NoPacketDelay { why: "make a netfilter queue: Protocol not supported".into() }.into(),
         Error::NeedsLinux { verb: "up" },
@@ -446,6 +458,7 @@ fn of_cluster(error: &ClusterError) -> &'static str {
 fn of_workload(error: &WorkloadError) -> &'static str {
     match error {
         WorkloadError::NoWorkload => "workload: NoWorkload",
+        WorkloadError::AgentsRefused { .. } => "workload: AgentsRefused",
         WorkloadError::UnknownPod { .. } => "workload: UnknownPod",
         WorkloadError::UnknownNode { .. } => "workload: UnknownNode",
         WorkloadError::CannotEvict { .. } => "workload: CannotEvict",
@@ -477,6 +490,8 @@ fn of_workload(error: &WorkloadError) -> &'static str {
 fn of_experiment(error: &ExperimentError) -> &'static str {
     match error {
         ExperimentError::NoAnswer { .. } => "experiment: NoAnswer",
+        ExperimentError::NoAgent { .. } => "experiment: NoAgent",
+        ExperimentError::Partial { .. } => "experiment: Partial",
         ExperimentError::Event { .. } => "experiment: Event",
         ExperimentError::Program(_) => "experiment: Program",
         ExperimentError::Io(_) => "experiment: Io",

@@ -129,7 +129,11 @@ impl Agent {
             Ok((mut result, late_us, terminated)) => {
                 result.plan = plan.clone();
                 let late = Duration::from_micros(late_us);
-                let trouble = if terminated {
+                // Only this machine interrupts a run. What the system ends is a trouble of one agent.
+                let is_over = timing.end.is_cancelled();
+                let ended_early = terminated || (result.interrupted && !is_over);
+                result.interrupted &= is_over;
+                let trouble = if ended_early && !is_over {
                     Some("it was told to end before the run was over".to_owned())
                 } else {
                     (late > LATE).then(|| format!("it began {:.1} s later than the others", late.as_secs_f64()))

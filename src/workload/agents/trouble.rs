@@ -70,14 +70,14 @@ mod tests {
 
     use super::*;
 
-    fn pod(status: Value) -> Pod {
+    fn pod(status: &Value) -> Pod {
         from_value(json!({"metadata": {}, "status": status})).unwrap()
     }
 
     #[test]
     fn a_pod_says_why_it_does_not_run() {
         let state = |state: Value| {
-            pod(json!({"containerStatuses": [
+            pod(&json!({"containerStatuses": [
                 {"name": "agent", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state},
             ]}))
         };
@@ -87,9 +87,9 @@ mod tests {
         assert_eq!(of_starting(&waiting("ErrImagePull")).unwrap(), "it cannot start (ErrImagePull): not found");
         let killed = state(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}));
         assert_eq!(of_ended(&killed).unwrap(), "it was killed (OOMKilled)");
-        let evicted = pod(json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory. "}));
+        let evicted = pod(&json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory. "}));
         assert_eq!(of_ended(&evicted).unwrap(), "its pod failed (Evicted): The node was low on memory.");
-        let unschedulable = pod(json!({"phase": "Pending", "conditions": [
+        let unschedulable = pod(&json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"},
         ]}));
         assert_eq!(of_starting(&unschedulable).unwrap(), "it did not start in time: 0/1 nodes are available");

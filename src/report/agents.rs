@@ -1,0 +1,121 @@
+//! The agents that sent the load: what each did, how busy it was, and how exactly its clock is known.
+
+use super::nodes::{percent, shortened};
+use super::number::{count, milliseconds};
+use super::text_table::{Align, Borders, Look, TextTable};
+use evenkeel_measure::{Agent, Measurement, some};
+
+/// The columns of agents.
+pub(super) const COLUMNS: [&str; 7] = ["Agent", "Node", "Conns", "Requests", "Errors", "CPU", "Clock"];
+/// The most agents that are shown in a terminal and in Markdown.
+pub(super) const MOST_ROWS: usize = 20;
+/// How many of the columns are names.
+const NAMES: usize = 2;
+
+/// The agents in these columns; at most `most` of them, and first those that did not do their part.
+pub(super) fn rows(run: &Measurement, most: usize) -> Vec<Vec<String>> {
+    let mut agents: Vec<&Agent> = run.agents.iter().collect();
+    agents.sort_by_key(|agent| agent.trouble.is_none());
+    let shown = agents.iter().take(most).map(|agent| cells(agent));
+    let more = agents.len().saturating_sub(most);
+    let left_out =
+        (more > 0).then(|| [vec![format!("… {more} more …")], vec![String::new(); COLUMNS.len() - 1]].concat());
+    shown.chain(left_out).collect()
+}
+
+fn cells(agent: &Agent) -> Vec<String> {
+    let Agent { name, node, connections, requests, errors, busiest, generator_bound, .. } = agent;
+    let bound = if *generator_bound { " (limit)" } else { "" };
+    vec![
+        name.clone(),
+        node.clone().unwrap_or_else(|| "-".into()),
+        count(u64::from(*connections)),
+        count(*requests),
+        count(*errors),
+        format!("{}{bound}", percent(*busiest)),
+        clock(agent),
+    ]
+}
+
+/// "+1.2 ms ± 0.3 ms"; a dash if it was not measured.
+fn clock(agent: &Agent) -> String {
+    match (agent.clock_offset_us, agent.clock_error_us) {
+        (Some(offset), Some(error)) => {
+            let sign = if offset < 0 { '-' } else { '+' };
+            format!("{sign}{} ± {}", milliseconds(offset.unsigned_abs()), milliseconds(error))
+        }
+        _ => "-".into(),
+    }
+}
+
+/// One sentence for each agent that did not do its part, after one that says what follows from it.
+pub(super) fn troubles(run: &Measurement) -> Vec<String> {
+    let troubles: Vec<String> =
+        run.agents.iter().filter_map(|agent| Some(format!("{}: {}", agent.name, agent.trouble.as_ref()?))).collect();
+    if troubles.is_empty() {
+        return troubles;
+    }
+    let (some, all) = (troubles.len() as u64, some(run.agents.len() as u64, "agent"));
+    let first = format!("partial: {some} of {all} did not do their part, and the figures are those of what was sent");
+    std::iter::once(first).chain(troubles).collect()
+}
+
+/// The table for a terminal; empty if this machine sent the load.
+pub(super) fn text(run: &Measurement, look: Look) -> String {
+    if run.agents.is_empty() {
+        return String::new();
+    }
+    let align = |at| if at < NAMES { Align::Left } else { Align::Right };
+    let mut rows = rows(run, MOST_ROWS);
+    rows.iter_mut().flat_map(|row| row.iter_mut().take(NAMES)).for_each(|name| *name = shortened(name));
+    let columns = COLUMNS.into_iter().enumerate().map(|(at, name)| (name, align(at))).collect();
+    TextTable { columns, rows, borders: Borders::Frame }.draw(look)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+    use console::measure_text_width;
+
+    fn run(agents: usize) -> Measurement {
+        let agent = |number| Agent {
+            name: format!("evenkeel-agents-0123456789-{number}-abcde"),
+            node: Some("a-node-with-a-long-name".into()),
+            connections: 9_999,
+            requests: 99_999_999,
+            errors: 99_999,
+            busiest: 0.951,
+            generator_bound: true,
+            clock_offset_us: Some(-999_900),
+            clock_error_us: Some(1_200),
+            ..Agent::default()
+        };
+        sample::measurement().sent_by((0..agents).map(agent).collect())
+    }
+
+    #[test]
+    fn an_agent_with_a_trouble_comes_first_and_is_named() {
+        let mut run = run(30);
+        run.agents[29].trouble = Some("it was killed (OOMKilled)".into());
+        let rows = rows(&run, 3);
+        assert!(rows[0][0].contains("-29-") && rows[3][0] == "… 27 more …", "{rows:?}");
+        assert_eq!(rows[0][5..], ["95.1% (limit)", "-999.90 ms ± 1.20 ms"]);
+        let troubles = troubles(&run);
+        assert!(troubles[0].starts_with("partial: 1 of 30 agents did not do their part"), "{troubles:?}");
+        assert!(troubles[1].ends_with("-29-abcde: it was killed (OOMKilled)"), "{troubles:?}");
+        assert!(run.is_partial());
+    }
+
+    #[test]
+    fn without_agents_there_is_nothing_to_show() {
+        let run = run(0);
+        assert_eq!((text(&run, Look::default()), troubles(&run)), (String::new(), Vec::new()));
+    }
+
+    #[test]
+    fn each_row_fits_its_columns() {
+        let text = text(&run(2), Look::default());
+        assert!(text.lines().all(|line| measure_text_width(line) <= 100), "{text}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Load from pods of the lab: nothing is lost or counted twice, and an agent that fails is named.
+
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, eventually, text};
+
+const JOBS: &str = "/apis/batch/v1/namespaces/evenkeel/jobs";
+const PODS: &str = "/api/v1/namespaces/evenkeel/pods";
+const OF_SERVER: &str = "labelSelector=app.kubernetes.io/name=server";
+const OF_AGENTS: &str = "labelSelector=app.kubernetes.io/component=agent";
+
+/// The names of the pods that a selector selects.
+fn pods(lab: &Lab, selector: &str) -> Vec<String> {
+    let listed = lab.kube().get(&format!("{PODS}?{selector}"));
+    let items = listed["items"].as_array().unwrap().iter();
+    items.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The requests that the pods of the server have counted.
+fn served(lab: &Lab) -> u64 {
+    let kube = lab.kube();
+    let of_pod = |pod: String| -> u64 {
+        let metrics = kube.text(&format!("{PODS}/{pod}:3000/proxy/metrics"));
+        let line = metrics.lines().find_map(|line| line.strip_prefix("evenkeel_requests_total "));
+        line.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
+    };
+    pods(lab, OF_SERVER).into_iter().map(of_pod).sum()
+}
+
+fn jobs(lab: &Lab) -> usize {
+    lab.kube().get(JOBS)["items"].as_array().unwrap().len()
+}
+
+#[test]
+fn agents_send_the_load_and_leave_nothing() {
+    let Some(lab) = Lab::new() else { return };
+    lab.up();
+    lab.ok(&["deploy"]);
+    all_requests_arrive_once(&lab);
+    an_agent_that_is_killed_is_named(&lab);
+    ctrl_c_ends_all(&lab);
+    what_a_killed_test_leaves_is_removed(&lab);
+    a_namespace_that_forbids_pods_says_so(&lab);
+}
+
+fn all_requests_arrive_once(lab: &Lab) {
+    let before = served(lab);
+    let report = lab.json(&["test", "--agents", "2", "--requests", "1001", "--warmup", "0"]);
+    let run = &report["runs"][0];
+    assert_eq!(run["requests"]["answered"], 1001, "{run:#}");
+    assert_eq!(served(lab) - before, 1001, "as the pods counted them");
+    let by_pod = run["spread"]["pods"].as_array().unwrap().iter().map(|pod| pod["requests"].as_u64().unwrap());
+    assert_eq!(by_pod.sum::<u64>(), 1001);
+    let agents = run["agents"].as_array().unwrap();
+    let requests: Vec<_> = agents.iter().map(|agent| agent["requests"].as_u64().unwrap()).collect();
+    assert_eq!(requests, [501, 500], "{agents:#?}");
+    assert!(agents.iter().all(|agent| agent["trouble"].is_null() && agent["clock_error_us"].is_u64()), "{agents:#?}");
+    assert!(report["target"].as_str().unwrap().starts_with("http://server.evenkeel.svc"), "{}", report["target"]);
+    assert_eq!(jobs(lab), 0);
+}
+
+/// Starts a test, and waits until its agents run.
+fn started(lab: &Lab) -> std::process::Child {
+    let mut command = lab.command(&["--json", "test", "--agents", "2", "-d", "60s"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("two agents", || {
+        let listed = lab.kube().get(&format!("{PODS}?{OF_AGENTS}"));
+        let running = |pod: &&Value| pod["status"]["containerStatuses"][0]["ready"] == true;
+        (listed["items"].as_array().unwrap().iter().filter(running).count() == 2).then_some(())
+    });
+    // The load has begun when the server's pods count it.
+    let before = served(lab);
+    eventually("load", || (served(lab) > before + 100).then_some(()));
+    child
+}
+
+fn an_agent_that_is_killed_is_named(lab: &Lab) {
+    let mut command = lab.command(&["--json", "test", "--agents", "2", "-d", "6s"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let agents = eventually("two agents", || Some(pods(lab, OF_AGENTS)).filter(|pods| pods.len() == 2));
+    let before = served(lab);
+    eventually("load", || (served(lab) > before + 100).then_some(()));
+    lab.kubectl(&["delete", "pod", &agents[0], "--namespace", "evenkeel", "--force", "--grace-period=0"]);
+    let output = child.wait_with_output().unwrap();
+    let (said, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("the result is partial") && stderr.contains(&agents[0]), "{stderr}");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    let named = report["runs"][0]["agents"].as_array().unwrap().clone();
+    let troubled: Vec<_> = named.iter().filter(|agent| !agent["trouble"].is_null()).collect();
+    assert!(troubled.len() == 1 && troubled[0]["name"] == json!(agents[0]), "{named:#?}");
+    assert_eq!(jobs(lab), 0);
+}
+
+fn ctrl_c_ends_all(lab: &Lab) {
+    let child = started(lab);
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let run = &report["runs"][0];
+    assert!(run["interrupted"] == true && run["requests"]["answered"].as_u64().unwrap() > 0, "{run:#}");
+    assert_eq!(jobs(lab), 0);
+}
+
+fn what_a_killed_test_leaves_is_removed(lab: &Lab) {
+    let mut child = started(lab);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    eventually("the end of the load", || {
+        let before = served(lab);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        (served(lab) == before).then_some(())
+    });
+    assert_eq!(jobs(lab), 1);
+    assert_eq!(lab.json(&["undeploy", "--agents"])["removed"], 1);
+    assert_eq!(jobs(lab), 0);
+    assert!(!pods(lab, OF_SERVER).is_empty(), "only the agents are removed");
+}
+
+fn a_namespace_that_forbids_pods_says_so(lab: &Lab) {
+    let quota =
+        json!({"kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"count/jobs.batch": "0"}}});
+    lab.kube().create("/api/v1/namespaces/evenkeel/resourcequotas", &quota);
+    let refused = |words: &str| {
+        let output = lab.run(&["test", "--agents", "2"]);
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(words), "{said}");
+        assert_eq!(jobs(lab), 0);
+    };
+    refused("exceeded quota: none");
+    let pods = pods(lab, OF_SERVER).len().to_string();
+    lab.kube().patch(
+        "/api/v1/namespaces/evenkeel/resourcequotas/none",
+        &json!({"spec": {"hard": {"count/jobs.batch": null, "pods": pods}}}),
+    );
+    refused("exceeded quota: none");
+}

@@ -511,7 +511,7 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 85;
+const NAMES: usize = 88;
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

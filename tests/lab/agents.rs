@@ -63,9 +63,15 @@ fn all_requests_arrive_once(lab: &Lab) {
     assert_eq!(jobs(lab), 0);
 }
 
+/// Waits until the pods of an earlier test, which are removed with their Job, are gone.
+fn until_none_is_left(lab: &Lab) {
+    eventually("the end of earlier agents", || pods(lab, OF_AGENTS).is_empty().then_some(()));
+}
+
 /// Starts a test, and waits until its agents run.
 fn started(lab: &Lab) -> std::process::Child {
-    let mut command = lab.command(&["--json", "test", "--agents", "2", "-d", "60s"]);
+    until_none_is_left(lab);
+    let mut command = lab.command(&["--json", "test", "--agents", "2", "--warmup", "0", "-d", "60s"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("two agents", || {
         let listed = lab.kube().get(&format!("{PODS}?{OF_AGENTS}"));
@@ -79,7 +85,8 @@ fn started(lab: &Lab) -> std::process::Child {
 }
 
 fn an_agent_that_is_killed_is_named(lab: &Lab) {
-    let mut command = lab.command(&["--json", "test", "--agents", "2", "-d", "6s"]);
+    until_none_is_left(lab);
+    let mut command = lab.command(&["--json", "test", "--agents", "2", "--warmup", "0", "-d", "9s"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let agents = eventually("two agents", || Some(pods(lab, OF_AGENTS)).filter(|pods| pods.len() == 2));
     let before = served(lab);

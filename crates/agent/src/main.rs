@@ -1,4 +1,4 @@
-//! The program in the pods of `evenkeel test --agents`.
+//! The program in the pods from which a test sends its load.
 
 use std::io::{BufReader, stdin, stdout};
 use std::process::ExitCode;

@@ -37,7 +37,8 @@ pub async fn find_node(client: &Client, cluster: &Cluster, given: &str) -> Resul
 /// returns how many were cut.
 ///
 /// # Errors
-/// [`WorkloadError::Cluster`] with [`ClusterError::ControlPlaneNode`], and as [`take_out`].
+/// [`WorkloadError::Cluster`] with [`ClusterError::ControlPlaneNode`], [`WorkloadError::CannotEvict`], [`WorkloadError::Deadline`],
+/// [`WorkloadError::Kubernetes`], [`WorkloadError::Interrupted`].
 pub async fn remove(
     client: &Client,
     cluster: &Cluster,

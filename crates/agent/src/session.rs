@@ -38,8 +38,8 @@ pub enum Ended {
 /// # Errors
 /// Why there is no result.
 pub async fn run(input: impl BufRead + Send + 'static, output: impl Write + Send + 'static) -> Result<(), Ended> {
-    let output = Output(Arc::new(Mutex::new(output)));
-    let mut messages = read(input, output.clone());
+    let (output, clock) = (Output(Arc::new(Mutex::new(output))), Clock::start());
+    let mut messages = read(input, output.clone(), clock);
     let agent = async {
         let assignment = loop {
             if let ToAgent::Assignment(assignment) = receive(&mut messages).await? {
@@ -60,19 +60,19 @@ pub async fn run(input: impl BufRead + Send + 'static, output: impl Write + Send
         begun = timeout(PATIENCE, agent) => begun.unwrap_or(Err(Ended::Idle))?,
         () = terminated() => return Err(Ended::Terminated),
     };
-    send_load(&assignment, begin, &mut messages, &output).await
+    send_load(&assignment, (begin, clock), &mut messages, &output).await
 }
 
 /// Sends the load, and then the result.
 async fn send_load(
     assignment: &Assignment,
-    begin_us: u64,
+    (begin_us, clock): (u64, Clock),
     messages: &mut UnboundedReceiver<ToAgent>,
     output: &Output,
 ) -> Result<(), Ended> {
     let Assignment { target, plan, part, deadline } = assignment;
-    let late_us = clock_us().saturating_sub(begin_us);
-    let begin = *started() + Duration::from_micros(begin_us);
+    let late_us = clock.now_us().saturating_sub(begin_us);
+    let begin = clock.0 + Duration::from_micros(begin_us);
     let stop = CancellationToken::new();
     let mut next_report = Instant::now();
     let live = |progress| {
@@ -142,15 +142,14 @@ async fn terminated() {
 
 /// Reads messages on a thread of its own, which also answers pings: so the answer does not wait for the load. The channel
 /// is closed when `input` is, and when it is no message.
-fn read(input: impl BufRead + Send + 'static, output: Output) -> UnboundedReceiver<ToAgent> {
+fn read(input: impl BufRead + Send + 'static, output: Output, clock: Clock) -> UnboundedReceiver<ToAgent> {
     let (sender, receiver) = unbounded_channel();
-    started();
     thread::spawn(move || {
         for line in input.split(b'\n') {
             let message = line.and_then(|line| serde_json::from_slice(&line).map_err(io::Error::from));
             match message {
                 Ok(ToAgent::Ping(number)) => {
-                    output.send(&FromAgent::Pong { number, clock_us: clock_us(), wall_us: wall_us() });
+                    output.send(&FromAgent::Pong { number, clock_us: clock.now_us(), wall_us: wall_us() });
                 }
                 Ok(message) => {
                     if sender.send(message).is_err() {
@@ -181,14 +180,18 @@ impl Output {
     }
 }
 
-/// The origin of the agent's clock.
-fn started() -> &'static Instant {
-    static STARTED: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    STARTED.get_or_init(Instant::now)
-}
+/// The agent's clock, which begins with the agent.
+#[derive(Clone, Copy)]
+struct Clock(Instant);
 
-fn clock_us() -> u64 {
-    u64::try_from(started().elapsed().as_micros()).unwrap_or(u64::MAX)
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn now_us(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
 }
 
 fn wall_us() -> u64 {

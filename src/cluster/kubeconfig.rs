@@ -5,17 +5,16 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::Kubeconfig;
 use kube::{Client, Config};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::cluster::ClusterError;
 use crate::io_error::IoError;
 use crate::write_file::WriteFile;
 
 use super::layout::Layout;
-
-/// A placeholder for the URL of a proxy. It is never used.
-const NO_PROXY: &str = "http://unused.invalid";
 
 /// Writes the kubeconfig at `path`: self-contained, mode 0600, owned by the user who called sudo.
 pub(super) fn write(path: &Path, server: &str, layout: &Layout) -> Result<(), IoError> {
@@ -51,15 +50,66 @@ pub async fn client(path: &Path) -> Result<Client, ClusterError> {
         ErrorKind::PermissionDenied => IoError::file("read the kubeconfig", path, source).into(),
         _ => broken(source.to_string()),
     })?;
-    let mut parsed = Kubeconfig::from_yaml(&text).map_err(|source| broken(source.to_string()))?;
-    for cluster in parsed.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
-        // With any value here, the proxy variables of the environment are not read.
-        cluster.proxy_url = Some(NO_PROXY.to_owned());
+    let parsed = Kubeconfig::from_yaml(&text).map_err(|source| broken(source.to_string()))?;
+    Client::try_from(direct(parsed).map_err(broken)?).map_err(|source| broken(source.to_string()))
+}
+
+/// The configuration of a client that connects directly: the API server is on this machine's own link, which no proxy can reach. The
+/// loader of kube would read the proxy variables of the environment, and fail if they are invalid. The error is the end of a sentence.
+fn direct(kubeconfig: Kubeconfig) -> Result<Config, String> {
+    let Kubeconfig { current_context, contexts, clusters, auth_infos, .. } = kubeconfig;
+    let context = contexts.into_iter().find(|named| Some(&named.name) == current_context.as_ref());
+    let context = context.and_then(|named| named.context).ok_or("it has no current context")?;
+    let cluster = clusters.into_iter().find(|named| named.name == context.cluster).and_then(|named| named.cluster);
+    let cluster = cluster.ok_or("it has no cluster for the current context")?;
+    let user = auth_infos.into_iter().find(|named| Some(&named.name) == context.user.as_ref());
+    let server = cluster.server.ok_or("it names no server")?;
+    let mut config = Config::new(server.parse().map_err(|source| format!("{server}: {source}"))?);
+    match (cluster.certificate_authority_data, cluster.certificate_authority) {
+        (Some(encoded), _) => config.root_cert = Some(certificates(&encoded)?),
+        (None, Some(file)) => config.root_cert_file = Some(file.into()),
+        (None, None) => return Err("it has no certificate authority".into()),
     }
-    let mut config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
-        .await
-        .map_err(|source| broken(source.to_string()))?;
-    // The API server is on this machine's own link, which no proxy can reach.
-    config.proxy_url = None;
-    Client::try_from(config).map_err(|source| broken(source.to_string()))
+    config.auth_info = user.and_then(|named| named.auth_info).ok_or("it has no user for the current context")?;
+    Ok(config)
+}
+
+/// The certificates of Base64 of PEM, as DER.
+fn certificates(encoded: &str) -> Result<Vec<Vec<u8>>, String> {
+    let pem = STANDARD.decode(encoded.trim()).map_err(|source| source.to_string())?;
+    let read = CertificateDer::pem_slice_iter(&pem).map(|certificate| certificate.map(|der| der.to_vec()));
+    read.collect::<Result<_, _>>().map_err(|source| format!("its certificate authority is no PEM ({source:?})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn of(text: &Value) -> Result<Config, String> {
+        direct(Kubeconfig::from_yaml(&text.to_string()).unwrap())
+    }
+
+    #[test]
+    fn a_client_needs_a_context_with_a_cluster_and_a_user() {
+        let authority = rcgen::generate_simple_self_signed(["lab".to_owned()]).unwrap().cert;
+        let whole = json!({
+            "clusters": [{ "name": "c", "cluster": {
+                "server": "https://198.18.0.2:6443", "certificate-authority-data": STANDARD.encode(authority.pem()) } }],
+            "users": [{ "name": "u", "user": {} }],
+            "contexts": [{ "name": "x", "context": { "cluster": "c", "user": "u" } }],
+            "current-context": "x",
+        });
+        let config = of(&whole).unwrap();
+        assert_eq!((config.root_cert, config.proxy_url), (Some(vec![authority.der().to_vec()]), None));
+        for part in ["clusters", "users", "contexts"] {
+            let mut broken = whole.clone();
+            broken[part] = json!([]);
+            assert!(of(&broken).unwrap_err().starts_with("it has no "), "{part}");
+        }
+        let mut other = whole;
+        other["current-context"] = json!("y");
+        assert_eq!(of(&other).unwrap_err(), "it has no current context");
+    }
 }

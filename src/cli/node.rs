@@ -11,7 +11,7 @@ use crate::cli::error::Error;
 use crate::cluster;
 use crate::config::parse_duration_or_zero;
 use crate::image;
-use crate::workload::node_removal;
+use crate::workload::node_removal::{self, NodeRemoval};
 use evenkeel_measure::some;
 
 /// Arguments of `node`.
@@ -87,7 +87,9 @@ async fn remove(context: &CommandContext, lab: &RunningLab, given: &str, grace: 
     }
     let toolbox = context.toolbox(false).await?;
     let (progress, shutdown) = (&context.progress, &context.shutdown);
-    let left = node_removal::remove(&lab.client, &lab.cluster, &toolbox, &running, grace, progress, shutdown).await?;
+    let (client, cluster, toolbox) = (&lab.client, &lab.cluster, &toolbox);
+    let removal = NodeRemoval { client, cluster, toolbox, grace, progress, shutdown };
+    let left = removal.remove(&running).await?;
     if context.json {
         let cut_connections = Some(left);
         return Ok(output::json(&NodeOutput { schema_version: 1, node, address: None, cut_connections })?);

@@ -82,6 +82,7 @@ impl Access {
     /// # Errors
     /// [`ClusterError::NoDataPlane`] when only the API server can be reached, or the programs are missing.
     pub fn require_kernels(&self, what: &str) -> Result<(Vec<RunningNode>, &Toolbox), ClusterError> {
-        self.kernels().ok_or_else(|| ClusterError::NoDataPlane { what: what.to_owned() })
+        let (cluster, toolbox) = self.require_lab_now(what)?;
+        Ok((cluster.nodes, toolbox))
     }
 }

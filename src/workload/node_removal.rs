@@ -33,65 +33,82 @@ pub async fn find_node(client: &Client, cluster: &Cluster, given: &str) -> Resul
     found.cloned().ok_or_else(|| WorkloadError::UnknownNode { given: given.to_owned(), nodes: names() })
 }
 
-/// Takes a node out of the cluster, and removes its sandbox and its object. Waits at most `grace` until its connections have ended;
-/// returns how many were cut.
-///
-/// # Errors
-/// [`WorkloadError::Cluster`] with [`ClusterError::ControlPlaneNode`], [`WorkloadError::CannotEvict`], [`WorkloadError::Deadline`],
-/// [`WorkloadError::Kubernetes`], [`WorkloadError::Interrupted`].
-pub async fn remove(
-    client: &Client,
-    cluster: &Cluster,
-    toolbox: &Toolbox,
-    running: &RunningNode,
-    grace: Duration,
-    progress: &Progress,
-    shutdown: &Shutdown,
-) -> Result<usize, WorkloadError> {
-    let name = &running.node.name;
-    if running.node.is_control_plane() {
-        return Err(ClusterError::ControlPlaneNode { node: name.clone() }.into());
-    }
-    let left = take_out(client, cluster, toolbox, running, grace, progress, shutdown).await?;
-    let step = progress.step(format!("remove {name}"));
-    cluster::remove_node(cluster, &running.node)?;
-    forget(client, name).await?;
-    step.done();
-    Ok(left)
+/// How nodes of a lab are removed.
+pub struct NodeRemoval<'a> {
+    /// A client for the lab's API server.
+    pub client: &'a Client,
+    /// The lab as it runs now.
+    pub cluster: &'a Cluster,
+    /// The programs that read the router's connections.
+    pub toolbox: &'a Toolbox,
+    /// The longest time to wait for the connections of a node.
+    pub grace: Duration,
+    /// Where the progress is shown.
+    pub progress: &'a Progress,
+    /// Interrupts the removal.
+    pub shutdown: &'a Shutdown,
 }
 
-/// Takes a node out of the cluster, and waits at most `grace` until the connections that the router has sent to it have ended;
-/// returns how many are left. If this is interrupted or fails, the node is used as before.
-///
-/// # Errors
-/// [`WorkloadError::CannotEvict`], [`WorkloadError::Deadline`], [`WorkloadError::Kubernetes`], [`WorkloadError::Interrupted`].
-async fn take_out(
-    client: &Client,
-    cluster: &Cluster,
-    toolbox: &Toolbox,
-    running: &RunningNode,
-    grace: Duration,
-    progress: &Progress,
-    shutdown: &Shutdown,
-) -> Result<usize, WorkloadError> {
-    let name = &running.node.name;
-    drain::pods_to_evict(client, name).await?;
-    set_out(client, name, true).await?;
-    let work = async {
-        let is_last = nodes::is_last_schedulable(client, name).await?;
-        let step = progress.step(format!("drain {name}"));
-        let evicted = drain::evict_all(client, name, is_last, &step).await?;
-        step.done_with(format!("{} evicted", some(usize::try_from(evicted).unwrap_or(usize::MAX), "pod")));
-        connections_ended(cluster, toolbox, running, grace, progress).await
-    };
-    let done = match shutdown::unless(shutdown, Box::pin(work)).await {
-        Ok(done) => done,
-        Err(interrupted) => Err(interrupted.into()),
-    };
-    if done.is_err() {
-        set_out(client, name, false).await?;
+impl NodeRemoval<'_> {
+    /// Takes a node out of the cluster, and removes its sandbox and its object. Returns how many of its connections were cut.
+    ///
+    /// # Errors
+    /// [`WorkloadError::Cluster`] with [`ClusterError::ControlPlaneNode`], [`WorkloadError::CannotEvict`], [`WorkloadError::Deadline`],
+    /// [`WorkloadError::Kubernetes`], [`WorkloadError::Interrupted`].
+    pub async fn remove(&self, running: &RunningNode) -> Result<usize, WorkloadError> {
+        let name = &running.node.name;
+        if running.node.is_control_plane() {
+            return Err(ClusterError::ControlPlaneNode { node: name.clone() }.into());
+        }
+        let left = self.take_out(running).await?;
+        let step = self.progress.step(format!("remove {name}"));
+        cluster::remove_node(self.cluster, &running.node)?;
+        forget(self.client, name).await?;
+        step.done();
+        Ok(left)
     }
-    done
+
+    /// Takes a node out of the cluster, and waits until the connections that the router has sent to it have ended; returns how many
+    /// are left. If this is interrupted or fails, the node is used as before.
+    async fn take_out(&self, running: &RunningNode) -> Result<usize, WorkloadError> {
+        let (client, name) = (self.client, &running.node.name);
+        drain::pods_to_evict(client, name).await?;
+        set_out(client, name, true).await?;
+        let work = async {
+            let is_last = nodes::is_last_schedulable(client, name).await?;
+            let step = self.progress.step(format!("drain {name}"));
+            let evicted = drain::evict_all(client, name, is_last, &step).await?;
+            step.done_with(format!("{} evicted", some(usize::try_from(evicted).unwrap_or(usize::MAX), "pod")));
+            self.connections_ended(running).await
+        };
+        let done = match shutdown::unless(self.shutdown, Box::pin(work)).await {
+            Ok(done) => done,
+            Err(interrupted) => Err(interrupted.into()),
+        };
+        if done.is_err() {
+            set_out(client, name, false).await?;
+        }
+        done
+    }
+
+    async fn connections_ended(&self, running: &RunningNode) -> Result<usize, WorkloadError> {
+        let step = self.progress.step("wait until its connections have ended");
+        let deadline = Instant::now() + self.grace;
+        loop {
+            match cluster::connections_of(self.cluster, self.toolbox, &running.node).await? {
+                0 => {
+                    step.done();
+                    return Ok(0);
+                }
+                left if Instant::now() >= deadline => {
+                    step.done_with(format!("{} left", some(left, "connection")));
+                    return Ok(left);
+                }
+                left => step.detail(some(left, "connection")),
+            }
+            sleep(RECOUNT).await;
+        }
+    }
 }
 
 /// Removes the object of a node whose sandbox is gone. Kubernetes then removes the pods that were left there.
@@ -115,29 +132,4 @@ async fn set_out(client: &Client, name: &str, out: bool) -> Result<(), WorkloadE
     let patch = json!({ "metadata": { "labels": { EXCLUDE_LABEL: label } }, "spec": { "unschedulable": out } });
     let patched = nodes.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
     Ok(patched.map(drop).map_err(|source| KubernetesError::new(format!("cordon Node {name}"), source))?)
-}
-
-async fn connections_ended(
-    cluster: &Cluster,
-    toolbox: &Toolbox,
-    running: &RunningNode,
-    grace: Duration,
-    progress: &Progress,
-) -> Result<usize, WorkloadError> {
-    let step = progress.step("wait until its connections have ended");
-    let deadline = Instant::now() + grace;
-    loop {
-        match cluster::connections_of(cluster, toolbox, &running.node).await? {
-            0 => {
-                step.done();
-                return Ok(0);
-            }
-            left if Instant::now() >= deadline => {
-                step.done_with(format!("{} left", some(left, "connection")));
-                return Ok(left);
-            }
-            left => step.detail(some(left, "connection")),
-        }
-        sleep(RECOUNT).await;
-    }
 }

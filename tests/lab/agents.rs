@@ -68,10 +68,10 @@ fn until_none_is_left(lab: &Lab) {
     eventually("the end of earlier agents", || pods(lab, OF_AGENTS).is_empty().then_some(()));
 }
 
-/// Starts a test, and waits until its agents run.
-fn started(lab: &Lab) -> std::process::Child {
+/// Starts a test of this duration, and waits until its agents run.
+fn started(lab: &Lab, duration: &str) -> std::process::Child {
     until_none_is_left(lab);
-    let mut command = lab.command(&["--json", "test", "--agents", "2", "--warmup", "0", "-d", "60s"]);
+    let mut command = lab.command(&["--json", "test", "--agents", "2", "--warmup", "0", "-d", duration]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("two agents", || {
         let listed = lab.kube().get(&format!("{PODS}?{OF_AGENTS}"));
@@ -85,12 +85,8 @@ fn started(lab: &Lab) -> std::process::Child {
 }
 
 fn an_agent_that_is_killed_is_named(lab: &Lab) {
-    until_none_is_left(lab);
-    let mut command = lab.command(&["--json", "test", "--agents", "2", "--warmup", "0", "-d", "9s"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let agents = eventually("two agents", || Some(pods(lab, OF_AGENTS)).filter(|pods| pods.len() == 2));
-    let before = served(lab);
-    eventually("load", || (served(lab) > before + 100).then_some(()));
+    let child = started(lab, "9s");
+    let agents = pods(lab, OF_AGENTS);
     lab.kubectl(&["delete", "pod", &agents[0], "--namespace", "evenkeel", "--force", "--grace-period=0"]);
     let output = child.wait_with_output().unwrap();
     let (said, stderr) = (text(&output.stdout), text(&output.stderr));
@@ -104,7 +100,7 @@ fn an_agent_that_is_killed_is_named(lab: &Lab) {
 }
 
 fn ctrl_c_ends_all(lab: &Lab) {
-    let child = started(lab);
+    let child = started(lab, "60s");
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
@@ -115,7 +111,7 @@ fn ctrl_c_ends_all(lab: &Lab) {
 }
 
 fn what_a_killed_test_leaves_is_removed(lab: &Lab) {
-    let mut child = started(lab);
+    let mut child = started(lab, "60s");
     child.kill().unwrap();
     child.wait().unwrap();
     eventually("the end of the load", || {

@@ -1,4 +1,18 @@
-//! By how much two clocks differ, measured with questions and answers as NTP does. It is arithmetic without a clock.
+//! By how much two clocks differ, measured with questions and answers as NTP does, and the unit in which both sides tell them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A time in microseconds.
+#[must_use]
+pub fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The time of day, in microseconds since 1970.
+#[must_use]
+pub fn wall_us() -> u64 {
+    micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
 
 /// By how much a clock is ahead of another one. All times are in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use tokio::time::{sleep, timeout};
 use crate::experiment::run_data::run_data;
 use crate::shutdown::Shutdown;
 use crate::workload::agents::{AgentJob, AgentPod, AgentStream};
+use evenkeel_agent::clock::{micros, wall_us};
 use evenkeel_agent::{Assignment, ClockOffset, FromAgent, ToAgent, message};
 use evenkeel_load::{LoadPlan, RunProgress, RunResult};
 use evenkeel_measure::Agent as Measured;
@@ -192,12 +193,4 @@ impl Ready {
 
 fn since(origin: Instant) -> u64 {
     micros(origin.elapsed())
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn wall_us() -> u64 {
-    micros(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default())
 }

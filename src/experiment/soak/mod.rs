@@ -172,10 +172,7 @@ impl Soak<'_> {
         let (others, connections) = (&nodes[1..], self.plan.load.connections.get());
         self.both_loads(&[promise::partition_node(others, connections)]).await?;
         self.both_loads(&[promise::kill_node(others, connections), promise::start_node(others)]).await?;
-        for mode in [Mode::Keepalive, Mode::NoKeepalive] {
-            self.part(&[promise::pause_control_plane()], Rounds { mode, ..KEEPALIVE }).await?;
-        }
-        Ok(())
+        self.by_both_loads(&[promise::pause_control_plane()], 1).await
     }
 
     async fn pods(&mut self) -> Result<(), ExperimentError> {
@@ -222,7 +219,11 @@ impl Soak<'_> {
     }
 
     async fn both_loads(&mut self, promises: &[Promise]) -> Result<(), ExperimentError> {
-        let kept = Rounds { count: self.plan.rounds.get(), ..KEEPALIVE };
+        self.by_both_loads(promises, self.plan.rounds.get()).await
+    }
+
+    async fn by_both_loads(&mut self, promises: &[Promise], count: u32) -> Result<(), ExperimentError> {
+        let kept = Rounds { count, ..KEEPALIVE };
         self.part(promises, kept).await?;
         self.part(promises, Rounds { mode: Mode::NoKeepalive, ..kept }).await
     }

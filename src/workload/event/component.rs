@@ -106,15 +106,14 @@ pub(super) async fn pause_control_plane(cluster: &Cluster, time: Duration) -> Re
 async fn pause_all(cluster: &Cluster, components: &[ComponentRef], time: Duration) -> Result<(), WorkloadError> {
     let mut paused =
         components.iter().map(|component| Paused::begin(cluster, component)).collect::<Result<Vec<_>, _>>()?;
-    let longest = longest_pause(cluster.nodes.len());
-    let rest = time.checked_sub(longest).filter(|_| components.iter().any(holds_leases_up));
+    let rest = rest_without_leases(cluster, time).filter(|_| components.iter().any(holds_leases_up));
     let mut ended = None;
     if let Some(rest) = rest {
-        sleep(longest).await;
+        sleep(time.saturating_sub(rest)).await;
         // What it sends from now on would be carried out after the pause.
         paused.push(Paused::begin(cluster, &ComponentRef::named(CONTROLLER_MANAGER))?);
         sleep(rest).await;
-        ended = end_leadership(cluster, time)?;
+        ended = Some(end_leadership(cluster)?);
     } else {
         sleep(time).await;
     }
@@ -138,13 +137,15 @@ fn holds_leases_up(component: &ComponentRef) -> bool {
 /// It would take every node for dead, since it sees old leases first. Where several controller managers elect a leader, as they do in
 /// most clusters, this does not happen: one that could not renew its own lease ends, and its successor gives each node the whole time
 /// again (`leaseDuration` and `renewDeadline` of client-go's leader election are shorter than the time until a node counts as dead).
-pub(super) fn end_leadership(cluster: &Cluster, paused: Duration) -> Result<Option<u32>, WorkloadError> {
-    if paused < longest_pause(cluster.nodes.len()) {
-        return Ok(None);
-    }
+pub(super) fn end_leadership(cluster: &Cluster) -> Result<u32, WorkloadError> {
     let process = ComponentRef::named(CONTROLLER_MANAGER).process(cluster)?;
     process.signal_unless_ended(Signal::SIGKILL)?;
-    Ok(Some(process.restarts))
+    Ok(process.restarts)
+}
+
+/// The part of a pause that remains when leases of nodes may have expired; `None` if they cannot expire.
+pub(super) fn rest_without_leases(cluster: &Cluster, paused: Duration) -> Option<Duration> {
+    paused.checked_sub(longest_pause(cluster.nodes.len()))
 }
 
 /// The pause after which leases may have expired: the age of the oldest lease is then the pause and the time between two renewals.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::act::{EventContext, settle};
-use super::component::end_leadership;
+use super::component::{end_leadership, rest_without_leases};
 use super::cordon::Cordons;
 use super::node_watch::{AffectedNode, NodeWatch};
 use super::{Action, node_addition, node_death};
@@ -139,8 +139,9 @@ async fn act(
             let cluster = context.access.require_lab(&what)?;
             let faulty = FaultyNode::begin(cluster, node, fault)?;
             sleep(time).await;
-            if fault == NodeFault::Paused && cluster.first().node.name == node {
-                end_leadership(cluster, time)?;
+            let stops_leases = fault == NodeFault::Paused && cluster.first().node.name == node;
+            if stops_leases && rest_without_leases(cluster, time).is_some() {
+                end_leadership(cluster)?;
             }
             faulty.end()?;
             watch.until_ready().await?;

@@ -6,7 +6,8 @@ use super::EventContext;
 use crate::cluster;
 use crate::image;
 use crate::progress::Progress;
-use crate::workload::{WorkloadError, node_removal};
+use crate::workload::WorkloadError;
+use crate::workload::node_removal::{self, NodeRemoval};
 
 /// How long connections through a node that is removed may take to end.
 const GRACE: Duration = Duration::from_secs(30);
@@ -24,7 +25,8 @@ pub(super) async fn remove(context: &EventContext<'_>, node: &str, what: &str) -
     let (cluster, toolbox) = context.access.require_lab_now(what)?;
     let client = &context.access.client;
     let running = node_removal::find_node(client, &cluster, node).await?;
-    let progress = Progress::silent();
-    node_removal::remove(client, &cluster, toolbox, &running, GRACE, &progress, context.shutdown).await?;
+    let (cluster, progress, shutdown) = (&cluster, &Progress::silent(), context.shutdown);
+    let removal = NodeRemoval { client, cluster, toolbox, grace: GRACE, progress, shutdown };
+    removal.remove(&running).await?;
     Ok(())
 }

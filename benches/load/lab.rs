@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use evenkeel::cluster::{self, Cluster};
-use evenkeel::config::NAMESPACE;
+use evenkeel::config::{NAMESPACE, Paths};
 use evenkeel_load::{Target, Tls, TlsOptions};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::ListParams;
@@ -29,11 +29,20 @@ pub(crate) struct Lab {
 impl Lab {
     /// Boots a lab with kube-proxy in this mode.
     pub(crate) fn up(bench: &Bench, mode: &str) -> Result<Self> {
-        evenkeel(NAME, &["up", "--proxy-mode", mode])?;
-        match cluster::find(&NAME.parse()?, &bench.paths) {
+        Self::boot(NAME, &bench.paths, &["--proxy-mode", mode])
+    }
+
+    /// Boots a lab of this name with these arguments.
+    pub(crate) fn named(name: &str, arguments: &[&str]) -> Result<Self> {
+        Self::boot(name, &Paths::new(&name.parse()?, None, None), arguments)
+    }
+
+    fn boot(name: &str, paths: &Paths, arguments: &[&str]) -> Result<Self> {
+        evenkeel(name, &[&["up"], arguments].concat())?;
+        match cluster::find(&name.parse()?, paths) {
             Ok(cluster) => Ok(Self { cluster, client: OnceCell::new() }),
             Err(error) => {
-                evenkeel(NAME, &["down"])?;
+                evenkeel(name, &["down"])?;
                 Err(error.into())
             }
         }

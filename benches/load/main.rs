@@ -1,10 +1,10 @@
-//! Compares load generators, servers in pods, network paths to them, and kube-proxy's modes.
+//! Compares load generators, servers in pods, network paths to them, kube-proxy's modes, and numbers of nodes.
 //!
 //! Each result is the ratio of two things that were measured in turn in one run, since a rate depends more on the machine
 //! than on the program. `docs/benchmarks.md` has the tables, and says what limits each.
 //!
 //! ```sh
-//! cargo bench --bench load                       # all of it, as root, about twenty minutes
+//! cargo bench --bench load                       # all of it, as root, about half an hour
 //! cargo bench --bench load -- servers --rounds 3
 //! ```
 
@@ -16,6 +16,7 @@ mod generators;
 mod images;
 mod lab;
 mod memory;
+mod nodes;
 mod paths;
 mod protocol_servers;
 mod protocols;
@@ -63,6 +64,8 @@ enum Section {
     Paths,
     /// kube-proxy with nftables and with iptables
     ProxyModes,
+    /// One node, and three nodes with each traffic policy
+    Nodes,
     /// Memory of the load generator at growing numbers of requests, and with many streams
     Memory,
     /// Memory of the server in a pod, idle and after load
@@ -172,6 +175,7 @@ async fn run(options: Options) -> Result<ExitCode> {
             Section::ProtocolServers => protocol_servers::compare(&bench).await,
             Section::Paths => paths::compare(&bench).await,
             Section::ProxyModes => proxy_modes::compare(&bench).await,
+            Section::Nodes => nodes::compare(&bench).await,
             Section::Memory => memory::compare(&bench).await,
             Section::ServerMemory => server_memory::compare(&bench).await,
         };

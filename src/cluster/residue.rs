@@ -14,9 +14,13 @@ use crate::progress::Progress;
 
 use super::{apparmor, cgroup, find, gc_roots, network};
 
-/// How long killed processes may take to end. It limits the time of `down` on a busy machine.
+/// How long the number of killed processes may stay the same. It limits the time of `down` on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(2);
+/// The longest time until processes that have not ended are killed again.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long to wait for all processes after they were killed at once.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -106,11 +110,18 @@ pub(super) fn remove(
 /// there were.
 pub(super) fn end_processes(group: &str) -> Result<usize, ClusterError> {
     let count = cgroup::members(group)?.count();
-    let deadline = Instant::now() + PATIENCE;
+    let (mut left, mut deadline, mut pause) = (count, Instant::now() + PATIENCE, PAUSE);
+    if count > 0 && cgroup::kill_at_once(group)? {
+        // With hundreds of pods, the kernel needs seconds. Looking at every process would take processors from it.
+        wait_for_end(group, FIRST_WAIT)?;
+    }
     loop {
         let alive = cgroup::members(group)?;
         if alive.count() == 0 {
             return Ok(count);
+        }
+        if alive.count() < left {
+            (left, deadline) = (alive.count(), Instant::now() + PATIENCE);
         }
         if Instant::now() > deadline {
             let hidden = match alive.hidden {
@@ -121,8 +132,18 @@ pub(super) fn end_processes(group: &str) -> Result<usize, ClusterError> {
             return Err(IoError::new("end the sandbox", io::Error::new(io::ErrorKind::TimedOut, text)).into());
         }
         cgroup::kill(group)?;
+        wait_for_end(group, pause)?;
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    }
+}
+
+/// Waits until the group has no process, but not longer than `longest`.
+fn wait_for_end(group: &str, longest: Duration) -> Result<(), ClusterError> {
+    let end = Instant::now() + longest;
+    while cgroup::has_members(group)? && Instant::now() < end {
         std::thread::sleep(PAUSE);
     }
+    Ok(())
 }
 
 /// Removes a root cgroup. A process that has just ended may keep its group busy for a moment.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// A run of this length counts as healthy: after it, the delays begin again at zero.
-const HEALTHY: Duration = Duration::from_secs(10);
+/// A run of this length counts as healthy: after it, the delays begin again at zero. It is shorter than the time between two
+/// kills of the same component in an experiment, so that these do not count as one fault.
+const HEALTHY: Duration = Duration::from_secs(5);
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LONGEST_DELAY: Duration = Duration::from_secs(8);
 /// After this many ends in a row, none of them after a healthy run, the component is given up.
@@ -63,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_healthy_run_forgives() {
-        let decisions = deaths(&[0, 0, 0, 0, 10]);
+        let decisions = deaths(&[0, 0, 0, 0, 5]);
         assert_eq!(decisions[4], RestartDecision::RestartAfter(Duration::ZERO));
     }
 

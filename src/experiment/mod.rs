@@ -4,6 +4,7 @@
 mod agents;
 mod balanced_pods;
 mod client_pods;
+mod components_watch;
 pub mod environment;
 mod error;
 mod grpc_call;

@@ -11,7 +11,7 @@ use crate::workload::Subject;
 use crate::workload::conntrack_table::Destination;
 use crate::workload::event::EventRecord;
 use evenkeel_load::RunResult;
-use evenkeel_measure::{Agent, NodeReading, NodeUse, Topology};
+use evenkeel_measure::{Agent, ComponentsReading, NodeReading, NodeUse, Topology};
 
 /// The state of the cluster before a run.
 pub(super) struct Observer<'a> {
@@ -40,6 +40,8 @@ pub(super) struct Observed {
     pub(super) topology: Topology,
     /// What the nodes used.
     pub(super) node_use: Vec<NodeUse>,
+    /// The processor time of the components during the run.
+    pub(super) components: Vec<ComponentsReading>,
     /// The events during the run.
     pub(super) events: Vec<EventRecord>,
     /// The agents that sent the load.
@@ -98,7 +100,7 @@ impl<'a> Observer<'a> {
             Some(places) => places.end(proxied, tracked.entered.take()).await,
             None => Topology::default(),
         };
-        let observed = Observed { own, subject, proxied, tracked, topology, node_use, events, agents: Vec::new() };
+        let observed = Observed { own, subject, proxied, tracked, topology, node_use, events, ..Observed::default() };
         RunObservations { run, observed }
     }
 }

@@ -73,16 +73,37 @@ pub fn run_data(run: &RunResult) -> RunData {
         pods: run.pods.iter().map(pod_load).collect(),
         by_request: run.plan.templates().iter().zip(&run.by_request).map(request_result).collect(),
         failures: run.faults.iter().map(|(at, count)| failure(at, *count)).collect(),
-        threads: run
-            .threads
-            .iter()
-            .map(|thread| ThreadUsage {
-                cpu: thread.cpu,
-                voluntary_switches: thread.voluntary_switches,
-                involuntary_switches: thread.involuntary_switches,
-            })
-            .collect(),
+        threads: threads(run),
     }
+}
+
+/// Only what is counted of an agent: no times, which take most of the work, and nothing of single pods.
+#[must_use]
+pub fn counts(run: &RunResult) -> RunData {
+    let schedule = run.plan.schedule.as_ref().zip(run.paced.as_ref());
+    RunData {
+        planned: run.plan.duration,
+        elapsed: run.elapsed,
+        sent: run.sent,
+        answered: run.answered,
+        scheduled: schedule.map(|(schedule, paced)| ScheduledRun {
+            target: schedule.mean_rate(run.elapsed),
+            unsent: paced.unsent,
+            ..ScheduledRun::default()
+        }),
+        failures: run.faults.iter().map(|(at, count)| failure(at, *count)).collect(),
+        threads: threads(run),
+        ..RunData::default()
+    }
+}
+
+fn threads(run: &RunResult) -> Vec<ThreadUsage> {
+    let usage = |thread: &evenkeel_load::ThreadUsage| ThreadUsage {
+        cpu: thread.cpu,
+        voluntary_switches: thread.voluntary_switches,
+        involuntary_switches: thread.involuntary_switches,
+    };
+    run.threads.iter().map(usage).collect()
 }
 
 /// What the requests of a plan are sent over.

@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::agents::{Agents, Fleet};
 use super::client_pods::ClientPods;
+use super::components_watch;
 use super::live_line::line;
 use super::observation::{Observed, Observer, RunObservations};
 use super::only_pod::OnlyPod;
@@ -19,7 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::workload::conntrack_table::Destination;
 use crate::workload::event::{EventContext, EventRecord, Planned, drained, play};
 use evenkeel_load::{self as load, LoadPlan, PodWatches, RunProgress, RunResult};
-use evenkeel_measure::{Measurement, Mode, TrafficPolicy};
+use evenkeel_measure::{MachineLimit, Measurement, Mode, TrafficPolicy};
 
 /// How long a run continues after its events are over and the last old pod is gone.
 const AFTERMATH: Duration = Duration::from_secs(2);
@@ -84,7 +85,11 @@ impl SingleRun<'_> {
         };
         let measured = measured.with_policy(self.policy).with_client_address(observed.tracked.client_address);
         let measured = measured.under(&policies(&self.place.policies)).on_nodes(&observed.topology);
-        Ok(measured.with_node_use(observed.node_use).sent_by(observed.agents).sent_to(self.place.service()))
+        let processors =
+            std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
+        let limit = MachineLimit::find(&observed.components, &run.tenths, processors);
+        let measured = measured.with_node_use(observed.node_use).slowed_by_machine(limit);
+        Ok(measured.sent_by(observed.agents).sent_to(self.place.service()))
     }
 
     fn live_progress(&self, step: &Step) -> impl FnMut(RunProgress) {
@@ -136,8 +141,10 @@ impl SingleRun<'_> {
             shutdown,
             watches: Some(&watches),
         };
-        let events = self.play_events(&stage, Instant::from_std(begin) + plan.warm_up, &enough, &over);
-        let (run, observer, events) = futures::join!(run, before, events);
+        let start = Instant::from_std(begin) + plan.warm_up;
+        let events = self.play_events(&stage, start, &enough, &over);
+        let components = components_watch::readings(access, start, &over);
+        let (run, observer, events, components) = futures::join!(run, before, events, components);
         let (mut run, agents) = run?;
         if let Some(only) = only {
             only.name_in(&mut run).await;
@@ -148,6 +155,7 @@ impl SingleRun<'_> {
         }
         let mut observations = observer.end(run, events, self.sees_client).await;
         observations.observed.agents = agents;
+        observations.observed.components = components;
         Ok(observations)
     }
 

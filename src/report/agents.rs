@@ -48,16 +48,19 @@ fn clock(agent: &Agent) -> String {
     }
 }
 
-/// One sentence for each agent that did not do its part, after one that says what follows from it.
-pub(super) fn troubles(run: &Measurement) -> Vec<String> {
-    let troubles: Vec<String> =
+/// One sentence for each agent that did not do its part, at most `most` of them, after one that says what follows from it.
+pub(super) fn troubles(run: &Measurement, most: usize) -> Vec<String> {
+    let mut troubles: Vec<String> =
         run.agents.iter().filter_map(|agent| Some(format!("{}: {}", agent.name, agent.trouble.as_ref()?))).collect();
     if troubles.is_empty() {
         return troubles;
     }
     let (some, all) = (troubles.len() as u64, some(run.agents.len() as u64, "agent"));
     let first = format!("partial: {some} of {all} did not do their part, and the figures are those of what was sent");
-    std::iter::once(first).chain(troubles).collect()
+    let more = troubles.len().saturating_sub(most);
+    troubles.truncate(most);
+    let left_out = (more > 0).then(|| format!("and {more} more"));
+    std::iter::once(first).chain(troubles).chain(left_out).collect()
 }
 
 /// The table for a terminal; empty if this machine sent the load.
@@ -101,16 +104,18 @@ mod tests {
         let rows = rows(&run, 3);
         assert!(rows[0][0].contains("-29-") && rows[3][0] == "… 27 more …", "{rows:?}");
         assert_eq!(rows[0][5..], ["95.1% (limit)", "-1000 ms ± 1.2 ms"]);
-        let troubles = troubles(&run);
+        let troubles = troubles(&run, 1);
         assert!(troubles[0].starts_with("partial: 1 of 30 agents did not do their part"), "{troubles:?}");
         assert!(troubles[1].ends_with("-29-abcde: it was killed (OOMKilled)"), "{troubles:?}");
         assert!(run.is_partial());
+        run.agents[0].trouble = Some("it was evicted".into());
+        assert_eq!(super::troubles(&run, 1)[2], "and 1 more");
     }
 
     #[test]
     fn without_agents_there_is_nothing_to_show() {
         let run = run(0);
-        assert_eq!((text(&run, Look::default()), troubles(&run)), (String::new(), Vec::new()));
+        assert_eq!((text(&run, Look::default()), troubles(&run, 1)), (String::new(), Vec::new()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Notes on the load itself: its rate, its connections, and whether it was the limit.
 
 use super::number::{count, grouped, milliseconds};
-use evenkeel_measure::{Handshakes, Measurement, Messages, Rate};
+use evenkeel_measure::{Handshakes, MachineLimit, Measurement, Messages, Rate};
 
 /// One line for each note; none for a closed loop over persistent connections in which the server was the limit.
 pub(super) fn lines(run: &Measurement) -> Vec<String> {
@@ -27,7 +27,16 @@ pub(super) fn lines(run: &Measurement) -> Vec<String> {
         let busy = (run.generator_busiest * 100.0).round();
         lines.push(format!("the load generator was the limit: its busiest thread used {busy}% of a processor"));
     }
+    lines.extend(run.machine_limit.as_ref().map(slowed));
     lines
+}
+
+/// "throughput fell to 12% of its median, for 1.5 s in all, while the cluster's components used 1.6 of 2 processors: …".
+fn slowed(limit: &MachineLimit) -> String {
+    let MachineLimit { seconds, lowest_share, components_processors: used, processors } = limit;
+    let fell = format!("throughput fell to {:.0}% of its median, for {seconds:.1} s in all", lowest_share * 100.0);
+    let used = format!("the cluster's components used {used:.1} of {processors} processors");
+    format!("{fell}, while {used}: the machine was the limit, not the service")
 }
 
 /// "12,000 messages received, the first of a stream after 0.4 ms (50%) and 1.2 ms (99%)".
@@ -73,6 +82,16 @@ mod tests {
     #[test]
     fn a_closed_loop_over_persistent_connections_has_no_note() {
         assert_eq!(lines(&sample::measurement()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_machine_that_was_the_limit_is_named() {
+        let mut run = sample::measurement();
+        let (seconds, lowest_share, components_processors) = (1.5, 0.118, 1.62);
+        run.machine_limit = Some(MachineLimit { seconds, lowest_share, components_processors, processors: 2 });
+        let said = "throughput fell to 12% of its median, for 1.5 s in all, while the cluster's components used 1.6 of 2 \
+                    processors: the machine was the limit, not the service";
+        assert_eq!(lines(&run), [said]);
     }
 
     #[test]

@@ -122,7 +122,7 @@ fn agents(run: &Measurement) -> String {
         return String::new();
     }
     let mut text = table(&agents::COLUMNS, agents::rows(run, agents::MOST_ROWS));
-    for line in agents::troubles(run) {
+    for line in agents::troubles(run, agents::MOST_ROWS) {
         let _ = writeln!(text, "\n{}", escape(&line));
     }
     text

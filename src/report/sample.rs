@@ -79,6 +79,7 @@ pub(super) fn measurement() -> Measurement {
         by_request: Vec::new(),
         pod_use: Vec::new(),
         node_use: Vec::new(),
+        machine_limit: None,
         generator_cpu_seconds: 1.25,
         generator_busiest: 0.625,
         generator_bound: false,

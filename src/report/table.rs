@@ -39,7 +39,7 @@ impl Table {
             let (elapsed, planned) = (run.elapsed_seconds, planned(run));
             let _ = writeln!(text, "{}", self.look.red(&format!("interrupted after {elapsed:.1} s of {planned}")));
         }
-        for line in agents::troubles(run) {
+        for line in agents::troubles(run, agents::MOST_ROWS) {
             let _ = writeln!(text, "{}", self.look.red(&line));
         }
         let below = [

@@ -12,6 +12,7 @@ use super::controller::ControllerKind;
 use super::observe::View;
 use super::pod_events::REFUSAL;
 use super::pods::{has_ended, is_active};
+use super::slow_runtime;
 
 /// The reasons with which a container waits that will not start without a change.
 const HOPELESS: [&str; 8] = [
@@ -123,6 +124,9 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure
     let reason = waiting.reason.as_deref().filter(|reason| HOPELESS.contains(reason))?;
     if reason != "CrashLoopBackOff" {
         let message = waiting.message.as_deref().unwrap_or("no message given");
+        if slow_runtime::is_slow(reason, message) {
+            return None;
+        }
         return Some(RolloutFailure::said(format!("pod {pod}, container {}: {reason}: {message}", container.name)));
     }
     let end = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
@@ -215,6 +219,12 @@ mod tests {
     fn creating_is_no_failure() {
         let status = container(&json!({"waiting": {"reason": "ContainerCreating"}}));
         assert_eq!(reason(&status, &json!({"replicas": 1})), None);
+    }
+
+    #[test]
+    fn a_slow_runtime_is_no_failure() {
+        let waiting = json!({"reason": "RunContainerError", "message": "context deadline exceeded"});
+        assert_eq!(reason(&container(&json!({"waiting": waiting})), &json!({"replicas": 1})), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::pods::{is_active, is_ready};
 use super::proxy_rules::{Programmed, programmed};
 use super::rollout::{Verdict, Watch};
 use super::router;
+use super::scale_pace::{self, Pace};
 use super::subject::Subject;
 use super::{FIELD_MANAGER, unchanged};
 use crate::cluster::Access;
@@ -49,6 +50,10 @@ pub struct ScaleOutcome {
     /// Seconds from the request until every node sent connections to exactly these pods; `None` where the nodes' rules cannot
     /// be read.
     pub programmed_seconds: Option<f64>,
+    /// Pods that started or ended per second; `None` if there were none, or if it took less than half a second.
+    pub pods_per_second: Option<f64>,
+    /// How many of the machine's processors the lab used in that time, in the mean; `None` where that is not known.
+    pub processors_used: Option<f64>,
 }
 
 /// Scales the controller of the subject to `replicas`, and waits until exactly that many pods are ready and every node
@@ -67,6 +72,7 @@ pub async fn scale(
 ) -> Result<ScaleOutcome, WorkloadError> {
     let step = progress.step(format!("scale to {replicas}"));
     let began = Instant::now();
+    let used_before = scale_pace::used_now(access);
     let from = set(&access.client, subject, replicas).await?;
     let (ready, all) = match settled(access, subject, Some(replicas), &step, shutdown, began).await {
         // The controller would go on asking for pods, and get them at any later time.
@@ -76,9 +82,23 @@ pub async fn scale(
         }
         settled => settled?,
     };
-    step.done_with(if from == replicas.get() { format!("it was {from} already") } else { format!("from {from}") });
+    let used = scale_pace::used_now(access).zip(used_before).and_then(|(now, before)| now.checked_sub(before));
+    let processors = std::thread::available_parallelism().map_or(1, Into::into);
+    let pace = Pace::new(from.abs_diff(replicas.get()), all, used, processors);
+    step.done_with(match &pace {
+        _ if from == replicas.get() => format!("it was {from} already"),
+        Some(pace) => format!("from {from}; {pace}"),
+        None => format!("from {from}"),
+    });
     let (ready_seconds, programmed_seconds) = (ready.as_secs_f64(), access.kernels().map(|_| all.as_secs_f64()));
-    Ok(ScaleOutcome { from, to: replicas.get(), ready_seconds, programmed_seconds })
+    Ok(ScaleOutcome {
+        from,
+        to: replicas.get(),
+        ready_seconds,
+        programmed_seconds,
+        pods_per_second: pace.map(|pace| pace.pods_per_second),
+        processors_used: pace.and_then(|pace| pace.processors_used),
+    })
 }
 
 /// Waits until every node balances between exactly the pods of the subject that are ready, under its addresses. Where the

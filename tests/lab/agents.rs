@@ -47,6 +47,66 @@ fn agents_send_the_load_and_leave_nothing() {
     a_namespace_that_forbids_pods_says_so(&lab);
 }
 
+#[test]
+fn agents_on_several_nodes_are_named_when_their_node_goes() {
+    let Some(lab) = Lab::new() else { return };
+    lab.ok(&["up", "--install-tools", "--nodes", "3"]);
+    lab.ok(&["deploy", "--replicas", "3"]);
+    all_requests_arrive_once(&lab);
+    each_node_has_an_agent(&lab);
+    the_end_of_the_api_server_is_reported(&lab);
+    the_agent_of_a_drained_node_is_named(&lab);
+    // Agents avoid the nodes of the server's pods, so each node needs one again.
+    lab.ok(&["test", "--warmup", "0", "-d", "2s", "--during", "rollout@0"]);
+    the_agent_of_a_dead_node_is_named(&lab);
+}
+
+/// The agents of a run with these events, with its exit code and stderr.
+fn agents_during(lab: &Lab, events: &str) -> (Vec<Value>, Option<i32>, String) {
+    until_none_is_left(lab);
+    let arguments = ["--json", "test", "--agents", "3", "--warmup", "0", "-d", "8s", "--during", events];
+    let output = lab.run(&arguments);
+    let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap_or_default();
+    let agents = report["runs"][0]["agents"].as_array().cloned().unwrap_or_default();
+    (agents, output.status.code(), text(&output.stderr))
+}
+
+/// The agent of this node, which is the only one in trouble.
+fn only_trouble(agents: &[Value], node: &str) -> String {
+    let (troubled, well): (Vec<_>, Vec<_>) = agents.iter().partition(|agent| !agent["trouble"].is_null());
+    assert!(troubled.len() == 1 && troubled[0]["node"] == json!(node), "{agents:#?}");
+    assert!(well.iter().all(|agent| agent["requests"].as_u64() > Some(0)), "{agents:#?}");
+    troubled[0]["trouble"].as_str().unwrap().to_owned()
+}
+
+fn each_node_has_an_agent(lab: &Lab) {
+    let (agents, code, said) = agents_during(lab, "rollout@1s");
+    assert_eq!(code, Some(0), "{said}");
+    let mut nodes: Vec<_> = agents.iter().map(|agent| agent["node"].as_str().unwrap()).collect();
+    nodes.sort_unstable();
+    assert_eq!(nodes, ["ci-0", "ci-1", "ci-2"]);
+}
+
+fn the_agent_of_a_drained_node_is_named(lab: &Lab) {
+    let (agents, code, said) = agents_during(lab, "drain:1@2s,uncordon:1@6s");
+    assert!(code == Some(1) && said.contains("the result is partial"), "{said}");
+    assert_eq!(only_trouble(&agents, "ci-1"), "it was told to end before the run was over");
+    assert!(agents.iter().all(|agent| agent["errors"] == 0 && agent["requests"].as_u64() > Some(0)), "{agents:#?}");
+}
+
+fn the_end_of_the_api_server_is_reported(lab: &Lab) {
+    let (agents, code, said) = agents_during(lab, "kill:kube-apiserver@2s");
+    assert_eq!((agents.len(), code), (0, Some(1)), "{said}");
+    assert!(said.contains("the connection to it was lost") && said.contains("API server"), "{said}");
+    eventually("the end of the Job", || (jobs(lab) == 0).then_some(()));
+}
+
+fn the_agent_of_a_dead_node_is_named(lab: &Lab) {
+    let (agents, code, said) = agents_during(lab, "kill-node:2@2s");
+    assert!(code == Some(1) && said.contains("the result is partial"), "{said}");
+    only_trouble(&agents, "ci-2");
+}
+
 fn all_requests_arrive_once(lab: &Lab) {
     let before = served(lab);
     let report = lab.json(&["test", "--agents", "2", "--requests", "1001", "--warmup", "0"]);

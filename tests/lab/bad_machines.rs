@@ -10,9 +10,13 @@ use crate::lab::{Lab, NAME, text};
 /// Boots a lab and removes it. The exit code is that of the boot.
 const UP_AND_DOWN: &str = "\"$EVENKEEL\" up; code=$?; \"$EVENKEEL\" down >&2 || exit 98; exit $code";
 
-/// Boots, uses and removes a lab. The exit code is that of the first command that fails.
-const UP_USE_AND_DOWN: &str = "\"$EVENKEEL\" up && \"$EVENKEEL\" deploy --replicas 1 && \"$EVENKEEL\" test -c 2 -d 1s; \
-                            code=$?; \"$EVENKEEL\" down >&2 || exit 98; exit $code";
+/// Boots, uses and removes a lab; `up` is the verb with its arguments. The exit code is that of the first command that fails.
+fn up_use_and_down(up: &str) -> String {
+    format!(
+        "\"$EVENKEEL\" {up} && \"$EVENKEEL\" deploy --replicas 1 && \"$EVENKEEL\" test -c 2 -d 1s; \
+         code=$?; \"$EVENKEEL\" down >&2 || exit 98; exit $code"
+    )
+}
 
 const MOUNTS: [&str; 1] = ["--mount"];
 const NETWORK: [&str; 1] = ["--net"];
@@ -34,7 +38,13 @@ fn fails(lab: &Lab, before: &Host, unshare: &[&str], prepare: &str, parts: &[&st
 /// Asserts that the lab can be booted, used and removed.
 #[track_caller]
 fn works(lab: &Lab, before: &Host, unshare: &[&str], prepare: &str) {
-    let output = lab.script(unshare, &format!("{prepare} || exit 97\n{UP_USE_AND_DOWN}"));
+    works_after(lab, before, unshare, prepare, "up");
+}
+
+/// The same with arguments of `up`.
+#[track_caller]
+fn works_after(lab: &Lab, before: &Host, unshare: &[&str], prepare: &str, up: &str) {
+    let output = lab.script(unshare, &format!("{prepare} || exit 97\n{}", up_use_and_down(up)));
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{prepare}: {said}");
     Host::look().assert_same(before);
@@ -83,7 +93,7 @@ fn unusual_machines_work() {
     let odd = "ip link set lo up && echo 'Odd_Host.name--' > /proc/sys/kernel/hostname \
                && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 \
                && echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6";
-    works(&lab, &before, &["--net", "--uts", "--mount"], odd);
+    works_after(&lab, &before, &["--net", "--uts", "--mount"], odd, "up --nodes 3");
 
     let bin = tempfile::tempdir().unwrap();
     let containerd = bin.path().join("containerd");

@@ -21,6 +21,9 @@ const LIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long an agent waits until its result has been read.
 const LINGER: Duration = Duration::from_secs(30);
 
+/// The exit code of an agent whose stdin was closed.
+pub const ABANDONED: u8 = 3;
+
 /// Why an agent ended without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {

@@ -17,7 +17,7 @@ const LONGEST: u64 = 3_600_000_000;
 /// A distribution of times in microseconds, at most 1% off.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct PodTimes(
-    #[serde(serialize_with = "wire::write_histogram", deserialize_with = "read_histogram")] Histogram<u32>,
+    #[serde(serialize_with = "wire::write_small_histogram", deserialize_with = "read_histogram")] Histogram<u32>,
 );
 
 impl PodTimes {
@@ -58,9 +58,7 @@ impl PodTimes {
 
 /// A histogram with the bounds of all others.
 fn read_histogram<'a, D: serde::Deserializer<'a>>(input: D) -> Result<Histogram<u32>, D::Error> {
-    let mut histogram = PodTimes::new().ok_or_else(|| serde::de::Error::custom("no histogram"))?.0;
-    wire::read_histogram(input, &mut histogram)?;
-    Ok(histogram)
+    wire::read_histogram(input, || Ok(PodTimes::new().ok_or_else(|| serde::de::Error::custom("no histogram"))?.0))
 }
 
 /// Short, because the histogram has thousands of buckets.

@@ -258,4 +258,34 @@ mod tests {
         let paced = result.paced.unwrap();
         assert_eq!((paced.unsent, paced.late.count()), (14, 2));
     }
+
+    /// Responses of two pods in five seconds, with latencies from microseconds to more than a second.
+    fn responses(record: &mut Record, numbers: impl Iterator<Item = u64>) {
+        for number in numbers {
+            let pod = record.pod(if number % 3 == 0 { b"a" } else { b"b" });
+            let latency = Duration::from_micros(20 + number * number % 1_500_007);
+            record.response(pod, Duration::from_micros(number * 500), latency, 10);
+            record.connect.record(latency / 7);
+        }
+    }
+
+    #[test]
+    fn merged_results_of_agents_equal_that_of_one_which_recorded_everything() {
+        let start = Instant::now();
+        let plan = LoadPlan::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(5));
+        let recorded = |numbers: &mut dyn Iterator<Item = u64>| {
+            let mut record = Record::new(Duration::from_secs(5), false).unwrap();
+            responses(&mut record, numbers);
+            let result = WorkerResult { record, ended: start + plan.duration, usage: ThreadUsage::default() };
+            RunResult::merge(&plan, start, false, vec![result]).unwrap()
+        };
+        let one = recorded(&mut (0..9_999));
+        let parts = (0..3).map(|part| {
+            let sent = serde_json::to_vec(&recorded(&mut (part..9_999).step_by(3))).unwrap();
+            serde_json::from_slice::<RunResult>(&sent).unwrap()
+        });
+        let merged = RunResult::merge_parts(&plan, parts).unwrap();
+        assert!(merged.latency.max() > 1_000_000 && merged.latency.count() == 9_999);
+        assert_eq!(merged, RunResult { threads: merged.threads.clone(), ..one });
+    }
 }

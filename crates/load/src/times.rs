@@ -109,9 +109,7 @@ impl Times {
 
 /// A histogram with the bounds of all others, whatever bounds it was sent with, so that they can be added.
 fn read_histogram<'a, D: serde::Deserializer<'a>>(input: D) -> Result<Histogram<u64>, D::Error> {
-    let mut histogram = Times::new().map_err(serde::de::Error::custom)?.histogram;
-    wire::read_histogram(input, &mut histogram)?;
-    Ok(histogram)
+    wire::read_histogram(input, || Ok(Times::new().map_err(serde::de::Error::custom)?.histogram))
 }
 
 /// Short, because the histogram has tens of thousands of buckets.

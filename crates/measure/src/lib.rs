@@ -9,6 +9,7 @@ mod error;
 mod event;
 mod generator;
 mod latency;
+mod machine;
 mod mode;
 mod node_use;
 mod over_time;
@@ -40,6 +41,7 @@ pub use error::AssertionError;
 pub use event::{Around, Dip, Event, FailureKind, Gap, Impact, NodeEffect, RequestTimes, SlowPod, SlowPodLoad};
 pub use generator::{ContextSwitches, Rate};
 pub use latency::Latency;
+pub use machine::{ComponentsReading, MachineLimit};
 pub use mode::Mode;
 pub use node_use::{NodeReading, NodeUse};
 pub use over_time::{OverTime, PodOverTime};
@@ -217,6 +219,9 @@ pub struct Measurement {
     /// What each node of a lab used, where that is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub node_use: Vec<NodeUse>,
+    /// When the machine slowed the run, and not the service; `None` if that was not the case, or is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_limit: Option<MachineLimit>,
     /// Processor time of the load generator, in seconds.
     pub generator_cpu_seconds: f64,
     /// The part of the run that the busiest thread of the generator was on a processor, 0 to 1.
@@ -296,6 +301,7 @@ impl Measurement {
             pod_use: Vec::new(),
             proxy_use: Vec::new(),
             node_use: Vec::new(),
+            machine_limit: None,
             agents: Vec::new(),
         }
     }
@@ -371,6 +377,12 @@ impl Measurement {
     #[must_use]
     pub fn with_node_use(self, node_use: Vec<NodeUse>) -> Self {
         Self { node_use, ..self }
+    }
+
+    /// The same, where the machine slowed the run.
+    #[must_use]
+    pub fn slowed_by_machine(self, machine_limit: Option<MachineLimit>) -> Self {
+        Self { machine_limit, ..self }
     }
 
     /// The same as one of `tests` runs of an invocation that are tested for a uniform choice: the more there are, the

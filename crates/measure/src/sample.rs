@@ -48,6 +48,7 @@ pub(super) fn run(replicas: u32, rate: f64) -> Measurement {
         events: Vec::new(),
         pod_use: Vec::new(),
         node_use: Vec::new(),
+        machine_limit: None,
         generator_cpu_seconds: 0.0,
         generator_busiest: 0.0,
         generator_bound: false,

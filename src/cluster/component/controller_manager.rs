@@ -20,7 +20,11 @@ pub(super) fn spec(context: &ComponentContext) -> ComponentSpec {
     // The default of 20 requests a second delays the first Deployment by 5 s.
     .args(["--kube-api-qps=500", "--kube-api-burst=1000"])
     // Changes must reach kube-proxy at once, also when a hundred pods change at the same time.
-    .args(["--concurrent-service-endpoint-syncs=10", "--endpointslice-updates-batch-period=0s"])
+    .args([
+        "--concurrent-service-endpoint-syncs=10",
+        "--endpointslice-updates-batch-period=0s",
+        "--endpoint-updates-batch-period=500ms",
+    ])
     .arg(format!("--service-account-private-key-file={}", context.pki("service-account.key")))
     .arg(format!("--root-ca-file={}", context.pki("ca.crt")))
     .arg(format!("--tls-cert-file={}", context.pki("loopback.crt")))

@@ -63,6 +63,8 @@ fn settings(context: &ComponentContext) -> serde_json::Value {
         "eventRecordQPS": 500,
         "eventBurst": 1000,
         "serializeImagePulls": false,
+        // With hundreds of pods that start at once on two processors, a start takes longer than the default of two minutes.
+        "runtimeRequestTimeout": "10m",
         // The kubelet would not let a pod run what was loaded by one name after it has pulled the same content by another.
         "imagePullCredentialsVerificationPolicy": "NeverVerify",
         "imageGCHighThresholdPercent": 100,

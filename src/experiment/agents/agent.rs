@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
-use crate::experiment::run_data::run_data;
+use crate::experiment::run_data::counts;
 use crate::shutdown::Shutdown;
 use crate::workload::agents::{AgentJob, AgentPod, AgentStream};
 use evenkeel_agent::clock::{micros, wall_us};
@@ -139,7 +139,7 @@ impl Agent {
                 } else {
                     (late > LATE).then(|| format!("it began {:.1} s later than the others", late.as_secs_f64()))
                 };
-                let measured = Measured { late_us, trouble, ..measured }.counted(&run_data(&result));
+                let measured = Measured { late_us, trouble, ..measured }.counted(&counts(&result));
                 Outcome { measured, result: Some(result) }
             }
             Err(why) => {

@@ -90,6 +90,8 @@ impl Fleet {
         let Self { job, agents, origin } = self;
         let timing = Timing { origin, begin, end };
         let progress = Mutex::new(vec![None; agents.len()]);
+        // A result has megabytes, so each is added as soon as it is there.
+        let merged = Mutex::new(None);
         let runs = agents.into_iter().enumerate().map(|(number, agent)| {
             let progress = &progress;
             let set = move |news| {
@@ -97,13 +99,18 @@ impl Fleet {
                     *slot = Some(news);
                 }
             };
-            agent.run(&job, plan, timing, set)
+            let (agent, merged) = (agent.run(&job, plan, timing, set), &merged);
+            async move {
+                let outcome = agent.await;
+                let mut merged = merged.lock().unwrap_or_else(PoisonError::into_inner);
+                let before = merged.take();
+                *merged = RunResult::merge_parts(plan, before.into_iter().chain(outcome.result));
+                outcome.measured
+            }
         });
-        let outcomes = show(join_all(runs), &progress, live).await;
+        let measured = show(join_all(runs), &progress, live).await;
         let removed = job.delete().await;
-        let (measured, results): (Vec<_>, Vec<_>) =
-            outcomes.into_iter().map(|outcome| (outcome.measured, outcome.result)).unzip();
-        let Some(merged) = RunResult::merge_parts(plan, results.into_iter().flatten()) else {
+        let Some(merged) = merged.into_inner().unwrap_or_else(PoisonError::into_inner) else {
             return Err(if end.is_cancelled() { Interrupted.into() } else { none(&measured) });
         };
         removed?;

@@ -1,5 +1,6 @@
 //! The page: one self-contained file, readable without a network and without a script.
 
+mod agents_table;
 mod canvas;
 mod comparison_chart;
 mod data_table;
@@ -34,6 +35,8 @@ const ALL_PODS: usize = 440;
 const ALL_PODS_ON_NODES: usize = 324;
 /// Nodes on the whole page.
 const ALL_NODES: usize = 36;
+/// Agents on the whole page.
+const ALL_AGENTS: usize = 96;
 /// Cells of the maps of pods over time, on the whole page, and where there are several nodes, which take room of their own.
 const ALL_CELLS: usize = 10_000;
 const ALL_CELLS_ON_NODES: usize = 4_000;
@@ -65,6 +68,7 @@ impl Exporter for Html {
             pods_chart::section(runs, drawn_names, pods),
             nodes_chart::section(runs, drawn_names, ALL_NODES / drawn.max(1)),
             heat_map::section(runs, drawn_names, pods, cells),
+            agents_table::section(runs, drawn_names, ALL_AGENTS / drawn.max(1)),
             details(runs, drawn_names),
             environment(report),
         ];

@@ -3,7 +3,7 @@
 use super::*;
 use crate::report::sample;
 use evenkeel_measure::{
-    Measurement, NodeShare, NodeUse, OverTime, PodLatency, PodOverTime, PodShare, PodUse, TimelineSecond,
+    Agent, Measurement, NodeShare, NodeUse, OverTime, PodLatency, PodOverTime, PodShare, PodUse, TimelineSecond,
 };
 
 fn page(report: &Report) -> String {
@@ -71,6 +71,22 @@ fn the_words_of_events_do_not_touch() {
     assert!((height("delete a pod") - height("rolling restart")).abs() < 0.1, "where there is room, all in one row");
 }
 
+fn agent(name: &str) -> Agent {
+    Agent { name: name.into(), node: Some(name.into()), trouble: Some(name.into()), ..Agent::default() }
+}
+
+#[test]
+fn agents_and_what_they_did_not_do_are_told() {
+    let mut report = sample::three_runs();
+    assert!(!page(&report).contains("<h2>Agents</h2>"), "this machine sent the load");
+    report.runs[1].agents = vec![agent("agents-1-0"), Agent { trouble: None, requests: 98_765, ..agent("agents-1-1") }];
+    let page = page(&report);
+    assert_eq!(page.matches("<h2>Agents</h2>").count(), 1);
+    for told in ["agents-1-1", "98,765", "partial: 1 of 2 agents did not do their part", "agents-1-0: agents-1-0"] {
+        assert!(page.contains(told), "{told} is missing");
+    }
+}
+
 #[test]
 fn names_from_outside_stay_text() {
     let evil = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{body}}";
@@ -84,6 +100,7 @@ fn names_from_outside_stay_text() {
         run.spread.nodes = vec![node];
         run.spread.pods[0].node = Some(evil.into());
         run.node_use = vec![NodeUse { name: evil.into(), ..NodeUse::default() }; 2];
+        run.agents = vec![agent(evil)];
         run.over_time.as_mut().unwrap().pods[0].name = evil.into();
         run.events = vec![evenkeel_measure::Event {
             second: 1.0,
@@ -141,6 +158,7 @@ fn the_largest_report_stays_below_a_megabyte() {
     let node = NodeShare { name: "n".repeat(60), zone: Some("z".repeat(60)), ..NodeShare::default() };
     run.spread.nodes = vec![node; 63];
     run.spread.pods = vec![pod; 1025];
+    run.agents = vec![agent(&"a".repeat(60)); 1000];
     // The worst case: no two neighbours have the same colour.
     let over_time = |number: usize| PodOverTime {
         name: format!("{number:060}"),

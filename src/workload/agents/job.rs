@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -12,7 +13,10 @@ use kube::api::{DeleteParams, PostParams, PropagationPolicy};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
 
+use super::stream::RESULTS_AT_A_TIME;
 use super::trouble;
 use super::{COMPONENT, CONTAINER, INDEX, MANAGED_BY, RUN};
 use crate::kubernetes_error::KubernetesError;
@@ -26,8 +30,10 @@ const KEPT: Duration = Duration::from_secs(300);
 const START: Duration = Duration::from_secs(120);
 /// How long an agent may take to end when its pod is deleted.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long to wait before a broken watch is opened again.
+/// How long to wait before a broken watch is opened again, and before a request is sent again that got no answer.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How long the API server may not be reachable when the Job is deleted.
+const UNREACHABLE: Duration = Duration::from_secs(10);
 /// How often it is checked whether the API server refuses the pods.
 const REFUSALS: Duration = Duration::from_millis(500);
 
@@ -51,6 +57,8 @@ pub struct AgentJob {
     name: String,
     count: u32,
     created: Timestamp,
+    /// Permits to read a result.
+    results: Arc<Semaphore>,
 }
 
 /// The pod of an agent.
@@ -77,7 +85,10 @@ impl AgentJob {
         let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
         let created = Timestamp::now();
         match jobs.create(&PostParams::default(), &job).await {
-            Ok(_) => Ok(Self { client: client.clone(), namespace, name, count: spec.count, created }),
+            Ok(_) => {
+                let results = Arc::new(Semaphore::new(RESULTS_AT_A_TIME));
+                Ok(Self { client: client.clone(), namespace, name, count: spec.count, created, results })
+            }
             Err(kube::Error::Api(status)) if status.code == 403 => {
                 Err(WorkloadError::AgentsRefused { namespace, why: status.message })
             }
@@ -137,7 +148,7 @@ impl AgentJob {
     /// Waits until the API server has refused pods for a while. Returns its words.
     async fn refusal(&self) -> String {
         loop {
-            tokio::time::sleep(REFUSALS).await;
+            sleep(REFUSALS).await;
             let of_job = ("Job", self.name.as_str());
             let refusal =
                 pod_events::refusal(&self.client, &self.namespace, of_job, self.created, Timestamp::now()).await;
@@ -156,12 +167,18 @@ impl AgentJob {
         }
     }
 
-    /// Deletes the Job and its pods. A Job that is gone is no error.
+    /// Deletes the Job and its pods. A Job that is gone is no error, and an API server that starts again is waited for.
     ///
     /// # Errors
     /// [`WorkloadError::Kubernetes`].
     pub async fn delete(&self) -> Result<(), WorkloadError> {
-        delete(&self.client, &self.namespace, &self.name).await
+        let deadline = Instant::now() + UNREACHABLE;
+        loop {
+            match delete(&self.client, &self.namespace, &self.name).await {
+                Err(error) if is_unreachable(&error) && Instant::now() < deadline => sleep(AGAIN).await,
+                deleted => return deleted,
+            }
+        }
     }
 
     /// A connection to the stdin and stdout of an agent.
@@ -169,8 +186,13 @@ impl AgentJob {
     /// # Errors
     /// [`WorkloadError::Kubernetes`].
     pub async fn attach(&self, pod: &str) -> Result<super::AgentStream, WorkloadError> {
-        super::AgentStream::open(&self.client, &self.namespace, pod).await
+        super::AgentStream::open(&self.client, &self.namespace, pod, Arc::clone(&self.results)).await
     }
+}
+
+/// Whether there was no answer.
+fn is_unreachable(error: &WorkloadError) -> bool {
+    matches!(error, WorkloadError::Kubernetes(error) if !matches!(*error.source, kube::Error::Api(_)))
 }
 
 /// Deletes a Job and its pods.

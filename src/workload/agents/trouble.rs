@@ -2,6 +2,10 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 
+use super::stream::LOST;
+use crate::workload::slow_runtime::is_slow;
+use evenkeel_agent::session;
+
 /// With this begins what is said about a pod that may still start.
 pub(super) const STARTING: &str = "it did not start in time";
 
@@ -28,7 +32,7 @@ pub(super) fn of_starting(pod: &Pod) -> Option<String> {
     let waiting = state.waiting.as_ref();
     let reason = waiting.and_then(|waiting| waiting.reason.clone()).unwrap_or_default();
     let message = waiting.and_then(|waiting| waiting.message.clone()).unwrap_or_default();
-    if HOPELESS.contains(&reason.as_str()) {
+    if HOPELESS.contains(&reason.as_str()) && !is_slow(&reason, &message) {
         return Some(format!("it cannot start ({reason}): {message}"));
     }
     Some(if reason.is_empty() { STARTING.into() } else { format!("{STARTING} ({reason})") })
@@ -46,6 +50,7 @@ pub(super) fn of_ended(pod: &Pod) -> Option<String> {
         return Some(match ended.exit_code {
             // What the kernel or the kubelet does to a process that does not end otherwise.
             137 => format!("it was killed ({reason})"),
+            code if code == i32::from(session::ABANDONED) => LOST.to_owned(),
             code => format!("it exited with {code} ({reason})"),
         });
     }

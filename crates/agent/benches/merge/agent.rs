@@ -38,9 +38,9 @@ impl Recorded {
         lengthen(&mut result, seconds);
         let answered = result.answered;
         let message = FromAgent::Result { result: Box::new(result), late_us: 0, terminated: false };
-        let mut line = serde_json::to_vec(&message)?;
-        line.push(b'\n');
-        Ok(Self { line, live, plan, answered })
+        let mut encoded = serde_json::to_vec(&message)?;
+        encoded.push(b'\n');
+        Ok(Self { line: encoded, live, plan, answered })
     }
 }
 

@@ -51,7 +51,7 @@ impl Lab {
 
     pub(crate) fn counters(&self) -> Result<Counters> {
         let groups = NodeCgroup::all(&self.name);
-        let cpu_us = groups.iter().map(|node| Some(node.components.cpu_us? + node.pods.cpu_us?)).sum::<Option<u64>>();
+        let cpu_us = groups.iter().map(NodeCgroup::cpu_us).sum::<Option<u64>>();
         let all = Duration::from_micros(cpu_us.ok_or("the processor time of the lab cannot be read")?);
         Ok(Counters { all, programs: processes::used(&format!("/{}", self.name.cgroup()))? })
     }

@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use super::pid_fd::PidFd;
 use crate::cluster::ClusterError;
 use crate::io_error::IoError;
+use crate::platform;
 
 /// The group below a node's group that holds the sandbox's first process and the components.
 pub(super) const INIT: &str = "init";
@@ -76,8 +77,7 @@ pub(super) fn create(lab: &str, node: &str) -> Result<(), ClusterError> {
 /// When all processors are busy, the components get four times the processor time of all pods together. In a real cluster
 /// they have their own processors. Here a load that uses all processors would delay the rules, and late rules lose requests.
 fn put_first(init: &Path, unified: bool) {
-    let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get() as u64);
-    let shares = (4 * PODS_SHARES * processors).min(MOST_SHARES);
+    let shares = (4 * PODS_SHARES * u64::from(platform::processors())).min(MOST_SHARES);
     let (file, value) = if unified { ("cpu.weight", weight(shares)) } else { ("cpu.shares", shares) };
     // Not every hierarchy has this file. If none has it, the lab is slower under load.
     let _ = fs::write(init.join(file), value.to_string());

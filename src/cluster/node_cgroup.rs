@@ -26,6 +26,12 @@ impl NodeCgroup {
         Self::below(&cgroup::roots(&lab.cgroup()).unwrap_or_default(), lab)
     }
 
+    /// Processor time of components and pods in microseconds, since the node was started for the first time.
+    #[must_use]
+    pub fn cpu_us(&self) -> Option<u64> {
+        Some(self.components.cpu_us? + self.pods.cpu_us?)
+    }
+
     /// The counters of the nodes below a lab's groups, one in each hierarchy.
     fn below(roots: &[PathBuf], lab: &LabName) -> Vec<Self> {
         let groups = roots.iter().flat_map(|root| cgroup::subgroups(root));

@@ -15,6 +15,7 @@ use super::proxied::{KnownPods, with_use};
 use super::run_data::{observed_events, policies, run_data};
 use super::workplace::Workplace;
 use crate::experiment::ExperimentError;
+use crate::platform;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::workload::conntrack_table::Destination;
@@ -85,9 +86,7 @@ impl SingleRun<'_> {
         };
         let measured = measured.with_policy(self.policy).with_client_address(observed.tracked.client_address);
         let measured = measured.under(&policies(&self.place.policies)).on_nodes(&observed.topology);
-        let processors =
-            std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
-        let limit = MachineLimit::find(&observed.components, &run.tenths, processors);
+        let limit = MachineLimit::find(&observed.components, &run.tenths, platform::processors());
         let measured = measured.with_node_use(observed.node_use).slowed_by_machine(limit);
         Ok(measured.sent_by(observed.agents).sent_to(self.place.service()))
     }

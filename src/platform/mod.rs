@@ -29,6 +29,12 @@ pub fn architecture() -> &'static str {
     }
 }
 
+/// The number of processors that this process may use; 1 if the system does not say it.
+#[must_use]
+pub fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
+}
+
 /// A kind of namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespace {

@@ -39,11 +39,11 @@ pub mod router;
 pub mod scale;
 mod scale_pace;
 pub mod service_name;
-mod slow_runtime;
 pub mod status;
 pub mod subject;
 pub mod view;
 pub mod volume;
+mod waiting_container;
 
 pub use error::{ScaleObstacle, WorkloadError};
 

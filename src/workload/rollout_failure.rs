@@ -12,19 +12,8 @@ use super::controller::ControllerKind;
 use super::observe::View;
 use super::pod_events::REFUSAL;
 use super::pods::{has_ended, is_active};
-use super::slow_runtime;
+use super::waiting_container::cannot_start;
 
-/// The reasons with which a container waits that will not start without a change.
-const HOPELESS: [&str; 8] = [
-    "ErrImageNeverPull",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-    "CrashLoopBackOff",
-];
 /// The API server's message for a token that it does not accept.
 const TURNED_AWAY: &str = "Unauthorized";
 /// How long a pod may be unschedulable.
@@ -121,13 +110,11 @@ fn all_fail<'a>(ended: impl Iterator<Item = &'a Pod>, wanted: usize, now: Timest
 
 fn of_container(pod: &str, container: &ContainerStatus) -> Option<RolloutFailure> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting.reason.as_deref().filter(|reason| HOPELESS.contains(reason))?;
+    let reason = waiting.reason.as_deref()?;
     if reason != "CrashLoopBackOff" {
         let message = waiting.message.as_deref().unwrap_or("no message given");
-        if slow_runtime::is_slow(reason, message) {
-            return None;
-        }
-        return Some(RolloutFailure::said(format!("pod {pod}, container {}: {reason}: {message}", container.name)));
+        let said = || RolloutFailure::said(format!("pod {pod}, container {}: {reason}: {message}", container.name));
+        return cannot_start(reason, message).then(said);
     }
     let end = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
     let how = end.map_or_else(String::new, |end| {

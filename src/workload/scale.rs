@@ -31,6 +31,7 @@ use super::{FIELD_MANAGER, unchanged};
 use crate::cluster::Access;
 use crate::config::Replicas;
 use crate::kubernetes_error::KubernetesError;
+use crate::platform;
 use crate::progress::{Progress, Step};
 use crate::shutdown::Shutdown;
 use crate::workload::{ScaleObstacle, WorkloadError};
@@ -83,8 +84,7 @@ pub async fn scale(
         settled => settled?,
     };
     let used = scale_pace::used_now(access).zip(used_before).and_then(|(now, before)| now.checked_sub(before));
-    let processors = std::thread::available_parallelism().map_or(1, Into::into);
-    let pace = Pace::new(from.abs_diff(replicas.get()), all, used, processors);
+    let pace = Pace::new(from.abs_diff(replicas.get()), all, used, platform::processors());
     step.done_with(match &pace {
         _ if from == replicas.get() => format!("it was {from} already"),
         Some(pace) => format!("from {from}; {pace}"),

@@ -24,7 +24,7 @@ pub(super) struct Pace {
 impl Pace {
     /// The pace of a change of `pods` that took `time`, in which the lab used this processor time. `None` if it was too short,
     /// or if nothing changed.
-    pub(super) fn new(pods: u32, time: Duration, used: Option<Duration>, processors: usize) -> Option<Self> {
+    pub(super) fn new(pods: u32, time: Duration, used: Option<Duration>, processors: u32) -> Option<Self> {
         if pods == 0 || time < SHORTEST {
             return None;
         }
@@ -32,7 +32,7 @@ impl Pace {
         Some(Self {
             pods_per_second: f64::from(pods) / seconds,
             processors_used: used.map(|used| used.as_secs_f64() / seconds),
-            processors: f64::from(u32::try_from(processors).unwrap_or(u32::MAX)),
+            processors: f64::from(processors),
         })
     }
 }
@@ -50,8 +50,7 @@ impl fmt::Display for Pace {
 /// The processor time that the lab has used since it was booted: components and pods of all nodes. `None` outside of a lab.
 pub(super) fn used_now(access: &Access) -> Option<Duration> {
     let nodes = NodeCgroup::all(&access.lab()?.name);
-    let used = |node: &NodeCgroup| Some(node.components.cpu_us? + node.pods.cpu_us?);
-    nodes.iter().map(used).sum::<Option<u64>>().map(Duration::from_micros)
+    nodes.iter().map(NodeCgroup::cpu_us).sum::<Option<u64>>().map(Duration::from_micros)
 }
 
 #[cfg(test)]

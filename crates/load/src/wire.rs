@@ -1,10 +1,12 @@
 //! How values are serialised that have no form of their own: for plans that are sent to another machine, and results that
 //! come back.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::serialization::{
-    Deserializer as HistogramReader, Serializer as _, V2DeflateSerializer, V2Serializer,
+    Deserializer as HistogramReader, Serializer as HistogramWriter, V2DeflateSerializer, V2Serializer,
 };
 use hdrhistogram::{Counter, Histogram};
 use serde::de::Error as _;
@@ -16,9 +18,7 @@ pub(super) fn write_histogram<T: Counter, S: Serializer>(
     histogram: &Histogram<T>,
     output: S,
 ) -> Result<S::Ok, S::Error> {
-    let mut bytes = Vec::new();
-    V2DeflateSerializer::new().serialize(histogram, &mut bytes).map_err(|why| S::Error::custom(why.to_string()))?;
-    bytes::serialize(&bytes, output)
+    write_with(V2DeflateSerializer::new(), histogram, output)
 }
 
 /// The same without compression, in base64. There are hundreds of small histograms in a result, and reading is then faster.
@@ -26,8 +26,16 @@ pub(super) fn write_small_histogram<T: Counter, S: Serializer>(
     histogram: &Histogram<T>,
     output: S,
 ) -> Result<S::Ok, S::Error> {
+    write_with(V2Serializer::new(), histogram, output)
+}
+
+fn write_with<T: Counter, S: Serializer>(
+    mut encoder: impl HistogramWriter<SerializeError: fmt::Display>,
+    histogram: &Histogram<T>,
+    output: S,
+) -> Result<S::Ok, S::Error> {
     let mut bytes = Vec::new();
-    V2Serializer::new().serialize(histogram, &mut bytes).map_err(|why| S::Error::custom(why.to_string()))?;
+    encoder.serialize(histogram, &mut bytes).map_err(|why| S::Error::custom(why.to_string()))?;
     bytes::serialize(&bytes, output)
 }
 

@@ -3,22 +3,11 @@
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 
 use super::stream::LOST;
-use crate::workload::slow_runtime::is_slow;
+use crate::workload::waiting_container::cannot_start;
 use evenkeel_agent::session;
 
 /// With this begins what is said about a pod that may still start.
 pub(super) const STARTING: &str = "it did not start in time";
-
-/// Reasons for which a container waits and that waiting does not change.
-const HOPELESS: [&str; 7] = [
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "ErrImageNeverPull",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-];
 
 /// Why the only container of a pod does not run; `None` if it runs.
 pub(super) fn of_starting(pod: &Pod) -> Option<String> {
@@ -32,7 +21,7 @@ pub(super) fn of_starting(pod: &Pod) -> Option<String> {
     let waiting = state.waiting.as_ref();
     let reason = waiting.and_then(|waiting| waiting.reason.clone()).unwrap_or_default();
     let message = waiting.and_then(|waiting| waiting.message.clone()).unwrap_or_default();
-    if HOPELESS.contains(&reason.as_str()) && !is_slow(&reason, &message) {
+    if cannot_start(&reason, &message) {
         return Some(format!("it cannot start ({reason}): {message}"));
     }
     Some(if reason.is_empty() { STARTING.into() } else { format!("{STARTING} ({reason})") })

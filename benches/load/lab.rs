@@ -19,7 +19,7 @@ pub(crate) const NAME: &str = "bench";
 /// How long to wait for a condition in the cluster.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The interval between two checks.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) struct Lab {
     pub(crate) cluster: Cluster,

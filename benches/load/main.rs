@@ -1,4 +1,5 @@
-//! Compares load generators, servers in pods, network paths to them, kube-proxy's modes, and numbers of nodes.
+//! Compares load generators, servers in pods, network paths to them, kube-proxy's modes, and numbers of nodes, Services and
+//! endpoints.
 //!
 //! Each result is the ratio of two things that were measured in turn in one run, since a rate depends more on the machine
 //! than on the program. `docs/benchmarks.md` has the tables, and says what limits each.
@@ -10,14 +11,18 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints tables")]
 
+mod agents;
 mod comparison;
 mod generator;
 mod generators;
+mod growth;
 mod images;
 mod lab;
 mod memory;
 mod nodes;
 mod paths;
+#[path = "../density/processes.rs"]
+mod processes;
 mod protocol_servers;
 mod protocols;
 mod proxy_modes;
@@ -66,6 +71,10 @@ enum Section {
     ProxyModes,
     /// One node, and three nodes with each traffic policy
     Nodes,
+    /// One generator on this machine, and agents in pods of the lab
+    Agents,
+    /// 1 to 5,000 Services, and 1 to 500 endpoints of a Service, in both modes of kube-proxy
+    Growth,
     /// Memory of the load generator at growing numbers of requests, and with many streams
     Memory,
     /// Memory of the server in a pod, idle and after load
@@ -176,6 +185,8 @@ async fn run(options: Options) -> Result<ExitCode> {
             Section::Paths => paths::compare(&bench).await,
             Section::ProxyModes => proxy_modes::compare(&bench).await,
             Section::Nodes => nodes::compare(&bench).await,
+            Section::Agents => agents::compare(&bench).await,
+            Section::Growth => growth::compare(&bench).await,
             Section::Memory => memory::compare(&bench).await,
             Section::ServerMemory => server_memory::compare(&bench).await,
         };

@@ -4,13 +4,14 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::comparison::{Case, Column, Comparison, Sample};
+use super::comparison::{Case, Column, Comparison};
 use super::generator::ECHO;
 use super::lab::eventually;
+use super::reports::of_own;
 use super::workload::Certificate;
 use super::{Bench, Result, images};
 
@@ -80,7 +81,6 @@ async fn streams(bench: &Bench) -> Result<Vec<Case>> {
 async fn once(mut case: Case, arguments: &[&str]) -> Result<Case> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
     command.args(["test", "--json", "--warmup", "0", "--workers", "1"]).args(arguments);
-    let began = Instant::now();
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let status = format!("/proc/{}/status", child.id());
     let mut peak = None;
@@ -90,14 +90,7 @@ async fn once(mut case: Case, arguments: &[&str]) -> Result<Case> {
     }
     let output = child.wait_with_output()?;
     let report: Value = serde_json::from_slice(&output.stdout)?;
-    let run = &report["runs"][0];
-    let missing = || format!("a number is missing in the report after {:?}: {run}", began.elapsed());
-    case.samples.push(Sample {
-        requests_per_second: run["requests_per_second"]["average"].as_f64().ok_or_else(missing)?,
-        cpu_per_million: 0.0,
-        p99_ms: run["latency_us"]["p99"].as_f64().ok_or_else(missing)? / 1000.0,
-        failed: run["errors"].as_u64().ok_or_else(missing)?,
-    });
+    case.samples.push(of_own(&report)?);
     case.memory = peak.map(|kilobytes| kilobytes * 1024);
     Ok(case)
 }

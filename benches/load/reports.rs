@@ -4,6 +4,7 @@
 use evenkeel_load::{Fault, RunResult};
 use serde_json::Value;
 
+use super::Result;
 use super::comparison::Sample;
 
 /// What a generator counted.
@@ -42,6 +43,19 @@ pub(super) fn of_result(result: &RunResult, used: f64) -> Option<Sample> {
         failed: other_status + without_response,
     }
     .sample(used)
+}
+
+/// Reads the JSON of `evenkeel test`.
+pub(super) fn of_own(report: &Value) -> Result<Sample> {
+    let run = &report["runs"][0];
+    let number = |value: &Value| value.as_f64().ok_or_else(|| format!("a number is missing in the report: {run}"));
+    let requests = number(&run["requests"]["answered"])?;
+    Ok(Sample {
+        requests_per_second: number(&run["requests_per_second"]["average"])?,
+        cpu_per_million: number(&run["generator_cpu_seconds"])? * 1e6 / requests.max(1.0),
+        p99_ms: number(&run["latency_us"]["p99"])? / 1000.0,
+        failed: run["errors"].as_u64().ok_or("the number of errors is missing in the report")?,
+    })
 }
 
 /// Reads wrk's report.

@@ -17,6 +17,7 @@ mod gc_roots;
 pub mod image_mirror;
 mod image_store;
 mod join;
+mod known_routes;
 mod kubeconfig;
 mod layout;
 mod link_changes;

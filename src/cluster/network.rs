@@ -34,7 +34,7 @@ pub(super) fn check_free(ip: &Path, subnet: Subnet) -> Result<(), ClusterError> 
 
 /// Checks that the host has no route into `range`, apart from routes through `link`.
 pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result<(), ClusterError> {
-    let routes: Vec<Route> = list(ip, &["-4", "route", "show", "table", "all", "root", range])?;
+    let routes: Vec<Route> = json_list(ip, &["-4", "route", "show", "table", "all", "root", range])?;
     match routes.iter().find(|route| route.dev.as_deref() != Some(link)) {
         None => Ok(()),
         Some(route) => Err(ClusterError::Taken {
@@ -46,13 +46,13 @@ pub(super) fn check_free_of_others(ip: &Path, range: &str, link: &str) -> Result
 
 /// Whether the host has a route to exactly `range` through `link`.
 pub(super) fn has_route(ip: &Path, range: &str, link: &str) -> Result<bool, ProgramError> {
-    let routes: Vec<Route> = list(ip, &["-4", "route", "show", "exact", range, "dev", link])?;
+    let routes: Vec<Route> = json_list(ip, &["-4", "route", "show", "exact", range, "dev", link])?;
     Ok(!routes.is_empty())
 }
 
 /// The list that `ip -json` prints with these arguments. Output that cannot be parsed must not count as an empty list,
 /// because an address range or a name would then seem to be free.
-fn list<T: DeserializeOwned>(ip: &Path, arguments: &[&str]) -> Result<Vec<T>, ProgramError> {
+pub(super) fn json_list<T: DeserializeOwned>(ip: &Path, arguments: &[&str]) -> Result<Vec<T>, ProgramError> {
     let command = Invocation::new(ip, [&["-json"], arguments].concat());
     let output = command.run()?;
     // When there is nothing to list, `ip` prints either nothing or an empty list.
@@ -140,7 +140,7 @@ pub(super) fn link_exists(ip: &Path, lab: &LabName) -> Result<bool, ClusterError
 }
 
 fn is_veth(ip: &Path, link: &str) -> Result<bool, ClusterError> {
-    let links: Vec<Link> = list(ip, &["link", "show", "type", "veth"])?;
+    let links: Vec<Link> = json_list(ip, &["link", "show", "type", "veth"])?;
     Ok(links.iter().any(|veth| veth.ifname.as_deref() == Some(link)))
 }
 

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::ClusterError;
 use crate::config::{LabName, MOST_NODES, RouterHash, Subnet};
 use crate::io_error::IoError;
-use crate::process::{Invocation, ProgramError};
+use crate::process::Invocation;
 
+use super::known_routes::{FIRST_TABLE, KnownRoutes};
 use super::network::configure;
 use super::network_plan::{HOST_LINK, router_node_link};
 use super::node::Node;
@@ -61,7 +62,8 @@ pub struct Routes {
 pub struct RouterKernel {
     settings: RouterSettings,
     lab: LabName,
-    written: Routes,
+    /// What was written last; `None` if the kernel may have something else.
+    written: Option<Routes>,
     /// The nodes whose links are up, and whose routes are configured, with the kernel's index of the link.
     linked: BTreeMap<u8, u32>,
 }
@@ -79,7 +81,7 @@ impl RouterKernel {
             fs::write(file, mark_rules()).map_err(|source| IoError::file("write", file, source))?;
             Invocation::new(&settings.nft, [Path::new("-f"), file]).run()?;
         }
-        Ok(Self { settings, lab, written: Routes::default(), linked: BTreeMap::new() })
+        Ok(Self { settings, lab, written: None, linked: BTreeMap::new() })
     }
 
     /// Whether links of nodes came up, went down or were replaced since the routes were written.
@@ -105,7 +107,7 @@ impl RouterKernel {
         let up = links_up().unwrap_or_else(|| self.linked.clone());
         if up != self.linked || !self.are_routed() {
             // With a link, its routes are gone.
-            self.written = Routes::default();
+            self.written = None;
             self.linked.clear();
             for index in up.keys() {
                 configure(&self.settings.ip, &router_node_link(&self.node(*index), self.settings.subnet))?;
@@ -117,14 +119,14 @@ impl RouterKernel {
         let external = wanted.external.iter().map(|(ip, nodes)| (*ip, reachable(nodes))).collect();
         let wanted = Routes { external, keeping: reachable(&wanted.keeping) };
         // A failure must not leave the impression that everything is written.
-        let before = std::mem::take(&mut self.written);
+        let before = match self.written.take() {
+            Some(written) => KnownRoutes::written(written),
+            None => KnownRoutes::read(&self.settings.ip, self.settings.subnet)?,
+        };
         for arguments in self.changes(&before, &wanted) {
-            match Invocation::new(&self.settings.ip, &arguments).run() {
-                Err(error) if is_known_rule(&arguments, &error) => {}
-                ran => drop(ran?),
-            }
+            Invocation::new(&self.settings.ip, &arguments).run()?;
         }
-        self.written = wanted;
+        self.written = Some(wanted);
         Ok(())
     }
 
@@ -133,13 +135,13 @@ impl RouterKernel {
     }
 
     /// The calls of `ip` that lead from the routes before to those that are wanted.
-    fn changes(&self, before: &Routes, wanted: &Routes) -> Vec<Vec<String>> {
+    fn changes(&self, before: &KnownRoutes, wanted: &Routes) -> Vec<Vec<String>> {
         let mut calls = Vec::new();
-        if self.settings.hash == RouterHash::Tracked && before.keeping != wanted.keeping {
+        if self.settings.hash == RouterHash::Tracked {
             calls.extend((0..MOST_NODES).flat_map(|index| self.keep(index, before, wanted)));
         }
         for (ip, nodes) in &wanted.external {
-            if before.external.get(ip) != Some(nodes) {
+            if before.external.get(ip).is_none_or(|known| known.as_ref() != Some(nodes)) {
                 calls.extend(self.route(*ip, nodes));
             }
         }
@@ -151,18 +153,19 @@ impl RouterKernel {
 
     /// The calls for the connections of one node. Each node has a routing table, which is looked up for packets that have the
     /// mark of the node.
-    fn keep(&self, index: u8, before: &Routes, wanted: &Routes) -> Vec<Vec<String>> {
+    fn keep(&self, index: u8, before: &KnownRoutes, wanted: &Routes) -> Vec<Vec<String>> {
         let (table, mark) = (table(index), mark(index).to_string());
         let rule = |action: &str| words(&["rule", action, "fwmark", &mark, "lookup", &table, "priority", &table]);
-        match (before.keeping.contains(&index), wanted.keeping.contains(&index)) {
-            (false, true) => {
-                let node = self.node(index);
-                let (via, link) = (node.address.to_string(), node.router_link());
-                // The rule may be there from before.
-                vec![words(&["route", "replace", "default", "via", &via, "dev", &link, "table", &table]), rule("add")]
-            }
-            (true, false) => vec![words(&["route", "flush", "table", &table]), rule("delete")],
-            _ => Vec::new(),
+        let route = || {
+            let node = self.node(index);
+            let (via, link) = (node.address.to_string(), node.router_link());
+            words(&["route", "replace", "default", "via", &via, "dev", &link, "table", &table])
+        };
+        match (before.keeping.get(&index), wanted.keeping.contains(&index)) {
+            (None, true) => vec![route(), rule("add")],
+            (Some(false), true) => vec![route()],
+            (Some(_), false) => vec![words(&["route", "flush", "table", &table]), rule("delete")],
+            (Some(true), true) | (None, false) => Vec::new(),
         }
     }
 
@@ -187,13 +190,6 @@ impl RouterKernel {
         }
         vec![call]
     }
-}
-
-/// Whether a rule was to be added that is there already. Rules stay when a link goes, and when this program is killed, while
-/// what was written is then unknown.
-fn is_known_rule(arguments: &[String], error: &ProgramError) -> bool {
-    let is_added = matches!(arguments, [what, action, ..] if what == "rule" && action == "add");
-    is_added && error.tail.contains("File exists")
 }
 
 /// The number of buckets of a resilient group. Few enough that most of them are in use under load, and many times the nodes.
@@ -231,7 +227,7 @@ pub(super) fn mark(index: u8) -> u32 {
 
 /// The number of the node's routing table, which is the priority of its rule, too.
 fn table(index: u8) -> String {
-    (1000 + u32::from(index)).to_string()
+    (FIRST_TABLE + u32::from(index)).to_string()
 }
 
 /// A connection from the machine is marked with the node that its first packet is routed to, and its later packets get the
@@ -285,7 +281,7 @@ mod tests {
     fn kernel(hash: RouterHash) -> RouterKernel {
         let (lab, subnet) = ("lab".to_owned(), Subnet::default());
         let settings = RouterSettings { lab, subnet, hash, ip: "ip".into(), nft: "nft".into() };
-        RouterKernel { settings, lab: "lab".parse().unwrap(), written: Routes::default(), linked: BTreeMap::new() }
+        RouterKernel { settings, lab: "lab".parse().unwrap(), written: None, linked: BTreeMap::new() }
     }
 
     fn routes(nodes: &[u8], keeping: &[u8]) -> Routes {
@@ -294,7 +290,8 @@ mod tests {
     }
 
     fn calls(hash: RouterHash, before: &Routes, wanted: &Routes) -> Vec<String> {
-        kernel(hash).changes(before, wanted).iter().map(|call| call.join(" ")).collect()
+        let before = KnownRoutes::written(before.clone());
+        kernel(hash).changes(&before, wanted).iter().map(|call| call.join(" ")).collect()
     }
 
     #[test]
@@ -337,12 +334,24 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_is_there_already_is_no_failure() {
-        let failed = |tail: &str| ProgramError { command: "ip".into(), outcome: "exit 2".into(), tail: tail.into() };
-        let (exists, other) = (failed("RTNETLINK answers: File exists"), failed("RTNETLINK answers: No such device"));
-        let add = words(&["rule", "add", "fwmark", "1", "lookup", "1000", "priority", "1000"]);
-        assert!(is_known_rule(&add, &exists) && !is_known_rule(&add, &other));
-        assert!(!is_known_rule(&words(&["route", "replace", "x"]), &exists));
+    fn what_the_kernel_has_from_before_is_put_right() {
+        let [one, two] = [7, 9].map(|last| Ipv4Addr::new(198, 18, 1, last));
+        let found =
+            KnownRoutes { external: [(one, None), (two, None)].into(), keeping: [(0, false), (1, false)].into() };
+        let calls = kernel(RouterHash::Tracked).changes(&found, &routes(&[0, 2], &[0, 2]));
+        let calls: Vec<String> = calls.iter().map(|call| call.join(" ")).collect();
+        assert_eq!(
+            calls,
+            [
+                "route replace default via 198.18.0.2 dev node0 table 1000",
+                "route flush table 1001",
+                "rule delete fwmark 2 lookup 1001 priority 1001",
+                "route replace default via 198.18.0.4 dev node2 table 1002",
+                "rule add fwmark 3 lookup 1002 priority 1002",
+                "route replace 198.18.1.7/32 nexthop via 198.18.0.2 dev node0 nexthop via 198.18.0.4 dev node2",
+                "route delete 198.18.1.9",
+            ]
+        );
     }
 
     #[test]

@@ -159,11 +159,16 @@ fn used(run: &Measurement, look: Look) -> String {
 
 /// Shortens a name in its middle: names of nodes differ at the start in one cloud and at the end in another.
 pub(super) fn shortened(name: &str) -> String {
+    shortened_to(name, LONGEST_NAME)
+}
+
+/// The same with another limit of its length.
+pub(super) fn shortened_to(name: &str, most: usize) -> String {
     let length = name.chars().count();
-    if length <= LONGEST_NAME {
+    if length <= most {
         return name.to_owned();
     }
-    let (first, last) = (LONGEST_NAME / 2, LONGEST_NAME - LONGEST_NAME / 2 - 1);
+    let (first, last) = (most / 2, most - most / 2 - 1);
     let first = name.chars().take(first);
     first.chain(['…']).chain(name.chars().skip(length - last)).collect()
 }

@@ -2,6 +2,8 @@
 
 use std::process::{Child, Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::host::Host;
@@ -43,6 +45,7 @@ fn nodes_come_and_go_and_no_request_is_lost() {
         assert_eq!((&run["errors"], &run["timeouts"]), (&json!(0), &json!(0)), "{:#}", run["faults"]);
     }
     assert_eq!(answering(address, 300), names(&lab));
+    a_router_that_starts_again_removes_what_is_not_wanted(&lab);
 
     let first = lab.run(&["node", "remove", "ci-0"]);
     assert_eq!(first.status.code(), Some(2));
@@ -122,6 +125,23 @@ impl Drop for Load {
             let _ = child.wait();
         }
     }
+}
+
+/// A router can end between two changes, or while a Service goes. What it left in its kernel must not stay.
+fn a_router_that_starts_again_removes_what_is_not_wanted(lab: &Lab) {
+    let routes = || text(&in_router(&["ip", "route", "show"]).stdout);
+    let rules = || text(&in_router(&["ip", "rule", "show"]).stdout);
+    assert!(in_router(&["ip", "route", "add", "unreachable", "198.18.1.77"]).status.success());
+    assert!(in_router(&["ip", "rule", "add", "fwmark", "40", "lookup", "1039", "priority", "1039"]).status.success());
+    assert!(routes().contains("198.18.1.77") && rules().contains("1039:"));
+    let wanted = routed(lab);
+    let router = lab.component("router")["pid"].as_i64().unwrap();
+    kill(Pid::from_raw(router.try_into().unwrap()), Signal::SIGKILL).unwrap();
+    eventually("the end of a route and a rule that nobody wants", || {
+        (!routes().contains("198.18.1.77") && !rules().contains("1039:")).then_some(())
+    });
+    assert!(rules().contains("1000:") && rules().contains("1002:"), "{}", rules());
+    assert_eq!(routed(lab), wanted);
 }
 
 /// The nodes to which the router sends new connections for the Service.

@@ -8,29 +8,42 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
-use evenkeel_agent::{Assignment, FromAgent, ToAgent, message, session};
+use evenkeel_agent::clock::micros;
+use evenkeel_agent::{Assignment, ClockOffset, FromAgent, ToAgent, message, session};
 use evenkeel_load::{LoadPlan, Part, RunResult, Target};
 
 /// A server that counts its responses, which name a pod.
 fn server() -> (SocketAddr, Arc<AtomicU64>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
     let answered = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&answered);
+    (serve(move || drop(counted.fetch_add(1, Ordering::SeqCst))), answered)
+}
+
+/// A server, and the moments at which it was asked.
+fn moments() -> (SocketAddr, Receiver<Instant>) {
+    let (asked, received) = channel();
+    (serve(move || drop(asked.send(Instant::now()))), received)
+}
+
+/// A server that calls `asked` at each request.
+fn serve(asked: impl Fn() + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let counted = Arc::clone(&counted);
+            let asked = asked.clone();
             std::thread::spawn(move || {
                 while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
-                    counted.fetch_add(1, Ordering::SeqCst);
+                    asked();
                     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX-Pod-Name: one\r\nContent-Length: 2\r\n\r\nok");
                 }
             });
         }
     });
-    (address, answered)
+    address
 }
 
 struct Agent {
@@ -58,16 +71,27 @@ impl Agent {
         serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why}: {line:?}"))
     }
 
-    /// An agent that has its part of `plan`, and was told to begin.
-    fn begun(plan: &LoadPlan, address: SocketAddr, part: Part, deadline: Duration) -> Self {
+    /// An agent that has its part of `plan`.
+    fn assigned(plan: &LoadPlan, address: SocketAddr, part: Part, deadline: Duration) -> Self {
         let mut agent = Self::start();
         let target = Target { address, host: address.to_string(), path: "/".into(), tls: None };
         agent.send(&ToAgent::Assignment(Box::new(Assignment { target, plan: plan.clone(), part, deadline })));
         assert_eq!(agent.receive(), FromAgent::Ready { version: message::VERSION });
-        agent.send(&ToAgent::Ping(7));
-        let FromAgent::Pong { number: 7, clock_us, .. } = agent.receive() else { panic!("no pong") };
-        agent.send(&ToAgent::Begin { at_us: clock_us + 50_000 });
         agent
+    }
+
+    /// An agent that has its part of `plan`, and was told to begin.
+    fn begun(plan: &LoadPlan, address: SocketAddr, part: Part, deadline: Duration) -> Self {
+        let mut agent = Self::assigned(plan, address, part, deadline);
+        let now = agent.clock_us();
+        agent.send(&ToAgent::Begin { at_us: now + 50_000 });
+        agent
+    }
+
+    fn clock_us(&mut self) -> u64 {
+        self.send(&ToAgent::Ping(7));
+        let FromAgent::Pong { number: 7, clock_us, .. } = self.receive() else { panic!("no pong") };
+        clock_us
     }
 
     fn result(&mut self) -> RunResult {
@@ -105,6 +129,34 @@ fn agents_send_each_request_of_a_plan_once() {
     assert_eq!((merged.pods.len(), merged.pods[0].requests, merged.opened), (1, 1001, 5));
     assert_eq!(merged.seconds.iter().map(|second| second.requests).sum::<u64>(), 1001);
     assert!(agents.into_iter().all(|agent| agent.ended() == Some(0)));
+}
+
+#[test]
+fn agents_begin_together_though_their_clocks_differ() {
+    let apart = Duration::from_secs(3);
+    let whole = |address| Agent::assigned(&plan(1), address, Part::WHOLE, Duration::from_secs(60));
+    let origin = Instant::now();
+    // The clock of an agent begins with the agent.
+    let (first_server, first_asked) = moments();
+    let mut first = whole(first_server);
+    std::thread::sleep(apart);
+    let (second_server, second_asked) = moments();
+    let mut second = whole(second_server);
+    let now = || micros(origin.elapsed());
+    let clock_of = |agent: &mut Agent| {
+        let (sent, other) = (now(), agent.clock_us());
+        ClockOffset::of_exchange(sent, now(), other)
+    };
+    let clocks = [clock_of(&mut first), clock_of(&mut second)];
+    let difference = clocks[0].offset_us.abs_diff(clocks[1].offset_us);
+    assert!(difference + clocks[0].error_us + clocks[1].error_us >= micros(apart), "{clocks:?}");
+    let begin = now() + 200_000;
+    for (agent, clock) in [&mut first, &mut second].into_iter().zip(clocks) {
+        agent.send(&ToAgent::Begin { at_us: clock.on_other(begin) });
+    }
+    let [one, other] = [first_asked, second_asked].map(|asked| asked.recv().unwrap());
+    assert!(one.max(other) - one.min(other) < apart / 2, "they began together, not {apart:?} apart");
+    assert!([&mut first, &mut second].map(Agent::result).iter().all(|result| result.answered > 0));
 }
 
 #[test]

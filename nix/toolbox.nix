@@ -38,7 +38,7 @@ in
     iproute2
     conntrack-tools
     util-linux
-    # For `evenkeel soak --wrk`.
+    # For `evenkeel soak --independent-client`.
     wrk
     ;
 }

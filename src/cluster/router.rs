@@ -164,7 +164,8 @@ impl RouterKernel {
         match (before.keeping.get(&index), wanted.keeping.contains(&index)) {
             (None, true) => vec![route(), rule("add")],
             (Some(false), true) => vec![route()],
-            (Some(_), false) => vec![words(&["route", "flush", "table", &table]), rule("delete")],
+            // Nothing looks up a table without its rule.
+            (Some(_), false) => vec![rule("delete")],
             (Some(true), true) | (None, false) => Vec::new(),
         }
     }
@@ -314,7 +315,7 @@ mod tests {
         let changed = calls(RouterHash::Tracked, &routes(&[0, 1], &[0, 1]), &routes(&[0], &[0, 1]));
         assert_eq!(changed, ["route replace 198.18.1.7/32 via 198.18.0.2 dev node0"]);
         let gone = calls(RouterHash::Tracked, &routes(&[0], &[0, 1]), &routes(&[0], &[0]));
-        assert_eq!(gone, ["route flush table 1001", "rule delete fwmark 2 lookup 1001 priority 1001"]);
+        assert_eq!(gone, ["rule delete fwmark 2 lookup 1001 priority 1001"]);
         let new = calls(RouterHash::Tracked, &routes(&[0], &[0]), &routes(&[0], &[0, 1]));
         assert_eq!(
             new,
@@ -344,7 +345,6 @@ mod tests {
             calls,
             [
                 "route replace default via 198.18.0.2 dev node0 table 1000",
-                "route flush table 1001",
                 "rule delete fwmark 2 lookup 1001 priority 1001",
                 "route replace default via 198.18.0.4 dev node2 table 1002",
                 "rule add fwmark 3 lookup 1002 priority 1002",

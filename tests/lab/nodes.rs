@@ -110,8 +110,8 @@ impl Load {
     /// Ends the load, as Ctrl-C does, and returns its run.
     fn end(mut self) -> Value {
         let child = self.0.take().unwrap();
-        let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        kill(pid, Signal::SIGINT).unwrap();
         let output = child.wait_with_output().unwrap();
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         report["runs"][0].clone()

@@ -19,13 +19,19 @@ use evenkeel_load::{LoadPlan, Part, RunResult, Target};
 fn server() -> (SocketAddr, Arc<AtomicU64>) {
     let answered = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&answered);
-    (serve(move || drop(counted.fetch_add(1, Ordering::SeqCst))), answered)
+    let count = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    };
+    (serve(count), answered)
 }
 
 /// A server, and the moments at which it was asked.
 fn moments() -> (SocketAddr, Receiver<Instant>) {
     let (asked, received) = channel();
-    (serve(move || drop(asked.send(Instant::now()))), received)
+    let note = move || {
+        let _ = asked.send(Instant::now());
+    };
+    (serve(note), received)
 }
 
 /// A server that calls `asked` at each request.

@@ -82,11 +82,14 @@ pub(super) fn text(run: &Measurement, look: Look) -> String {
     let align = |at| if at < NAMES { Align::Left } else { Align::Right };
     let mut rows = rows(run, MOST_ROWS);
     for row in &mut rows {
-        row[0] = own_part(&row[0]).to_owned();
+        let name = own_part(&row[0]).to_owned();
+        row[0] = name;
         row[CPU] = row[CPU].replace(BOUND, "*");
     }
     let room = WIDTH.saturating_sub(width_without_nodes(&rows)).max(SHORTEST_NODE);
-    rows.iter_mut().for_each(|row| row[1] = shortened_to(&row[1], room));
+    for row in &mut rows {
+        row[1] = shortened_to(&row[1], room);
+    }
     let is_bound = rows.iter().any(|row| row[CPU].ends_with('*'));
     let columns = COLUMNS.into_iter().enumerate().map(|(at, name)| (name, align(at))).collect();
     let table = TextTable { columns, rows, borders: Borders::Frame }.draw(look);

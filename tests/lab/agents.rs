@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use crate::host::lab_processes_named;
 use crate::lab::{Lab, eventually, text};
 
 const JOBS: &str = "/apis/batch/v1/namespaces/evenkeel/jobs";
@@ -42,6 +43,7 @@ fn agents_send_the_load_and_leave_nothing() {
     lab.ok(&["deploy"]);
     all_requests_arrive_once(&lab);
     an_agent_that_is_killed_is_named(&lab);
+    an_agent_that_stands_still_is_named(&lab);
     ctrl_c_ends_all(&lab);
     what_a_killed_test_leaves_is_removed(&lab);
     a_namespace_that_forbids_pods_says_so(&lab);
@@ -157,6 +159,20 @@ fn an_agent_that_is_killed_is_named(lab: &Lab) {
     let troubled: Vec<_> = named.iter().filter(|agent| !agent["trouble"].is_null()).collect();
     assert!(troubled.len() == 1 && troubled[0]["name"] == json!(agents[0]), "{named:#?}");
     assert_eq!(jobs(lab), 0);
+}
+
+fn an_agent_that_stands_still_is_named(lab: &Lab) {
+    let child = started(lab, "9s");
+    let agent = Pid::from_raw(lab_processes_named("evenkeel-agent")[0]);
+    kill(agent, Signal::SIGSTOP).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    kill(agent, Signal::SIGCONT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let agents = report["runs"][0]["agents"].as_array().unwrap();
+    let troubles: Vec<_> = agents.iter().filter_map(|agent| agent["trouble"].as_str()).collect();
+    assert!(troubles.len() == 1 && troubles[0].starts_with("it stood still for "), "{agents:#?}");
 }
 
 fn ctrl_c_ends_all(lab: &Lab) {

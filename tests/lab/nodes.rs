@@ -135,8 +135,8 @@ fn a_router_that_starts_again_removes_what_is_not_wanted(lab: &Lab) {
     assert!(in_router(&["ip", "rule", "add", "fwmark", "40", "lookup", "1039", "priority", "1039"]).status.success());
     assert!(routes().contains("198.18.1.77") && rules().contains("1039:"));
     let wanted = routed(lab);
-    let router = lab.component("router")["pid"].as_i64().unwrap();
-    kill(Pid::from_raw(router.try_into().unwrap()), Signal::SIGKILL).unwrap();
+    let pid = lab.component("router")["pid"].as_i64().unwrap();
+    kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
     eventually("the end of a route and a rule that nobody wants", || {
         (!routes().contains("198.18.1.77") && !rules().contains("1039:")).then_some(())
     });

@@ -10,4 +10,4 @@ pub mod message;
 pub mod session;
 
 pub use clock::ClockOffset;
-pub use message::{Assignment, FromAgent, ToAgent};
+pub use message::{Assignment, Conduct, FromAgent, ToAgent};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use evenkeel_load::{LoadPlan, Part, RunProgress, RunResult, Target};
 
 /// The version of the messages. Both sides have to use the same one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What an agent is to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,18 @@ pub enum ToAgent {
     Done,
 }
 
+/// How an agent kept to its plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conduct {
+    /// How long after the moment that it was told it began, in microseconds.
+    pub late_us: u64,
+    /// The longest time between two looks at its progress, in microseconds. It looks twice a second, so a longer time means that
+    /// it was stopped, or got no processor.
+    pub longest_pause_us: u64,
+    /// Whether the system told it to end (SIGTERM).
+    pub terminated: bool,
+}
+
 /// A message from an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,10 +77,8 @@ pub enum FromAgent {
     Result {
         /// The result, without the plan.
         result: Box<RunResult>,
-        /// How long after the moment that it was told the agent began.
-        late_us: u64,
-        /// Whether the agent was told by the system to end (SIGTERM).
-        terminated: bool,
+        /// How the agent kept to the plan.
+        conduct: Conduct,
     },
     /// Why there is no result.
     Failed {

@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{micros, wall_us};
-use crate::message::{Assignment, FromAgent, ToAgent, VERSION};
-use evenkeel_load::{RunResult, run_part};
+use crate::message::{Assignment, Conduct, FromAgent, ToAgent, VERSION};
+use evenkeel_load::run_part;
 
 /// How long an agent waits for its assignment, and for the moment to begin.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -75,19 +75,20 @@ async fn send_load(
     output: &Output,
 ) -> Result<(), Ended> {
     let Assignment { target, plan, part, deadline } = assignment;
-    let late_us = clock.now_us().saturating_sub(begin_us);
+    let mut conduct = Conduct { late_us: clock.now_us().saturating_sub(begin_us), ..Conduct::default() };
     let begin = clock.0 + Duration::from_micros(begin_us);
     let stop = CancellationToken::new();
     let mut next_report = Instant::now();
+    let mut pauses = Pauses { looked: begin.max(next_report), longest: Duration::ZERO };
     let live = |progress| {
         let now = Instant::now();
+        pauses.look(now);
         if now >= next_report {
             next_report = now + LIVE_INTERVAL;
             output.send(&FromAgent::Live(progress));
         }
     };
-    let mut was_terminated = false;
-    let mut run = std::pin::pin!(run_part(target, plan, (*part, begin), &stop, live));
+    let mut run = Box::pin(run_part(target, plan, (*part, begin), &stop, live));
     let mut end = std::pin::pin!(sleep(*deadline));
     let mut term = std::pin::pin!(terminated());
     let result = loop {
@@ -98,14 +99,22 @@ async fn send_load(
                 ToAgent::Assignment(_) | ToAgent::Ping(_) | ToAgent::Begin { .. } => {}
             },
             () = &mut end, if !stop.is_cancelled() => stop.cancel(),
-            () = &mut term, if !was_terminated => {
-                was_terminated = true;
+            () = &mut term, if !conduct.terminated => {
+                conduct.terminated = true;
                 stop.cancel();
             }
         }
     };
+    drop(run);
+    // What is left to do after the end may take its time.
+    pauses.look(Instant::now().min(begin + plan.warm_up + plan.duration));
+    conduct.longest_pause_us = micros(pauses.longest);
     match result {
-        Ok(result) => report(result, late_us, was_terminated, messages, output).await,
+        Ok(result) => {
+            output.send(&FromAgent::Result { result: Box::new(result), conduct });
+            linger(messages).await;
+            Ok(())
+        }
         Err(error) => {
             output.send(&FromAgent::Failed { why: error.to_string() });
             linger(messages).await;
@@ -114,16 +123,17 @@ async fn send_load(
     }
 }
 
-async fn report(
-    result: RunResult,
-    late_us: u64,
-    terminated: bool,
-    messages: &mut UnboundedReceiver<ToAgent>,
-    output: &Output,
-) -> Result<(), Ended> {
-    output.send(&FromAgent::Result { result: Box::new(result), late_us, terminated });
-    linger(messages).await;
-    Ok(())
+/// The times between looks at the progress.
+struct Pauses {
+    looked: Instant,
+    longest: Duration,
+}
+
+impl Pauses {
+    fn look(&mut self, now: Instant) {
+        self.longest = self.longest.max(now.saturating_duration_since(self.looked));
+        self.looked = self.looked.max(now);
+    }
 }
 
 /// Waits until the last message has been read: what a container wrote just before its end may be lost.

@@ -12,8 +12,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use evenkeel_agent::clock::micros;
-use evenkeel_agent::{Assignment, ClockOffset, FromAgent, ToAgent, message, session};
+use evenkeel_agent::{Assignment, ClockOffset, Conduct, FromAgent, ToAgent, message, session};
 use evenkeel_load::{LoadPlan, Part, RunResult, Target};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// A server that counts its responses, which name a pod.
 fn server() -> (SocketAddr, Arc<AtomicU64>) {
@@ -113,6 +115,20 @@ impl Agent {
         }
     }
 
+    /// How the agent kept to the plan.
+    fn conduct(&mut self) -> Conduct {
+        loop {
+            if let FromAgent::Result { conduct, .. } = self.receive() {
+                self.send(&ToAgent::Done);
+                return conduct;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
     fn ended(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
@@ -175,6 +191,20 @@ fn an_agent_that_is_stopped_or_overdue_has_a_result() {
     for agent in [&mut stopped, &mut overdue] {
         assert!(agent.result().interrupted);
     }
+}
+
+#[test]
+fn an_agent_that_stood_still_says_so() {
+    let (address, answered) = server();
+    let mut agent = Agent::begun(&plan(4), address, Part::WHOLE, Duration::from_secs(60));
+    while answered.load(Ordering::SeqCst) == 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    agent.signal(Signal::SIGSTOP);
+    std::thread::sleep(Duration::from_secs(2));
+    agent.signal(Signal::SIGCONT);
+    let conduct = agent.conduct();
+    assert!(conduct.longest_pause_us > 1_900_000 && !conduct.terminated, "{conduct:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::experiment::run_data::counts;
 use crate::shutdown::Shutdown;
 use crate::workload::agents::{AgentJob, AgentPod, AgentStream};
 use evenkeel_agent::clock::{micros, wall_us};
-use evenkeel_agent::{Assignment, ClockOffset, FromAgent, ToAgent, message};
+use evenkeel_agent::{Assignment, ClockOffset, Conduct, FromAgent, ToAgent, message};
 use evenkeel_load::{LoadPlan, RunProgress, RunResult};
 use evenkeel_measure::Agent as Measured;
 
@@ -22,6 +22,8 @@ const STOP: Duration = Duration::from_millis(800);
 const RESULT: Duration = Duration::from_secs(15);
 /// An agent that began later than the others by more than this is named.
 const LATE: Duration = Duration::from_millis(100);
+/// An agent that stood still for longer than this is named.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// An agent that is ready to begin.
 pub(super) struct Ready {
@@ -127,19 +129,18 @@ impl Agent {
             ..unmeasured
         };
         match ready.follow(plan, timing, live).await {
-            Ok((mut result, late_us, terminated)) => {
+            Ok((mut result, conduct)) => {
                 result.plan = plan.clone();
-                let late = Duration::from_micros(late_us);
                 // Only this machine interrupts a run. What the system ends is a trouble of one agent.
                 let is_over = timing.end.is_cancelled();
-                let ended_early = terminated || (result.interrupted && !is_over);
+                let ended_early = (conduct.terminated || result.interrupted) && !is_over;
                 result.interrupted &= is_over;
-                let trouble = if ended_early && !is_over {
+                let trouble = if ended_early {
                     Some("it was told to end before the run was over".to_owned())
                 } else {
-                    (late > LATE).then(|| format!("it began {:.1} s later than the others", late.as_secs_f64()))
+                    trouble_of(conduct)
                 };
-                let measured = Measured { late_us, trouble, ..measured }.counted(&counts(&result));
+                let measured = Measured { late_us: conduct.late_us, trouble, ..measured }.counted(&counts(&result));
                 Outcome { measured, result: Some(result) }
             }
             Err(why) => {
@@ -151,13 +152,25 @@ impl Agent {
     }
 }
 
+/// What an agent that ended with the run did not do as planned.
+fn trouble_of(conduct: Conduct) -> Option<String> {
+    let [late, pause] = [conduct.late_us, conduct.longest_pause_us].map(Duration::from_micros);
+    if pause > PAUSE {
+        return Some(format!(
+            "it stood still for {:.1} s: it was stopped, or it got no processor",
+            pause.as_secs_f64()
+        ));
+    }
+    (late > LATE).then(|| format!("it began {:.1} s later than the others", late.as_secs_f64()))
+}
+
 impl Ready {
     async fn follow(
         &mut self,
         plan: &LoadPlan,
         Timing { origin, begin, end }: Timing<'_>,
         mut live: impl FnMut(RunProgress),
-    ) -> Result<(RunResult, u64, bool), String> {
+    ) -> Result<(RunResult, Conduct), String> {
         let begin_us = micros(begin.saturating_duration_since(origin));
         self.stream.send(&ToAgent::Begin { at_us: self.clock.on_other(begin_us) }).await;
         let longest = begin.saturating_duration_since(Instant::now()) + plan.warm_up + plan.duration + RESULT;
@@ -167,9 +180,9 @@ impl Ready {
             tokio::select! {
                 message = self.stream.receive() => match message? {
                     FromAgent::Live(progress) => live(progress),
-                    FromAgent::Result { result, late_us, terminated } => {
+                    FromAgent::Result { result, conduct } => {
                         self.stream.send(&ToAgent::Done).await;
-                        return Ok((*result, late_us, terminated));
+                        return Ok((*result, conduct));
                     }
                     FromAgent::Failed { why } => {
                         self.stream.send(&ToAgent::Done).await;
@@ -193,4 +206,17 @@ impl Ready {
 
 fn since(origin: Instant) -> u64 {
     micros(origin.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_did_not_keep_to_the_plan_is_named() {
+        let of = |late_us, longest_pause_us| trouble_of(Conduct { late_us, longest_pause_us, terminated: false });
+        assert_eq!(of(100_000, 2_000_000), None);
+        assert_eq!(of(1_260_000, 0).unwrap(), "it began 1.3 s later than the others");
+        assert!(of(1_260_000, 4_040_000).unwrap().starts_with("it stood still for 4.0 s:"));
+    }
 }

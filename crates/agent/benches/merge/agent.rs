@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use evenkeel_agent::FromAgent;
+use evenkeel_agent::{Conduct, FromAgent};
 use evenkeel_load::{self as load, LoadPlan, RunResult, Target};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ impl Recorded {
         let mut result = runtime.block_on(load::run(&target, &plan, &end, progress))?;
         lengthen(&mut result, seconds);
         let answered = result.answered;
-        let message = FromAgent::Result { result: Box::new(result), late_us: 0, terminated: false };
+        let message = FromAgent::Result { result: Box::new(result), conduct: Conduct::default() };
         let mut encoded = serde_json::to_vec(&message)?;
         encoded.push(b'\n');
         Ok(Self { line: encoded, live, plan, answered })

@@ -1,5 +1,5 @@
-//! Compares one generator on this machine with agents in pods of the lab, on the same processors: the same connections, one
-//! thread each.
+//! Compares one generator on this machine, with one and with two threads, with agents in pods of the lab, which have one thread
+//! each: the same connections on the same processors.
 
 use std::process::{Command, Stdio};
 
@@ -10,8 +10,14 @@ use super::{Bench, Result, side_by_side};
 
 const TITLE: &str = "One generator through the external IP, and agents in pods through the cluster IP";
 const ONE: &str = "one generator";
-/// The numbers of agents.
-const AGENTS: [u32; 2] = [1, 2];
+/// The cases, with their flags.
+const CASES: [(&str, &[&str]); 4] = [
+    (ONE, &["--workers", "1"]),
+    ("with 2 threads", &["--workers", "2"]),
+    ("1 agent", &["--workers", "1", "--agents", "1"]),
+    ("2 agents", &["--workers", "1", "--agents", "2"]),
+];
+const GROUPS: [(&str, &[&str]); 2] = [("connections kept", &[]), ("a new one each", &["--no-keepalive"])];
 
 pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     let lab = Lab::up(bench, "nftables")?;
@@ -19,32 +25,26 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     lab.deploy(pods)?;
     let mut cases = Vec::new();
     let mut flags = Vec::new();
-    for (group, kept) in [("connections kept", &[][..]), ("a new one each", &["--no-keepalive"])] {
-        cases.push(Case::new(ONE, group));
-        flags.push((None, kept));
-        for agents in AGENTS {
-            cases.push(Case::new(&format!("agents: {agents}"), group));
-            flags.push((Some(agents.to_string()), kept));
+    for (group, of_group) in GROUPS {
+        for (name, of_case) in CASES {
+            cases.push(Case::new(name, group));
+            flags.push([of_group, of_case].concat());
         }
     }
-    side_by_side::measure(bench, &mut cases, async |at| {
-        let (agents, kept) = &flags[at];
-        run(bench, agents.as_deref(), kept)
-    })
-    .await?;
+    side_by_side::measure(bench, &mut cases, async |at| run(bench, &flags[at])).await?;
     let columns = [Column::Rate, Column::RateTo(ONE), Column::Cpu, Column::CpuTo(ONE), Column::P99];
     Ok(vec![Comparison::new(&format!("{TITLE}, {pods} pods"), &columns, true, cases)])
 }
 
 /// Runs the program once. The CPU time is that of the threads that send the load.
-fn run(bench: &Bench, agents: Option<&str>, flags: &[&str]) -> Result<Sample> {
+fn run(bench: &Bench, flags: &[&str]) -> Result<Sample> {
     let (connections, duration) = (bench.options.connections.to_string(), bench.options.duration.as_millis());
     let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
-    command.args(["--name", lab::NAME, "test", "--json", "--workers", "1", "-c", &connections]);
-    command.args(["-d", &format!("{duration}ms")]).args(agents.map(|agents| ["--agents", agents]).iter().flatten());
-    let output = command.args(flags).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    command.args(["--name", lab::NAME, "test", "--json", "-c", &connections, "-d", &format!("{duration}ms")]);
+    let output = command.args(flags).stdin(Stdio::null()).output()?;
     if !output.status.success() {
-        return Err(format!("evenkeel test ended with {}", output.status).into());
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("evenkeel test ended with {}: {said}", output.status).into());
     }
     of_own(&serde_json::from_slice(&output.stdout)?)
 }

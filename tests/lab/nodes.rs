@@ -135,8 +135,9 @@ fn a_router_that_starts_again_removes_what_is_not_wanted(lab: &Lab) {
     assert!(in_router(&["ip", "rule", "add", "fwmark", "40", "lookup", "1039", "priority", "1039"]).status.success());
     assert!(routes().contains("198.18.1.77") && rules().contains("1039:"));
     let wanted = routed(lab);
-    let pid = lab.component("router")["pid"].as_i64().unwrap();
-    kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
+    let sandbox = router();
+    let children = std::fs::read_to_string(format!("/proc/{sandbox}/task/{sandbox}/children")).unwrap();
+    kill(Pid::from_raw(children.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     eventually("the end of a route and a rule that nobody wants", || {
         (!routes().contains("198.18.1.77") && !rules().contains("1039:")).then_some(())
     });
@@ -157,10 +158,15 @@ fn routed(lab: &Lab) -> Vec<u8> {
 
 /// Runs a program in the network namespace of the lab's router.
 fn in_router(command: &[&str]) -> Output {
+    let target = format!("--target={}", router());
+    Command::new("nsenter").args([&target, "--net", "--"]).args(command).output().unwrap()
+}
+
+/// The first process of the router's sandbox.
+fn router() -> i32 {
     let router = crate::host::lab_processes_named("evenkeel").into_iter().find(|pid| {
         let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         text(&arguments).contains("ci-router/plan.json")
     });
-    let target = format!("--target={}", router.unwrap());
-    Command::new("nsenter").args([&target, "--net", "--"]).args(command).output().unwrap()
+    router.unwrap()
 }

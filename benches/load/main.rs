@@ -5,7 +5,7 @@
 //! than on the program. `docs/benchmarks.md` has the tables, and says what limits each.
 //!
 //! ```sh
-//! cargo bench --bench load                       # all of it, as root, about half an hour
+//! cargo bench --bench load                       # all of it, as root, about an hour
 //! cargo bench --bench load -- servers --rounds 3
 //! ```
 

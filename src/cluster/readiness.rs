@@ -15,7 +15,12 @@ use super::plan::TlsIdentity;
 
 /// The time between two checks. It is short, because each phase of a boot waits for its slowest component.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
+/// The longest time between two checks.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long the first check may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long any check may take.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Checks one process of a component until it is ready. Ends with the first success, or when this value is dropped.
 pub(super) struct Poller(AbortHandle);
@@ -25,13 +30,13 @@ impl Poller {
     /// when it is.
     pub(super) fn start(ready: Ready, identity: TlsIdentity, report: impl Fn(Option<String>) + Send + 'static) -> Self {
         let polling = async move {
-            let mut client = None;
+            let mut check = Check::new(&ready, &identity);
             loop {
-                match ask(&ready, &identity, &mut client).await {
+                match check.once().await {
                     Ok(()) => break report(None),
                     Err(why) => report(Some(why)),
                 }
-                tokio::time::sleep(PAUSE).await;
+                check.pause().await;
             }
         };
         Self(tokio::spawn(polling).abort_handle())
@@ -46,30 +51,74 @@ impl Drop for Poller {
 
 /// Waits until something is ready; the error is the reason why it was not until `deadline`.
 pub(super) async fn wait(ready: &Ready, identity: &TlsIdentity, deadline: Instant) -> Result<(), String> {
-    let mut client = None;
+    let mut check = Check::new(ready, identity);
     loop {
-        match ask(ready, identity, &mut client).await {
+        match check.once().await {
             Ok(()) => return Ok(()),
             Err(why) if Instant::now() > deadline => return Err(why),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(_) => check.pause().await,
         }
     }
 }
 
-/// Checks once; the error is the reason why the component is not ready. The client is kept for the next check.
-async fn ask(ready: &Ready, identity: &TlsIdentity, kept: &mut Option<Client>) -> Result<(), String> {
-    match ready {
-        Ready::Started => Ok(()),
-        Ready::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|source| source.to_string()),
-        Ready::File(path) if path.exists() => Ok(()),
-        Ready::File(path) => Err(format!("there is no {}", path.display())),
-        Ready::Get(url) => {
-            let uri: http::Uri = url.parse().map_err(|source| format!("{url}: {source}"))?;
-            let client = match kept.take() {
-                Some(client) => client,
-                None => client(&uri, identity)?,
-            };
-            get(kept.insert(client), &uri).await
+/// The checks of one component, at the pace of the machine: a check that takes long is not followed by the next one at once, and
+/// one that takes too long is given more time. So on a machine that is very slow, or emulated, the checks neither fail forever nor
+/// use the time that the component needs to start.
+struct Check<'a> {
+    ready: &'a Ready,
+    identity: &'a TlsIdentity,
+    client: Option<Client>,
+    pace: Pace,
+}
+
+impl<'a> Check<'a> {
+    fn new(ready: &'a Ready, identity: &'a TlsIdentity) -> Self {
+        Self { ready, identity, client: None, pace: Pace { patience: PATIENCE, pause: PAUSE } }
+    }
+
+    /// Checks once; the error is the reason why the component is not ready.
+    async fn once(&mut self) -> Result<(), String> {
+        let began = Instant::now();
+        let answer = self.ask().await;
+        self.pace.took(began.elapsed());
+        answer
+    }
+
+    async fn ask(&mut self) -> Result<(), String> {
+        match self.ready {
+            Ready::Started => Ok(()),
+            Ready::Socket(path) => UnixStream::connect(path).await.map(drop).map_err(|source| source.to_string()),
+            Ready::File(path) if path.exists() => Ok(()),
+            Ready::File(path) => Err(format!("there is no {}", path.display())),
+            Ready::Get(url) => {
+                let uri: http::Uri = url.parse().map_err(|source| format!("{url}: {source}"))?;
+                let client = match self.client.take() {
+                    Some(client) => client,
+                    None => client(&uri, self.identity)?,
+                };
+                get(self.client.insert(client), &uri, self.pace.patience).await
+            }
+        }
+    }
+
+    async fn pause(&self) {
+        tokio::time::sleep(self.pace.pause).await;
+    }
+}
+
+/// How long a check may take, and the time until the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    patience: Duration,
+    pause: Duration,
+}
+
+impl Pace {
+    /// The pace after a check that took so long.
+    fn took(&mut self, time: Duration) {
+        self.pause = time.clamp(PAUSE, LONGEST_PAUSE);
+        if time >= self.patience {
+            self.patience = (2 * self.patience).min(LONGEST_PATIENCE);
         }
     }
 }
@@ -80,8 +129,8 @@ pub(super) fn client(uri: &http::Uri, identity: &TlsIdentity) -> Result<Client, 
     root.path_and_query = Some(PathAndQuery::from_static("/"));
     let root = http::Uri::from_parts(root).map_err(|source| source.to_string())?;
     let mut config = Config::new(root);
-    config.connect_timeout = Some(PATIENCE);
-    config.read_timeout = Some(PATIENCE);
+    config.connect_timeout = Some(LONGEST_PATIENCE);
+    config.read_timeout = Some(LONGEST_PATIENCE);
     config.root_cert_file = Some(identity.authority.clone());
     config.default_retry = false;
     config.auth_info = AuthInfo {
@@ -92,10 +141,10 @@ pub(super) fn client(uri: &http::Uri, identity: &TlsIdentity) -> Result<Client, 
     Client::try_from(config).map_err(|source| source.to_string())
 }
 
-async fn get(client: &Client, uri: &http::Uri) -> Result<(), String> {
+async fn get(client: &Client, uri: &http::Uri, patience: Duration) -> Result<(), String> {
     let request = http::Request::get(uri.path()).body(Body::empty()).map_err(|source| source.to_string())?;
-    match tokio::time::timeout(PATIENCE, client.send(request)).await {
-        Err(_) => Err(format!("{uri} did not answer within {} s", PATIENCE.as_secs())),
+    match tokio::time::timeout(patience, client.send(request)).await {
+        Err(_) => Err(format!("{uri} did not answer within {} s", patience.as_secs())),
         Ok(Err(source)) => Err(format!("{uri}: {source}")),
         Ok(Ok(response)) if response.status().is_success() => Ok(()),
         Ok(Ok(response)) => Err(format!("{uri} answered {}", response.status())),
@@ -116,6 +165,20 @@ mod tests {
         let (heard, answers) = mpsc::unbounded_channel();
         let report = move |answer| drop(heard.send(answer));
         (Poller::start(Ready::Socket(socket.to_owned()), identity, report), answers)
+    }
+
+    #[test]
+    fn a_slow_machine_is_asked_less_often_and_given_more_time() {
+        let after = |times: &[u64]| {
+            let mut pace = Pace { patience: PATIENCE, pause: PAUSE };
+            times.iter().for_each(|time| pace.took(Duration::from_millis(*time)));
+            (pace.patience.as_secs(), pace.pause.as_millis())
+        };
+        assert_eq!(after(&[1]), (2, 20));
+        assert_eq!(after(&[300]), (2, 300));
+        assert_eq!(after(&[2_000]), (4, 1_000), "no answer in time");
+        assert_eq!(after(&[2_000, 3_500, 40]), (4, 40));
+        assert_eq!(after(&[60_000; 9]), (30, 1_000));
     }
 
     #[tokio::test]

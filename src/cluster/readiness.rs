@@ -171,7 +171,9 @@ mod tests {
     fn a_slow_machine_is_asked_less_often_and_given_more_time() {
         let after = |times: &[u64]| {
             let mut pace = Pace { patience: PATIENCE, pause: PAUSE };
-            times.iter().for_each(|time| pace.took(Duration::from_millis(*time)));
+            for time in times {
+                pace.took(Duration::from_millis(*time));
+            }
             (pace.patience.as_secs(), pace.pause.as_millis())
         };
         assert_eq!(after(&[1]), (2, 20));

@@ -183,6 +183,8 @@ type Provider = Arc<CryptoProvider>;
 
 #[cfg(test)]
 mod tests {
+    use rustls::SupportedCipherSuite;
+
     use super::*;
 
     fn refused(options: &TlsOptions) -> String {
@@ -192,7 +194,7 @@ mod tests {
     #[test]
     fn what_processors_compute_fast_is_offered_first() {
         let (ours, all) = (provider().cipher_suites, ring::default_provider().cipher_suites);
-        let names: Vec<_> = ours.iter().map(|suite| suite.suite()).collect();
+        let names: Vec<_> = ours.iter().map(SupportedCipherSuite::suite).collect();
         assert_eq!(names[0], CipherSuite::TLS13_AES_128_GCM_SHA256);
         assert!(names[1..3].iter().all(|name| format!("{name:?}").contains("WITH_AES_128_GCM_SHA256")), "{names:?}");
         assert_eq!(ours.len(), all.len(), "nothing is left out");

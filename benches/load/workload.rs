@@ -44,11 +44,7 @@ impl Workload {
 
     /// Evenkeel's server with a certificate, from the image that is deployed in the lab.
     pub(crate) async fn with_tls(name: &'static str, lab: &Lab) -> Result<Self> {
-        let deployments: Api<Deployment> = Api::namespaced(lab.client().await?, NAMESPACE);
-        let spec = deployments.get(OURS).await?.spec.and_then(|spec| spec.template.spec);
-        let containers = spec.map(|pod| pod.containers).unwrap_or_default();
-        let image =
-            containers.into_iter().find_map(|container| container.image).ok_or("the Deployment has no image")?;
+        let image = deployed_image(lab).await?;
         Ok(Self { name, image, arguments: &[], http1: true, tls: true })
     }
 
@@ -146,6 +142,14 @@ impl Workload {
 pub(crate) struct Certificate {
     pub(crate) certificate: String,
     pub(crate) key: String,
+}
+
+/// The image of the server that is deployed in the lab.
+pub(crate) async fn deployed_image(lab: &Lab) -> Result<String> {
+    let deployments: Api<Deployment> = Api::namespaced(lab.client().await?, NAMESPACE);
+    let spec = deployments.get(OURS).await?.spec.and_then(|spec| spec.template.spec);
+    let containers = spec.map(|pod| pod.containers).unwrap_or_default();
+    containers.into_iter().find_map(|container| container.image).ok_or_else(|| "the Deployment has no image".into())
 }
 
 impl Certificate {

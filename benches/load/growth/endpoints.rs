@@ -7,11 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use evenkeel::cluster;
-use evenkeel::config::NAMESPACE;
 use evenkeel::toolbox::Program;
 use evenkeel::workload::Subject;
 use evenkeel::workload::proxy_rules::programmed;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
@@ -21,7 +19,7 @@ use tokio::net::TcpStream;
 
 use super::services::{address_of, service, slice};
 use crate::lab::{Lab, eventually};
-use crate::workload::OURS;
+use crate::workload::deployed_image;
 use crate::{Bench, Result};
 
 /// The name of the Service and of the pod of the server.
@@ -50,11 +48,9 @@ impl<'a> Endpoints<'a> {
     /// Starts the server, and creates the Service without endpoints.
     pub(super) async fn new(bench: &'a Bench, lab: &'a Lab) -> Result<Self> {
         let client = lab.client().await?;
-        let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
-        let deployment = serde_json::to_value(deployments.get(OURS).await?)?;
-        let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+        let image = deployed_image(lab).await?;
         let pods: Api<Pod> = Api::default_namespaced(client.clone());
-        pods.create(&PostParams::default(), &serde_json::from_value(server(image))?).await?;
+        pods.create(&PostParams::default(), &serde_json::from_value(server(&image))?).await?;
         let arguments = ["route", "replace", "local", RANGE, "dev", "lo"];
         let ip = bench.toolbox.path(Program::Ip);
         cluster::inside(lab.cluster.first(), &bench.toolbox, ip, arguments).run_async().await?;
@@ -105,7 +101,7 @@ fn address(number: usize) -> Ipv4Addr {
 }
 
 /// A pod with the server in the network of the node.
-fn server(image: &Value) -> Value {
+fn server(image: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",

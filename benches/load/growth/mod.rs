@@ -35,7 +35,7 @@ const CHANGES: usize = 7;
 const PAUSE: Duration = Duration::from_millis(1_500);
 
 pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
-    let mut cases = Cases::default();
+    let mut cases = Vec::new();
     let mut changes = Vec::new();
     for mode in MODES {
         changes.extend(with_services(bench, mode, &mut cases).await?);
@@ -47,15 +47,11 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     println!("Changes of one endpoint, and what the rules take\n");
     println!("{}", plain_table(Align::Right, &heads, &changes));
     let columns = [Column::Rate, Column::RateTo("1"), Column::P99];
-    Ok(vec![Comparison::new("Connections to Services", &columns, false, cases.0)])
+    Ok(vec![Comparison::new("Connections to Services", &columns, false, cases)])
 }
 
-/// The cases of both modes.
-#[derive(Default)]
-struct Cases(Vec<Case>);
-
 /// Measures at each number of Services. Returns rows of the table of changes.
-async fn with_services(bench: &Bench, mode: &'static str, cases: &mut Cases) -> Result<Vec<Vec<String>>> {
+async fn with_services(bench: &Bench, mode: &'static str, cases: &mut Vec<Case>) -> Result<Vec<Vec<String>>> {
     let lab = Lab::up(bench, mode)?;
     lab.deploy(2)?;
     let growth = Growth { bench, lab: &lab, mode };
@@ -89,7 +85,7 @@ async fn with_services(bench: &Bench, mode: &'static str, cases: &mut Cases) -> 
 }
 
 /// Measures at each number of endpoints of one Service. Returns rows of the table of changes.
-async fn with_endpoints(bench: &Bench, mode: &'static str, cases: &mut Cases) -> Result<Vec<Vec<String>>> {
+async fn with_endpoints(bench: &Bench, mode: &'static str, cases: &mut Vec<Case>) -> Result<Vec<Vec<String>>> {
     let lab = Lab::up(bench, mode)?;
     lab.deploy(1)?;
     let growth = Growth { bench, lab: &lab, mode };
@@ -145,7 +141,7 @@ struct Growth<'a> {
 
 impl Growth<'_> {
     /// Sends load to these addresses, one in each round.
-    async fn load(&self, to: &[SocketAddr], name: &str, what: &str, cases: &mut Cases) -> Result<()> {
+    async fn load(&self, to: &[SocketAddr], name: &str, what: &str, cases: &mut Vec<Case>) -> Result<()> {
         for (group, kept) in [("a new connection each", false), ("connections kept", true)] {
             let mut case = Case::new(name, format!("{}, {what}, {group}", self.mode));
             for (round, address) in (1..=self.bench.options.rounds).zip(to.iter().cycle()) {
@@ -158,8 +154,8 @@ impl Growth<'_> {
                 case.samples.push(sample);
             }
             let group = case.group.clone();
-            let at = cases.0.iter().rposition(|case| case.group == group).map_or(cases.0.len(), |last| last + 1);
-            cases.0.insert(at, case);
+            let at = cases.iter().rposition(|case| case.group == group).map_or(cases.len(), |last| last + 1);
+            cases.insert(at, case);
         }
         Ok(())
     }

@@ -52,8 +52,12 @@ let
     CARGO_BUILD_TARGET = cargoShortTarget;
     # The directory of the static library is given here, since as one of buildInputs it would also apply to build scripts
     # and macros, and a program that is linked to both C libraries crashes.
-    "CARGO_TARGET_${cargoEnvVarTarget}_RUSTFLAGS" =
-      "-C target-feature=+crt-static -L native=${pkgs.glibc.static}/lib";
+    # Packed relocations make each process 0.25 MB smaller.
+    "CARGO_TARGET_${cargoEnvVarTarget}_RUSTFLAGS" = lib.concatStringsSep " " [
+      "-Ctarget-feature=+crt-static"
+      "-Clink-arg=-Wl,-z,pack-relative-relocs"
+      "-Lnative=${pkgs.glibc.static}/lib"
+    ];
   };
   staticDependencies =
     package:

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::cargo::{self, Cargo};
-use super::{Archive, Image, ImageName, ImageSpec, Packed, elf, pack};
+use super::{Archive, Image, ImageName, ImageSpec, Packed, elf, libc, pack};
 use crate::image::{BuildNeed, BuildRemedy, ImageError};
 use crate::io_error::IoError;
 use crate::process::Invocation;
@@ -182,28 +182,36 @@ async fn compile(recipe: &Recipe, source: &Path, cache: &Path, step: &Step) -> R
     // A separate directory, so that a developer's build and this one do not wait for each other.
     let target_directory = cache.join("build").join(BUILDS);
     let target = host_target();
-    cargo::run(&cargo_build(recipe, &cargo, source, &target_directory, &target), step).await?;
+    let flags = rust_flags(source, cargo.home.as_deref(), libc::understands_packed_relocations().await);
+    cargo::run(&cargo_build(recipe, &cargo, source, &target_directory, (&target, flags)), step).await?;
     Ok(target_directory.join(target).join(PROFILE).join(recipe.binary))
 }
 
-fn cargo_build(recipe: &Recipe, cargo: &Cargo, source: &Path, target_directory: &Path, target: &str) -> Invocation {
+fn cargo_build(
+    recipe: &Recipe,
+    cargo: &Cargo,
+    source: &Path,
+    target_directory: &Path,
+    (target, flags): (&str, String),
+) -> Invocation {
     let mut args: Vec<&OsStr> = vec!["build".as_ref(), "--target-dir".as_ref(), target_directory.as_os_str()];
     args.extend(["--locked", "--profile", PROFILE, "--target", target].map(OsStr::new));
     args.extend(["--package", recipe.package, "--bin", recipe.binary].map(OsStr::new));
     let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
-    cargo.invocation(args).directory(source).env(variable, rust_flags(source, cargo.home.as_deref()))
+    cargo.invocation(args).directory(source).env(variable, flags)
 }
 
 /// Links statically and removes the paths of this machine, so that the same sources give the same image on any machine.
-fn rust_flags(source: &Path, cargo_home: Option<&Path>) -> String {
+fn rust_flags(source: &Path, cargo_home: Option<&Path>, packs_relocations: bool) -> String {
     let paths = [Some((source, "evenkeel")), cargo_home.map(|home| (home, "cargo"))];
     let remapped = paths.into_iter().flatten().filter_map(|(path, name)| {
         // Cargo splits the flags at spaces, so a path with a space cannot be given.
         let path = path.to_str().filter(|path| !path.contains(char::is_whitespace))?;
         Some(format!("--remap-path-prefix={path}={name}"))
     });
-    let flags: Vec<String> = ["-C target-feature=+crt-static".to_owned()].into_iter().chain(remapped).collect();
-    flags.join(" ")
+    let linked = ["-Ctarget-feature=+crt-static".to_owned()].into_iter();
+    let packed = packs_relocations.then(|| libc::PACK_RELOCATIONS.to_owned());
+    linked.chain(packed).chain(remapped).collect::<Vec<_>>().join(" ")
 }
 
 /// The target of this machine. It is always given, so that the flags do not apply to build scripts and macros.
@@ -247,9 +255,11 @@ mod tests {
     fn cargo_builds_a_static_binary() {
         let cargo = Cargo::find(Path::new("/cache")).unwrap();
         let target = "x86_64-unknown-linux-gnu";
-        let command = cargo_build(&SERVER, &cargo, Path::new("/src"), Path::new("/cache/build"), target).to_string();
+        let flags = rust_flags(Path::new("/src"), None, false);
+        let command =
+            cargo_build(&SERVER, &cargo, Path::new("/src"), Path::new("/cache/build"), (target, flags)).to_string();
         for part in [
-            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS='-C target-feature=+crt-static",
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS='-Ctarget-feature=+crt-static",
             "--remap-path-prefix=/src=evenkeel",
             "--target-dir /cache/build --locked --profile server --target x86_64-unknown-linux-gnu",
             "--package evenkeel-server --bin evenkeel-server",
@@ -260,6 +270,6 @@ mod tests {
 
     #[test]
     fn paths_with_spaces_are_left_out_of_the_flags() {
-        assert_eq!(rust_flags(Path::new("/a b"), None), "-C target-feature=+crt-static");
+        assert_eq!(rust_flags(Path::new("/a b"), None, false), "-Ctarget-feature=+crt-static");
     }
 }

@@ -7,6 +7,7 @@ mod elf;
 mod engine;
 mod error;
 mod find;
+mod libc;
 mod name;
 mod pack;
 mod platform;

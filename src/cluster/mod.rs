@@ -11,6 +11,7 @@ mod container;
 mod cpu_quota;
 mod encryption;
 mod error;
+mod external_packets;
 mod find;
 mod foreign;
 mod gc_roots;

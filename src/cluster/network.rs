@@ -111,6 +111,7 @@ pub(super) fn configure(ip: &Path, steps: &[NetworkStep]) -> Result<(), ClusterE
             NetworkStep::Ip(arguments) => run(ip, arguments)?,
             NetworkStep::Up(link) => set_up(ip, link)?,
             NetworkStep::Set(file, value) => set(&Path::new("/proc/sys/net/ipv4").join(file), value)?,
+            NetworkStep::PacketFilter { nft, rules } => Invocation::new(nft, [rules]).run().map(drop)?,
         }
     }
     Ok(())

@@ -23,6 +23,13 @@ pub(super) enum NetworkStep {
     Up(String),
     /// Writes a value to a file below `/proc/sys/net/ipv4`.
     Set(PathBuf, String),
+    /// Adds rules.
+    PacketFilter {
+        /// The program `nft`.
+        nft: PathBuf,
+        /// Its commands.
+        rules: String,
+    },
 }
 
 impl NetworkStep {
@@ -72,7 +79,11 @@ pub(super) fn node_link(node: &Node, subnet: Subnet, uplink: Uplink) -> Vec<Netw
     let mut steps = match uplink {
         Uplink::Machine => {
             let address = format!("{}/{}", node.address, Subnet::PART_PREFIX);
-            vec![NetworkStep::ip(["address", "add", &address, "dev", NODE_LINK]), NetworkStep::up(NODE_LINK)]
+            vec![
+                NetworkStep::ip(["address", "add", &address, "dev", NODE_LINK]),
+                NetworkStep::up(NODE_LINK),
+                NetworkStep::ip(["route", "replace", &subnet.external_range(), "dev", NODE_LINK]),
+            ]
         }
         Uplink::Router => {
             let (address, router) = (format!("{}/32", node.address), subnet.router().to_string());
@@ -82,6 +93,7 @@ pub(super) fn node_link(node: &Node, subnet: Subnet, uplink: Uplink) -> Vec<Netw
                 NetworkStep::up(NODE_LINK),
                 NetworkStep::ip(["route", "replace", &router, "dev", NODE_LINK, "src", &node.address.to_string()]),
                 through(&subnet.link()),
+                through(&subnet.external_range()),
                 through(POD_CIDR),
                 // Each pod has a route of its own. Other addresses of the range must not go to the router and back.
                 NetworkStep::ip(["route", "replace", "unreachable", &node.pod_cidr]),

@@ -16,7 +16,7 @@ use super::layout::Layout;
 use super::network_plan::{self, NetworkStep, Uplink};
 use super::node::{Cluster, Node, router_name};
 use super::plan::{BootPlan, TlsIdentity};
-use super::{encryption, kubeconfig, pki};
+use super::{encryption, external_packets, kubeconfig, pki};
 
 /// How long a component, and then a node, may take to become ready. A component that dies fails the boot at once, so this
 /// limit is only for a component that hangs. It is long enough for an emulated machine.
@@ -109,7 +109,8 @@ impl<'a> Preparation<'a> {
         }
         let token = encryption::random_key()?;
         let context = self.context(node, &node.name, &layout, &token);
-        let network = network_plan::of_node(node, self.shape.subnet, uplink);
+        let mut network = network_plan::of_node(node, self.shape.subnet, uplink);
+        network.extend(external_packets::steps(self.toolbox.path(Program::Nft).to_owned(), self.shape.subnet));
         self.write_plan(&node.name, &layout, component::specs(&context), network)
     }
 

@@ -27,6 +27,7 @@ mod debian;
 mod dns;
 mod envoy;
 mod external_ips;
+mod external_packets;
 mod failed_pods;
 mod files;
 mod follow_logs;

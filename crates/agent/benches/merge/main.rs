@@ -68,6 +68,7 @@ fn run() -> Result<()> {
     let (result, live) = (recorded.line.len() as f64, recorded.live as f64);
     println!("\nresult: {:.1} kB; live figures: {live:.0} bytes a second", result / 1e3);
     println!("for each agent and second: {:.0} bytes", live + result / f64::from(SECONDS));
+    println!("live figures: {:.3}% of the processor time of the load", recorded.live_share * 100.0);
     Ok(())
 }
 

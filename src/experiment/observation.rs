@@ -83,19 +83,22 @@ impl<'a> Observer<'a> {
     }
 
     /// What changed during the run. If `sees_client`, it is looked up which source address the pods saw.
-    pub(super) async fn end(self, run: RunResult, events: Vec<EventRecord>, sees_client: bool) -> RunObservations {
+    pub(super) async fn end(self, mut run: RunResult, events: Vec<EventRecord>, sees_client: bool) -> RunObservations {
         let node_use = NodeUse::between(&self.nodes, &nodes_now(self.access));
         let wanted = Wanted { entries: self.places.is_some(), client_address: sees_client };
         let mut tracked = match self.tracking {
-            Some(tracking) => tracking.end(&run, wanted).await,
+            Some(tracking) => tracking.end(&mut run, wanted).await,
             None => Tracked::default(),
         };
+        // What is not known by now is not known of any connection.
+        run.name_connections(|_| None);
         let subject = match self.subject {
             Some(subject) => Some(subject.end().await),
             None => None,
         };
         let own = self.own.end().await;
-        let proxied = is_proxied(&run, &own);
+        // The node sends connections to the Service's own pods only.
+        let proxied = !tracked.by_connection && is_proxied(&run, &own);
         let topology = match self.places {
             Some(places) => places.end(proxied, tracked.entered.take()).await,
             None => Topology::default(),

@@ -14,6 +14,7 @@ use super::place::Place;
 use super::proxied::{KnownPods, with_use};
 use super::run_data::{observed_events, policies, run_data};
 use super::workplace::Workplace;
+use crate::cluster::Access;
 use crate::experiment::ExperimentError;
 use crate::platform;
 use crate::progress::{Progress, Step};
@@ -78,6 +79,7 @@ impl SingleRun<'_> {
         };
         let measured =
             Measurement::new(&run, replicas).with_tracked(&observed.tracked.pods).as_one_of(uniformity_tests);
+        let measured = if observed.tracked.by_connection { measured.named_by_connection() } else { measured };
         let measured = measured.with_events(&run, &events);
         let measured = with_use(measured, proxied, observed.own, observed.subject);
         let measured = match self.mode {
@@ -102,8 +104,8 @@ impl SingleRun<'_> {
         events_on: Workplace<'_>,
         step: &Step,
     ) -> Result<RunObservations, ExperimentError> {
-        let Self { plan, shutdown, .. } = self;
-        let access = workplace.access;
+        let (shutdown, access) = (self.shutdown, workplace.access);
+        let plan = &self.plan_in(access);
         let pods = ClientPods::find(self.mode, workplace, self.progress).await?;
         let fleet = match self.agents {
             Some(agents) => {
@@ -124,7 +126,7 @@ impl SingleRun<'_> {
         let run = async {
             let run = match fleet {
                 Some(fleet) => fleet.run(plan, begin, &enough, self.live_progress(step)).await,
-                None => self.load(pods, &watches, &enough, step).await.map(|run| (run, Vec::new())),
+                None => self.load((pods, plan), &watches, &enough, step).await.map(|run| (run, Vec::new())),
             };
             over.cancel();
             run
@@ -156,6 +158,13 @@ impl SingleRun<'_> {
         observations.observed.agents = agents;
         observations.observed.components = components;
         Ok(observations)
+    }
+
+    /// The plan for a run in the cluster. Where the nodes can tell the pods of connections that are kept, responses that name no
+    /// pod are counted for their connection.
+    fn plan_in(&self, access: &Access) -> LoadPlan {
+        let is_kept = self.plan.responses_per_connection.is_none();
+        LoadPlan { tells_connections: is_kept && access.lab().is_some(), ..self.plan.clone() }
     }
 
     /// Waits for the end of the warm-up, which does not belong to the run.
@@ -194,7 +203,7 @@ impl SingleRun<'_> {
     /// Sends the load to the Service, or to `pods` as they change.
     async fn load(
         &self,
-        pods: Option<ClientPods<'_>>,
+        (pods, plan): (Option<ClientPods<'_>>, &LoadPlan),
         watches: &PodWatches,
         end: &Shutdown,
         step: &Step,
@@ -202,10 +211,10 @@ impl SingleRun<'_> {
         let news = self.live_progress(step);
         let target = &self.place.target;
         let Some(mut pods) = pods else {
-            return Ok(load::run_watched(target, None, &self.plan, watches, end, news).await?);
+            return Ok(load::run_watched(target, None, plan, watches, end, news).await?);
         };
         let (addresses, balance) = (pods.addresses(), pods.balance());
-        let run = load::run_watched(target, Some((&addresses, balance)), &self.plan, watches, end, news);
+        let run = load::run_watched(target, Some((&addresses, balance)), plan, watches, end, news);
         let (mut run, mut follow) = (std::pin::pin!(run), std::pin::pin!(pods.follow()));
         tokio::select! {
             run = &mut run => Ok(run?),

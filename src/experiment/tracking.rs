@@ -32,9 +32,11 @@ pub(super) struct Wanted {
 /// What the tables tell of a run.
 #[derive(Default)]
 pub(super) struct Tracked {
-    /// The connections to each pod, by name. Empty if responses named their pods, or if the tables cannot be read. A pod that
-    /// is gone is named by its address.
+    /// The connections to each pod, by name. Empty if responses named their pods, if each connection has its pod, or if the
+    /// tables cannot be read. A pod that is gone is named by its address.
     pub(super) pods: Vec<(String, u64)>,
+    /// Whether the tables told the pods of the connections whose requests the run counts.
+    pub(super) by_connection: bool,
     /// The same by node and pod, if that was asked for; `None` too if the tables cannot be read, or if the connections went
     /// straight to pods.
     pub(super) entered: Option<EntryCounts>,
@@ -49,8 +51,9 @@ impl<'a> Tracking<'a> {
         Some(Self { access, subject, destination, before, at: Instant::now() })
     }
 
-    /// The connections of `run`. The tables are read only if responses did not name their pods, or if more is `wanted`.
-    pub(super) async fn end(self, run: &RunResult, wanted: Wanted) -> Tracked {
+    /// The connections of `run`. If responses did not name their pods, those of its connections are named where they are known.
+    /// The tables are read only then, or if more is `wanted`.
+    pub(super) async fn end(self, run: &mut RunResult, wanted: Wanted) -> Tracked {
         let is_named = run.pods.iter().any(|pod| !pod.name.is_empty());
         let entries = wanted.entries && matches!(self.destination, Destination::Service(_));
         if is_named && !entries && !wanted.client_address {
@@ -66,9 +69,15 @@ impl<'a> Tracking<'a> {
         let names = pod_names(&self.access.client, self.subject).await.unwrap_or_default();
         let name = |pod: IpAddr| names.get(&pod).cloned().unwrap_or_else(|| pod.to_string());
         let opened = after.opened_since(&self.before, elapsed);
-        let of_pods = if is_named { BTreeMap::new() } else { by_pod(&opened) };
+        let by_connection = !is_named && run.pods.iter().any(|pod| pod.client.is_some()) && {
+            let pods = after.pods_since(&self.before, elapsed);
+            run.name_connections(|client| pods.get(&client).copied().map(name));
+            run.pods.iter().any(|pod| !pod.name.is_empty())
+        };
+        let of_pods = if is_named || by_connection { BTreeMap::new() } else { by_pod(&opened) };
         Tracked {
             pods: of_pods.into_iter().map(|(pod, count)| (name(pod), count)).collect(),
+            by_connection,
             entered: entries.then(|| by_node(after.nodes(), &opened, name)),
             client_address,
         }

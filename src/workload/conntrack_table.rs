@@ -149,6 +149,19 @@ impl ConntrackTable {
             .fold((0, 0), |(kept, replaced), is_kept| (kept + u64::from(is_kept), replaced + u64::from(!is_kept)))
     }
 
+    /// The pods of the same connections by the client's address and port. Where one was used several times, it is the pod of the
+    /// connection that is in use.
+    #[must_use]
+    pub fn pods_since(&self, before: &Self, elapsed: Duration) -> HashMap<SocketAddr, IpAddr> {
+        let mut pods = HashMap::new();
+        for ((_, (client, _)), entry) in self.new_since(before, elapsed) {
+            if entry.phase == Phase::Open || !pods.contains_key(client) {
+                pods.insert(*client, entry.pod);
+            }
+        }
+        pods
+    }
+
     fn new_since(&self, before: &Self, elapsed: Duration) -> impl Iterator<Item = (&TrackedFlow, &ConntrackEntry)> {
         self.entries.iter().filter(move |(at, entry)| match before.entries.get(*at) {
             None => true,
@@ -246,6 +259,23 @@ mod tests {
         for pods in [[old.clone(), new.clone()], [new, old]] {
             assert_eq!(by_address(&pods), BTreeMap::from([(address, "new".to_owned())]));
         }
+    }
+
+    #[test]
+    fn the_pod_of_a_connection_is_that_of_the_one_in_use() {
+        let (old, new) =
+            (line(40_001, 119, "TIME_WAIT", "10.244.0.6"), line(40_001, 431_999, "ESTABLISHED", "10.244.1.5"));
+        let closed = line(40_002, 119, "TIME_WAIT", "10.244.0.7");
+        let earlier = line(40_003, 431_000, "ESTABLISHED", "10.244.0.8");
+        let before = tracked(&[&earlier]);
+        let after = both(tracked(&[&old, &closed, &earlier]), on_node(1, &[&new]));
+        let pods = after.pods_since(&before, Duration::from_secs(5));
+        let pod_of = |port: u16| pods.get(&SocketAddr::from(([198, 18, 0, 1], port))).map(ToString::to_string);
+        assert_eq!(
+            [40_001, 40_002, 40_003].map(pod_of),
+            [Some("10.244.1.5".into()), Some("10.244.0.7".into()), None],
+            "the last one is not of this run"
+        );
     }
 
     #[test]

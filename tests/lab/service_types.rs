@@ -135,12 +135,13 @@ fn each_type_is_reached(lab: &Lab) {
 fn pods_are_known_without_their_names(lab: &Lab) {
     for (service, balance) in [("node:http", "service"), ("internal", "service"), ("headless", "client")] {
         let said = run(lab, service, &["--path", "/healthz", "-d", "300ms", "--balance", balance]);
-        let spread = &said["runs"][0]["spread"];
+        let only = &said["runs"][0];
         assert_eq!(
-            (&spread["counted_by"], &spread["uncounted"], spread["pods"].as_array().unwrap().len()),
-            (&json!("conntrack"), &json!(0), 2),
-            "{service}: {spread:#}"
+            (&only["spread"]["counted_by"], &only["spread"]["unnamed"]),
+            (&json!("connections"), &json!(0)),
+            "{service}: {only:#}"
         );
+        assert_eq!(pods(only), 2, "{service}: {only:#}");
     }
 }
 

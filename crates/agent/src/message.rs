@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use evenkeel_load::{LoadPlan, Part, RunProgress, RunResult, Target};
 
 /// The version of the messages. Both sides have to use the same one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What an agent is to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -51,6 +51,9 @@ pub struct LoadPlan {
     pub requests: Option<NonZeroU64>,
     /// The number of responses after which a connection is replaced; without it, connections are kept.
     pub responses_per_connection: Option<NonZeroU32>,
+    /// Whether responses that name no pod are counted for each connection, so that another source can tell its pod.
+    #[serde(default)]
+    pub tells_connections: bool,
     /// The request that is sent, unless there are several.
     pub request: RequestTemplate,
     /// The requests that are sent, if there are several.
@@ -77,6 +80,7 @@ impl LoadPlan {
             think_time: None,
             requests: None,
             responses_per_connection: None,
+            tells_connections: false,
             request: RequestTemplate::default(),
             mix: None,
             seed: 0,

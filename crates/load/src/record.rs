@@ -1,6 +1,7 @@
 //! What one worker measures.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub struct Second {
 pub struct Pod {
     /// The name in its responses; empty when there was none.
     pub name: String,
+    /// If there was none and the plan asks for it, the client's end of the one connection that is counted here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<SocketAddr>,
     /// Requests that it answered.
     pub requests: u64,
     /// Connections whose first response came from it.
@@ -52,6 +56,28 @@ pub struct Pod {
     pub latency: Option<PodTimes>,
     /// Its requests in each bin of time, up to the last bin with any; `None` where it has no latency.
     pub bins: Option<Vec<u64>>,
+}
+
+impl Pod {
+    /// What pods are sorted by.
+    pub(super) fn key(&self) -> (&str, Option<SocketAddr>) {
+        (&self.name, self.client)
+    }
+
+    /// Adds what another worker, or another connection, counted of the same pod.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.connections += other.connections;
+        match (&mut self.latency, &other.latency) {
+            (Some(mine), Some(theirs)) => mine.add(theirs),
+            // Where one has no latencies of this pod, those of the others would be incomplete.
+            (mine, _) => *mine = None,
+        }
+        match (&mut self.bins, &other.bins) {
+            (Some(mine), Some(theirs)) => time_bins::add_requests(mine, theirs),
+            (mine, _) => *mine = None,
+        }
+    }
 }
 
 /// Where and when a fault happened.
@@ -288,9 +314,25 @@ impl Record {
         index
     }
 
-    /// How many pods have answered a request.
+    /// The index of the pod that a response names, or of the connection with this end if it names none.
+    pub(super) fn pod_or_connection(&mut self, name: &[u8], client: Option<SocketAddr>) -> PodIndex {
+        let Some(client) = client.filter(|_| name.is_empty()) else { return self.pod(name) };
+        // No header has a NUL, so this is no pod's name.
+        let key = format!("\0{client}").into_bytes();
+        if self.pods.len() >= MAX_TIMED_PODS && !self.by_name.contains_key(&key) {
+            return self.pod(name);
+        }
+        let index = self.pod(&key);
+        if let Some(pod) = self.pods.get_mut(index.position()) {
+            (pod.name, pod.client) = (String::new(), Some(client));
+        }
+        index
+    }
+
+    /// How many pods have answered a request; those that named none are one.
     pub(super) fn answering_pods(&self) -> usize {
-        self.pods.iter().filter(|pod| pod.requests > 0).count()
+        let answered = || self.pods.iter().filter(|pod| pod.requests > 0);
+        answered().filter(|pod| !pod.name.is_empty()).count() + usize::from(answered().any(|pod| pod.name.is_empty()))
     }
 
     /// How many faults there were.
@@ -346,6 +388,36 @@ mod tests {
         assert_eq!(record.tenths.len(), 30);
         assert_eq!((record.tenths[15], record.tenths[29], record.tenths.iter().sum::<u32>()), (1, 1, 2));
         assert_eq!(record.pods[0].requests, 2);
+    }
+
+    #[test]
+    fn connections_stand_for_pods_that_are_not_named() {
+        let mut record = record();
+        let client = |port| Some(SocketAddr::from(([198, 18, 0, 1], port)));
+        let (one, named) = (record.pod_or_connection(b"", client(1)), record.pod_or_connection(b"a", client(2)));
+        assert_eq!(record.pod_or_connection(b"", client(1)), one);
+        assert_ne!(record.pod_or_connection(b"", client(3)), one);
+        let unnamed = record.pod_or_connection(b"", None);
+        for pod in [one, one, named, unnamed] {
+            record.response(pod, Duration::ZERO, Duration::ZERO, 0);
+        }
+        let counted: Vec<_> = record.pods.iter().map(|pod| (pod.name.as_str(), pod.client, pod.requests)).collect();
+        assert_eq!(counted, [("", client(1), 2), ("a", None, 1), ("", client(3), 0), ("", None, 1)]);
+        assert_eq!(record.answering_pods(), 2, "those without a name are one");
+    }
+
+    #[test]
+    fn only_so_many_connections_are_counted_one_by_one() {
+        let mut record = record();
+        let pods = (1..=1000).map(|port| {
+            let pod = record.pod_or_connection(b"", Some(SocketAddr::from(([198, 18, 0, 1], port))));
+            record.response(pod, Duration::ZERO, Duration::ZERO, 0);
+            pod
+        });
+        let pods: std::collections::BTreeSet<_> = pods.collect();
+        assert_eq!(pods.len(), MAX_TIMED_PODS + 1);
+        assert_eq!(record.pods.iter().map(|pod| pod.requests).sum::<u64>(), 1000);
+        assert!(record.pods.iter().all(|pod| pod.name.is_empty() && pod.latency.is_some() == pod.client.is_some()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a run measured: the records of its workers, merged.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use super::plan::LoadPlan;
 use super::pod_watch::{self, WatchedPod};
 use super::record::{FaultAt, Handshakes, Messages, Pod, Second};
 use super::request_counts::RequestCounts;
-use super::time_bins::{TimeBins, add_requests};
+use super::time_bins::TimeBins;
 use super::times::Times;
 use super::usage::ThreadUsage;
 use super::worker::WorkerResult;
@@ -122,7 +123,7 @@ impl RunResult {
         let mut pods = record.pods;
         let time_bins = record.time_bins.finish(&mut pods);
         pods.retain(|pod| pod.requests > 0);
-        pods.sort_by(|a, b| a.name.cmp(&b.name));
+        pods.sort_by(|a, b| a.key().cmp(&b.key()));
         Self {
             plan: plan.clone(),
             elapsed,
@@ -192,25 +193,28 @@ impl RunResult {
             mine.add(theirs);
         }
         for pod in other.pods {
-            match self.pods.binary_search_by(|mine| mine.name.cmp(&pod.name)) {
-                Ok(at) => {
-                    self.pods[at].requests += pod.requests;
-                    self.pods[at].connections += pod.connections;
-                    match (&mut self.pods[at].latency, &pod.latency) {
-                        (Some(mine), Some(theirs)) => mine.add(theirs),
-                        // Where one worker has no latencies of this pod, those of the others would be incomplete.
-                        (mine, _) => *mine = None,
-                    }
-                    match (&mut self.pods[at].bins, &pod.bins) {
-                        (Some(mine), Some(theirs)) => add_requests(mine, theirs),
-                        (mine, _) => *mine = None,
-                    }
-                }
-                Err(at) => self.pods.insert(at, pod),
-            }
+            self.add_pod(pod);
         }
         for (fault, count) in other.faults {
             *self.faults.entry(fault).or_default() += count;
+        }
+    }
+
+    fn add_pod(&mut self, pod: Pod) {
+        match self.pods.binary_search_by(|mine| mine.key().cmp(&pod.key())) {
+            Ok(at) => self.pods[at].add(&pod),
+            Err(at) => self.pods.insert(at, pod),
+        }
+    }
+
+    /// Counts each connection whose responses named no pod for the pod that `pod_of` its client's end; for none if that is not
+    /// known.
+    pub fn name_connections(&mut self, pod_of: impl Fn(SocketAddr) -> Option<String>) {
+        let (connections, pods) = std::mem::take(&mut self.pods).into_iter().partition(|pod| pod.client.is_some());
+        self.pods = pods;
+        for connection in connections {
+            let name = connection.client.and_then(&pod_of).unwrap_or_default();
+            self.add_pod(Pod { name, client: None, ..connection });
         }
     }
 }
@@ -238,6 +242,38 @@ mod tests {
         }
         let usage = ThreadUsage { cpu: Duration::from_millis(1), voluntary_switches: 3, involuntary_switches: 2 };
         WorkerResult { record, ended, usage }
+    }
+
+    #[test]
+    fn connections_are_counted_for_their_pods() {
+        let start = Instant::now();
+        let plan = LoadPlan::new(NonZeroU32::new(3).unwrap(), Duration::from_secs(2));
+        let client = |port: u16| SocketAddr::from(([198, 18, 0, 1], port));
+        let of_worker = |ports: &[u16]| {
+            let mut result = result(&[], start);
+            for port in ports {
+                let pod = result.record.pod_or_connection(b"", Some(client(*port)));
+                result.record.connection(pod);
+                for _ in 0..*port {
+                    result.record.response(pod, Duration::ZERO, Duration::from_micros(100), 10);
+                }
+            }
+            result
+        };
+        let mut result = RunResult::merge(&plan, start, true, vec![of_worker(&[1, 2]), of_worker(&[4, 8])]).unwrap();
+        assert_eq!(result.pods.len(), 4);
+        result.name_connections(|client| match client.port() {
+            1 | 8 => Some("a".into()),
+            2 => Some("b".into()),
+            _ => None,
+        });
+        let pods: Vec<_> = result.pods.iter().map(|pod| (pod.name.as_str(), pod.requests, pod.connections)).collect();
+        assert_eq!(pods, [("", 4, 1), ("a", 9, 2), ("b", 2, 1)]);
+        let of_a = &result.pods[1];
+        assert_eq!((of_a.latency.as_ref().unwrap().count(), of_a.bins.as_deref()), (9, Some(&[9][..])));
+        let named = result.clone();
+        result.name_connections(|_| None);
+        assert_eq!(result, named, "the pods have their names");
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub(super) struct Shared {
     pub(super) connect_early: bool,
     /// The number of responses after which a connection is replaced.
     pub(super) responses_per_connection: u32,
+    /// Whether responses that name no pod are counted for their connection.
+    tells_connections: bool,
     /// Connections that had more to read than one turn allows.
     pub(super) unfinished: Vec<Token>,
     /// Connections that have bytes to write when the requests that are due have been begun.
@@ -116,6 +118,7 @@ impl Shared {
                 plan.seed.wrapping_add(worker as u64),
             ),
             responses_per_connection: plan.responses_per_connection.map_or(u32::MAX, Into::into),
+            tells_connections: plan.tells_connections,
             unfinished: Vec::new(),
             unflushed: Vec::new(),
             buffer: vec![0; BUFFER],
@@ -131,6 +134,11 @@ impl Shared {
         }
         self.pool.think();
         !self.pool.is_balanced()
+    }
+
+    /// This machine's end of a connection, if responses that name no pod are counted for it.
+    pub(super) fn client_of(&self, socket: Option<&Socket>) -> Option<SocketAddr> {
+        socket.filter(|_| self.tells_connections)?.local_addr().ok()
     }
 
     /// The fault of a response with this status; `None` if it is a success.

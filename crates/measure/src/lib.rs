@@ -345,6 +345,13 @@ impl Measurement {
         Self { spread: self.spread.counted_by_conntrack(found, self.connections_opened), ..self }
     }
 
+    /// The same, where no response named its pod, and the node's connection tracking told the pods of the connections whose
+    /// requests were counted.
+    #[must_use]
+    pub fn named_by_connection(self) -> Self {
+        Self { spread: self.spread.counted_by_connection(), ..self }
+    }
+
     /// The same, with what was done during `run`, of which this is the measurement. If pods were added or removed, it
     /// is not known how many pods there were to choose from.
     #[must_use]

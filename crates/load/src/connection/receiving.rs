@@ -56,7 +56,10 @@ impl Connection {
         self.state.responses += 1;
         let pod = match self.state.pod {
             Some(pod) if !response.new_pod => pod,
-            _ => *self.state.pod.insert(shared.record.pod(self.reader.pod())),
+            _ => {
+                let client = shared.client_of(self.socket.as_ref());
+                *self.state.pod.insert(shared.record.pod_or_connection(self.reader.pod(), client))
+            }
         };
         if let Some(request) = self.finish(shared).filter(|request| request.counts) {
             self.count(response, pod, request, shared, now);

@@ -240,6 +240,7 @@ impl Http2Connection {
             Ok(()) if socket.tls().is_some_and(|tls| !tls.speaks(b"h2")) => self.fail(Fault::NoAlpn, shared, now),
             Ok(()) => {
                 shared.count_opened(socket, self.since, now);
+                self.session.client = shared.client_of(Some(socket));
                 (self.phase, self.since) = (Phase::Open, now);
                 for request in std::mem::take(&mut self.pending) {
                     self.begin(request, shared, now);

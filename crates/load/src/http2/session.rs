@@ -6,6 +6,7 @@ mod responses;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::super::fault::Fault;
@@ -128,6 +129,8 @@ pub(super) struct Session {
     bodies: HashMap<u32, Vec<u8>>,
     /// The name of the pod in the last response.
     pod: (Vec<u8>, Option<PodIndex>),
+    /// This machine's end of the connection, if responses that name no pod are counted for it.
+    pub(super) client: Option<SocketAddr>,
 }
 
 /// How the headers of the next request are encoded.
@@ -174,6 +177,7 @@ impl Session {
             sending: VecDeque::new(),
             bodies: HashMap::new(),
             pod: (Vec::new(), None),
+            client: None,
         }
     }
 

@@ -55,6 +55,7 @@ fn landed(spread: &Spread) -> String {
     let by = match spread.counted_by {
         CountedBy::Answers => "",
         CountedBy::Conntrack => ", counted by the node's connection tracking, because this image does not name its pod",
+        CountedBy::Connections => ", as the node's connection tracking says, because this image does not name its pod",
     };
     match even(spread) {
         Some(each) => format!("{what} landed evenly on {on}, {each} each{by}"),
@@ -174,6 +175,9 @@ fn unnamed(spread: &Spread) -> Option<String> {
     match spread.unnamed {
         0 => None,
         _ if spread.counted_by == CountedBy::Conntrack => None,
+        some if spread.counted_by == CountedBy::Connections => {
+            Some(format!("the pod of {} is not known", self::some(some, "response")))
+        }
         1 => Some("1 response named no pod".to_owned()),
         many => Some(format!("{} responses named no pod", grouped_count(many))),
     }

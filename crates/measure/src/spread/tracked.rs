@@ -1,4 +1,4 @@
-//! A spread of connections only, for responses that name no pod.
+//! A spread where responses name no pod: the node's connection tracking tells the pods of connections.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,8 @@ pub enum CountedBy {
     Answers,
     /// By the node's connection tracking, which does not see requests.
     Conntrack,
+    /// In the same way, for connections whose requests the load generator counted one by one.
+    Connections,
 }
 
 impl Spread {
@@ -44,10 +46,16 @@ impl Spread {
         }
     }
 
+    /// The same, where the pods have the requests of their connections.
+    #[must_use]
+    pub fn counted_by_connection(self) -> Self {
+        Self { counted_by: CountedBy::Connections, ..self }
+    }
+
     /// Whether it is known how many requests each pod answered.
     #[must_use]
     pub fn knows_requests(&self) -> bool {
-        !self.pods.is_empty() && self.counted_by == CountedBy::Answers
+        !self.pods.is_empty() && self.counted_by != CountedBy::Conntrack
     }
 }
 
@@ -80,6 +88,19 @@ mod tests {
             sentence(&spread),
             "30 connections landed on 2 of 3 pods, counted by the node's connection tracking, because this image does not \
              name its pod; the busiest has 1.80 × its share; kube-proxy's own choice does not look uniform (p = 0.00019)."
+        );
+    }
+
+    #[test]
+    fn requests_are_known_where_they_were_counted_by_connection() {
+        let pod = |name: &str, requests| PodLoad { name: name.into(), requests, connections: 15, ..PodLoad::default() };
+        let spread = Spread::new(&[pod("a", 6_000), pod("b", 3_000), pod("", 1_000)], Some(2)).counted_by_connection();
+        assert!(spread.knows_requests() && spread.evenness_of_requests.is_some());
+        assert_eq!(
+            sentence(&spread),
+            "30 keep-alive connections landed evenly on both pods, 15 each, as the node's connection tracking says, because \
+             this image does not name its pod; the busiest served 1.33 × its share; kube-proxy's own choice looks uniform \
+             (p > 0.99); the pod of 1,000 responses is not known."
         );
     }
 

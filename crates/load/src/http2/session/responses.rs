@@ -39,7 +39,7 @@ impl Session {
 
     /// A complete block of headers: the head of a response, an interim one, or trailers.
     fn head(&mut self, id: u32, end_stream: bool, block: &[u8], record: &mut Record) -> Result<(), ProtocolError> {
-        let Self { decoder, pod: (name, index), streams, .. } = self;
+        let Self { decoder, pod: (name, index), client, streams, .. } = self;
         let mut head = head_of(decoder, block, name)?;
         let Some(stream) = streams.get_mut(&id) else { return Ok(()) };
         if stream.begin_response(&head, end_stream).is_err() {
@@ -51,7 +51,7 @@ impl Session {
                 Some(index) if !head.new_pod => Some(index),
                 _ => {
                     std::mem::swap(name, &mut head.pod);
-                    Some(*index.insert(record.pod(name)))
+                    Some(*index.insert(record.pod_or_connection(name, *client)))
                 }
             };
         }

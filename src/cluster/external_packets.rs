@@ -1,9 +1,9 @@
 //! What a node does with a packet to an external IP that kube-proxy sent to no pod.
 //!
-//! While the kernel changes from one set of rules to the next, a packet may meet an old rule of kube-proxy whose map of endpoints is
-//! gone already. That rule then does nothing. It happens to about one of 100,000 new connections while pods are added and removed.
-//! A node whose default route leads elsewhere loses such a packet, and the client sends it again after a second. A node of the lab
-//! would answer that there is no route, and the connection would fail at once.
+//! While pods are added and removed, about one of a million new connections passes kube-proxy's rules (nftables) without being sent
+//! to a pod. Presumably it meets an old rule whose map of endpoints is gone already. A node whose default route leads elsewhere loses
+//! such a packet, and the client sends it again after a second. A node of the lab would answer that there is no route, and the
+//! connection would fail at once.
 
 use std::path::PathBuf;
 

@@ -175,8 +175,8 @@ fn unnamed(spread: &Spread) -> Option<String> {
     match spread.unnamed {
         0 => None,
         _ if spread.counted_by == CountedBy::Conntrack => None,
-        some if spread.counted_by == CountedBy::Connections => {
-            Some(format!("the pod of {} is not known", self::some(some, "response")))
+        many if spread.counted_by == CountedBy::Connections => {
+            Some(format!("the pod of {} is not known", some(many, "response")))
         }
         1 => Some("1 response named no pod".to_owned()),
         many => Some(format!("{} responses named no pod", grouped_count(many))),

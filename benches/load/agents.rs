@@ -1,5 +1,5 @@
-//! Compares one generator on this machine, with one and with two threads, with agents in pods of the lab, which have one thread
-//! each: the same connections on the same processors.
+//! Compares one generator on this machine with agents in pods of the lab, which have one thread each: the same connections, on
+//! as many threads, on the same processors.
 
 use std::process::{Command, Stdio};
 
@@ -10,14 +10,9 @@ use super::{Bench, Result, side_by_side};
 
 const TITLE: &str = "One generator through the external IP, and agents in pods through the cluster IP";
 const ONE: &str = "one generator";
-/// The cases, with their flags.
-const CASES: [(&str, &[&str]); 4] = [
-    (ONE, &["--workers", "1"]),
-    ("with 2 threads", &["--workers", "2"]),
-    ("1 agent", &["--workers", "1", "--agents", "1"]),
-    ("2 agents", &["--workers", "1", "--agents", "2"]),
-];
-const GROUPS: [(&str, &[&str]); 2] = [("connections kept", &[]), ("a new one each", &["--no-keepalive"])];
+/// The numbers of threads.
+const THREADS: [&str; 2] = ["1", "2"];
+const LOADS: [(&str, &[&str]); 2] = [("connections kept", &[]), ("a new one each", &["--no-keepalive"])];
 
 pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     let lab = Lab::up(bench, "nftables")?;
@@ -25,15 +20,26 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     lab.deploy(pods)?;
     let mut cases = Vec::new();
     let mut flags = Vec::new();
-    for (group, of_group) in GROUPS {
-        for (name, of_case) in CASES {
-            cases.push(Case::new(name, group));
-            flags.push([of_group, of_case].concat());
+    for (load, of_load) in LOADS {
+        for threads in THREADS {
+            let group = format!("{load}, {}", some(threads, "thread"));
+            for (name, of_case) in [
+                (ONE.to_owned(), ["--workers", threads].to_vec()),
+                (some(threads, "agent"), ["--workers", "1", "--agents", threads].to_vec()),
+            ] {
+                cases.push(Case::new(&name, &group));
+                flags.push([of_load, &of_case].concat());
+            }
         }
     }
     side_by_side::measure(bench, &mut cases, async |at| run(bench, &flags[at])).await?;
     let columns = [Column::Rate, Column::RateTo(ONE), Column::Cpu, Column::CpuTo(ONE), Column::P99];
     Ok(vec![Comparison::new(&format!("{TITLE}, {pods} pods"), &columns, true, cases)])
+}
+
+/// "1 agent", "2 agents".
+fn some(number: &str, what: &str) -> String {
+    format!("{number} {what}{}", if number == "1" { "" } else { "s" })
 }
 
 /// Runs the program once. The CPU time is that of the threads that send the load.

@@ -4,14 +4,14 @@ use futures::future::try_join_all;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::cluster::ClusterError;
 use crate::kubernetes_error::KubernetesError;
 
 use super::component::ComponentSpec;
 use super::plan::BootPlan;
-use super::readiness::{self, PAUSE};
+use super::readiness::{self, Pace};
 
 const FIELD_MANAGER: &str = "evenkeel-cluster";
 
@@ -30,12 +30,14 @@ pub(super) async fn apply_all(plan: &BootPlan, spec: &ComponentSpec, deadline: I
     try_join_all(applied).await.map(drop).map_err(failed)
 }
 
-/// Tries again until `deadline`: an API server that is ready may still lack the namespace kube-system and the range of the
-/// cluster IPs.
+/// Tries again until `deadline`, at the pace of the machine: an API server that is ready may still lack the namespace kube-system
+/// and the range of the cluster IPs.
 async fn apply(client: &Client, object: &Value, deadline: Instant) -> Result<(), String> {
     let object: DynamicObject = serde_json::from_value(object.clone()).map_err(|source| source.to_string())?;
     let api = api(client, &object)?;
+    let mut pace = Pace::new();
     loop {
+        let began = Instant::now();
         let params = PatchParams::apply(FIELD_MANAGER).force();
         match api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await {
             Ok(_) => return Ok(()),
@@ -43,7 +45,10 @@ async fn apply(client: &Client, object: &Value, deadline: Instant) -> Result<(),
                 let kind = object.types.as_ref().map_or("object", |types| &types.kind);
                 return Err(KubernetesError::new(format!("apply {kind} {}", object.name_any()), source).to_string());
             }
-            Err(_) => sleep(PAUSE).await,
+            Err(_) => {
+                pace.took(began.elapsed());
+                pace.pause().await;
+            }
         }
     }
 }

@@ -14,13 +14,15 @@ use super::component::Ready;
 use super::plan::TlsIdentity;
 
 /// The time between two checks. It is short, because each phase of a boot waits for its slowest component.
-pub(super) const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(20);
 /// The longest time between two checks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the first check may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long any check may take.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a response may take that is no check: longer than the API server takes for any request, which is one minute.
+const LONGEST_RESPONSE: Duration = Duration::from_secs(90);
 
 /// Checks one process of a component until it is ready. Ends with the first success, or when this value is dropped.
 pub(super) struct Poller(AbortHandle);
@@ -73,7 +75,7 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     fn new(ready: &'a Ready, identity: &'a TlsIdentity) -> Self {
-        Self { ready, identity, client: None, pace: Pace { patience: PATIENCE, pause: PAUSE } }
+        Self { ready, identity, client: None, pace: Pace::new() }
     }
 
     /// Checks once; the error is the reason why the component is not ready.
@@ -102,20 +104,30 @@ impl<'a> Check<'a> {
     }
 
     async fn pause(&self) {
-        tokio::time::sleep(self.pace.pause).await;
+        self.pace.pause().await;
     }
 }
 
 /// How long a check may take, and the time until the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pace {
+pub(super) struct Pace {
     patience: Duration,
     pause: Duration,
 }
 
 impl Pace {
+    /// The pace of the first check.
+    pub(super) fn new() -> Self {
+        Self { patience: PATIENCE, pause: PAUSE }
+    }
+
+    /// Waits until the next check.
+    pub(super) async fn pause(self) {
+        tokio::time::sleep(self.pause).await;
+    }
+
     /// The pace after a check that took so long.
-    fn took(&mut self, time: Duration) {
+    pub(super) fn took(&mut self, time: Duration) {
         self.pause = time.clamp(PAUSE, LONGEST_PAUSE);
         if time >= self.patience {
             self.patience = (2 * self.patience).min(LONGEST_PATIENCE);
@@ -130,7 +142,7 @@ pub(super) fn client(uri: &http::Uri, identity: &TlsIdentity) -> Result<Client, 
     let root = http::Uri::from_parts(root).map_err(|source| source.to_string())?;
     let mut config = Config::new(root);
     config.connect_timeout = Some(LONGEST_PATIENCE);
-    config.read_timeout = Some(LONGEST_PATIENCE);
+    config.read_timeout = Some(LONGEST_RESPONSE);
     config.root_cert_file = Some(identity.authority.clone());
     config.default_retry = false;
     config.auth_info = AuthInfo {
@@ -170,7 +182,7 @@ mod tests {
     #[test]
     fn a_slow_machine_is_asked_less_often_and_given_more_time() {
         let after = |times: &[u64]| {
-            let mut pace = Pace { patience: PATIENCE, pause: PAUSE };
+            let mut pace = Pace::new();
             for time in times {
                 pace.took(Duration::from_millis(*time));
             }

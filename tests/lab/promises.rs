@@ -51,7 +51,7 @@ fn only_a_kill_loses_requests() {
     for row in components {
         assert_eq!((&row["rounds"], &row["failed"]), (&1.into(), &0.into()), "{row:#}");
         let broken = row["broken"].as_str().unwrap_or_default();
-        assert!(broken.is_empty() || broken.starts_with("it was back"), "{row:#}");
+        assert!(broken.is_empty() || broken.starts_with("the component was ready after"), "{row:#}");
     }
 }
 

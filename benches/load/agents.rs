@@ -3,6 +3,8 @@
 
 use std::process::{Command, Stdio};
 
+use evenkeel_measure::some;
+
 use super::comparison::{Case, Column, Comparison, Sample};
 use super::lab::{self, Lab};
 use super::reports::of_own;
@@ -11,8 +13,8 @@ use super::{Bench, Result, side_by_side};
 const TITLE: &str = "One generator through the external IP, and agents in pods through the cluster IP";
 const ONE: &str = "one generator";
 /// The numbers of threads.
-const THREADS: [&str; 2] = ["1", "2"];
-const LOADS: [(&str, &[&str]); 2] = [("connections kept", &[]), ("a new one each", &["--no-keepalive"])];
+const THREADS: [u32; 2] = [1, 2];
+const LOADS: [(&str, Option<&str>); 2] = [("connections kept", None), ("a new one each", Some("--no-keepalive"))];
 
 pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     let lab = Lab::up(bench, "nftables")?;
@@ -20,15 +22,14 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     lab.deploy(pods)?;
     let mut cases = Vec::new();
     let mut flags = Vec::new();
-    for (load, of_load) in LOADS {
+    for (load, flag) in LOADS {
         for threads in THREADS {
             let group = format!("{load}, {}", some(threads, "thread"));
-            for (name, of_case) in [
-                (ONE.to_owned(), ["--workers", threads].to_vec()),
-                (some(threads, "agent"), ["--workers", "1", "--agents", threads].to_vec()),
-            ] {
+            let generator = (ONE.to_owned(), vec![format!("--workers={threads}")]);
+            let agents = (some(threads, "agent"), vec!["--workers=1".to_owned(), format!("--agents={threads}")]);
+            for (name, of_case) in [generator, agents] {
                 cases.push(Case::new(&name, &group));
-                flags.push([of_load, &of_case].concat());
+                flags.push(of_case.into_iter().chain(flag.map(str::to_owned)).collect::<Vec<_>>());
             }
         }
     }
@@ -37,13 +38,8 @@ pub(crate) async fn compare(bench: &Bench) -> Result<Vec<Comparison>> {
     Ok(vec![Comparison::new(&format!("{TITLE}, {pods} pods"), &columns, true, cases)])
 }
 
-/// "1 agent", "2 agents".
-fn some(number: &str, what: &str) -> String {
-    format!("{number} {what}{}", if number == "1" { "" } else { "s" })
-}
-
 /// Runs the program once. The CPU time is that of the threads that send the load.
-fn run(bench: &Bench, flags: &[&str]) -> Result<Sample> {
+fn run(bench: &Bench, flags: &[String]) -> Result<Sample> {
     let (connections, duration) = (bench.options.connections.to_string(), bench.options.duration.as_millis());
     let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
     command.args(["--name", lab::NAME, "test", "--json", "-c", &connections, "-d", &format!("{duration}ms")]);

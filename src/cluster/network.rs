@@ -111,7 +111,7 @@ pub(super) fn configure(ip: &Path, steps: &[NetworkStep]) -> Result<(), ClusterE
             NetworkStep::Ip(arguments) => run(ip, arguments)?,
             NetworkStep::Up(link) => set_up(ip, link)?,
             NetworkStep::Set(file, value) => set(&Path::new("/proc/sys/net/ipv4").join(file), value)?,
-            NetworkStep::PacketFilter { nft, rules } => Invocation::new(nft, [rules]).run().map(drop)?,
+            NetworkStep::PacketFilter { nft, rules } => run(nft, &[rules])?,
         }
     }
     Ok(())
@@ -131,8 +131,8 @@ fn set_up(ip: &Path, link: &str) -> Result<(), ProgramError> {
     run(ip, &["link", "set", link, "up"])
 }
 
-fn run<A: AsRef<OsStr>>(ip: &Path, arguments: &[A]) -> Result<(), ProgramError> {
-    Invocation::new(ip, arguments).run().map(drop)
+fn run<A: AsRef<OsStr>>(program: &Path, arguments: &[A]) -> Result<(), ProgramError> {
+    Invocation::new(program, arguments).run().map(drop)
 }
 
 /// Whether the host's end of the link exists. It must be a veth: an interface of another kind does not belong to a lab.

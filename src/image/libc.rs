@@ -1,9 +1,10 @@
 //! The C library of this machine, which static programs are linked to.
 
 use crate::process::Invocation;
+use crate::version::Version;
 
 /// The first version of glibc whose static programs understand packed relocations (the release notes of glibc 2.36: `DT_RELR`).
-const FIRST: (u32, u32) = (2, 36);
+const FIRST: Version = Version(2, 36, 0);
 
 /// The argument with which the linker packs relocations. A linker that does not know it ignores it with a warning.
 pub(super) const PACK_RELOCATIONS: &str = "-Clink-arg=-Wl,-z,pack-relative-relocs";
@@ -16,10 +17,7 @@ pub(super) async fn understands_packed_relocations() -> bool {
 
 /// Whether the version that `getconf` prints is new enough. Without glibc it prints none.
 fn is_new_enough(said: &str) -> bool {
-    let numbers = said.trim().strip_prefix("glibc ").and_then(|version| version.split_once('.'));
-    let version =
-        numbers.and_then(|(major, minor)| Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?)));
-    version.is_some_and(|version: (u32, u32)| version >= FIRST)
+    said.strip_prefix("glibc ").and_then(Version::in_text).is_some_and(|version| version >= FIRST)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const PODS: &str = "/api/v1/namespaces/evenkeel/pods";
 const OF_SERVER: &str = "labelSelector=app.kubernetes.io/name=server";
 const OF_AGENTS: &str = "labelSelector=app.kubernetes.io/component=agent";
 /// A load that leaves processors to the control plane, so that what a test does to an agent happens before the run ends.
-const GENTLE: [&str; 2] = ["--rate", "600"];
+const GENTLE: &str = "--rate=600";
 
 /// The names of the pods that a selector selects.
 fn pods(lab: &Lab, selector: &str) -> Vec<String> {
@@ -68,8 +68,8 @@ fn agents_on_several_nodes_are_named_when_their_node_goes() {
 /// The agents of a run with these events, with its exit code and stderr.
 fn agents_during(lab: &Lab, events: &str) -> (Vec<Value>, Option<i32>, String) {
     until_none_is_left(lab);
-    let arguments = ["--json", "test", "--agents", "3", "--warmup", "0", "-d", "8s", "--during", events];
-    let output = lab.run(&[&arguments[..], &GENTLE].concat());
+    let arguments = ["--json", "test", "--agents", "3", GENTLE, "--warmup", "0", "-d", "8s", "--during", events];
+    let output = lab.run(&arguments);
     let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap_or_default();
     let agents = report["runs"][0]["agents"].as_array().cloned().unwrap_or_default();
     (agents, output.status.code(), text(&output.stderr))
@@ -135,8 +135,7 @@ fn until_none_is_left(lab: &Lab) {
 /// Starts a test of this duration, and waits until its agents run.
 fn started(lab: &Lab, duration: &str) -> std::process::Child {
     until_none_is_left(lab);
-    let arguments = ["--json", "test", "--agents", "2", "--warmup", "0", "-d", duration];
-    let mut command = lab.command(&[&arguments[..], &GENTLE].concat());
+    let mut command = lab.command(&["--json", "test", "--agents", "2", GENTLE, "--warmup", "0", "-d", duration]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("two agents", || {
         let listed = lab.kube().get(&format!("{PODS}?{OF_AGENTS}"));

@@ -2,11 +2,10 @@
 
 use std::io::{Error, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::host::lab_processes_named;
 use crate::lab::{Lab, eventually, text};
+use crate::proxy_modes::inside;
 use crate::walk::external_ip;
 
 /// An address of the pool that no Service has.
@@ -21,10 +20,10 @@ fn a_connection_survives_a_change_of_the_rules() {
     assert!(connect(service).is_ok());
 
     // Without its rules the Service is in the state in which a packet finds it that meets a change.
-    let rules = Rules::taken_away(&lab);
+    let rules = Rules::taken_away();
     let connecting = std::thread::spawn(move || connect(service));
     std::thread::sleep(Duration::from_millis(300));
-    rules.put_back(&lab);
+    rules.put_back();
     let took = connecting.join().unwrap().unwrap();
     assert!(took > Duration::from_millis(800), "the first packet was lost: {took:?}");
 
@@ -45,10 +44,9 @@ fn connect(address: Ipv4Addr) -> Result<Duration, (Error, Duration)> {
     connected.map(|_| began.elapsed()).map_err(|error| (error, began.elapsed()))
 }
 
-fn nft(lab: &Lab, arguments: &[&str]) -> String {
-    let mut command = Command::new("nsenter");
-    command.args([&format!("--target={}", lab_processes_named("kube-proxy")[0]), "--net", "--"]);
-    let output = command.arg(lab.state().join("bin/nft")).args(arguments).output().unwrap();
+/// Runs `nft` in the network namespace of the node, which must succeed. Returns its stdout.
+fn nft(arguments: &[&str]) -> String {
+    let output = inside("nft", arguments);
     assert!(output.status.success(), "nft {arguments:?}: {}", text(&output.stderr));
     text(&output.stdout)
 }
@@ -57,8 +55,8 @@ fn nft(lab: &Lab, arguments: &[&str]) -> String {
 struct Rules(Vec<(String, String)>);
 
 impl Rules {
-    fn taken_away(lab: &Lab) -> Self {
-        let table = nft(lab, &["list", "table", "ip", "kube-proxy"]);
+    fn taken_away() -> Self {
+        let table = nft(&["list", "table", "ip", "kube-proxy"]);
         let (mut rules, mut chain) = (Vec::new(), String::new());
         for line in table.lines().map(str::trim) {
             if let Some(name) = line.strip_prefix("chain ").and_then(|line| line.strip_suffix(" {")) {
@@ -69,14 +67,14 @@ impl Rules {
         }
         assert!(!rules.is_empty(), "{table}");
         for (chain, _) in &rules {
-            nft(lab, &["flush", "chain", "ip", "kube-proxy", chain]);
+            nft(&["flush", "chain", "ip", "kube-proxy", chain]);
         }
         Self(rules)
     }
 
-    fn put_back(&self, lab: &Lab) {
+    fn put_back(&self) {
         for (chain, rule) in &self.0 {
-            nft(lab, &[&format!("add rule ip kube-proxy {chain} {rule}")]);
+            nft(&[&format!("add rule ip kube-proxy {chain} {rule}")]);
         }
     }
 }

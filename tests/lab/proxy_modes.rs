@@ -57,7 +57,7 @@ fn a_node_port_and_a_cluster_ip_balance_too(lab: &Lab) {
 }
 
 /// Runs a program in the network namespace of the lab's node.
-fn inside(program: &str, arguments: &[&str]) -> Output {
+pub(crate) fn inside(program: &str, arguments: &[&str]) -> Output {
     let target = format!("--target={}", crate::host::lab_processes_named("kube-proxy")[0]);
     Command::new("nsenter").args([&target, "--net", "--", program]).args(arguments).output().unwrap()
 }

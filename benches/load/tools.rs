@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use super::generator::Generator;
 
-/// The module of ghz, at its newest version.
-const GHZ: &str = "github.com/bojand/ghz/cmd/ghz@latest";
+/// The program of ghz.
+const GHZ: &str = "github.com/bojand/ghz/cmd/ghz@v0.121.0";
 
 /// Every generator over HTTP/1.1 that is available. Says which ones are skipped.
 pub(crate) fn all() -> Vec<Generator> {

@@ -9,6 +9,9 @@ const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LONGEST_DELAY: Duration = Duration::from_secs(8);
 /// After this many ends in a row, none of them after a healthy run, the component is given up.
 const GIVE_UP_AFTER: u32 = 12;
+/// A component that ends sooner during the boot cannot work. One that ends later waited in vain for an API server that is slow,
+/// on a slow machine.
+const HOPELESS: Duration = Duration::from_secs(8);
 
 /// What to do after a component has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,11 @@ pub(super) enum RestartDecision {
     RestartAfter(Duration),
     /// Do not start it again: it ended too often.
     GiveUp,
+}
+
+/// Whether a component that ended during the boot, after it had run for `ran`, fails the boot. Otherwise it is started again.
+pub(super) fn fails_boot(ran: Duration) -> bool {
+    ran < HOPELESS
 }
 
 /// How often a component has ended in a row.
@@ -66,6 +74,12 @@ mod tests {
     fn a_healthy_run_forgives() {
         let decisions = deaths(&[0, 0, 0, 0, 5]);
         assert_eq!(decisions[4], RestartDecision::RestartAfter(Duration::ZERO));
+    }
+
+    #[test]
+    fn only_an_end_at_once_fails_the_boot() {
+        assert!(fails_boot(Duration::from_secs(7)));
+        assert!(!fails_boot(Duration::from_secs(8)));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::object;
 use super::plan::{BootPlan, ComponentState, ComponentStatus, Message};
 use super::readiness::{self, Poller};
 use super::sandbox::say;
-use super::supervision::{History, RestartDecision};
+use super::supervision::{History, RestartDecision, fails_boot};
 
 /// Boots the node and supervises it until the process is killed; returns only when the boot fails.
 ///
@@ -95,11 +95,12 @@ impl<'a> Supervisor<'a> {
     async fn boot(&mut self, phase: BootPhase) -> Result<(), ClusterError> {
         let progress = Progress::new(|event| say(&Message::Progress(event)));
         let mut waiting: BTreeMap<usize, Step> = BTreeMap::new();
-        let deadline = tokio::time::Instant::now() + self.plan.deadline;
         if phase == BootPhase::Cluster {
-            self.api_server_of_another_sandbox(deadline).await?;
-            self.images(deadline).await?;
+            self.api_server_of_another_sandbox(self.deadline()).await?;
+            self.images(self.deadline()).await?;
         }
+        // The time in which others became ready is not taken from that of these components.
+        let deadline = self.deadline();
         let mut phase: Vec<usize> =
             (0..self.components.len()).filter(|&index| self.components[index].spec.phase == phase).collect();
         // The others start while the objects of these are applied.
@@ -122,11 +123,24 @@ impl<'a> Supervisor<'a> {
                         step.done();
                     }
                 }
-                ComponentEvent::Died(index, how) => return Err(self.died_in_boot(index, &how)),
-                ComponentEvent::Due(_) => {}
+                ComponentEvent::Died(index, how) if fails_boot(self.components[index].started.elapsed()) => {
+                    return Err(self.died_in_boot(index, &how));
+                }
+                ComponentEvent::Died(index, how) => {
+                    if let Some(step) = waiting.get(&index) {
+                        step.detail(format!("it ended ({how}) and is started again"));
+                    }
+                    self.died(index, how);
+                }
+                ComponentEvent::Due(index) => self.start_again(index),
             }
         }
         Ok(())
+    }
+
+    /// When what starts now must be ready.
+    fn deadline(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.plan.deadline
     }
 
     /// Waits until the API server is ready, if it is a component of another sandbox. A kubelet that finds none would try again
@@ -153,13 +167,7 @@ impl<'a> Supervisor<'a> {
             match self.next().await {
                 ComponentEvent::Ready(index) => self.set(index, ComponentState::Running),
                 ComponentEvent::Died(index, how) => self.died(index, how),
-                ComponentEvent::Due(index) => {
-                    self.components[index].restart_at = None;
-                    self.components[index].status.restarts += 1;
-                    if let Err(error) = self.start(index) {
-                        self.died(index, error.to_string());
-                    }
-                }
+                ComponentEvent::Due(index) => self.start_again(index),
             }
         }
     }
@@ -224,6 +232,14 @@ impl<'a> Supervisor<'a> {
         component.poller = Some(Poller::start(ready, identity, report));
         self.set(index, ComponentState::Starting);
         Ok(())
+    }
+
+    fn start_again(&mut self, index: usize) {
+        self.components[index].restart_at = None;
+        self.components[index].status.restarts += 1;
+        if let Err(error) = self.start(index) {
+            self.died(index, error.to_string());
+        }
     }
 
     fn died(&mut self, index: usize, how: String) {

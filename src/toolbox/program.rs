@@ -106,7 +106,7 @@ programs! {
     Umount, "umount", ProgramSource::Packaged(Package::Mount), "umount, of util-linux.";
     Wrk, "wrk", ProgramSource::Packaged(Package::Wrk), "wrk, for a second load in the soak; everything else works without it.";
     H2load, "h2load", ProgramSource::Packaged(Package::Nghttp2), "h2load, for the same over HTTP/2.";
-    Ghz, "ghz", ProgramSource::GoPackage("github.com/bojand/ghz/cmd/ghz@latest"), "ghz, for the same over gRPC.";
+    Ghz, "ghz", ProgramSource::GoPackage("github.com/bojand/ghz/cmd/ghz@v0.121.0"), "ghz, for the same over gRPC.";
 }
 
 impl Program {

@@ -1,52 +1,73 @@
-//! ghz, over gRPC, with the client of grpc-go: it opens a connection again when that ends, and repeats by itself only what
-//! the server has certainly not processed. Each connection has one call in flight: of several, more are affected by a GOAWAY.
+//! ghz, over gRPC, with the client of grpc-go: it opens a connection again when that ends, and sends a call again by itself that
+//! the server has certainly not processed.
+//!
+//! ghz counts each time that a call was sent, so a call that was sent again is one failure and one success. To count calls, it
+//! gets their number, and is started again when it has made them: a call that did not succeed in the end has failed.
 
 use super::{ClientCounts, ClientLoad, TIMEOUT_SECONDS};
 use evenkeel_load::GrpcMethod;
 
+/// How many calls it makes on each connection, which takes a few seconds.
+const CALLS_PER_CONNECTION: u32 = 600;
+
 pub(super) fn arguments(load: &ClientLoad<'_>, method: &GrpcMethod) -> Vec<String> {
-    let mut arguments: Vec<String> = vec!["--insecure".into(), format!("--call={method}"), "--data={}".into()];
-    arguments.extend([format!("--connections={}", load.connections), format!("--concurrency={}", load.connections)]);
-    // A signal ends it, not this time. Then it waits for the calls in flight, instead of counting them as failed.
-    arguments.extend(["--duration=24h".into(), "--duration-stop=wait".into()]);
-    arguments.extend([format!("--timeout={TIMEOUT_SECONDS}s"), "--format=summary".into()]);
-    arguments.push(load.target.address.to_string());
-    arguments
+    let workers = load.connections.saturating_mul(load.streams);
+    vec![
+        "--insecure".into(),
+        format!("--call={method}"),
+        "--data={}".into(),
+        format!("--connections={}", load.connections),
+        format!("--concurrency={workers}"),
+        format!("--total={}", calls(load)),
+        format!("--timeout={TIMEOUT_SECONDS}s"),
+        "--format=summary".into(),
+        load.target.address.to_string(),
+    ]
 }
 
-/// How grpc-go ends a call that it does not send because of a GOAWAY, after it has tried that once again.
-const NOT_SENT: &str = "code = Unavailable desc = the connection is draining";
+/// How many calls it makes before it ends. Each of its workers needs at least one.
+pub(super) fn calls(load: &ClientLoad<'_>) -> u32 {
+    load.connections.saturating_mul(load.streams.max(CALLS_PER_CONNECTION))
+}
 
-/// Parses the output: "  Count:        12", and below "Status code distribution:" lines such as "  [Unavailable]   2
-/// responses", and below "Error distribution:" such as "  [2]   rpc error: code = Unavailable desc = …".
-pub(super) fn counts(output: &str) -> Option<ClientCounts> {
+/// Parses the output after so many `calls`: "  Count:        12", and below "Status code distribution:" lines such as "  [OK]   11 responses".
+pub(super) fn counts(calls: u32, output: &str) -> Option<ClientCounts> {
     let lines = || output.lines().map(str::trim);
-    let all: u64 = lines().find_map(|line| line.strip_prefix("Count:")?.trim().parse().ok())?;
-    let answered = |line: &str| line.strip_prefix("[OK]")?.trim().strip_suffix("responses")?.trim().parse::<u64>().ok();
-    let requests = lines().find_map(answered).unwrap_or(0);
-    let ended = |line: &str| line.strip_prefix('[')?.split_once(']')?.0.parse::<u64>().ok();
-    let not_sent: u64 = lines().filter(|line| line.ends_with(NOT_SENT)).filter_map(ended).sum();
-    Some(ClientCounts { requests, failed: all.saturating_sub(requests).saturating_sub(not_sent) })
+    lines().find(|line| line.starts_with("Count:"))?;
+    let succeeded =
+        |line: &str| line.strip_prefix("[OK]")?.trim().strip_suffix("responses")?.trim().parse::<u64>().ok();
+    let requests = lines().find_map(succeeded).unwrap_or(0);
+    Some(ClientCounts { requests, failed: u64::from(calls).saturating_sub(requests) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The counts of requests and of failures in an output of ghz that made 6,000 calls.
+    fn of(count: u32, below: &str) -> Option<(u64, u64)> {
+        let output = format!("\nSummary:\n  Count:\t{count}\n  Total:\t1.98 s\n\nStatus code distribution:\n{below}\n");
+        counts(6000, &output).map(|counts| (counts.requests, counts.failed))
+    }
+
     #[test]
     fn counts_in_the_output_of_ghz() {
-        let clean =
-            "\nSummary:\n  Count:\t23108\n  Total:\t1.98 s\n\nStatus code distribution:\n  [OK]   23108 responses   \n";
-        assert_eq!(counts(clean), Some(ClientCounts { requests: 23_108, failed: 0 }));
-        let bad = "Summary:\n  Count:\t23108\n\nStatus code distribution:\n  [OK]            23088 responses   \n  \
-                   [Unavailable]   20 responses   \n\nError distribution:\n  [20]   transport is closing\n";
-        assert_eq!(counts(bad), Some(ClientCounts { requests: 23_088, failed: 20 }));
-        let draining = "Summary:\n  Count:\t110\n\nStatus code distribution:\n  [OK]            105 responses   \n  \
-                   [Unavailable]   5 responses   \n\nError distribution:\n  [3]   rpc error: code = Unavailable desc = the \
-                   connection is draining   \n  [2]   rpc error: code = Unavailable desc = transport is closing   \n";
-        assert_eq!(counts(draining), Some(ClientCounts { requests: 105, failed: 2 }));
-        let none = "Summary:\n  Count:\t5\n\nStatus code distribution:\n  [Unimplemented]   5 responses\n";
-        assert_eq!(counts(none), Some(ClientCounts { requests: 0, failed: 5 }));
-        assert_eq!(counts("server does not support the reflection API"), None);
+        assert_eq!(of(6000, "  [OK]   6000 responses   "), Some((6000, 0)));
+        let some = "  [OK]            5980 responses   \n  [Unavailable]   20 responses   ";
+        assert_eq!(of(6000, some), Some((5980, 20)));
+        assert_eq!(of(6000, "  [Unimplemented]   6000 responses   "), Some((0, 6000)));
+    }
+
+    #[test]
+    fn a_call_that_was_sent_again_has_failed_only_if_it_did_not_succeed_in_the_end() {
+        let again = "  [Unavailable]   3 responses   \n  [OK]            6000 responses   ";
+        assert_eq!(of(6003, again), Some((6000, 0)));
+        let not_all = "  [OK]            5999 responses   \n  [Unavailable]   3 responses   ";
+        assert_eq!(of(6002, not_all), Some((5999, 1)));
+    }
+
+    #[test]
+    fn an_output_without_a_count_has_no_counts() {
+        assert_eq!(counts(1, "server does not support the reflection API"), None);
     }
 }

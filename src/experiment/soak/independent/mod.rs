@@ -75,15 +75,15 @@ impl IndependentClient {
 
     /// Whether it sends load until it gets a signal. Else it ends by itself, and is started again.
     fn ends_with_signal(&self) -> bool {
-        !matches!(self, Self::H2load(_))
+        matches!(self, Self::Wrk(_))
     }
 
     /// Reads the counts in its output.
-    fn counts(&self, output: &str) -> Option<ClientCounts> {
+    fn counts(&self, load: &ClientLoad<'_>, output: &str) -> Option<ClientCounts> {
         match self {
             Self::Wrk(_) => wrk::counts(output),
             Self::H2load(_) => h2load::counts(output),
-            Self::Ghz(..) => ghz::counts(output),
+            Self::Ghz(..) => ghz::counts(ghz::calls(load), output),
         }
     }
 }
@@ -136,7 +136,7 @@ pub(super) async fn run(
             }
         };
         let output = output.map_err(|source| invocation.not_started(&source))?;
-        counts += read(client, &invocation, &output.stdout, &output.stderr)?;
+        counts += read((client, &load), &invocation, &output.stdout, &output.stderr)?;
     }
     Ok(result(client, way, counts, &happened.unwrap_or_default()))
 }
@@ -157,13 +157,13 @@ fn start(invocation: &Invocation) -> Result<tokio::process::Child, ProgramError>
 }
 
 fn read(
-    client: &IndependentClient,
+    (client, load): (&IndependentClient, &ClientLoad<'_>),
     invocation: &Invocation,
     stdout: &[u8],
     stderr: &[u8],
 ) -> Result<ClientCounts, ProgramError> {
     let text = String::from_utf8_lossy(stdout);
-    client.counts(&text).ok_or_else(|| ProgramError {
+    client.counts(load, &text).ok_or_else(|| ProgramError {
         command: invocation.to_string(),
         outcome: "its output has no count of requests".into(),
         tail: format!("{text}{}", String::from_utf8_lossy(stderr)),

@@ -202,7 +202,8 @@ in
           spec = {
             inherit (cfg) replicas;
             revisionHistoryLimit = 3;
-            progressDeadlineSeconds = 60 + cfg.probes.startupSeconds;
+            # Long enough for an emulated machine. Evenkeel reports sooner why a pod cannot start.
+            progressDeadlineSeconds = 300 + cfg.probes.startupSeconds;
             selector.matchLabels = selector;
             strategy = {
               type = "RollingUpdate";

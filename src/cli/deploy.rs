@@ -172,6 +172,9 @@ pub async fn deploy(
             None
         }
     };
+    if let (Some(subject), Some(replicas)) = (&subject, request.replicas) {
+        workload::require_room_in_lab(&lab.cluster, &lab.client, subject, replicas).await?;
+    }
     for image in images {
         load(context, lab, toolbox, image).await?;
     }

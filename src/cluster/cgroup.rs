@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
@@ -187,9 +188,19 @@ pub(super) fn members(lab: &str) -> Result<Members, ClusterError> {
     Ok(members)
 }
 
-/// Whether the lab has a process. This is faster than [`members`] as long as there are many.
+/// Whether the lab has a process. This is faster than [`members`] as long as there are some.
 pub(super) fn has_members(lab: &str) -> Result<bool, ClusterError> {
-    Ok(hierarchies()?.iter().any(|hierarchy| has_processes(&hierarchy.root.join(lab))))
+    let hierarchies = hierarchies()?;
+    // The kernel knows this of version 2 without a look at each group.
+    let (unified, others): (Vec<_>, Vec<_>) = hierarchies.iter().partition(|hierarchy| hierarchy.unified);
+    Ok(unified.iter().any(|unified| is_populated(&unified.root.join(lab)))
+        || others.iter().any(|other| has_processes(&other.root.join(lab))))
+}
+
+/// Whether a group of version 2, or one below it, has a process.
+fn is_populated(group: &Path) -> bool {
+    let events = fs::read_to_string(group.join("cgroup.events")).unwrap_or_default();
+    events.lines().any(|line| line == "populated 1")
 }
 
 fn has_processes(group: &Path) -> bool {
@@ -312,6 +323,10 @@ fn walk(group: &Path, visit: &mut impl FnMut(&Path)) {
 
 /// The groups directly below a group.
 pub(super) fn subgroups(group: &Path) -> Vec<PathBuf> {
+    // Each group below has a link to it, so that most groups need not be listed, which have dozens of files.
+    if fs::metadata(group).is_ok_and(|group| group.nlink() == 2) {
+        return Vec::new();
+    }
     let Ok(entries) = fs::read_dir(group) else { return Vec::new() };
     entries
         .flatten()

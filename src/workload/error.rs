@@ -9,6 +9,7 @@ use crate::io_error::IoError;
 use crate::kubernetes_error::KubernetesError;
 use crate::process::ProgramError;
 use crate::shutdown::Interrupted;
+use crate::toolbox::kernel::PodLimit;
 use crate::workload::manifest::ManifestPlace;
 
 /// Why an operation on the workload failed. `Display` is one sentence: what happened, and why.
@@ -164,6 +165,18 @@ pub enum WorkloadError {
         namespace: String,
         /// The words of the API server.
         why: String,
+    },
+    /// The limits of this machine do not allow that many pods. Nothing was changed.
+    #[error("{asked} pods do not fit, but {fit} do: {limit}")]
+    LittleRoom {
+        /// The number that was asked for.
+        asked: u32,
+        /// The number that fits.
+        fit: u64,
+        /// What limits it.
+        limit: PodLimit,
+        /// The limit with which as many fit as were asked for.
+        needed: u64,
     },
     /// A rollout cannot finish.
     #[error("the pods cannot start: {reason}")]

@@ -24,6 +24,7 @@ use super::observe::{Observed, View};
 use super::pods::{is_active, is_ready};
 use super::proxy_rules::{Programmed, programmed};
 use super::rollout::{Verdict, Watch};
+use super::room::require_room_in_lab;
 use super::router;
 use super::scale_pace::{self, Pace};
 use super::subject::Subject;
@@ -63,7 +64,8 @@ pub struct ScaleOutcome {
 ///
 /// # Errors
 /// [`WorkloadError::NoWorkload`] when nothing is deployed; [`WorkloadError::Unsuitable`] or [`WorkloadError::Unscalable`] when the subject cannot be scaled;
-/// [`WorkloadError::RolloutStuck`] when pods cannot start; [`WorkloadError::Deadline`].
+/// [`WorkloadError::LittleRoom`] when a lab has no room for so many; [`WorkloadError::RolloutStuck`] when pods cannot start;
+/// [`WorkloadError::Deadline`].
 pub async fn scale(
     access: &Access,
     subject: &Subject,
@@ -74,6 +76,9 @@ pub async fn scale(
     let step = progress.step(format!("scale to {replicas}"));
     let began = Instant::now();
     let used_before = scale_pace::used_now(access);
+    if let Some(cluster) = access.lab() {
+        require_room_in_lab(cluster, &access.client, subject, replicas).await?;
+    }
     let from = set(&access.client, subject, replicas).await?;
     let (ready, all) = match settled(access, subject, Some(replicas), &step, shutdown, began).await {
         // The controller would go on asking for pods, and get them at any later time.

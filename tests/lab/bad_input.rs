@@ -25,10 +25,39 @@ fn a_lab_that_is_up_refuses_invalid_input() {
     refused(&lab, &["test", "-c", "0"], 2, &["connections"]);
     refused(&lab, &["test", "--replicas", "2,x"], 2, &["'x'"]);
     refused(&lab, &["test", "--target", "http://192.0.2.1/"], 2, &["192.0.2.1"]);
+    more_pods_than_fit_are_refused(&lab);
     assert_eq!(spec(&lab), before, "refused commands changed the Deployment");
 
     a_pod_that_cannot_start_is_named(&lab);
     a_broken_kubeconfig_is_a_sentence(&lab);
+}
+
+/// With the limits of a smaller machine, in files that hide those of the kernel.
+fn more_pods_than_fit_are_refused(lab: &Lab) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let limits = [
+        (
+            "meminfo",
+            "MemTotal: 2000000 kB\nMemAvailable: 900000 kB\nSwapFree: 0 kB\n",
+            "921 MB of memory are available",
+        ),
+        ("sys/net/ipv4/neigh/default/gc_thresh3", "128\n", "net.ipv4.neigh.default.gc_thresh3 is 128"),
+        (
+            "sys/fs/inotify/max_user_watches",
+            "1800\n",
+            "400 pods do not fit, but 100 do: fs.inotify.max_user_watches is 1800",
+        ),
+    ];
+    for (limit, value, words) in limits {
+        std::fs::write(file.path(), value).unwrap();
+        for verb in ["scale 400", "deploy --replicas 400"] {
+            let small = format!("mount --bind {} /proc/{limit} && exec $EVENKEEL {verb}", file.path().display());
+            let output = lab.script(&["--mount"], &small);
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{verb} with {limit}: {said}");
+            assert!(said.contains(words) && said.contains("nothing was changed"), "{verb} with {limit}: {said}");
+        }
+    }
 }
 
 fn refused(lab: &Lab, arguments: &[&str], code: i32, parts: &[&str]) {

@@ -218,7 +218,7 @@ fn a_strangers_service_gets_its_probes_ports_environment_and_user() {
     let server = &pod["containers"][0];
     assert_eq!(pod["securityContext"]["runAsUser"], 1000);
     assert_eq!(pod["terminationGracePeriodSeconds"], 14);
-    assert_eq!(objects["Deployment"]["spec"]["progressDeadlineSeconds"], 90);
+    assert_eq!(objects["Deployment"]["spec"]["progressDeadlineSeconds"], 330);
     assert_eq!(server["args"], json!(["--serve"]));
     assert_eq!(server["ports"][1], json!({ "name": "metrics", "containerPort": 9090, "protocol": "TCP" }));
     let variables = server["env"].as_array().unwrap();

@@ -104,6 +104,7 @@ fn workload(error: &WorkloadError) -> u8 {
         | WorkloadError::NoBalanced { .. }
         | WorkloadError::MissingRights { .. }
         | WorkloadError::PodsForbidden { .. }
+        | WorkloadError::LittleRoom { .. }
         | WorkloadError::Unscalable { .. }
         | WorkloadError::Headless { .. }
         | WorkloadError::NoHeadless { .. }

@@ -9,6 +9,7 @@ use crate::image::{BuildNeed, BuildRemedy, ImageError};
 use crate::io_error::IoError;
 use crate::kubernetes_error::KubernetesError;
 use crate::report::ReportError;
+use crate::toolbox::kernel::LimitKind;
 use crate::toolbox::{InstallRemedy, Installation, ToolboxError};
 use crate::workload::{ScaleObstacle, WorkloadError};
 use evenkeel_grpc::SchemaError;
@@ -319,6 +320,13 @@ fn workload(error: &WorkloadError) -> String {
         WorkloadError::PodsForbidden { namespace, .. } => format!(
             "nothing was changed; kubectl describe namespace {namespace} shows its quotas and its Pod Security level"
         ),
+        WorkloadError::LittleRoom { limit, needed, .. } => match limit.kind {
+            LimitKind::Setting(name) => format!("nothing was changed; raise the limit: sysctl -w {name}={needed}"),
+            LimitKind::OpenFiles => {
+                format!("nothing was changed; boot the lab again where the limit is higher: ulimit -n {needed}")
+            }
+            LimitKind::Memory => "nothing was changed; end programs that use memory".into(),
+        },
         WorkloadError::Manifest { .. } => "correct it and deploy again; nothing was changed".into(),
         WorkloadError::Cluster(error) => cluster(error),
         WorkloadError::MissingRights { namespace, activities, .. } => format!(

@@ -8,6 +8,7 @@ use crate::cluster::{LinkAddition, LinkChanges, LinkManager};
 use crate::image::{BuildNeed, BuildRemedy};
 use crate::kubernetes_error::KubernetesError;
 use crate::process::ProgramError;
+use crate::toolbox::kernel::{LimitKind, PodLimit};
 use crate::toolbox::{InstallRemedy, Installation};
 use crate::workload::ScaleObstacle;
 use crate::workload::manifest::ManifestPlace;
@@ -253,6 +254,9 @@ fn samples() -> Vec<Error> {
                 .into(),
         }
         .into(),
+        little_room(LimitKind::Setting("net.ipv4.neigh.default.gc_thresh3"), 600, 820).into(),
+        little_room(LimitKind::OpenFiles, 3480, 4800).into(),
+        little_room(LimitKind::Memory, 2_610_000_000, 3_600_000_000).into(),
         WorkloadError::NoServiceGiven.into(),
         WorkloadError::UnknownService { given: "web".into(), services: vec!["shop/front".into()] }.into(),
         WorkloadError::SeveralServices { services: vec!["shop/front".into(), "shop/admin".into()] }.into(),
@@ -467,6 +471,7 @@ fn of_workload(error: &WorkloadError) -> &'static str {
         WorkloadError::Deadline { .. } => "workload: Deadline",
         WorkloadError::RolloutStuck { .. } => "workload: RolloutStuck",
         WorkloadError::PodsForbidden { .. } => "workload: PodsForbidden",
+        WorkloadError::LittleRoom { .. } => "workload: LittleRoom",
         WorkloadError::Manifest { .. } => "workload: Manifest",
         WorkloadError::NoBalanced { .. } => "workload: NoBalanced",
         WorkloadError::UnknownService { .. } => "workload: UnknownService",
@@ -511,7 +516,11 @@ fn of_report(error: &ReportError) -> &'static str {
 }
 
 /// The variants of the command line and of the areas; those that only wrap an error of another area need no sample.
-const NAMES: usize = 88;
+const NAMES: usize = 89;
+
+fn little_room(kind: LimitKind, value: u64, needed: u64) -> WorkloadError {
+    WorkloadError::LittleRoom { asked: 400, fit: 290, limit: PodLimit { kind, value }, needed }
+}
 
 #[test]
 fn every_variant_says_what_happened_and_what_to_do() {

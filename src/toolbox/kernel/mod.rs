@@ -1,6 +1,7 @@
 //! Checks whether the kernel supports what a cluster needs, in temporary namespaces that leave nothing behind.
 
 mod inotify;
+mod pod_room;
 mod trial;
 
 use std::fs;
@@ -13,15 +14,18 @@ use super::program::Program;
 use super::{Found, Toolbox};
 use crate::toolbox::ToolboxError;
 
+pub use pod_room::{LimitKind, PodLimit, PodRoom};
+
 /// The mount point of the cgroup hierarchies.
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// The controllers that the kubelet and runc use; the last three exist only in version 1.
 const CONTROLLERS: [&str; 7] = ["cpu", "cpuset", "memory", "pids", "cpuacct", "devices", "freezer"];
 
 /// The checks, in this order.
-const NEEDS: [&str; 7] = ["namespaces", "overlayfs", "veth links", "bridges", "nftables", CGROUP, INOTIFY];
+const NEEDS: [&str; 8] = ["namespaces", "overlayfs", "veth links", "bridges", "nftables", CGROUP, INOTIFY, PODS];
 const CGROUP: &str = "cgroups";
 const INOTIFY: &str = "inotify";
+const PODS: &str = "pods";
 
 /// A check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -80,7 +84,7 @@ pub fn probe(tools: &Tools) -> Vec<Probe> {
     if !Uid::effective().is_root() {
         return NEEDS.map(|what| Probe { what, result: without_root(what) }).to_vec();
     }
-    let [spaces, overlays, veths, bridging, nftables, controllers, watches] = NEEDS;
+    let [spaces, overlays, veths, bridging, nftables, controllers, watches, pods] = NEEDS;
     let [namespaces, overlay, veth, bridge, rules] = trial::tried(tools);
     vec![
         Probe { what: spaces, result: namespaces },
@@ -90,6 +94,7 @@ pub fn probe(tools: &Tools) -> Vec<Probe> {
         Probe { what: nftables, result: rules },
         Probe { what: controllers, result: cgroups(Path::new(CGROUPS)).into() },
         Probe { what: watches, result: inotify::tried() },
+        Probe { what: pods, result: pod_room::tried() },
     ]
 }
 

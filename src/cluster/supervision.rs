@@ -11,7 +11,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(8);
 const GIVE_UP_AFTER: u32 = 12;
 /// A component that ends sooner during the boot cannot work. One that ends later waited in vain for an API server that is slow,
 /// on a slow machine.
-const HOPELESS: Duration = Duration::from_secs(8);
+const EARLY_END: Duration = Duration::from_secs(8);
 
 /// What to do after a component has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) enum RestartDecision {
 
 /// Whether a component that ended during the boot, after it had run for `ran`, fails the boot. Otherwise it is started again.
 pub(super) fn fails_boot(ran: Duration) -> bool {
-    ran < HOPELESS
+    ran < EARLY_END
 }
 
 /// How often a component has ended in a row.

@@ -30,7 +30,8 @@ pub(super) fn calls(load: &ClientLoad<'_>) -> u32 {
     load.connections.saturating_mul(load.streams.max(CALLS_PER_CONNECTION))
 }
 
-/// Parses the output after so many `calls`: "  Count:        12", and below "Status code distribution:" lines such as "  [OK]   11 responses".
+/// Parses the output after so many `calls`: "  Count:        12", and below "Status code distribution:" lines such as "  [OK]
+/// 11 responses".
 pub(super) fn counts(calls: u32, output: &str) -> Option<ClientCounts> {
     let lines = || output.lines().map(str::trim);
     lines().find(|line| line.starts_with("Count:"))?;

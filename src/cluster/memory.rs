@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::cluster::ClusterError;
 use crate::config::NodeCount;
+use crate::toolbox::kernel::bytes_in_meminfo;
 
 /// In megabytes. A cluster that has just booted uses 450 MB that cannot be reclaimed; the rest is for the code of its
 /// programs and a few pods. docs/failures.md has the command that measures it.
@@ -42,11 +43,8 @@ pub(super) fn free_bytes() -> Option<u64> {
 
 /// The same by the text of `/proc/meminfo`.
 fn free_in(meminfo: &str) -> Option<u64> {
-    let kilobytes = |name: &str| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    Some(kilobytes("MemAvailable")?.saturating_add(kilobytes("SwapFree").unwrap_or(0)).saturating_mul(1024))
+    let bytes = |name| bytes_in_meminfo(meminfo, name);
+    Some(bytes("MemAvailable")?.saturating_add(bytes("SwapFree").unwrap_or(0)))
 }
 
 #[cfg(test)]

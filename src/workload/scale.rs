@@ -73,12 +73,12 @@ pub async fn scale(
     progress: &Progress,
     shutdown: &Shutdown,
 ) -> Result<ScaleOutcome, WorkloadError> {
-    let step = progress.step(format!("scale to {replicas}"));
-    let began = Instant::now();
-    let used_before = scale_pace::used_now(access);
     if let Some(cluster) = access.lab() {
         require_room_in_lab(cluster, &access.client, subject, replicas).await?;
     }
+    let step = progress.step(format!("scale to {replicas}"));
+    let began = Instant::now();
+    let used_before = scale_pace::used_now(access);
     let from = set(&access.client, subject, replicas).await?;
     let (ready, all) = match settled(access, subject, Some(replicas), &step, shutdown, began).await {
         // The controller would go on asking for pods, and get them at any later time.

@@ -1,9 +1,7 @@
 //! Checks whether the components of a node can watch files: each watcher needs an inotify instance, and their number is
 //! limited for each user.
 
-use std::fs;
-
-use super::ProbeResult;
+use super::{ProbeResult, setting};
 use crate::platform;
 use crate::toolbox::ToolboxError;
 
@@ -29,13 +27,8 @@ pub(super) fn require() -> Result<(), ToolboxError> {
     if free == NEEDED {
         return Ok(());
     }
-    let limits = SETTINGS.map(|setting| (setting, read(setting)));
+    let limits = SETTINGS.map(|name| (name, setting(name).unwrap_or_else(|| "unknown".to_owned())));
     let lowest = limits.iter().min_by_key(|(_, limit)| limit.parse::<u64>().unwrap_or(u64::MAX));
     let (setting, limit) = lowest.cloned().unwrap_or((SETTINGS[0], String::new()));
     Err(ToolboxError::FewInotifyInstances { needed: NEEDED, free, setting, limit })
-}
-
-fn read(setting: &str) -> String {
-    let path = format!("/proc/sys/{}", setting.replace('.', "/"));
-    fs::read_to_string(path).map_or_else(|_| "unknown".to_owned(), |value| value.trim().to_owned())
 }

@@ -124,6 +124,19 @@ pub fn check(probes: &[Probe]) -> Result<(), ToolboxError> {
     }
 }
 
+/// The value of a kernel setting that has this name for `sysctl`.
+fn setting(name: &str) -> Option<String> {
+    let value = fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?;
+    Some(value.trim().to_owned())
+}
+
+/// The bytes of a line in the text of `/proc/meminfo`, such as `MemAvailable`.
+#[must_use]
+pub fn bytes_in_meminfo(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024))
+}
+
 /// Every user can see that a controller is missing. Whether cgroups can be created, only root can check.
 fn without_root(what: &str) -> ProbeResult {
     match (what, controllers(Path::new(CGROUPS))) {

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs;
 
-use super::ProbeResult;
+use super::{ProbeResult, bytes_in_meminfo, setting};
 
 /// What is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,20 +125,18 @@ fn shares(process: i32) -> Vec<Share> {
 }
 
 fn of_machine(name: &'static str, used: Option<u64>, each: u64) -> Option<Share> {
-    let limit = PodLimit { kind: LimitKind::Setting(name), value: setting(name)? };
+    let limit = PodLimit { kind: LimitKind::Setting(name), value: setting(name)?.parse().ok()? };
     Some(Share { limit, scope: Scope::Machine { used: used? }, each })
 }
 
 fn of_node(name: &'static str, each: u64) -> Option<Share> {
-    let limit = PodLimit { kind: LimitKind::Setting(name), value: setting(name)? };
+    let limit = PodLimit { kind: LimitKind::Setting(name), value: setting(name)?.parse().ok()? };
     Some(Share { limit, scope: Scope::Node, each })
 }
 
 /// The shim, the processes, and what the kernel and the components keep about a pod take 9 MB.
 fn memory() -> Option<Share> {
-    let meminfo = read("/proc/meminfo")?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let value = line.split_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024);
+    let value = bytes_in_meminfo(&read("/proc/meminfo")?, "MemAvailable")?;
     let limit = PodLimit { kind: LimitKind::Memory, value };
     Some(Share { limit, scope: Scope::Machine { used: 0 }, each: 9_000_000 })
 }
@@ -147,10 +145,6 @@ fn memory() -> Option<Share> {
 fn files_of_containerd(process: i32) -> Option<Share> {
     let value = hard_limit_of_files(&read(&format!("/proc/{process}/limits"))?)?;
     Some(Share { limit: PodLimit { kind: LimitKind::OpenFiles, value }, scope: Scope::Node, each: 12 })
-}
-
-fn setting(name: &str) -> Option<u64> {
-    read(&format!("/proc/sys/{}", name.replace('.', "/")))?.trim().parse().ok()
 }
 
 /// All threads: the number behind the slash in `/proc/loadavg`.

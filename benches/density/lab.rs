@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Result;
 use super::processes;
-use super::sample::Counters;
+use super::sample::{Boot, Counters};
 
 const NAME: &str = "bench";
 /// The time until the work of a change has ended: the kubelet removes the containers of probes, and caches are written.
@@ -23,14 +23,19 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Boots a lab. Returns the seconds that it took, too.
-    pub(crate) fn up(program: &Path, arguments: &[String]) -> Result<(Self, f64)> {
+    /// Boots a lab.
+    pub(crate) fn up(program: &Path, arguments: &[String]) -> Result<(Self, Boot)> {
         let mut lab = Self { program: program.to_owned(), name: NAME.parse()?, is_up: false };
         let began = Instant::now();
-        let arguments: Vec<&str> = ["up"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
-        lab.run(&arguments)?;
+        let output = lab.command(&["up", "--json"]).args(arguments).stderr(Stdio::piped()).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            return Err(format!("evenkeel up ended with {}:\n{said}", output.status).into());
+        }
         lab.is_up = true;
-        Ok((lab, began.elapsed().as_secs_f64()))
+        let seconds = began.elapsed().as_secs_f64();
+        let boot = Boot { seconds, steps: said.lines().filter_map(done).collect(), programs: lab.counters()?.programs };
+        Ok((lab, boot))
     }
 
     pub(crate) fn deploy(&self, pods: u32) -> Result<()> {
@@ -66,13 +71,24 @@ impl Lab {
 
     /// Runs the program. Returns its stdout; its stderr is that of the bench.
     fn run(&self, arguments: &[&str]) -> Result<Vec<u8>> {
-        let mut command = Command::new(&self.program);
-        command.args(["--name", NAME]).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit());
-        match command.output()? {
+        match self.command(arguments).stderr(Stdio::inherit()).output()? {
             output if output.status.success() => Ok(output.stdout),
             output => Err(format!("evenkeel {} ended with {}", arguments.join(" "), output.status).into()),
         }
     }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["--name", NAME]).args(arguments).stdin(Stdio::null());
+        command
+    }
+}
+
+/// The step that a line of the progress says is done, and its seconds.
+fn done(line: &str) -> Option<(String, f64)> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    (event["event"] == "done").then_some(())?;
+    Some((event["step"].as_str()?.to_owned(), event["seconds"].as_f64()?))
 }
 
 impl Drop for Lab {

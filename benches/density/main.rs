@@ -80,6 +80,7 @@ fn run(options: &Options) -> Result<()> {
     }
     for (program, rounds) in programs.iter().zip(&rounds) {
         println!("{}\n", program.display());
+        println!("{}", tables::boot(rounds));
         println!("{}", tables::steps(rounds));
         println!("{}", tables::programs(rounds));
         println!("{}", tables::memory(rounds));

@@ -49,10 +49,20 @@ pub(crate) struct Idle {
     pub(crate) used: Spent,
 }
 
+/// The boot of a lab.
+pub(crate) struct Boot {
+    /// Seconds of `up`.
+    pub(crate) seconds: f64,
+    /// The steps that it shows, and their seconds.
+    pub(crate) steps: Vec<(String, f64)>,
+    /// What the processes had used when it ended.
+    pub(crate) programs: BTreeMap<String, Used>,
+}
+
 /// One lab.
 pub(crate) struct Round {
-    /// Seconds of `up` and `down`.
-    pub(crate) boot: f64,
+    pub(crate) boot: Boot,
+    /// Seconds of `down`.
     pub(crate) down: f64,
     pub(crate) steps: Vec<Step>,
     pub(crate) idle: Idle,

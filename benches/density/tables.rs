@@ -7,9 +7,31 @@ use evenkeel::report::{Align, plain_table};
 
 use super::sample::{Round, Spent, Step};
 
+/// Seconds of the boot's steps, and the processor time of its programs.
+pub(crate) fn boot(rounds: &[Round]) -> String {
+    let steps: Vec<&String> = rounds.iter().take(1).flat_map(|round| &round.boot.steps).map(|(step, _)| step).collect();
+    let rows: Vec<Vec<String>> = steps
+        .into_iter()
+        .map(|step| {
+            let of = |round: &Round| round.boot.steps.iter().find(|(name, _)| name == step).map_or(0.0, |(_, s)| *s);
+            vec![step.clone(), seconds(rounds, of)]
+        })
+        .collect();
+    let steps = plain_table(Align::Left, &["STEP OF UP", "SECONDS"], &rows);
+    let names: BTreeSet<&String> = rounds.iter().flat_map(|round| round.boot.programs.keys()).collect();
+    let used = |name: &String| {
+        median(rounds, |round| round.boot.programs.get(name).map_or(0.0, |used| milliseconds(used.own + used.children)))
+    };
+    let mut used: Vec<(&String, f64)> = names.into_iter().map(|name| (name, used(name))).collect();
+    used.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    let rows: Vec<Vec<String>> = used.iter().map(|(name, ms)| vec![(*name).clone(), format!("{ms:.0}")]).collect();
+    let programs = plain_table(Align::Right, &["", "ms of processor time"], &rows);
+    format!("{steps}\nProcessor time by program when `up` ended, with children that ended\n\n{programs}")
+}
+
 /// Seconds of each step, and the processor time for a pod.
 pub(crate) fn steps(rounds: &[Round]) -> String {
-    let mut rows = vec![vec!["up".into(), seconds(rounds, |round| round.boot)]];
+    let mut rows = vec![vec!["up".into(), seconds(rounds, |round| round.boot.seconds)]];
     let count = rounds.first().map_or(0, |round| round.steps.len());
     for index in 0..count {
         let of_step = |of: fn(&Step) -> f64| median(rounds, |round| round.steps.get(index).map_or(0.0, of));

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -177,24 +180,47 @@ impl Members {
     }
 }
 
-/// Every process of the lab.
+/// Every process of the lab. With hundreds of pods there are thousands of groups, so the hierarchies are read at the same time.
 pub(super) fn members(lab: &str) -> Result<Members, ClusterError> {
-    let mut members = Members::default();
-    for hierarchy in hierarchies()? {
+    let listed = in_parallel(roots(lab)?, |root| {
         let mut listed = Vec::new();
-        walk(&hierarchy.root.join(lab), &mut |group| listed.extend(listed_in(group)));
-        members.merge(&listed);
+        walk(&root, &mut |group| listed.extend(listed_in(group)));
+        listed
+    });
+    let mut members = Members::default();
+    for listed in &listed {
+        members.merge(listed);
     }
     Ok(members)
 }
 
-/// Whether the lab has a process. This is faster than [`members`] as long as there are some.
-pub(super) fn has_members(lab: &str) -> Result<bool, ClusterError> {
+/// Does something with each of these groups, in a thread for each, and returns all results.
+pub(super) fn in_parallel<T: Send>(roots: Vec<PathBuf>, act: impl Fn(PathBuf) -> T + Sync) -> Vec<T> {
+    thread::scope(|scope| {
+        let act = &act;
+        let threads: Vec<_> = roots.into_iter().map(|root| scope.spawn(move || act(root))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
+/// Waits until a lab has no process, but not longer than `longest`. It looks every `pause`; a process that is in groups of version 1
+/// only is not seen where there is version 2.
+pub(super) fn wait_until_empty(lab: &str, longest: Duration, pause: Duration) -> Result<(), ClusterError> {
+    let end = Instant::now() + longest;
     let hierarchies = hierarchies()?;
     // The kernel knows this of version 2 without a look at each group.
-    let (unified, others): (Vec<_>, Vec<_>) = hierarchies.iter().partition(|hierarchy| hierarchy.unified);
-    Ok(unified.iter().any(|unified| is_populated(&unified.root.join(lab)))
-        || others.iter().any(|other| has_processes(&other.root.join(lab))))
+    let unified = hierarchies.iter().find(|hierarchy| hierarchy.unified).map(|unified| unified.root.join(lab));
+    let unified = unified.filter(|group| group.exists());
+    loop {
+        thread::sleep(pause);
+        let is_busy = match &unified {
+            Some(group) => is_populated(group),
+            None => hierarchies.iter().any(|hierarchy| has_processes(&hierarchy.root.join(lab))),
+        };
+        if !is_busy || Instant::now() > end {
+            return Ok(());
+        }
+    }
 }
 
 /// Whether a group of version 2, or one below it, has a process.

@@ -23,9 +23,7 @@ use super::node_fault::{LinkChange, change_link};
 use super::node_ready::node_ready;
 use super::plan::BootPlan;
 use super::prepare::Preparation;
-use super::{
-    cgroup, client, containerd_socket, images_on, inside_network_of, memory, network, pki, residue, runtime_images,
-};
+use super::{client, containerd_socket, images_on, inside_network_of, memory, network, pki, residue, runtime_images};
 
 /// How long to wait before containerd is asked again.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -239,8 +237,8 @@ pub fn kill_node(cluster: &Cluster, node: &Node) -> Result<(), ClusterError> {
 /// [`ClusterError::Io`].
 pub fn remove_node(cluster: &Cluster, node: &Node) -> Result<(), ClusterError> {
     kill_node(cluster, node)?;
-    for root in cgroup::roots(&node.cgroup(&cluster.name))? {
-        residue::remove_cgroup(&root)?;
+    for removed in residue::remove_cgroups(&node.cgroup(&cluster.name))? {
+        removed?;
     }
     let layout = Layout::new(&cluster.paths, node);
     let directories: [PathBuf; 2] = [layout.node(), layout.logs()];

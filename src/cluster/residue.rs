@@ -89,9 +89,8 @@ pub(super) fn remove(
         step.done();
     }
     attempt("link", link_exists.map(drop));
-    for root in cgroup::roots(&name.cgroup())? {
-        attempt("cgroup", remove_cgroup(&root).map_err(ClusterError::from));
-        removed.cgroups.push(root);
+    for result in remove_cgroups(&name.cgroup())? {
+        attempt("cgroup", result.map(|root| removed.cgroups.push(root)).map_err(ClusterError::from));
     }
     attempt("AppArmor profile", apparmor::unload(name).map_err(ClusterError::from));
     attempt("garbage collector roots", remove_roots(name, &mut removed));
@@ -113,7 +112,7 @@ pub(super) fn end_processes(group: &str) -> Result<usize, ClusterError> {
     let (mut left, mut deadline, mut pause) = (count, Instant::now() + PATIENCE, PAUSE);
     if count > 0 && cgroup::kill_at_once(group)? {
         // With hundreds of pods, the kernel needs seconds. Looking at every process would take processors from it.
-        wait_for_end(group, FIRST_WAIT)?;
+        cgroup::wait_until_empty(group, FIRST_WAIT, PAUSE)?;
     }
     loop {
         let alive = cgroup::members(group)?;
@@ -132,22 +131,19 @@ pub(super) fn end_processes(group: &str) -> Result<usize, ClusterError> {
             return Err(IoError::new("end the sandbox", io::Error::new(io::ErrorKind::TimedOut, text)).into());
         }
         cgroup::kill(group)?;
-        wait_for_end(group, pause)?;
+        cgroup::wait_until_empty(group, pause, PAUSE)?;
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
 }
 
-/// Waits until the group has no process, but not longer than `longest`.
-fn wait_for_end(group: &str, longest: Duration) -> Result<(), ClusterError> {
-    let end = Instant::now() + longest;
-    while cgroup::has_members(group)? && Instant::now() < end {
-        std::thread::sleep(PAUSE);
-    }
-    Ok(())
+/// Removes the group of this name below the root of every hierarchy, all at the same time. Returns those that were removed, and why
+/// others were not.
+pub(super) fn remove_cgroups(group: &str) -> Result<Vec<Result<PathBuf, IoError>>, ClusterError> {
+    Ok(cgroup::in_parallel(cgroup::roots(group)?, |root| remove_cgroup(&root).map(|()| root)))
 }
 
 /// Removes a root cgroup. A process that has just ended may keep its group busy for a moment.
-pub(super) fn remove_cgroup(root: &Path) -> Result<(), IoError> {
+fn remove_cgroup(root: &Path) -> Result<(), IoError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match cgroup::remove(root) {

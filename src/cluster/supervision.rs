@@ -49,6 +49,14 @@ impl History {
     }
 }
 
+/// An API server that takes longer to be ready runs on a machine that is very slow, such as an emulated one.
+const SLOW_API_SERVER: Duration = Duration::from_secs(30);
+
+/// Whether the components of other nodes wait for the controllers, by the time after which the API server was ready.
+pub(super) fn waits_for_controllers(api_server_took: Duration) -> bool {
+    api_server_took > SLOW_API_SERVER
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +88,12 @@ mod tests {
     fn only_an_end_at_once_fails_the_boot() {
         assert!(fails_boot(Duration::from_secs(7)));
         assert!(!fails_boot(Duration::from_secs(8)));
+    }
+
+    #[test]
+    fn other_nodes_wait_for_the_controllers_only_on_a_slow_machine() {
+        assert!(!waits_for_controllers(Duration::from_secs(5)));
+        assert!(waits_for_controllers(Duration::from_secs(76)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::cluster::ClusterError;
 use crate::io_error::IoError;
 use crate::platform::MachineNamespaces;
 use crate::progress::{Progress, Step};
+use crate::toolbox::Program;
 use crate::write_file::WriteFile;
 
 use super::component::{API_SERVER, BootPhase, ComponentSpec, Ready};
@@ -25,7 +26,7 @@ use super::object;
 use super::plan::{BootPlan, ComponentState, ComponentStatus, Message};
 use super::readiness::{self, Poller};
 use super::sandbox::say;
-use super::supervision::{History, RestartDecision, fails_boot};
+use super::supervision::{History, RestartDecision, fails_boot, waits_for_controllers};
 
 /// Boots the node and supervises it until the process is killed; returns only when the boot fails.
 ///
@@ -59,6 +60,7 @@ struct Supervised<'a> {
 
 struct Supervisor<'a> {
     plan: &'a BootPlan,
+    began: Instant,
     machine: MachineNamespaces,
     components: Vec<Supervised<'a>>,
     child_ended: Signal,
@@ -88,7 +90,7 @@ impl<'a> Supervisor<'a> {
         let child_ended = signal(SignalKind::child()).map_err(|source| IoError::new("listen for signals", source))?;
         let (check_sender, checks) = mpsc::unbounded_channel();
         let components = plan.components.iter().map(Supervised::new).collect();
-        Ok(Self { plan, machine, components, child_ended, checks, check_sender })
+        Ok(Self { plan, began: Instant::now(), machine, components, child_ended, checks, check_sender })
     }
 
     /// Starts all components of a phase, and waits until all of them are ready.
@@ -96,7 +98,7 @@ impl<'a> Supervisor<'a> {
         let progress = Progress::new(|event| say(&Message::Progress(event)));
         let mut waiting: BTreeMap<usize, Step> = BTreeMap::new();
         if phase == BootPhase::Cluster {
-            self.api_server_of_another_sandbox(self.deadline()).await?;
+            self.control_plane_of_another_sandbox().await?;
             self.images(self.deadline()).await?;
         }
         // The time in which others became ready is not taken from that of these components.
@@ -144,14 +146,26 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Waits until the API server is ready, if it is a component of another sandbox. A kubelet that finds none would try again
-    /// only after seconds.
-    async fn api_server_of_another_sandbox(&self, deadline: tokio::time::Instant) -> Result<(), ClusterError> {
+    /// only after seconds. On a very slow machine, it also waits until the controllers work, which end when the API server is not
+    /// healthy for a minute: the components of several nodes that start at once would leave both too little processor time.
+    async fn control_plane_of_another_sandbox(&self) -> Result<(), ClusterError> {
         if self.components.iter().any(|component| component.spec.name == API_SERVER) {
             return Ok(());
         }
-        let ready = Ready::Get(format!("{}/readyz", self.plan.api_server));
-        let waited = readiness::wait(&ready, &self.plan.identity, deadline).await;
-        waited.map_err(|why| self.plan.failure(API_SERVER, format!("was not ready for {} ({why})", self.plan.name)))
+        self.answers(API_SERVER, "readyz").await?;
+        if waits_for_controllers(self.began.elapsed()) {
+            // One of the controllers makes this object.
+            self.answers(Program::KubeControllerManager.name(), "api/v1/namespaces/default/serviceaccounts/default")
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the API server answers a request for `path`, which it does when `component` of another sandbox is ready.
+    async fn answers(&self, component: &str, path: &str) -> Result<(), ClusterError> {
+        let ready = Ready::Get(format!("{}/{path}", self.plan.api_server));
+        let waited = readiness::wait(&ready, &self.plan.identity, self.deadline()).await;
+        waited.map_err(|why| self.plan.failure(component, format!("was not ready for {} ({why})", self.plan.name)))
     }
 
     /// Waits until the images of other nodes were copied to this one, if they are.

@@ -24,6 +24,13 @@ const REPORT_EVERY: usize = 50;
 /// The number of lines of Go's output that are kept for an error.
 const TAIL: usize = 8;
 
+/// The programs are linked without debugging information, so the compiler need not write any.
+const GOFLAGS: &str = "-mod=readonly -gcflags=all=-dwarf=false";
+/// The compilers look for garbage less often than by default (100), which takes an eighth of their time.
+const GOGC: &str = "400";
+/// The memory from which on they look for it as often as needed.
+const GOMEMLIMIT: &str = "1GiB";
+
 /// Builds a module into `cache`, unless it is already there and complete.
 ///
 /// Only one process at a time builds a module. An interrupted build is never used: the directory gets its final name only
@@ -69,14 +76,16 @@ fn go_install(pins: &Pins, go: &Path, directory: &Path) -> Invocation {
         .directory(directory)
         .env("GOBIN", directory.join("bin"))
         .env("GOTMPDIR", directory.join("tmp"))
-        .env("GOFLAGS", "-mod=readonly")
+        .env("GOFLAGS", GOFLAGS)
+        .env("GOGC", GOGC)
+        .env("GOMEMLIMIT", GOMEMLIMIT)
         .env("GOWORK", "off")
         .env("CGO_ENABLED", if pins.module.needs_c() { "1" } else { "0" });
     // Without HOME, as in a system service, Go has no place for its downloads and its build cache.
     if std::env::var_os("HOME").is_none() {
         command = command.env("GOPATH", directory.join("tmp/go")).env("GOCACHE", directory.join("tmp/cache"));
-        command =
-            command.env("GOMODCACHE", directory.join("tmp/go/pkg/mod")).env("GOFLAGS", "-mod=readonly -modcacherw");
+        command = command.env("GOMODCACHE", directory.join("tmp/go/pkg/mod"));
+        command = command.env("GOFLAGS", format!("{GOFLAGS} -modcacherw"));
     }
     command
 }

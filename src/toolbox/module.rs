@@ -205,6 +205,21 @@ mod tests {
         assert_eq!(pins.version(), "v1.98.0");
     }
 
+    /// Go compiles a package once for both modules only if all that it imports is the same.
+    #[test]
+    fn coredns_shares_the_versions_of_kubernetes() {
+        let replaced = |module: Module| -> Vec<String> {
+            let pins = module.pins();
+            let lines = pins.go_mod.lines().filter(|line| line.contains("=>"));
+            lines.map(|line| line.trim().to_owned()).collect()
+        };
+        let (coredns, kubernetes) = (replaced(Module::Coredns), replaced(Module::Kubernetes));
+        assert!(coredns.iter().any(|line| line.starts_with("k8s.io/client-go => ")), "{coredns:?}");
+        for line in &coredns {
+            assert!(kubernetes.contains(line), "the module of Kubernetes has another version: {line}");
+        }
+    }
+
     #[test]
     fn only_a_changed_module_gets_a_new_key() {
         let before: Vec<String> = Module::ALL.iter().map(|module| module.pins().key()).collect();

@@ -170,7 +170,7 @@ mod tests {
             (Program::KubeApiserver, "Kubernetes v1.36.3", "1.36.3"),
             (Program::Kubectl, "Client Version: v1.36.3\nKustomize Version: v5.8.1", "1.36.3"),
             (Program::Etcd, "etcd Version: 3.6.14\nGit SHA: Not provided\nGo Version: go1.26.8", "3.6.14"),
-            (Program::Coredns, "CoreDNS-1.15.0\nlinux/amd64, go1.26.8, ", "1.15.0"),
+            (Program::Coredns, "CoreDNS-1.14.4\nlinux/amd64, go1.26.8, ", "1.14.4"),
             (Program::Containerd, "containerd github.com/containerd/containerd/v2 v2.3.5 ", "2.3.5"),
             (Program::ContainerdShim, "containerd-shim-runc-v2:\n  Version:  v2.3.5\n  Revision: ", "2.3.5"),
             (Program::Ctr, "ctr github.com/containerd/containerd/v2 v2.3.5", "2.3.5"),

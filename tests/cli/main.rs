@@ -152,6 +152,7 @@ fn test_refuses_unknown_events() {
 fn soak_refuses_bad_parts_and_rounds() {
     let world = World::new();
     world.refuses(&["soak", "--rounds", "0"], &["--rounds", "above 0"]);
+    world.refuses(&["soak", "--pods", "2"], &["--pods", "from 3 to"]);
     world.refuses(&["soak", "--only", "everything"], &["'everything'", "kill-pod", "components"]);
 }
 

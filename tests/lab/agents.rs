@@ -1,11 +1,14 @@
 //! Load from pods of the lab: nothing is lost or counted twice, and an agent that fails is named.
 
+use std::env::consts::ARCH;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use crate::debian::{has_packages, package_files};
 use crate::host::lab_processes_named;
 use crate::lab::{Lab, eventually, text};
 
@@ -44,6 +47,7 @@ fn agents_send_the_load_and_leave_nothing() {
     lab.up();
     lab.ok(&["deploy"]);
     all_requests_arrive_once(&lab);
+    clocks_that_differ_by_hours_do_not_matter(&lab);
     an_agent_that_is_killed_is_named(&lab);
     an_agent_that_stands_still_is_named(&lab);
     ctrl_c_ends_all(&lab);
@@ -127,6 +131,35 @@ fn all_requests_arrive_once(lab: &Lab) {
     assert_eq!(jobs(lab), 0);
 }
 
+/// To the agents, the clocks of the command line are ahead: the time of day by an hour, and the clock that runs are timed with by
+/// a day.
+fn clocks_that_differ_by_hours_do_not_matter(lab: &Lab) {
+    if !has_packages() {
+        return eprintln!("not tested: clocks that differ need libfaketime, which is downloaded with apt-get");
+    }
+    let library = format!("usr/lib/{ARCH}-linux-gnu/faketime/libfaketimeMT.so.1");
+    let library = package_files("libfaketime").join(library);
+    let script = r#"exec env LD_PRELOAD="$LIBRARY" FAKETIME=+1h DONT_FAKE_MONOTONIC=1 "$EVENKEEL" --json test --agents 2 \
+        --rate 600 --warmup 500ms -d 4s"#;
+    let mut command = lab.script_command(&["--time", "--monotonic=86400", "--boottime=86400", "--fork"], script);
+    let before = Instant::now();
+    let output = command.env("LIBRARY", library).output().unwrap();
+    let (took, said) = (before.elapsed(), text(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    let run = &report["runs"][0];
+    for agent in run["agents"].as_array().unwrap() {
+        assert!(agent["trouble"].is_null(), "{agent:#}");
+        let (offset, error) = (agent["clock_offset_us"].as_i64().unwrap(), agent["clock_error_us"].as_i64().unwrap());
+        // Half of a round trip is the error; two clocks are not read at the same moment.
+        let off = (offset + 3_600_000_000).abs();
+        assert!(off <= error + 1_000, "an agent is {offset} µs ahead, and should be an hour behind, within {error} µs");
+    }
+    let answered = run["requests"]["answered"].as_u64().unwrap();
+    assert!((2_200..=2_400).contains(&answered), "{run:#}");
+    assert!(took < Duration::from_secs(60), "the run of 4.5 s took {took:?}");
+}
+
 /// Waits until the pods of an earlier test, which are removed with their Job, are gone.
 fn until_none_is_left(lab: &Lab) {
     eventually("the end of earlier agents", || pods(lab, OF_AGENTS).is_empty().then_some(()));
@@ -167,7 +200,7 @@ fn an_agent_that_stands_still_is_named(lab: &Lab) {
     let child = started(lab, "9s");
     let agent = Pid::from_raw(lab_processes_named("evenkeel-agent")[0]);
     kill(agent, Signal::SIGSTOP).unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(4));
     kill(agent, Signal::SIGCONT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
@@ -194,7 +227,7 @@ fn what_a_killed_test_leaves_is_removed(lab: &Lab) {
     child.wait().unwrap();
     eventually("the end of the load", || {
         let before = served(lab);
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(300));
         (served(lab) == before).then_some(())
     });
     assert_eq!(jobs(lab), 1);

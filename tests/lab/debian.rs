@@ -41,11 +41,7 @@ pub(crate) fn package_image_with(package: &str, name: &str, config: Value, progr
             symlink(format!("usr/{merged}"), tree.join(merged)).unwrap();
         }
         download(&with_dependencies(package), &directory);
-        for file in fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()) {
-            if file.extension().is_some_and(|extension| extension == "deb") {
-                extract(&file, &tree);
-            }
-        }
+        extract_all(&directory, &tree);
         if let Some((program, name)) = program {
             let copy = tree.join("usr/bin").join(name);
             fs::copy(program, &copy).unwrap();
@@ -54,6 +50,21 @@ pub(crate) fn package_image_with(package: &str, name: &str, config: Value, progr
         pack_tree(&tree, name, config, &archive);
     }
     archive
+}
+
+/// The files of a package, without those of its dependencies. It is downloaded once for a target directory, and not installed.
+pub(crate) fn package_files(package: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-files").join(package);
+    let tree = directory.join("tree");
+    if !tree.exists() {
+        let _ = fs::remove_dir_all(&directory);
+        let unfinished = directory.join("unfinished");
+        fs::create_dir_all(&unfinished).unwrap();
+        download(&BTreeSet::from([package.to_owned()]), &directory);
+        extract_all(&directory, &unfinished);
+        fs::rename(unfinished, &tree).unwrap();
+    }
+    tree
 }
 
 /// apt, or one of its programs, with package lists of the tests' own. Those of the machine may be missing or old.
@@ -96,6 +107,15 @@ fn with_dependencies(package: &str) -> BTreeSet<String> {
 fn download(packages: &BTreeSet<String>, directory: &Path) {
     let apt = with_own_lists("apt-get").arg("download").args(packages).current_dir(directory).output().unwrap();
     assert!(apt.status.success(), "{}", String::from_utf8_lossy(&apt.stderr));
+}
+
+/// Extracts the packages in a directory.
+fn extract_all(directory: &Path, tree: &Path) {
+    for file in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.extension().is_some_and(|extension| extension == "deb") {
+            extract(&file, tree);
+        }
+    }
 }
 
 /// Unlike `dpkg-deb --extract`, this follows the links of the tree.

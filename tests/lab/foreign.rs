@@ -141,13 +141,14 @@ fn every_verb_works_with_a_kubeconfig_alone() {
 #[test]
 fn a_soak_of_pods_works_with_a_kubeconfig_alone() {
     let Some((lab, home, _)) = deployed() else { return };
-    let arguments = ["--json", "soak", "--only", "pods", "--rounds", "1", "--service", "evenkeel/server", "--yes"];
+    let arguments = ["--json", "soak", "--only", "pods", "--pods", "4", "--rounds", "1", "--yes"];
+    let arguments = [&arguments[..], &["--service", "evenkeel/server"]].concat();
     let (result, said) = home.ok("admin", &arguments);
     assert!(said.contains("new image is left out"), "{said}");
     let result: Value = serde_json::from_str(&result).unwrap();
     let rows = result["rows"].as_array().unwrap();
     let events: Vec<&str> = rows.iter().map(|row| row["event"].as_str().unwrap()).collect();
-    for event in ["scale 2 → 10 → 2", "rolling restart", "pod delete"] {
+    for event in ["scale 4 → 2 → 4", "rolling restart", "pod delete"] {
         assert_eq!(events.iter().filter(|one| **one == event).count(), 2, "once for each load: {events:?}");
     }
     assert!(!events.contains(&"new image"), "{events:?}");

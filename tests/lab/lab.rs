@@ -69,10 +69,16 @@ impl Lab {
 
     /// Runs a script in new namespaces, made by `unshare` with these options. The program is `$EVENKEEL`.
     pub(crate) fn script(&self, unshare: &[&str], script: &str) -> Output {
+        self.script_command(unshare, script).output().unwrap()
+    }
+
+    /// The command that runs such a script.
+    pub(crate) fn script_command(&self, unshare: &[&str], script: &str) -> Command {
         let mut command = Command::new("unshare");
         command.args(unshare).args(["--", "bash", "-c", script]).stdin(Stdio::null());
         command.env("EVENKEEL", env!("CARGO_BIN_EXE_evenkeel")).env("EVENKEEL_NAME", NAME);
-        command.env("EVENKEEL_STATE_DIR", self.state.path()).output().unwrap()
+        command.env("EVENKEEL_STATE_DIR", self.state.path());
+        command
     }
 
     /// Runs the program to its end.

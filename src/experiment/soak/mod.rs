@@ -25,9 +25,13 @@ use evenkeel_load::{LoadPlan, Target};
 use evenkeel_measure::{Measurement, Mode, Way, some};
 use promise::Promise;
 
-/// The number of pods of which one is killed.
+/// The number of pods between the events of the part `pods`, unless the plan has another one.
+const FEW: Replicas = Replicas::of::<2>();
+/// The number of pods to which the part `pods` scales from [`FEW`].
+const MORE: Replicas = Replicas::of::<10>();
+/// The number of pods of which one is killed, unless the plan has another one.
 const KILLED_OF: Replicas = Replicas::of::<10>();
-/// The number of pods while nodes are drained: several on each.
+/// The number of pods while nodes are drained, unless the plan has another one: several on each.
 const ON_NODES: Replicas = Replicas::of::<6>();
 /// The time between two kills of a container: enough for a new container and then two seconds of the usual load. The
 /// kubelet checks its containers each second, and ten kills are spread evenly over the tenths of that second.
@@ -62,6 +66,8 @@ pub struct SoakPlan {
     pub rounds: NonZeroU32,
     /// The load of all parts: the number of connections, the protocol and the request.
     pub load: LoadPlan,
+    /// The number of pods in every part, at least three; `None`: that of each part.
+    pub pods: Option<Replicas>,
     /// The parts to make; empty: all.
     pub only: Vec<Part>,
     /// An independent client, if one also sends the load of the first part.
@@ -73,7 +79,7 @@ impl SoakPlan {
     #[must_use]
     pub fn requirements(&self) -> Requirements {
         let makes = |part| self.only.is_empty() || self.only.contains(&part);
-        let scaling = makes(Part::Pods) || makes(Part::KillPod) || makes(Part::Nodes);
+        let scaling = self.pods.is_some() || makes(Part::Pods) || makes(Part::KillPod) || makes(Part::Nodes);
         Requirements { address: AddressUse::Load, scaling, pods: !scaling, external_policy: false, inside: false }
     }
 }
@@ -137,9 +143,14 @@ impl Soak<'_> {
         let rounds = self.plan.rounds.get();
         let rounds_of_kills = Rounds { count: rounds.min(MOST_KILLS), ..KEEPALIVE };
         match part {
+            // It asks first whether there are nodes.
+            Part::Nodes => {}
+            Part::KillPod => self.begin_with(Some(KILLED_OF)).await?,
+            Part::Pods | Part::Components | Part::Pause | Part::Control => self.begin_with(None).await?,
+        }
+        match part {
             Part::Pods => self.pods().await,
             Part::KillPod => {
-                self.scale(KILLED_OF).await?;
                 let kept = Rounds { count: rounds, per_run: 10, fresh: true, every: Some(BETWEEN_KILLS), ..KEEPALIVE };
                 self.part(&[promise::kill_pod()], kept).await
             }
@@ -163,7 +174,7 @@ impl Soak<'_> {
             let asked = !self.plan.only.is_empty();
             return if asked { Err(ClusterError::NoRouter { what: what.to_owned() }.into()) } else { Ok(()) };
         }
-        self.scale(ON_NODES).await?;
+        self.begin_with(Some(ON_NODES)).await?;
         self.both_loads(&[promise::drain(&nodes)]).await?;
         self.both_loads(&[promise::add_node(cluster::next_node(cluster)?.name)]).await?;
         let rounds = self.plan.rounds.get().min(MOST_KILLS);
@@ -176,15 +187,16 @@ impl Soak<'_> {
     }
 
     async fn pods(&mut self) -> Result<(), ExperimentError> {
+        let (from, to) = self.plan.pods.map_or((FEW, MORE), |pods| (pods, FEW));
         let (Some(cluster), Some(toolbox)) = (self.workplace.access.lab(), self.toolbox) else {
             self.progress
                 .note("the event new image is left out, because an image can be tagged only on the nodes of a lab");
-            return self.under_all_loads(&promise::of_pods(None)).await;
+            return self.under_all_loads(&promise::of_pods(from, to, None)).await;
         };
         let image = self.before.image().to_owned();
         let again = format!("{}-again", image.split('@').next().unwrap_or(&image));
         cluster::tag_image(cluster, toolbox, &image, &again).await?;
-        let promises = promise::of_pods(Some([again.clone(), image]));
+        let promises = promise::of_pods(from, to, Some([again.clone(), image]));
         let outcome = self.under_all_loads(&promises).await;
         // The tag is removed only after the Deployment is restored and no pod is created from it any more.
         let outcome = self.restore(outcome).await;
@@ -238,8 +250,12 @@ impl Soak<'_> {
         }
     }
 
-    async fn scale(&self, replicas: Replicas) -> Result<(), ExperimentError> {
-        workload::scale(self.workplace.access, self.workplace.subject, replicas, &self.silent, &self.shutdown).await?;
+    /// Scales to the number of pods of the plan, or else to the usual one of a part, if there is one.
+    async fn begin_with(&self, usual: Option<Replicas>) -> Result<(), ExperimentError> {
+        if let Some(pods) = self.plan.pods.or(usual) {
+            let Workplace { access, subject, .. } = self.workplace;
+            workload::scale(access, subject, pods, &self.silent, &self.shutdown).await?;
+        }
         Ok(())
     }
 
@@ -251,7 +267,7 @@ impl Soak<'_> {
     /// Makes rounds of all `promises`, in turn, under one kind of load, and adds one result for each promise.
     async fn part(&mut self, promises: &[Promise], rounds: Rounds) -> Result<(), ExperimentError> {
         let Rounds { mode, count, .. } = rounds;
-        let name = promises.iter().map(|promise| promise.name).collect::<Vec<_>>().join(", ");
+        let name = promises.iter().map(|promise| promise.name.as_str()).collect::<Vec<_>>().join(", ");
         let way = self.way(mode);
         let step = self.progress.step(format!("{name} ({way}, {})", some(count, "round")));
         let mut runs: Vec<Measurement> = Vec::new();

@@ -72,15 +72,15 @@ impl NodeLoss {
 /// An event, and its guarantee.
 #[derive(Clone, Debug)]
 pub(super) struct Promise {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// The actions of one round. If there are several lists, the rounds take turns.
     rounds: Vec<Vec<Action>>,
     pub(super) guarantee: Guarantee,
 }
 
 impl Promise {
-    fn new(name: &'static str, guarantee: Guarantee, rounds: Vec<Vec<Action>>) -> Self {
-        Self { name, rounds, guarantee }
+    fn new(name: impl Into<String>, guarantee: Guarantee, rounds: Vec<Vec<Action>>) -> Self {
+        Self { name: name.into(), rounds, guarantee }
     }
 
     /// Whether an event of a run belongs to this promise.
@@ -94,14 +94,14 @@ impl Promise {
     }
 }
 
-/// Scaling, rolling out and deleting; with two images, also rolling these out in turn.
-pub(super) fn of_pods(images: Option<[String; 2]>) -> Vec<Promise> {
-    let steps = [Replicas::of::<10>(), Replicas::of::<2>()].map(Action::Scale).into();
+/// Scaling from `from` pods to `to` and back, rolling out and deleting; with two images, also rolling these out in turn.
+pub(super) fn of_pods(from: Replicas, to: Replicas, images: Option<[String; 2]>) -> Vec<Promise> {
+    let steps = [to, from].map(Action::Scale).into();
     let of_images = |images: [String; 2]| {
         Promise::new("new image", Guarantee::NoFailure, images.map(|image| vec![Action::NewImage(image)]).into())
     };
     let first = [
-        Promise::new("scale 2 → 10 → 2", Guarantee::NoFailure, vec![steps]),
+        Promise::new(format!("scale {from} → {to} → {from}"), Guarantee::NoFailure, vec![steps]),
         Promise::new("rolling restart", Guarantee::NoFailure, vec![vec![Action::Restart]]),
     ];
     let last = Promise::new("pod delete", Guarantee::NoFailure, vec![vec![Action::DeletePod]]);
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn rounds_take_turns_and_images_alternate() {
-        let promises = of_pods(Some(["b:2".into(), "a:1".into()]));
+        let promises = of_pods(Replicas::of::<2>(), Replicas::of::<10>(), Some(["b:2".into(), "a:1".into()]));
         let events = |rounds_now, made| -> Vec<Action> {
             rounds(&promises, rounds_now, made).into_iter().map(|event| event.action).collect()
         };
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(events(1, 0)[3], Action::NewImage("b:2".into()));
         assert_eq!(events(1, 1)[3], Action::NewImage("a:1".into()));
         assert!(promises[0].owns("scale to 10 pods") && !promises[0].owns("rolling restart"));
-        assert_eq!(promises[0].events_a_round(), 2);
+        assert_eq!((promises[0].name.as_str(), promises[0].events_a_round()), ("scale 2 → 10 → 2", 2));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl PromiseResult {
             .full_again
             .filter(|_| matches!(promise.guarantee, Guarantee::FewFailures | Guarantee::NodeIsLost { .. }));
         Self {
-            event: promise.name.into(),
+            event: promise.name.clone(),
             load: way.to_string(),
             rounds: u32::try_from(observed.events / promise.events_a_round()).unwrap_or(u32::MAX),
             requests: observed.requests,

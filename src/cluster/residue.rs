@@ -112,7 +112,7 @@ pub(super) fn end_processes(group: &str) -> Result<usize, ClusterError> {
     let (mut left, mut deadline, mut pause) = (count, Instant::now() + PATIENCE, PAUSE);
     if count > 0 && cgroup::kill_at_once(group)? {
         // With hundreds of pods, the kernel needs seconds. Looking at every process would take processors from it.
-        cgroup::wait_until_empty(group, FIRST_WAIT, PAUSE)?;
+        wait_while(|| cgroup::has_members_in_version_2(group), FIRST_WAIT)?;
     }
     loop {
         let alive = cgroup::members(group)?;
@@ -131,9 +131,18 @@ pub(super) fn end_processes(group: &str) -> Result<usize, ClusterError> {
             return Err(IoError::new("end the sandbox", io::Error::new(io::ErrorKind::TimedOut, text)).into());
         }
         cgroup::kill(group)?;
-        cgroup::wait_until_empty(group, pause, PAUSE)?;
+        wait_while(|| cgroup::has_members(group), pause)?;
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
+}
+
+/// Waits while something is so, but not longer than `longest`.
+fn wait_while(is_so: impl Fn() -> Result<bool, ClusterError>, longest: Duration) -> Result<(), ClusterError> {
+    let end = Instant::now() + longest;
+    while is_so()? && Instant::now() < end {
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
 }
 
 /// Removes the group of this name below the root of every hierarchy, all at the same time. Returns those that were removed, and why

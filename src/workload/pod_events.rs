@@ -9,6 +9,13 @@ use kube::{Api, Client, ResourceExt};
 /// How long a refusal must last to count: a quota may be full until another pod ends, and an admission
 /// plugin may wait for its cache.
 pub(super) const REFUSAL: SignedDuration = SignedDuration::from_secs(3);
+/// What the API server answers a controller, which then tries again, for other reasons than its pods: the controller's token was
+/// refused because the clock jumped, or the API server or etcd had too much to do.
+const PASSING: [&str; 3] = [
+    "Unauthorized",
+    "Timeout: request did not complete within requested timeout - context deadline exceeded",
+    "etcdserver: request timed out",
+];
 /// How old a pod must be before a missing object counts: it may be applied a moment later than the pod.
 const MISSING: SignedDuration = SignedDuration::from_secs(5);
 
@@ -65,6 +72,13 @@ pub(super) async fn refusal(
     refused(&listed, since, now)
 }
 
+/// Whether a controller's message about pods that it could not create will pass by itself.
+pub(super) fn is_passing(message: &str) -> bool {
+    let ends =
+        |with: &&str| message.strip_suffix(*with).is_some_and(|rest| rest.is_empty() || rest.ends_with("error: "));
+    PASSING.iter().any(|passing| ends(&passing))
+}
+
 fn refused(events: &[Event], since: Timestamp, now: Timestamp) -> Option<String> {
     let last = |event: &Event| event.last_timestamp.as_ref().map(|at| at.0);
     let first = |event: &Event| event.first_timestamp.as_ref().map(|at| at.0);
@@ -73,7 +87,8 @@ fn refused(events: &[Event], since: Timestamp, now: Timestamp) -> Option<String>
     let event =
         events.iter().filter(|event| last(event).is_some_and(|at| at >= began)).max_by_key(|event| last(event))?;
     let from = first(event).map_or(since, |first| first.max(since));
-    (now.duration_since(from) >= REFUSAL).then(|| event.message.clone().unwrap_or_default().trim().to_owned())
+    let message = event.message.as_deref().unwrap_or_default().trim();
+    (now.duration_since(from) >= REFUSAL && !is_passing(message)).then(|| message.to_owned())
 }
 
 #[cfg(test)]
@@ -95,13 +110,13 @@ mod tests {
 
     #[test]
     fn a_refusal_counts_when_it_lasts() {
-        let refusal = |first: &str, last: &str| {
+        let saying = |message: &str, first: &str, last: &str| {
             from_value::<Event>(json!({
-                "metadata": {}, "involvedObject": {}, "message": "pods \"web-0\" is forbidden: exceeded quota",
-                "firstTimestamp": first, "lastTimestamp": last,
+                "metadata": {}, "involvedObject": {}, "message": message, "firstTimestamp": first, "lastTimestamp": last,
             }))
             .unwrap()
         };
+        let refusal = |first: &str, last: &str| saying("pods \"web-0\" is forbidden: exceeded quota", first, last);
         let (since, now) = ("2026-01-01T00:00:05.5Z".parse().unwrap(), "2026-01-01T00:00:10Z".parse().unwrap());
         let new = refusal("2026-01-01T00:00:05Z", "2026-01-01T00:00:05Z");
         assert!(refused(std::slice::from_ref(&new), since, now).unwrap().ends_with("exceeded quota"));
@@ -109,6 +124,10 @@ mod tests {
         assert_eq!(refused(&[short], since, now), None);
         let earlier = refusal("2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z");
         assert_eq!(refused(&[earlier], since, now), None, "it is of an earlier deploy");
+        let slow = "create Pod web-0 in StatefulSet web failed error: Timeout: request did not complete within requested timeout - \
+                    context deadline exceeded";
+        let slow = saying(slow, "2026-01-01T00:00:05Z", "2026-01-01T00:00:05Z");
+        assert_eq!(refused(&[slow], since, now), None, "the controller tries again");
     }
 
     #[test]

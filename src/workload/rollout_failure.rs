@@ -10,13 +10,11 @@ use kube::ResourceExt;
 
 use super::controller::ControllerKind;
 use super::observe::View;
-use super::pod_events::REFUSAL;
+use super::pod_events::{REFUSAL, is_passing};
 use super::pods::{has_ended, is_active};
 use super::waiting_container::cannot_start;
 
-/// The API server's message for a token that it does not accept.
-const TURNED_AWAY: &str = "Unauthorized";
-/// How long a pod may be unschedulable.
+/// How long a pod may be unschedulable while nothing happens to the others.
 const UNSCHEDULABLE: SignedDuration = SignedDuration::from_secs(15);
 /// Pods that ended count only when they were created within this time. Older ones were evicted and replaced.
 const RECENT: SignedDuration = SignedDuration::from_secs(15);
@@ -60,10 +58,12 @@ pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
     // Until the controller has seen its new specification, its status and the newest revision are those of the previous one.
     let controller = view.controller.as_ref().filter(|controller| controller.is_observed)?;
     let pods = newest_pods(view).into_iter();
-    let of_active = pods.clone().filter(|pod| is_active(pod)).find_map(|pod| of_pod(pod, now));
+    let active = pods.clone().filter(|pod| is_active(pod));
+    let of_active = active.clone().find_map(of_containers);
     // A pod that is being deleted has ended because it was asked to, for example when it was scaled away.
     let failed = pods.filter(|pod| has_ended(pod) && pod.metadata.deletion_timestamp.is_none());
     of_active
+        .or_else(|| active.clone().find_map(|pod| unschedulable(pod, &view.pods, now)))
         .or_else(|| all_fail(failed, controller.wanted as usize, now))
         .or_else(|| refused(newest(view)?, now))
         .or_else(|| Some(RolloutFailure { is_late: true, ..RolloutFailure::said(controller.given_up.clone()?) }))
@@ -76,21 +76,31 @@ fn newest(view: &View) -> Option<&Arc<ReplicaSet>> {
     view.replica_sets.iter().find(|set| set.annotations().get(REVISION) == Some(current))
 }
 
-fn of_pod(pod: &Pod, now: Timestamp) -> Option<RolloutFailure> {
-    let name = pod.name_any();
-    let status = pod.status.as_ref()?;
+fn of_containers(pod: &Pod) -> Option<RolloutFailure> {
+    let (name, status) = (pod.name_any(), pod.status.as_ref()?);
     let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    if let Some(failure) = containers.find_map(|container| of_container(&name, container)) {
-        return Some(failure);
-    }
+    containers.find_map(|container| of_container(&name, container))
+}
+
+/// Whether a pod fits nowhere, and nothing has happened to a pod of the workload for a while. On a node that is full, the last pods
+/// of a rollout fit only when older ones have ended.
+fn unschedulable(pod: &Pod, all: &[Arc<Pod>], now: Timestamp) -> Option<RolloutFailure> {
+    let status = pod.status.as_ref()?;
     let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
     let unschedulable = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
-    (unschedulable && lasted(scheduled.last_transition_time.as_ref(), UNSCHEDULABLE, now)).then(|| {
-        RolloutFailure::said(format!(
-            "pod {name} cannot be scheduled: {}",
-            scheduled.message.as_deref().unwrap_or("no reason given")
-        ))
+    let last_change = all.iter().filter_map(|pod| last_change(pod)).max()?;
+    (unschedulable && now.duration_since(last_change) >= UNSCHEDULABLE).then(|| {
+        let why = scheduled.message.as_deref().unwrap_or("no reason given");
+        RolloutFailure::said(format!("pod {} cannot be scheduled: {why}", pod.name_any()))
     })
+}
+
+/// When a pod was created, changed its conditions, or has to end, whichever is last.
+fn last_change(pod: &Pod) -> Option<Timestamp> {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let changes = conditions.filter_map(|condition| condition.last_transition_time.as_ref());
+    let metadata = pod.metadata.creation_timestamp.iter().chain(&pod.metadata.deletion_timestamp);
+    changes.chain(metadata).map(|at| at.0).max()
 }
 
 /// Finds out whether all new pods fail, for example because the kubelet rejects them. A few pods that ended are no failure,
@@ -136,8 +146,7 @@ fn refused(set: &ReplicaSet, now: Timestamp) -> Option<RolloutFailure> {
     let failure =
         conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
     let message = failure.message.as_deref().or(failure.reason.as_deref()).unwrap_or("no reason given");
-    // The controller's own token was refused, because the clock jumped. It gets a new token.
-    if message == TURNED_AWAY {
+    if is_passing(message) {
         return None;
     }
     lasted(failure.last_transition_time.as_ref(), REFUSAL, now).then(|| RolloutFailure::said(message.to_owned()))
@@ -277,7 +286,12 @@ mod tests {
         let long_ago = "2026-01-01T00:00:50Z";
         assert_eq!(reason(&json!({}), &failure("violates PodSecurity", "2026-01-01T00:00:59Z")), None);
         assert_eq!(reason(&json!({}), &failure("violates PodSecurity", long_ago)).unwrap(), "violates PodSecurity");
-        assert_eq!(reason(&json!({}), &failure(TURNED_AWAY, long_ago)), None);
+        let slow = "Timeout: request did not complete within requested timeout - context deadline exceeded";
+        for passing in ["Unauthorized", slow, "etcdserver: request timed out"] {
+            assert_eq!(reason(&json!({}), &failure(passing, long_ago)), None, "{passing}");
+        }
+        let webhook = "Internal error occurred: failed calling webhook \"a.b.c\": context deadline exceeded";
+        assert_eq!(reason(&json!({}), &failure(webhook, long_ago)).unwrap(), webhook);
     }
 
     #[test]
@@ -291,5 +305,25 @@ mod tests {
         let set = json!({"replicas": 1});
         assert_eq!(reason(&pending("2026-01-01T00:00:55Z"), &set), None);
         assert!(reason(&pending("2026-01-01T00:00:30Z"), &set).unwrap().contains("Too many pods"));
+    }
+
+    #[test]
+    fn a_pod_that_fits_nowhere_waits_while_others_start_or_end() {
+        let pending = json!({"conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Too many pods", "lastTransitionTime": "2026-01-01T00:00:10Z",
+        }]});
+        let found = |metadata: Value, ready_since: &str| {
+            let mut view = view(&pending, &json!({"replicas": 1}));
+            let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": ready_since});
+            view.pods.push(object(json!({"metadata": metadata, "status": {"conditions": [ready]}})));
+            find(&view, NOW.parse().unwrap()).is_some()
+        };
+        let old = |key: &str, at: &str| json!({"name": "old", key: at});
+        let (just_now, long_ago) = ("2026-01-01T00:00:55Z", "2026-01-01T00:00:05Z");
+        assert!(found(old("creationTimestamp", long_ago), long_ago));
+        assert!(!found(old("creationTimestamp", long_ago), just_now), "a pod has become ready");
+        assert!(!found(old("creationTimestamp", just_now), long_ago), "a pod was created");
+        assert!(!found(old("deletionTimestamp", "2026-01-01T00:01:30Z"), long_ago), "a pod has time to end");
     }
 }

@@ -76,7 +76,7 @@ pub(super) async fn refusal(
 pub(super) fn is_passing(message: &str) -> bool {
     let ends =
         |with: &&str| message.strip_suffix(*with).is_some_and(|rest| rest.is_empty() || rest.ends_with("error: "));
-    PASSING.iter().any(|passing| ends(&passing))
+    PASSING.iter().any(ends)
 }
 
 fn refused(events: &[Event], since: Timestamp, now: Timestamp) -> Option<String> {

@@ -21,7 +21,8 @@ use crate::workload::WorkloadError;
 
 /// Only when the API server takes longer than this to answer, it is reported.
 const PROMPT: Duration = Duration::from_millis(500);
-
+/// How long no further pod may have become ready when the patience is over.
+const PROGRESS: Duration = Duration::from_secs(60);
 /// How often the warnings about pods are read.
 pub(super) const WARNINGS: Duration = Duration::from_secs(2);
 
@@ -86,6 +87,8 @@ pub(super) struct Watch<'a> {
     shutdown: &'a Shutdown,
     began: Instant,
     patience: Duration,
+    /// The largest number of pods of the newest revision that were ready, and when that was reached.
+    most_ready: (usize, Instant),
     said: String,
     warning: Option<PodWarning>,
     asked: Instant,
@@ -98,7 +101,8 @@ impl<'a> Watch<'a> {
     pub(super) fn new(what: &'static str, client: &'a Client, namespace: &'a str, shutdown: &'a Shutdown) -> Self {
         let (began, patience) = (Instant::now(), Duration::from_secs(60));
         let (said, warning, asked, since) = (String::new(), None, began, Timestamp::now());
-        Self { what, client, namespace, shutdown, began, patience, said, warning, asked, since }
+        let most_ready = (0, began);
+        Self { what, client, namespace, shutdown, began, patience, most_ready, said, warning, asked, since }
     }
 
     /// Waits until `judge` returns [`Verdict::Done`], and returns the view for which it did.
@@ -132,6 +136,10 @@ impl<'a> Watch<'a> {
                     self.ask(&view).await?;
                     if let Some(controller) = &view.controller {
                         self.patience = controller.patience();
+                    }
+                    let ready = rollout_failure::newest_pods(&view).into_iter().filter(|pod| is_ready(pod)).count();
+                    if ready > self.most_ready.0 {
+                        self.most_ready = (ready, Instant::now());
                     }
                     let why = match &self.warning {
                         Some(warning) => format!("{why}; {}", warning.text),
@@ -167,8 +175,8 @@ impl<'a> Watch<'a> {
 
     /// Reports what is missing, once; an error when the deadline has passed.
     pub(super) fn still(&mut self, step: &Step, why: &str) -> Result<(), WorkloadError> {
-        if self.began.elapsed() > self.patience {
-            let (what, seconds) = (self.what.to_owned(), self.patience.as_secs());
+        if is_over(self.patience, self.began.elapsed(), self.most_ready.1.elapsed()) {
+            let (what, seconds) = (self.what.to_owned(), self.began.elapsed().as_secs());
             return Err(WorkloadError::Deadline { what, seconds, why: why.to_owned() });
         }
         if self.said != why {
@@ -205,11 +213,26 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// Whether a wait has taken too long: longer than `patience`, and no further pod has become ready for a while. Hundreds of pods on a
+/// busy machine take longer, but go on.
+fn is_over(patience: Duration, waited: Duration, without_progress: Duration) -> bool {
+    waited > patience && without_progress > PROGRESS
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_wait_in_which_pods_become_ready_goes_on() {
+        let over = |waited, without_progress| {
+            is_over(Duration::from_secs(600), Duration::from_secs(waited), Duration::from_secs(without_progress))
+        };
+        assert!(over(601, 601) && over(900, 61));
+        assert!(!over(600, 600) && !over(900, 60));
+    }
 
     fn judged(status: &serde_json::Value) -> Verdict {
         let deployment = json!({"metadata": {"generation": 2}, "spec": {

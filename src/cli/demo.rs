@@ -11,7 +11,7 @@ use super::report_files::ReportFiles;
 use super::shape_flags::ShapeFlags;
 use super::subject::SubjectFlag;
 use super::tls_flags::TlsFlags;
-use super::trial_flags::at_least_one_pod;
+use super::trial_flags::at_least_pods;
 use super::{output, terminal, test, up};
 use crate::cli::error::Error;
 use crate::cluster::{self, Cluster, ClusterError};
@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(allow_negative_numbers = true)]
     duration: Duration,
     /// Numbers of pods to run at
-    #[arg(long, value_name = "N,N,…", default_value = "2,5,10", value_delimiter = ',', value_parser = at_least_one_pod)]
+    #[arg(long, value_name = "N,N,…", default_value = "2,5,10", value_delimiter = ',', value_parser = at_least_pods::<1>)]
     #[arg(allow_negative_numbers = true)]
     replicas: Vec<Replicas>,
     /// Install missing programs: small ones with the package manager, the others built with Go into the cache

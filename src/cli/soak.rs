@@ -10,9 +10,10 @@ use super::context::CommandContext;
 use super::foreign::{ClusterFlags, ConsentFlag, require_rights};
 use super::output;
 use super::subject::SubjectFlag;
+use super::trial_flags::at_least_pods;
 use crate::cli::error::Error;
 use crate::cluster::ForeignCluster;
-use crate::config::{InvalidValue, Replicas, parse_positive};
+use crate::config::{Replicas, parse_positive};
 use crate::experiment::soak::{IndependentClient, Part, PromiseResult, Soak, SoakPlan};
 use crate::experiment::{LONGEST_RUN, ServiceTarget, Workplace};
 use crate::report::{Align, plain_table};
@@ -33,8 +34,9 @@ pub struct Args {
     #[arg(short, long, value_name = "N", default_value = "30", value_parser = parse_positive::<NonZeroU32>)]
     #[arg(allow_negative_numbers = true)]
     connections: NonZeroU32,
+    // The part `pods` scales from it to two.
     /// Number of pods in every part, at least 3 [default: that of each part, 2 to 10]
-    #[arg(long, value_name = "N", value_parser = at_least_three_pods, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = at_least_pods::<3>, allow_negative_numbers = true)]
     pods: Option<Replicas>,
     /// Make only these parts
     #[arg(long, value_parser = part(), value_name = "PART,…", value_delimiter = ',')]
@@ -73,12 +75,6 @@ struct SoakOutput<'a> {
 fn part() -> impl TypedValueParser<Value = Part> {
     let values = Part::ALL.map(|part| PossibleValue::new(part.name()).help(part.description()));
     PossibleValuesParser::new(values).try_map(|name| name.parse::<Part>())
-}
-
-/// Parses a number of pods that is more than the two to which the part `pods` scales from it.
-fn at_least_three_pods(text: &str) -> Result<Replicas, InvalidValue> {
-    let expected = || InvalidValue::expected(format!("a whole number from 3 to {}", Replicas::MAX));
-    text.parse().ok().filter(|replicas: &Replicas| replicas.get() > 2).ok_or_else(expected)
 }
 
 impl Args {

@@ -14,7 +14,7 @@ use evenkeel_measure::{Mode, Protocol, Way};
 #[derive(Debug, clap::Args)]
 pub struct TrialFlags {
     /// Scale to each of these numbers of pods, and run at each [default: no scaling]
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = at_least_one_pod, conflicts_with = "target")]
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = at_least_pods::<1>, conflicts_with = "target")]
     #[arg(allow_negative_numbers = true)]
     replicas: Vec<Replicas>,
     /// Number of rounds; each round runs everything that is compared [default: 1, or 5 shorter ones in a comparison
@@ -145,10 +145,10 @@ fn or_none<T: Copy>(values: &[T]) -> Vec<Option<T>> {
     if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
 }
 
-/// Parses a number of pods above 0, so that requests can be answered.
-pub(super) fn at_least_one_pod(text: &str) -> Result<Replicas, InvalidValue> {
-    let expected = || InvalidValue::expected(format!("a whole number from 1 to {}", Replicas::MAX));
-    text.parse().ok().filter(|replicas: &Replicas| replicas.get() > 0).ok_or_else(expected)
+/// Parses a number of pods that is at least `LEAST`. A load needs one, so that requests can be answered.
+pub(super) fn at_least_pods<const LEAST: u32>(text: &str) -> Result<Replicas, InvalidValue> {
+    let expected = || InvalidValue::expected(format!("a whole number from {LEAST} to {}", Replicas::MAX));
+    text.parse().ok().filter(|replicas: &Replicas| replicas.get() >= LEAST).ok_or_else(expected)
 }
 
 fn way(text: &str) -> Result<Way, InvalidValue> {

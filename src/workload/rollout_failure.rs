@@ -63,7 +63,7 @@ pub(super) fn find(view: &View, now: Timestamp) -> Option<RolloutFailure> {
     // A pod that is being deleted has ended because it was asked to, for example when it was scaled away.
     let failed = pods.filter(|pod| has_ended(pod) && pod.metadata.deletion_timestamp.is_none());
     of_active
-        .or_else(|| active.clone().find_map(|pod| unschedulable(pod, &view.pods, now)))
+        .or_else(|| unschedulable(active, &view.pods, now))
         .or_else(|| all_fail(failed, controller.wanted as usize, now))
         .or_else(|| refused(newest(view)?, now))
         .or_else(|| Some(RolloutFailure { is_late: true, ..RolloutFailure::said(controller.given_up.clone()?) }))
@@ -82,17 +82,25 @@ fn of_containers(pod: &Pod) -> Option<RolloutFailure> {
     containers.find_map(|container| of_container(&name, container))
 }
 
-/// Whether a pod fits nowhere, and nothing has happened to a pod of the workload for a while. On a node that is full, the last pods
-/// of a rollout fit only when older ones have ended.
-fn unschedulable(pod: &Pod, all: &[Arc<Pod>], now: Timestamp) -> Option<RolloutFailure> {
-    let status = pod.status.as_ref()?;
-    let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
-    let unschedulable = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
+/// Whether one of these pods fits nowhere, and nothing has happened to any pod of the workload for a while. On a node that is full,
+/// the last pods of a rollout fit only when older ones have ended.
+fn unschedulable<'a>(
+    mut pods: impl Iterator<Item = &'a Pod>,
+    all: &[Arc<Pod>],
+    now: Timestamp,
+) -> Option<RolloutFailure> {
+    let (pod, why) = pods.find_map(|pod| Some((pod, fits_nowhere(pod)?)))?;
     let last_change = all.iter().filter_map(|pod| last_change(pod)).max()?;
-    (unschedulable && now.duration_since(last_change) >= UNSCHEDULABLE).then(|| {
-        let why = scheduled.message.as_deref().unwrap_or("no reason given");
-        RolloutFailure::said(format!("pod {} cannot be scheduled: {why}", pod.name_any()))
-    })
+    (now.duration_since(last_change) >= UNSCHEDULABLE)
+        .then(|| RolloutFailure::said(format!("pod {} cannot be scheduled: {why}", pod.name_any())))
+}
+
+/// Why the scheduler found no node for a pod.
+fn fits_nowhere(pod: &Pod) -> Option<&str> {
+    let conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    let mut refused = conditions.filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    let refused = refused.find(|condition| condition.reason.as_deref() == Some("Unschedulable"))?;
+    Some(refused.message.as_deref().unwrap_or("no reason given"))
 }
 
 /// When a pod was created, changed its conditions, or has to end, whichever is last.

@@ -142,11 +142,9 @@ impl Soak<'_> {
     async fn one(&mut self, part: Part) -> Result<(), ExperimentError> {
         let rounds = self.plan.rounds.get();
         let rounds_of_kills = Rounds { count: rounds.min(MOST_KILLS), ..KEEPALIVE };
-        match part {
-            // It asks first whether there are nodes.
-            Part::Nodes => {}
-            Part::KillPod => self.begin_with(Some(KILLED_OF)).await?,
-            Part::Pods | Part::Components | Part::Pause | Part::Control => self.begin_with(None).await?,
+        // The part `nodes` asks first whether there are any.
+        if part != Part::Nodes {
+            self.begin_with((part == Part::KillPod).then_some(KILLED_OF)).await?;
         }
         match part {
             Part::Pods => self.pods().await,
